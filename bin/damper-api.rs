@@ -1,0 +1,9 @@
+//! `damper-api`: the API alone, for set-ups that run several of each.
+
+use std::process::ExitCode;
+
+use damper::cli::Parts;
+
+fn main() -> ExitCode {
+    damper::cli::server(std::env::args_os(), Parts::API)
+}

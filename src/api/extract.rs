@@ -1,0 +1,98 @@
+//! Parsing at the edge: bodies, path and query, each refused with the place that must change.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::error::Invalid;
+use crate::rating::{PostId, UserId};
+
+/// A JSON body: malformed text is a 400, anything but the expected fields a 422.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        check_content_type(&request)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(explain)?;
+        json.end().map_err(|e| malformed(&e))?;
+        Ok(Self(value))
+    }
+}
+
+fn check_content_type(request: &Request) -> Result<(), Problem> {
+    let Some(value) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let media = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = format!("content-type {media:?} is not taken; send application/json");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+}
+
+fn unread(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "the body is larger than api.body_bytes_max allows",
+        ),
+        _ => Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", rejection.body_text()),
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed-json", format!("the body is no JSON: {error}"))
+}
+
+fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    if !error.inner().is_data() {
+        return malformed(error.inner());
+    }
+    let pointer: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
+    let detail = error.inner().to_string();
+    // serde_json tells the place by line and column, people look for the field.
+    let detail = detail.split(" at line ").next().unwrap_or(&detail).to_owned();
+    Problem::in_body(Invalid::new("invalid-body", detail), pointer)
+}
+
+/// The post that the path names.
+pub struct PostPath(pub PostId);
+
+impl<S: Send + Sync> FromRequestParts<S> for PostPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+        PostId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
+    }
+}
+
+/// The query's parameters; one that is not known is refused.
+pub struct Parameters<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(|e| {
+            let detail = std::error::Error::source(&e).map_or_else(|| e.body_text(), ToString::to_string);
+            Problem::from(Invalid::new("invalid-query", detail))
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// The user whom a query names, if it names one (open mode).
+pub fn reader(user_id: Option<&str>) -> Result<Option<UserId>, Problem> {
+    user_id.map(UserId::parse).transpose().map_err(|e| Problem::in_parameter(e, "user_id"))
+}

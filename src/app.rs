@@ -1,0 +1,244 @@
+//! The front door: API, worker, CLI and tests all call [`App`], and nothing else reaches a seam.
+//!
+//! Here it opens (the only place that picks buffer, store and cache) and takes ratings in. What it does besides
+//! is in files of their own: [`read`](crate::read), [`history`](crate::history), [`status`](crate::status) and
+//! [`drain`](crate::drain). Time is always an argument.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use moka::future::Cache as Moka;
+use serde::Serialize;
+
+use crate::buffer::group::Grouped;
+use crate::buffer::redis::RedisBuffer;
+use crate::buffer::sqlite::SqliteBuffer;
+use crate::buffer::{self, Buffer};
+use crate::cache::Cache;
+use crate::cache::memory::{LIFE, MemoryCache};
+use crate::cache::redis::RedisCache;
+use crate::config::{Config, Setup};
+use crate::connect::redis::RedisLink;
+use crate::connect::sqlite::SqliteFile;
+use crate::entry::{Action, Entry, Shard};
+use crate::error::{Error, Result};
+use crate::loader::Loader;
+use crate::post::Post;
+use crate::rating::{PostId, Score, Time, UserId};
+use crate::smoothing::Params;
+use crate::store::Store;
+use crate::store::postgres::PostgresStore;
+use crate::store::sqlite::SqliteStore;
+use crate::ticks::Ticks;
+
+/// Posts that a process remembers to exist; posts are never deleted.
+const KNOWN_POSTS_MAX: u64 = 200_000;
+/// Clocks of this process and the log may differ by this much.
+const CLOCK_DIFFERENCE_MAX_MS: i64 = 60_000;
+
+/// Damper, opened.
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) params: Params,
+    pub(crate) ticks: Ticks,
+    pub(crate) shards: u16,
+    pub(crate) buffer: Arc<dyn Buffer>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<dyn Cache>,
+    pub(crate) loader: Loader,
+    /// Posts that exist.
+    pub(crate) known: Moka<PostId, ()>,
+    /// Posts that did not exist a moment ago.
+    pub(crate) unknown: Moka<PostId, ()>,
+}
+
+/// What a caller learns of an accepted rating or withdrawal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Accepted {
+    /// What was rated.
+    pub post_id: PostId,
+    /// Who rated.
+    pub user_id: UserId,
+    /// The score; nothing for a withdrawal.
+    pub score: Option<Score>,
+    /// When it was accepted: its time for good.
+    pub accepted_at: Time,
+    /// The next tick.
+    pub counts_from: Time,
+}
+
+impl App {
+    /// Connects to what the settings choose, migrating it when needed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when a server does not answer, [`Error::Config`] when a setting is wrong or the
+    /// parts do not belong together.
+    pub async fn open(config: Config) -> Result<Arc<Self>> {
+        let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
+        let near = MemoryCache::new(config.cache.posts_max);
+        match config.setup() {
+            Setup::Embedded => {
+                let file = Arc::new(SqliteFile::open(&config.data, &config.store).await?);
+                let store = Arc::new(SqliteStore::open(file.clone()).await?);
+                let buffer = Arc::new(SqliteBuffer::new(file, append_timeout));
+                Self::assemble(config, buffer, store, Arc::new(near)).await
+            }
+            Setup::Servers => {
+                let drains = config.drain.parallel_max;
+                let store =
+                    PostgresStore::open(&config.database_url, &config.store, config.shards, drains).await?;
+                let installation = store.installation().await?;
+                let link = Arc::new(RedisLink::open(&config.redis_url, append_timeout).await?);
+                buffer::redis::stamp(&link, &installation.id, installation.shards).await?;
+                let buffer = RedisBuffer::open(link.clone(), installation.shards, append_timeout).await?;
+                let life = Duration::from_secs(config.cache.ttl_seconds);
+                let cache = Arc::new(RedisCache::new(near, link, life));
+                Self::assemble(config, Arc::new(buffer), Arc::new(store), cache).await
+            }
+        }
+    }
+
+    /// Puts an app together from parts, which tests may choose.
+    pub async fn assemble(
+        config: Config,
+        buffer: Arc<dyn Buffer>,
+        store: Arc<dyn Store>,
+        cache: Arc<dyn Cache>,
+    ) -> Result<Arc<Self>> {
+        let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
+        let app = Self {
+            params: config.params()?,
+            ticks: config.ticks()?,
+            shards: store.installation().await?.shards,
+            loader: Loader::new(store.clone(), cache.clone()),
+            known: Moka::new(KNOWN_POSTS_MAX),
+            unknown: Moka::builder().max_capacity(KNOWN_POSTS_MAX).time_to_live(LIFE).build(),
+            config,
+            buffer,
+            store,
+            cache,
+        };
+        // The log learns the checkpoints: it must not hand out a position at or below one.
+        try_join_all(app.all_shards().map(|shard| {
+            let app = &app;
+            async move {
+                let checkpoint = app.store.checkpoint(shard).await?;
+                app.buffer.backlog(shard, checkpoint.position).await
+            }
+        }))
+        .await?;
+        Ok(Arc::new(app))
+    }
+
+    /// Takes a user's rating or withdrawal; it is held durably when this returns.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such post; `Unavailable` when it cannot be held, or when nobody can tell
+    /// whether the post exists: then nothing will be counted that a later answer does not know of.
+    pub async fn submit(&self, post: &PostId, user: &UserId, action: Action, now: Time) -> Result<Accepted> {
+        self.require_post(post, now).await?;
+        self.check_clock(now)?;
+        let entry = Entry { post: post.clone(), user: user.clone(), at: now, action };
+        self.buffer.append(self.shard_of(post), &[entry]).await?;
+        Ok(Accepted {
+            post_id: post.clone(),
+            user_id: user.clone(),
+            score: action.score(),
+            accepted_at: now,
+            counts_from: self.ticks.around(now).next,
+        })
+    }
+
+    /// Appends entries that carry their own times, in the order given, for posts that exist ([`ensure_posts`]).
+    /// When it fails some of them are held, a prefix of each shard's; sending all again is safe.
+    ///
+    /// [`ensure_posts`]: Self::ensure_posts
+    pub async fn submit_all(&self, entries: Vec<Entry>) -> Result<()> {
+        let mut shards: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            shards.entry(self.shard_of(&entry.post)).or_default().push(entry);
+        }
+        try_join_all(shards.iter().map(|(shard, entries)| async move {
+            for group in entries.chunks(self.config.buffer.group_max) {
+                self.buffer.append(*shard, group).await?;
+            }
+            Ok(())
+        }))
+        .await
+        .map(drop)
+    }
+
+    /// Adds a post.
+    ///
+    /// # Errors
+    /// `Conflict` when its id is taken.
+    pub async fn create_post(&self, post: Post) -> Result<Post> {
+        if self.ensure_posts(vec![post.clone()]).await? == 0 {
+            return Err(Error::Conflict(format!("there is a post {} already; choose another id", post.id)));
+        }
+        Ok(post)
+    }
+
+    /// Adds those of the posts that are not there yet; returns how many.
+    pub async fn ensure_posts(&self, posts: Vec<Post>) -> Result<u64> {
+        let store = self.store.clone();
+        let (known, unknown) = (self.known.clone(), self.unknown.clone());
+        // In a task of its own: a caller that goes away must not leave a transaction half-way on a connection.
+        let adding = tokio::spawn(async move {
+            let added = store.add_posts(&posts).await?;
+            for post in &posts {
+                known.insert(post.id.clone(), ()).await;
+                unknown.invalidate(&post.id).await;
+            }
+            Ok(added)
+        });
+        adding.await.map_err(|e| Error::Internal(format!("adding posts stopped: {e}")))?
+    }
+
+    /// Passes when the post exists; asks whoever knows, nearest first.
+    async fn require_post(&self, id: &PostId, now: Time) -> Result<()> {
+        if self.known.get(id).await.is_some() {
+            return Ok(());
+        }
+        self.state(id, now).await.map(drop)
+    }
+
+    /// Passes when this machine's clock and the log's own agree: entries are stamped by the one, ordered by the
+    /// other.
+    fn check_clock(&self, now: Time) -> Result<()> {
+        let Some(log) = self.buffer.clock() else { return Ok(()) };
+        let ahead_ms = now.ms() - log.ms();
+        if ahead_ms.abs() <= CLOCK_DIFFERENCE_MAX_MS {
+            return Ok(());
+        }
+        Err(Error::Unavailable(format!(
+            "this machine's clock and redis' differ by {} s; set the wrong one right",
+            ahead_ms.abs() / 1_000
+        )))
+    }
+
+    pub(crate) fn shard_of(&self, post: &PostId) -> Shard {
+        Shard::of(post, self.shards)
+    }
+
+    pub(crate) fn all_shards(&self) -> impl Iterator<Item = Shard> + use<> {
+        (0..self.shards).map(Shard)
+    }
+
+    /// The settings that this app was opened with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The timetable.
+    pub fn ticks(&self) -> &Ticks {
+        &self.ticks
+    }
+
+    /// The arithmetic's parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+}

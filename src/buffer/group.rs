@@ -1,0 +1,132 @@
+//! Group commit: many callers' entries in one append.
+//!
+//! A durable append costs a round trip or an fsync whatever its size. So one task takes every request that
+//! waits, appends the entries of each shard in one call (the shards side by side), and answers each caller;
+//! meanwhile the next group gathers by itself. With one group under way at a time, a later append of a caller
+//! never overtakes an earlier one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{APPEND_ENTRIES_MAX, Buffer, Waiting};
+use crate::entry::{Backlog, Batch, Entry, Position, Shard};
+use crate::error::{Error, Invalid, Result};
+use crate::rating::{PostId, Time, UserId};
+
+/// Requests that may wait for the next group; more callers wait at the door.
+const REQUESTS_MAX: usize = 4_096;
+
+/// A buffer whose appends are committed in groups.
+pub struct Grouped {
+    inner: Arc<dyn Buffer>,
+    requests: mpsc::Sender<Request>,
+}
+
+struct Request {
+    shard: Shard,
+    entries: Vec<Entry>,
+    answer: oneshot::Sender<Result<Vec<Position>>>,
+}
+
+impl Grouped {
+    /// Groups the appends to `inner`, at most `group_max` entries a shard and call. Needs a tokio runtime.
+    pub fn new(inner: Arc<dyn Buffer>, group_max: usize) -> Self {
+        let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
+        tokio::spawn(commit_groups(inner.clone(), waiting, group_max.min(APPEND_ENTRIES_MAX)));
+        Self { inner, requests }
+    }
+}
+
+async fn commit_groups(inner: Arc<dyn Buffer>, mut waiting: mpsc::Receiver<Request>, group_max: usize) {
+    let mut requests = Vec::new();
+    while waiting.recv_many(&mut requests, group_max).await > 0 {
+        let mut shards: BTreeMap<Shard, Vec<Request>> = BTreeMap::new();
+        for request in requests.drain(..) {
+            shards.entry(request.shard).or_default().push(request);
+        }
+        join_all(shards.into_iter().map(|(shard, requests)| commit_shard(&*inner, shard, requests, group_max)))
+            .await;
+    }
+}
+
+/// Appends a shard's requests in order, as few calls as `group_max` allows.
+async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, group_max: usize) {
+    let mut rest = requests.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        let mut group = vec![first];
+        let mut size = group[0].entries.len();
+        while let Some(next) = rest.next_if(|next| size + next.entries.len() <= group_max) {
+            size += next.entries.len();
+            group.push(next);
+        }
+        let sizes: Vec<usize> = group.iter().map(|request| request.entries.len()).collect();
+        let entries: Vec<Entry> =
+            group.iter_mut().flat_map(|request| std::mem::take(&mut request.entries)).collect();
+        let outcome = inner.append(shard, &entries).await;
+        let mut positions = outcome.as_deref().unwrap_or_default();
+        for (request, size) in group.into_iter().zip(sizes) {
+            let answer = match &outcome {
+                Ok(_) => {
+                    let (own, others) = positions.split_at(size.min(positions.len()));
+                    positions = others;
+                    Ok(own.to_vec())
+                }
+                Err(error) => Err(repeat(error)),
+            };
+            // A caller that went away needs no answer; the entries are held all the same.
+            let _ = request.answer.send(answer);
+        }
+    }
+}
+
+/// The same error for every caller of a group.
+fn repeat(error: &Error) -> Error {
+    match error {
+        Error::Invalid(invalid) => Error::Invalid(invalid.clone()),
+        Error::Unavailable(text) => Error::Unavailable(text.clone()),
+        other => Error::Internal(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Buffer for Grouped {
+    async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
+        if entries.len() > APPEND_ENTRIES_MAX {
+            let detail = format!("{} entries in one append; at most {APPEND_ENTRIES_MAX}", entries.len());
+            return Err(Invalid::new("too-many-entries", detail).into());
+        }
+        let (answer, answered) = oneshot::channel();
+        let stopped = || Error::Unavailable("the buffer is shutting down; try again".into());
+        let request = Request { shard, entries: entries.to_vec(), answer };
+        self.requests.send(request).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
+        self.inner.read(shard, from, limit).await
+    }
+
+    async fn trim(&self, shard: Shard, through: Position) -> Result<()> {
+        self.inner.trim(shard, through).await
+    }
+
+    async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog> {
+        self.inner.backlog(shard, from).await
+    }
+
+    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
+        self.inner.waiting_of(user, posts).await
+    }
+
+    fn clock(&self) -> Option<Time> {
+        self.inner.clock()
+    }
+
+    async fn describe(&self) -> Result<String> {
+        self.inner.describe().await
+    }
+}

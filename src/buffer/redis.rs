@@ -1,0 +1,281 @@
+//! The buffer of the server set-up: one Redis stream per shard, `damper:{<shard>}:ratings`.
+//!
+//! A stream's ids are the positions. An append is one script, so that the entries and the notes for readers
+//! (`waiting_of`) come together; the notes lie in one hash per five minutes, dropped whole once they are merged.
+//! Two rules keep the order true when clocks and connections do not: no id at or below the highest position
+//! this process knows (the *floor*), and no append after its deadline, told in Redis' own time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use fred::bytes::Bytes;
+use fred::interfaces::StreamsInterface;
+use fred::types::scripts::Script;
+use futures_util::future::try_join_all;
+
+use super::{Buffer, Waiting};
+use crate::connect::redis::RedisLink;
+use crate::entry::{Action, Backlog, Batch, Entry, Line, Position, Shard, Undecodable};
+use crate::error::{Error, Result};
+use crate::rating::{PostId, Score, Time, UserId};
+
+/// The only field of a stream's entries.
+const FIELD: &str = "e";
+/// Notes of so many milliseconds share a hash.
+const STRETCH_MS: &str = "300000";
+/// Stands for a withdrawal where a note has a score.
+const WITHDRAWN: &str = "w";
+
+/// The logs in Redis.
+pub struct RedisBuffer {
+    link: Arc<RedisLink>,
+    shard_count: u16,
+    append_timeout: Duration,
+    floors: Vec<Mutex<Position>>,
+    /// Redis' time and when it was learned.
+    clock: Mutex<(Time, Instant)>,
+    scripts: Scripts,
+}
+
+struct Scripts {
+    append: Script,
+    trim: Script,
+    backlog: Script,
+    waiting_of: Script,
+}
+
+impl RedisBuffer {
+    /// The logs of `shard_count` shards. Asks Redis for its time.
+    pub async fn open(link: Arc<RedisLink>, shard_count: u16, append_timeout: Duration) -> Result<Self> {
+        let (seconds, micros): (i64, i64) = link.command("TIME", &[]).await?;
+        Ok(Self {
+            link,
+            shard_count,
+            append_timeout,
+            floors: (0..shard_count).map(|_| Mutex::new(Position::START)).collect(),
+            clock: Mutex::new((Time::from_ms(seconds * 1_000 + micros / 1_000), Instant::now())),
+            scripts: Scripts {
+                append: Script::from_lua(include_str!("append.lua")),
+                trim: Script::from_lua(include_str!("trim.lua")),
+                backlog: Script::from_lua(include_str!("backlog.lua")),
+                waiting_of: Script::from_lua(include_str!("waiting_of.lua")),
+            },
+        })
+    }
+
+    /// Redis' time now, as far as its last reply tells: never ahead of it while its clock goes on.
+    fn redis_now(&self) -> Time {
+        let (time, learned) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        time.plus_ms(learned.elapsed().as_millis() as i64)
+    }
+
+    fn learn_time(&self, time: Time) {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (time, Instant::now());
+    }
+
+    fn floor(&self, shard: Shard) -> Position {
+        *self.floors[shard.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn raise_floor(&self, shard: Shard, known: Position) {
+        let mut floor = self.floors[shard.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        *floor = known.max(*floor);
+    }
+
+    fn append_args(&self, shard: Shard, entries: &[Entry]) -> Vec<String> {
+        let deadline = self.redis_now().plus_ms(self.append_timeout.as_millis() as i64);
+        let floor = self.floor(shard);
+        let mut args = Vec::with_capacity(4 + 3 * entries.len());
+        args.extend([deadline.ms().to_string(), floor.high.to_string(), next(floor).to_string(), STRETCH_MS.into()]);
+        for entry in entries {
+            let score = entry.action.score().map_or(WITHDRAWN.into(), |score| score.to_string());
+            args.extend([entry.encode(), note_key(&entry.user, &entry.post), score]);
+        }
+        args
+    }
+}
+
+fn stream(shard: Shard) -> String {
+    format!("damper:{{{shard}}}:ratings")
+}
+
+/// The set of stretches; each stretch's hash is named after it.
+fn notes(shard: Shard) -> String {
+    format!("damper:{{{shard}}}:newest")
+}
+
+/// A space lies outside the alphabet of ids.
+fn note_key(user: &UserId, post: &PostId) -> String {
+    format!("{user} {post}")
+}
+
+/// The lowest position above `position`.
+fn next(position: Position) -> Position {
+    match position.low.checked_add(1) {
+        Some(low) => Position { low, ..position },
+        None => Position::new(position.high.saturating_add(1), 0),
+    }
+}
+
+fn parse_position(text: &str) -> Result<Position> {
+    Position::parse(text).ok_or_else(|| Error::Internal(format!("redis answered {text:?} for a stream id")))
+}
+
+fn parse_note(note: &str) -> Option<Waiting> {
+    let (position, score) = note.split_once(' ')?;
+    let action = match score {
+        WITHDRAWN => Action::Withdraw,
+        score => Action::Rate(Score::parse(score.parse().ok()?).ok()?),
+    };
+    Some(Waiting { position: Position::parse(position)?, action })
+}
+
+/// Reads a stream's fields: exactly one, `e`, or it was not we who wrote it.
+fn parse_line(mut fields: HashMap<Bytes, Bytes>) -> Result<Entry, Undecodable> {
+    match (fields.remove(FIELD.as_bytes()), fields.is_empty()) {
+        (Some(payload), true) => Entry::decode(&payload),
+        (payload, _) => {
+            let mut all: Vec<_> = fields.into_iter().collect();
+            all.extend(payload.map(|payload| (Bytes::from_static(FIELD.as_bytes()), payload)));
+            all.sort();
+            let payload = all.iter().flat_map(|(field, value)| [field.as_ref(), b"=", value.as_ref(), b"\n"].concat());
+            Err(Undecodable { reason: "entry has other fields than \"e\"".into(), payload: payload.collect() })
+        }
+    }
+}
+
+#[async_trait]
+impl Buffer for RedisBuffer {
+    async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.link.can_append() {
+            return Err(Error::Unavailable("redis is not connected; ratings cannot be held right now".into()));
+        }
+        let sent = tokio::time::Instant::now();
+        let keys = [stream(shard), notes(shard)];
+        let args = self.append_args(shard, entries);
+        let reply: Result<(i64, Vec<String>), _> =
+            self.link.append::<Vec<String>>(&self.scripts.append, &keys, args).await.and_then(|mut words| {
+                let time = words.first().and_then(|time| time.parse().ok()).unwrap_or_default();
+                words.drain(..words.len().min(1));
+                Ok((time, words))
+            });
+        let (time, ids) = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                // What was sent may still be executed, until its deadline. Only then is "no" the truth.
+                if *error.kind() == fred::error::ErrorKind::Timeout {
+                    self.link.cut_appends().await;
+                }
+                tokio::time::sleep_until(sent + self.append_timeout).await;
+                return Err(error.into());
+            }
+        };
+        self.learn_time(Time::from_ms(time));
+        if ids.is_empty() {
+            return Err(Error::Unavailable("redis took too long to append; try again".into()));
+        }
+        let positions = ids.iter().map(|id| parse_position(id)).collect::<Result<Vec<_>>>()?;
+        if let Some(last) = positions.last() {
+            self.raise_floor(shard, *last);
+        }
+        Ok(positions)
+    }
+
+    async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
+        self.raise_floor(shard, from);
+        let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self
+            .link
+            .client()?
+            .xrange_values(stream(shard), format!("({from}"), "+", Some(limit as u64))
+            .await?;
+        let lines = rows
+            .into_iter()
+            .map(|(id, fields)| Ok(Line { position: parse_position(&id)?, entry: parse_line(fields) }))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Batch::of(shard, from, lines))
+    }
+
+    async fn trim(&self, shard: Shard, through: Position) -> Result<()> {
+        self.raise_floor(shard, through);
+        let keep = next(through);
+        let args = vec![keep.to_string(), keep.high.to_string(), STRETCH_MS.into()];
+        self.link.call(&self.scripts.trim, &[stream(shard), notes(shard)], args).await
+    }
+
+    async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog> {
+        self.raise_floor(shard, from);
+        let (waiting, first, appends, last): (u64, String, u64, String) =
+            self.link.call(&self.scripts.backlog, &[stream(shard)], vec![from.to_string()]).await?;
+        let oldest = Position::parse(&first).map(|first| Time::from_ms(first.high as i64));
+        Ok(Backlog { waiting, oldest, appends, last: parse_position(&last)? })
+    }
+
+    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
+        let mut shards: BTreeMap<Shard, Vec<usize>> = BTreeMap::new();
+        for (i, post) in posts.iter().enumerate() {
+            shards.entry(Shard::of(post, self.shard_count)).or_default().push(i);
+        }
+        let asking = shards.into_iter().map(|(shard, asked)| async move {
+            let args = asked.iter().map(|&i| note_key(user, &posts[i])).collect();
+            let found: Vec<String> = self.link.call(&self.scripts.waiting_of, &[notes(shard)], args).await?;
+            Ok::<_, Error>(asked.into_iter().zip(found))
+        });
+        let mut waiting = vec![None; posts.len()];
+        for (i, note) in try_join_all(asking).await?.into_iter().flatten() {
+            waiting[i] = parse_note(&note);
+        }
+        Ok(waiting)
+    }
+
+    fn clock(&self) -> Option<Time> {
+        Some(self.redis_now())
+    }
+
+    async fn describe(&self) -> Result<String> {
+        let info: String = self.link.command("INFO", &["server"]).await?;
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?");
+        let (aof, fsync) = (self.setting("appendonly").await, self.setting("appendfsync").await);
+        let kept = match (aof.as_deref(), fsync) {
+            (Some("yes"), Some(fsync)) => format!("appendfsync {fsync}"),
+            (Some("no"), _) => "no append-only file".into(),
+            _ => "durability unknown".into(),
+        };
+        Ok(format!("redis {version} ({} shards, {kept})", self.shard_count))
+    }
+}
+
+impl RedisBuffer {
+    /// A setting of the server, where it tells (managed ones may not).
+    async fn setting(&self, name: &'static str) -> Option<String> {
+        let pair: Vec<String> = self.link.command("CONFIG", &["GET", name]).await.ok()?;
+        pair.into_iter().nth(1)
+    }
+}
+
+/// The key that says whose Redis this is.
+const META: &str = "damper:meta";
+
+/// Puts this installation's name and number of shards on an unstamped Redis.
+///
+/// # Errors
+/// [`Error::Config`] when it bears another's.
+pub async fn stamp(link: &RedisLink, id: &str, shard_count: u16) -> Result<()> {
+    let script = Script::from_lua(include_str!("stamp.lua"));
+    let own = vec![id.to_owned(), shard_count.to_string()];
+    let found: Vec<String> = link.call(&script, &[META.to_owned()], own.clone()).await?;
+    if found == own {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "this redis belongs to another installation (found {}, expected {}): DAMPER_REDIS_URL and \
+         DAMPER_DATABASE_URL must name a pair. Restored or replaced the database on purpose? Then drain or \
+         delete the old ratings in redis and its key {META}",
+        found.join(" with shards "),
+        own.join(" with shards ")
+    )))
+}

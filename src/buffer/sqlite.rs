@@ -1,0 +1,157 @@
+//! The buffer of the embedded set-up: a table of the SQLite file, one shard.
+//!
+//! Positions come from a counter row that moves in the append's own transaction: row ids would start again at
+//! 1 once the table is empty, and fall below the checkpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::FromRow;
+
+use super::{Buffer, Waiting};
+use crate::connect::sqlite::{SqliteFile, begin};
+use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
+use crate::error::{Error, Result};
+use crate::rating::{PostId, Time, UserId};
+
+/// The log in table `buffer`.
+pub struct SqliteBuffer {
+    file: Arc<SqliteFile>,
+    append_timeout: Duration,
+}
+
+impl SqliteBuffer {
+    /// The log of an open file.
+    pub fn new(file: Arc<SqliteFile>, append_timeout: Duration) -> Self {
+        Self { file, append_timeout }
+    }
+
+    async fn append_all(&self, entries: &[Entry]) -> Result<Vec<Position>> {
+        let rows: Vec<[String; 3]> = entries
+            .iter()
+            .map(|entry| [entry.post.to_string(), entry.user.to_string(), entry.encode()])
+            .collect();
+        let rows = serde_json::to_string(&rows).map_err(|e| Error::Internal(e.to_string()))?;
+        let mut writer = self.file.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        let count = entries.len() as i64;
+        let (last,): (i64,) = sqlx::query_as(
+            "update buffer_head set last = last + $1, appends = appends + $1 returning last",
+        )
+        .bind(count)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let before = last - count;
+        sqlx::query(
+            "insert into buffer (position, post_id, user_id, payload)
+             select $1 + 1 + key, value ->> 0, value ->> 1, cast(value ->> 2 as blob) from json_each($2)",
+        )
+        .bind(before)
+        .bind(rows)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok((before + 1..=last).map(position).collect())
+    }
+}
+
+fn position(row: i64) -> Position {
+    Position::new(0, row.unsigned_abs())
+}
+
+fn row_of(position: Position) -> i64 {
+    i64::try_from(position.low).unwrap_or(i64::MAX)
+}
+
+#[derive(FromRow)]
+struct BacklogRow {
+    waiting: i64,
+    oldest: Option<i64>,
+    appends: i64,
+    last: i64,
+}
+
+#[async_trait]
+impl Buffer for SqliteBuffer {
+    async fn append(&self, _: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Given up in mid-transaction, the writer rolls back before anybody else uses it: nothing comes late.
+        tokio::time::timeout(self.append_timeout, self.append_all(entries)).await.unwrap_or_else(|_| {
+            let ms = self.append_timeout.as_millis();
+            Err(Error::Unavailable(format!("the data file was busy for {ms} ms; try again")))
+        })
+    }
+
+    async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
+        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "select position, payload from buffer where position > $1 order by position limit $2",
+        )
+        .bind(row_of(from))
+        .bind(limit as i64)
+        .fetch_all(self.file.readers())
+        .await?;
+        let lines = rows
+            .into_iter()
+            .map(|(row, payload)| Line { position: position(row), entry: Entry::decode(&payload) })
+            .collect();
+        Ok(Batch::of(shard, from, lines))
+    }
+
+    async fn trim(&self, _: Shard, through: Position) -> Result<()> {
+        let mut writer = self.file.writer().await;
+        sqlx::query("delete from buffer where position <= $1")
+            .bind(row_of(through))
+            .execute(&mut *writer)
+            .await?;
+        Ok(())
+    }
+
+    async fn backlog(&self, _: Shard, from: Position) -> Result<Backlog> {
+        // One statement is one snapshot: the counts belong together.
+        let row: BacklogRow = sqlx::query_as(
+            "select (select count(*) from buffer where position > $1) as waiting,
+                    (select held_at from buffer where position > $1 order by position limit 1) as oldest,
+                    appends, last
+             from buffer_head",
+        )
+        .bind(row_of(from))
+        .fetch_one(self.file.readers())
+        .await?;
+        Ok(Backlog {
+            waiting: row.waiting.unsigned_abs(),
+            oldest: row.oldest.map(Time::from_ms),
+            appends: row.appends.unsigned_abs(),
+            last: position(row.last),
+        })
+    }
+
+    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
+        let ids: Vec<&str> = posts.iter().map(PostId::as_str).collect();
+        let ids = serde_json::to_string(&ids).map_err(|e| Error::Internal(e.to_string()))?;
+        let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(
+            "select asked.key, b.position, b.payload
+             from json_each($1) asked cross join buffer b on b.user_id = $2 and b.post_id = asked.value
+             order by b.position",
+        )
+        .bind(ids)
+        .bind(user.as_str())
+        .fetch_all(self.file.readers())
+        .await?;
+        let mut found = vec![None; posts.len()];
+        for (asked, row, payload) in rows {
+            if let (Ok(entry), Some(slot)) =
+                (Entry::decode(&payload), usize::try_from(asked).ok().and_then(|i| found.get_mut(i)))
+            {
+                *slot = Some(Waiting { position: position(row), action: entry.action });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn describe(&self) -> Result<String> {
+        Ok(format!("{} (write-ahead log, synchronous=full)", self.file.path().display()))
+    }
+}

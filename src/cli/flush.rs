@@ -1,0 +1,119 @@
+//! `damper flush`: moves what waits into the averages now.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{FAILED, JsonArg, now, open, print_json, term};
+use crate::config::Settings;
+use crate::drain::{DrainOrder, Move, Progress};
+use crate::error::Result;
+use crate::store::Trigger;
+
+#[derive(Args)]
+pub struct FlushArgs {
+    #[command(flatten)]
+    output: JsonArg,
+    /// Give up after so many seconds (exit 1); what was drained by then stays drained
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+}
+
+/// What a flush did, for machines.
+#[derive(Serialize)]
+struct FlushJson {
+    applied: u64,
+    quarantined: u64,
+    posts: u64,
+    waiting: u64,
+    batches: u64,
+    duration_ms: u64,
+    complete: bool,
+    moves: Vec<Move>,
+}
+
+/// Drains until every checkpoint has passed what its log held at the beginning, whoever drained it.
+pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
+    let app = open(settings).await?;
+    let bar = term::progress("draining", term::ENTRIES);
+    let until = Instant::now() + Duration::from_secs(args.timeout);
+    let order = DrainOrder {
+        until: Some(until),
+        progress: &|step| match step {
+            Progress::Begun(waiting) => bar.inc_length(waiting),
+            Progress::Merged(entries) => bar.inc(entries),
+        },
+        ..DrainOrder::quiet(Trigger::Flush)
+    };
+    let drained = app.drain(now(), &order).await;
+    bar.finish_and_clear();
+    if let Some(error) = drained.failure {
+        return Err(error);
+    }
+    let (balance, _) = app.balance().await?;
+    let json = FlushJson {
+        applied: drained.applied,
+        quarantined: drained.quarantined,
+        posts: drained.posts,
+        waiting: balance.waiting,
+        batches: drained.batches,
+        duration_ms: drained.duration_ms,
+        complete: drained.complete,
+        moves: drained.moves,
+    };
+    if args.output.json {
+        print_json(&json)?;
+    } else {
+        term::print(&summary(&json));
+    }
+    if drained.complete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("damper: not done within {} s; flush again, or raise --timeout", args.timeout);
+    Ok(FAILED.into())
+}
+
+fn summary(json: &FlushJson) -> String {
+    let entries = json.applied + json.quarantined;
+    let mut text = if entries == 0 {
+        format!("nothing to drain: {} waiting\n", term::number(json.waiting))
+    } else {
+        format!(
+            "drained {} into {} in {} ({}): {} applied, {} quarantined, {} waiting\n",
+            term::counted(entries, "entry", "entries"),
+            term::counted(json.posts, "post", "posts"),
+            term::span_ms(json.duration_ms),
+            term::rate(entries, json.duration_ms),
+            term::number(json.applied),
+            term::number(json.quarantined),
+            term::number(json.waiting),
+        )
+    };
+    if !json.moves.is_empty() {
+        let mut table = term::table(&["largest moves", "published", "raw", "ratings", "phasing in", ""]);
+        for m in &json.moves {
+            table.add_row([
+                m.post_id.to_string(),
+                published(m),
+                term::mean(m.raw_average),
+                term::number(m.count),
+                term::number(m.phasing_in),
+                if m.crowded { "crowded".into() } else { String::new() },
+            ]);
+        }
+        text.push('\n');
+        text.push_str(&term::render(&table));
+    }
+    text
+}
+
+fn published(m: &Move) -> String {
+    let arrow = match (m.before, m.after) {
+        (Some(before), Some(after)) if after > before => " ▴",
+        (Some(before), Some(after)) if after < before => " ▾",
+        _ => "  ",
+    };
+    format!("{} → {}{arrow}", term::mean(m.before), term::mean(m.after))
+}

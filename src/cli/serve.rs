@@ -1,0 +1,204 @@
+//! `damper serve`, `damper-api`, `damper-worker`: the processes that stay.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{now, term};
+use crate::app::App;
+use crate::config::{Config, Open, Settings, Setup};
+use crate::connect::sqlite::ServeLock;
+use crate::error::{Error, Result};
+use crate::{api, worker};
+
+/// What a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    has_api: bool,
+    has_worker: bool,
+}
+
+impl Parts {
+    /// API and worker.
+    pub const BOTH: Self = Self { has_api: true, has_worker: true };
+    /// The API alone.
+    pub const API: Self = Self { has_api: true, has_worker: false };
+    /// The worker alone.
+    pub const WORKER: Self = Self { has_api: false, has_worker: true };
+
+    fn program(self) -> &'static str {
+        match (self.has_api, self.has_worker) {
+            (true, false) => "damper-api",
+            (false, true) => "damper-worker",
+            _ => "damper",
+        }
+    }
+}
+
+/// The listeners of a process, bound.
+#[derive(Default)]
+struct Listeners {
+    public: Option<TcpListener>,
+    admin: Option<TcpListener>,
+    worker: Option<TcpListener>,
+}
+
+/// Serves until SIGTERM or ^C; a second one ends at once.
+pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
+    let config = settings.config;
+    check_open(&config, parts)?;
+    let is_new = config.setup() == Setup::Embedded && !config.data.exists();
+    let _lock = match config.setup() {
+        Setup::Embedded => Some(ServeLock::take(&config.data)?),
+        Setup::Servers => None,
+    };
+    let stop = stop_on_signal()?;
+    let listeners = bind(&config, parts).await?;
+    let app = App::open(config).await?;
+    api::install_metrics()?;
+    term::print(&banner(&app, parts, &listeners, is_new)?);
+
+    let mut tasks = JoinSet::new();
+    let grace = Duration::from_secs(app.config().api.shutdown_seconds_max);
+    for (listener, routes) in [
+        (listeners.public, api::public(app.clone())),
+        (listeners.admin, api::admin(app.clone())),
+        (listeners.worker, api::admin(app.clone())),
+    ] {
+        if let Some(listener) = listener {
+            let stopped = stop.clone();
+            let stopped = async move { stopped.cancelled().await };
+            tasks.spawn(api::serve(listener, routes, grace, futures_util::FutureExt::shared(stopped)));
+        }
+    }
+    if parts.has_worker {
+        tasks.spawn(worker::run(app.clone(), stop.clone()));
+    }
+    // Whatever ends first, by signal or by an error, ends all.
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        stop.cancel();
+        let ended = ended.unwrap_or_else(|e| Err(Error::Internal(format!("a part stopped: {e}"))));
+        outcome = outcome.and(ended);
+    }
+    info!("stopped");
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Without keys anyone may rate as anyone: not for other machines, unless it is said aloud.
+fn check_open(config: &Config, parts: Parts) -> Result<()> {
+    let listeners = [("listen", config.listen), ("admin_listen", config.admin_listen)];
+    match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
+        Some((name, address)) if parts.has_api && config.open != Open::Anywhere => Err(Error::Config(format!(
+            "{name} {address} can be reached from other machines, and without keys anyone there could rate as \
+             anyone: listen on 127.0.0.1, or say DAMPER_OPEN=anywhere"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn bind(config: &Config, parts: Parts) -> Result<Listeners> {
+    let mut listeners = Listeners::default();
+    if parts.has_api {
+        listeners.public = Some(api::bind(config.listen, "listen").await?);
+        listeners.admin = Some(api::bind(config.admin_listen, "admin_listen").await?);
+    }
+    if parts == Parts::WORKER
+        && let Some(address) = config.worker_listen()?
+    {
+        listeners.worker = Some(api::bind(address, "worker_listen").await?);
+    }
+    Ok(listeners)
+}
+
+/// A token that the first SIGTERM or ^C cancels. The second ends the process where it stands, which is safe: what
+/// was accepted is held, and what was not committed is drained again.
+fn stop_on_signal() -> Result<CancellationToken> {
+    let cannot = |e: std::io::Error| Error::Internal(format!("cannot listen for signals: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        for is_first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if is_first {
+                info!("stopping; again to stop at once");
+                told.cancel();
+            } else {
+                std::process::exit(1);
+            }
+        }
+    });
+    Ok(stop)
+}
+
+fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, is_new: bool) -> Result<String> {
+    let config = app.config();
+    let setup = match config.setup() {
+        Setup::Embedded => {
+            format!("embedded, {}{}", config.data.display(), if is_new { " (new)" } else { "" })
+        }
+        Setup::Servers => {
+            format!("servers, redis {} and postgres {}", config.redis_url.host(), config.database_url.host())
+        }
+    };
+    let mut text = format!("{} {}   {setup}\n", parts.program(), env!("CARGO_PKG_VERSION"));
+    let address = |listener: &TcpListener| -> Result<SocketAddr> {
+        listener.local_addr().map_err(|e| Error::Internal(e.to_string()))
+    };
+    if let Some(listener) = &listeners.public {
+        let _ = writeln!(text, "  api     http://{}", address(listener)?);
+    }
+    for listener in listeners.admin.iter().chain(&listeners.worker) {
+        let _ = writeln!(text, "  admin   http://{}   /metrics /livez /readyz", address(listener)?);
+    }
+    if parts.has_worker {
+        let next = app.ticks().around(now()).next;
+        let period_ms = app.ticks().around(next).next.ms() - next.ms();
+        let every = term::span_ms(period_ms.unsigned_abs());
+        let _ = writeln!(text, "  ticks   every {every}, next at {} UTC", term::clock(next));
+    }
+    if let Some(listener) = &listeners.public {
+        text.push_str(&try_it(config, address(listener)?));
+    }
+    Ok(text)
+}
+
+fn try_it(config: &Config, api: SocketAddr) -> String {
+    let warning = term::attention("open mode");
+    let whom = match config.open {
+        Open::Loopback => format!("anyone who can reach {api} may rate as anyone, so it answers this machine only."),
+        Open::Anywhere => format!("anyone who can reach {api} may rate as anyone (DAMPER_OPEN=anywhere)."),
+    };
+    let flush = match config.setup() {
+        Setup::Embedded if config.data != std::path::Path::new("damper.db") => {
+            format!("damper flush --data {}", config.data.display())
+        }
+        _ => "damper flush".to_owned(),
+    };
+    format!(
+        "
+  {warning}: {whom}
+
+try it
+  curl --json '{{\"id\":\"hello\",\"title\":\"Hello\"}}' http://{api}/api/posts
+  curl --json '{{\"user_id\":\"ann\",\"score\":5}}' http://{api}/api/posts/hello/rate
+  curl 'http://{api}/api/posts/hello?user_id=ann'   # your rating, pending
+  {flush}   # or wait for the tick; from a checkout: cargo run --release -- flush
+  curl 'http://{api}/api/posts/hello?user_id=ann'   # it counts
+
+"
+    )
+}

@@ -1,0 +1,149 @@
+//! `damper show POST`: one post at a glance.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{JsonArg, now, open, print_json, term};
+use crate::config::Settings;
+use crate::error::Result;
+use crate::history::Point;
+use crate::rating::{PostId, Score, Time};
+use crate::read::PostView;
+use crate::smoothing::Params;
+
+/// Steps of the sparklines.
+const STEPS: usize = 48;
+/// Cells of a histogram's longest bar.
+const BAR_CELLS: usize = 32;
+
+#[derive(Args)]
+pub struct ShowArgs {
+    /// The post's id
+    post: String,
+    #[command(flatten)]
+    output: JsonArg,
+}
+
+/// A post, for machines.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a PostId,
+    title: &'a str,
+    average: Option<f64>,
+    raw_average: Option<f64>,
+    count: u64,
+    sum: u64,
+    phasing_in: f64,
+    crowded: bool,
+    early: bool,
+    histogram: [u64; Score::COUNT],
+    as_of: Time,
+    next_tick: Time,
+    history: &'a [Point],
+}
+
+/// Shows a post; exit 1 when there is none.
+pub async fn show(settings: Settings, args: &ShowArgs) -> Result<ExitCode> {
+    let id = PostId::parse(&args.post)?;
+    let app = open(settings).await?;
+    let view = app.post(&id, None, now()).await?;
+    let history = app.history(&id, STEPS, now()).await?;
+    if args.output.json {
+        print_json(&shown(&view, &history, app.params()))?;
+    } else {
+        term::print(&screen(&view, &history, app.params()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown<'a>(view: &'a PostView, history: &'a [Point], params: &Params) -> Shown<'a> {
+    let average = &view.average;
+    Shown {
+        id: &view.post.id,
+        title: &view.post.title,
+        average: average.smoothed_mean(params),
+        raw_average: average.raw_mean(),
+        count: average.count(),
+        sum: average.sum(),
+        phasing_in: average.unvested(),
+        crowded: average.is_crowded(params),
+        early: average.is_early(),
+        histogram: average.histogram,
+        as_of: view.as_of,
+        next_tick: view.next_tick,
+        history,
+    }
+}
+
+fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
+    let average = &view.average;
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} ({})   as of {} UTC, next {}",
+        printable(&view.post.title),
+        view.post.id,
+        term::clock(view.as_of),
+        term::clock(view.next_tick)
+    );
+    let flags = [(average.is_crowded(params), "crowded"), (average.is_early() && average.count() > 0, "early")];
+    let flags: Vec<_> = flags.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
+    let _ = writeln!(
+        text,
+        "  published  {}      raw  {}      {}, {} phasing in   {}",
+        term::mean(average.smoothed_mean(params)),
+        term::mean(average.raw_mean()),
+        term::counted(average.count(), "rating", "ratings"),
+        term::number(average.unvested().round() as u64),
+        term::attention(&flags.join(", "))
+    );
+    text.push_str(&histogram(&average.histogram));
+    text.push_str(&lines(history));
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A title is the site's text; a terminal must not obey it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn histogram(counts: &[u64; Score::COUNT]) -> String {
+    let (most, all) = (counts.iter().copied().max().unwrap_or(0), counts.iter().sum::<u64>());
+    if all == 0 {
+        return String::new();
+    }
+    let width = term::number(most).len();
+    let row = |(score, count): (usize, &u64)| {
+        let bar = term::bar(*count as f64 / most as f64, BAR_CELLS);
+        let percent = *count as f64 * 100.0 / all as f64;
+        format!("  {score} {bar:<BAR_CELLS$}  {:>width$}  {percent:>3.0} %\n", term::number(*count))
+    };
+    counts.iter().enumerate().rev().map(row).collect()
+}
+
+fn lines(history: &[Point]) -> String {
+    let (Some(first), Some(last)) = (history.first(), history.last()) else { return String::new() };
+    let means = || history.iter().flat_map(|point| [point.raw_average, point.average]).flatten();
+    // Both lines share one scale, so that they can be compared.
+    let (low, high) = (means().fold(f64::MAX, f64::min), means().fold(f64::MIN, f64::max));
+    let line = |name: &str, of: fn(&Point) -> Option<f64>| {
+        let drawn = term::sparkline(history.iter().map(of), low, high);
+        let begin = history.iter().find_map(of);
+        format!("  {name:<10} {drawn}  {} → {}\n", term::mean(begin), term::mean(of(last)))
+    };
+    let most = history.iter().map(|point| point.arrivals).max().unwrap_or(0);
+    let arrivals = history.iter().map(|point| Some(point.arrivals as f64).filter(|n| *n > 0.0));
+    let arrivals = term::sparkline(arrivals, 0.0, most as f64);
+    let day = |time: Time| time.to_utc().format("%-d %b %Y").to_string();
+    format!(
+        "{}{}  {:<10} {arrivals}  {} … {}\n",
+        line("raw", |point| point.raw_average),
+        line("published", |point| point.average),
+        "arrivals",
+        day(first.at),
+        day(last.at)
+    )
+}

@@ -1,0 +1,152 @@
+//! How things look in a terminal: numbers, times, bars, tables. Colour only where there is a terminal that wants
+//! it, and never alone.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::rating::Time;
+
+/// Prints to standard output. Whoever listens may go away (`damper show p | head`): that is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Whether `stream` wants colour: a terminal, and no NO_COLOR.
+pub fn has_color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `text` in yellow, for what needs attention.
+pub fn attention(text: &str) -> String {
+    if has_color(&std::io::stdout()) { format!("\x1b[33m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// 1,234,567
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 post`, `2,000 posts`
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(n), if n == 1 { one } else { many })
+}
+
+/// A mean with two decimals, or a dash.
+pub fn mean(mean: Option<f64>) -> String {
+    mean.map_or("–".into(), |mean| format!("{mean:.2}"))
+}
+
+/// `0.06 s`, `2 min 11 s`, `3 h 4 min`, `12 d 3 h`
+pub fn span_ms(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        0..10 => format!("{:.2} s", ms as f64 / 1_000.0),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// `142,000/s`
+pub fn rate(n: u64, ms: u64) -> String {
+    format!("{}/s", number((n as f64 * 1_000.0 / ms.max(1) as f64).round() as u64))
+}
+
+/// `14:35:00`, in UTC
+pub fn clock(time: Time) -> String {
+    time.to_utc().format("%H:%M:%S").to_string()
+}
+
+/// How many of `width` cells `share` (0 to 1) fills, in eighths of a cell.
+pub fn bar(share: f64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
+    format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
+}
+
+/// A line of values as eight heights between `low` and `high`; nothing where there is no value.
+pub fn sparkline(values: impl IntoIterator<Item = Option<f64>>, low: f64, high: f64) -> String {
+    const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let range = (high - low).max(f64::MIN_POSITIVE);
+    let height = |value: f64| HEIGHTS[(((value - low) / range).clamp(0.0, 1.0) * 7.0).round() as usize];
+    values.into_iter().map(|value| value.map_or(' ', height)).collect()
+}
+
+/// A table without lines; the first column to the left, numbers to the right.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The table as text without the blanks that it puts at line ends.
+pub fn render(table: &Table) -> String {
+    table.lines().map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))).collect()
+}
+
+/// A progress bar on standard error, drawn only in a terminal.
+pub fn progress(verb: &'static str, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("━╸─"));
+    bar.set_prefix(verb);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Counts entries.
+pub const ENTRIES: &str = "{prefix}  {bar:32}  {human_pos} / {human_len}   {per_sec}   {eta} left";
+/// Counts bytes of a file.
+pub const BYTES: &str = "{prefix}  {bar:32}  {bytes} / {total_bytes}   {eta} left";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(number(0), "0");
+        assert_eq!(number(999), "999");
+        assert_eq!(number(4_812_330), "4,812,330");
+        assert_eq!(counted(1, "post", "posts"), "1 post");
+        assert_eq!(mean(None), "–");
+    }
+
+    #[test]
+    fn spans_use_two_units_at_most() {
+        for (ms, text) in [
+            (60, "0.06 s"),
+            (12_345, "12 s"),
+            (131_000, "2 min 11 s"),
+            (11_040_000, "3 h 4 min"),
+            (1_047_600_000, "12 d 3 h"),
+        ] {
+            assert_eq!(span_ms(ms), text);
+        }
+    }
+
+    #[test]
+    fn bars_and_lines_fill_their_width() {
+        assert_eq!(bar(1.0, 4), "████");
+        assert_eq!(bar(0.5, 3), "█▌");
+        assert_eq!(bar(f64::NAN, 3), "");
+        assert_eq!(sparkline([None, Some(0.0), Some(5.0)], 0.0, 5.0), " ▁█");
+    }
+}

@@ -1,0 +1,188 @@
+//! Redis: two clients of one server or cluster, and what their errors mean.
+//!
+//! Appends have a client of their own that tries once, never queues while the connection is down, and is cut
+//! after a time-out: a client library that replayed an append behind our back would bring it in late. All else
+//! goes over the other. Both reconnect for ever, with a delay that grows and jitters, and log one line a change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fred::prelude::*;
+use fred::types::scripts::Script;
+use fred::types::{ClusterHash, CustomCommand, MultipleKeys, MultipleValues};
+use tracing::{info, warn};
+
+use crate::config::ServerUrl;
+use crate::error::Result;
+
+/// A connection that is not there after this is tried again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Any call but an append takes at most this.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Reconnects wait between these, doubling, with jitter.
+const RECONNECT_MS: (u32, u32) = (50, 2_000);
+const RECONNECT_JITTER_MS: u32 = 100;
+
+/// The connections of one process to Redis.
+pub struct RedisLink {
+    appends: Side,
+    calls: Side,
+}
+
+/// One client and what is known of its connection.
+struct Side {
+    client: Client,
+    is_up: Arc<AtomicBool>,
+}
+
+impl RedisLink {
+    /// Connects both clients.
+    ///
+    /// # Errors
+    /// `Unavailable` when Redis does not answer, `Config` when the URL cannot be read or the login is refused.
+    pub async fn open(url: &ServerUrl, append_timeout: Duration) -> Result<Self> {
+        let appends = Side::open(url, append_timeout, "appends").await?;
+        let calls = Side::open(url, CALL_TIMEOUT, "calls").await?;
+        Ok(Self { appends, calls })
+    }
+
+    /// Whether appends have a connection right now.
+    pub fn can_append(&self) -> bool {
+        self.appends.is_up.load(Ordering::Relaxed)
+    }
+
+    /// Runs an appending script once.
+    pub async fn append<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R, Error> {
+        self.appends.run(script, keys, args).await
+    }
+
+    /// Closes the connection that appends use, so that nothing sent over it is executed any more once Redis
+    /// notices; the next append has a new one.
+    pub async fn cut_appends(&self) {
+        if let Err(error) = self.appends.client.force_reconnection().await {
+            warn!(%error, "could not cut the connection to redis");
+        }
+    }
+
+    /// Runs any other script.
+    pub async fn call<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R> {
+        Ok(self.calls.run(script, keys, args).await?)
+    }
+
+    /// The client for plain commands; fails at once while there is no connection.
+    pub fn client(&self) -> Result<&Client, Error> {
+        self.calls.connected()
+    }
+
+    /// Runs a command without keys that fred has no method for here, on any node.
+    pub async fn command<R: FromValue>(&self, name: &'static str, args: &[&str]) -> Result<R> {
+        let command = CustomCommand::new_static(name, ClusterHash::Random, false);
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        Ok(self.client()?.custom(command, args).await?)
+    }
+}
+
+impl Side {
+    async fn open(url: &ServerUrl, timeout: Duration, purpose: &'static str) -> Result<Self> {
+        let mut config = Config::from_url(url.expose()).map_err(|_| {
+            crate::Error::Config(format!("redis_url {url} cannot be read; redis://user:password@host:6379"))
+        })?;
+        config.fail_fast = true;
+        let (min, max) = RECONNECT_MS;
+        let mut policy = ReconnectPolicy::new_exponential(0, min, max, 2);
+        policy.set_jitter(RECONNECT_JITTER_MS);
+        let client = Builder::from_config(config)
+            .with_connection_config(|connection| {
+                connection.connection_timeout = CONNECT_TIMEOUT;
+                connection.internal_command_timeout = CONNECT_TIMEOUT;
+                connection.max_command_attempts = 1;
+                connection.tcp.nodelay = Some(true);
+            })
+            .with_performance_config(|performance| performance.default_command_timeout = timeout)
+            .set_policy(policy)
+            .build()?;
+        let is_up = Arc::new(AtomicBool::new(true));
+        watch(&client, is_up.clone(), purpose);
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, client.init()).await;
+        let why = match connecting {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) if *error.kind() == ErrorKind::Auth => {
+                return Err(crate::Error::Config(format!(
+                    "redis at {} refuses the login: {error}. DAMPER_REDIS_URL holds the password",
+                    url.host()
+                )));
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("timed out".to_owned()),
+        };
+        if let Some(why) = why {
+            let ms = CONNECT_TIMEOUT.as_millis();
+            return Err(crate::Error::Unavailable(format!(
+                "no answer from redis at {} within {ms} ms: {why}. Is it running? DAMPER_REDIS_URL says where",
+                url.host()
+            )));
+        }
+        Ok(Self { client, is_up })
+    }
+
+    /// The client, unless it would only queue what it is told until it is connected again.
+    fn connected(&self) -> Result<&Client, Error> {
+        if self.is_up.load(Ordering::Relaxed) {
+            Ok(&self.client)
+        } else {
+            Err(Error::new(ErrorKind::IO, "not connected; reconnecting"))
+        }
+    }
+
+    async fn run<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R, Error> {
+        let keys = MultipleKeys::from(keys.to_vec());
+        let args = MultipleValues::try_from(args)?;
+        let client = self.connected()?;
+        match script.evalsha(client, keys.clone(), args.clone()).await {
+            // Redis forgets scripts when it restarts; nothing was run, so this is no second attempt.
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                script.load(client).await?;
+                script.evalsha(client, keys, args).await
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Logs one line when the connection goes and one when it is back.
+fn watch(client: &Client, is_up: Arc<AtomicBool>, purpose: &'static str) {
+    let up = is_up.clone();
+    client.on_error(move |(error, _)| {
+        if up.swap(false, Ordering::Relaxed) {
+            warn!(%error, purpose, "redis connection lost; reconnecting");
+        }
+        async { Ok(()) }
+    });
+    client.on_reconnect(move |_| {
+        if !is_up.swap(true, Ordering::Relaxed) {
+            info!(purpose, "redis connection is back");
+        }
+        async { Ok(()) }
+    });
+}
+
+/// Conditions that Redis names in the first word of an error and that pass by themselves or by an operator.
+const PASSING: [&str; 10] = [
+    "OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "NOAUTH",
+];
+
+impl From<Error> for crate::Error {
+    fn from(error: Error) -> Self {
+        let first = error.details().split([' ', ':']).next().unwrap_or_default();
+        let is_answer =
+            matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown | ErrorKind::InvalidCommand);
+        // A script's error begins with the script's name and only quotes Redis' own word.
+        let passing = PASSING.iter().any(|word| first == *word || error.details().contains(&format!("-{word} ")));
+        if is_answer && !passing {
+            crate::Error::Internal(format!("redis answered: {error}"))
+        } else {
+            crate::Error::Unavailable(format!("redis did not take it: {error}"))
+        }
+    }
+}

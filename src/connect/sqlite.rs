@@ -1,0 +1,120 @@
+//! The one SQLite file of the embedded set-up.
+//!
+//! SQLite lets one connection write at a time. So a process has one writer, handed out in order of asking:
+//! appends and commits take turns and neither starves. Other processes (`damper flush` beside a running
+//! `serve`) wait by SQLite's own busy time-out. Readers have a pool and never wait (WAL).
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::config::StoreKnobs;
+use crate::error::{Error, Result};
+
+/// How long a write waits for another process' transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pages of the write-ahead log after which it is folded into the file (4 KiB each).
+const CHECKPOINT_PAGES: &str = "4000";
+
+/// An open SQLite file: many readers, one writer.
+pub struct SqliteFile {
+    path: PathBuf,
+    readers: SqlitePool,
+    writer: Mutex<SqliteConnection>,
+}
+
+impl SqliteFile {
+    /// Opens or makes the file and brings its schema up to date, under a lock that keeps other processes out
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the file cannot be opened or its schema is newer than this program.
+    pub async fn open(path: &Path, knobs: &StoreKnobs) -> Result<Self> {
+        let refused = |what: &str, e: &dyn std::fmt::Display| {
+            Error::Config(format!(
+                "cannot {what} the data file {}: {e}; DAMPER_DATA names another",
+                path.display()
+            ))
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("temp_store", "memory")
+            .disable_statement_logging();
+        let lock = lock_file(path, "lock").map_err(|e| refused("lock", &e))?;
+        lock.lock().map_err(|e| refused("lock", &e))?;
+        let mut writer =
+            SqliteConnection::connect_with(&options).await.map_err(|e| refused("open", &e))?;
+        migrate(&mut writer).await?;
+        drop(lock);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(knobs.connections_max)
+            .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
+            .connect_with(options.pragma("query_only", "on"))
+            .await?;
+        Ok(Self { path: path.to_path_buf(), readers, writer: Mutex::new(writer) })
+    }
+
+    /// Connections for reads; a write over one is refused by SQLite.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// The writer, in order of asking. Hold it for one transaction.
+    pub async fn writer(&self) -> MutexGuard<'_, SqliteConnection> {
+        self.writer.lock().await
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Begins a transaction that writes: IMMEDIATE, since one that turns from reading to writing ends in
+/// SQLITE_BUSY at once.
+pub async fn begin(writer: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>> {
+    Ok(writer.begin_with("BEGIN IMMEDIATE").await?)
+}
+
+async fn migrate(writer: &mut SqliteConnection) -> Result<()> {
+    super::schema::explain(sqlx::migrate!("migrations/sqlite").run(writer).await)
+}
+
+/// Keeps a second `serve` off the same file for as long as it lives.
+pub struct ServeLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl ServeLock {
+    /// # Errors
+    /// [`Error::Config`] when another process serves this file.
+    pub fn take(data: &Path) -> Result<Self> {
+        let refused = |why: String| Error::Config(format!("cannot serve {}: {why}", data.display()));
+        let file = lock_file(data, "serve").map_err(|e| refused(e.to_string()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(refused(
+                "another damper serves this file; stop it, or name another file with DAMPER_DATA \
+                 (all other commands work beside it)"
+                    .into(),
+            )),
+            Err(TryLockError::Error(e)) => Err(refused(e.to_string())),
+        }
+    }
+}
+
+fn lock_file(data: &Path, purpose: &str) -> std::io::Result<File> {
+    let mut path = data.as_os_str().to_owned();
+    path.push(format!(".{purpose}"));
+    File::options().create(true).truncate(false).write(true).open(path)
+}

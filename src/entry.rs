@@ -1,0 +1,279 @@
+//! The log's words: an entry, the text that carries it, its place, and what is read of a shard at once.
+//!
+//! The text is versioned and readable (`1 r hello ann 5 1790000000000`), so that whoever looks into a stream
+//! or a quarantine sees what happened, and so that new kinds of entries can join old ones in one log.
+//! A line that cannot be read is not an error of the drain: it comes out as [`Undecodable`], with its bytes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rating::{PostId, Score, Time, UserId};
+
+/// What changes an average: somebody's rating or withdrawal, with the time of its acceptance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is rated.
+    pub post: PostId,
+    /// Who rates.
+    pub user: UserId,
+    /// When it was accepted; an import states its own.
+    pub at: Time,
+    /// What the user wants.
+    pub action: Action,
+}
+
+/// What an entry asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The user's score for the post is this one from now on.
+    Rate(Score),
+    /// The user's rating is gone from now on.
+    Withdraw,
+}
+
+impl Action {
+    /// The score, or nothing for a withdrawal.
+    pub fn score(self) -> Option<Score> {
+        match self {
+            Action::Rate(score) => Some(score),
+            Action::Withdraw => None,
+        }
+    }
+}
+
+/// The only encoding so far; the first word of every entry's text.
+const ENCODING_VERSION: &str = "1";
+/// Longer texts are not even looked at.
+const TEXT_BYTES_MAX: usize = 512;
+
+impl Entry {
+    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds.
+    pub fn encode(&self) -> String {
+        let Self { post, user, at, action } = self;
+        match action {
+            Action::Rate(score) => format!("{ENCODING_VERSION} r {post} {user} {score} {}", at.ms()),
+            Action::Withdraw => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
+        }
+    }
+
+    /// Reads an entry back, trusting nothing: the log may hold what others wrote there.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        Self::parse(bytes).map_err(|reason| Undecodable { reason, payload: bytes.to_vec() })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > TEXT_BYTES_MAX {
+            return Err(format!("entry has {} bytes, at most {TEXT_BYTES_MAX} are read", bytes.len()));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| "entry is not text".to_owned())?;
+        let words: Vec<&str> = text.split(' ').collect();
+        if words[0] != ENCODING_VERSION {
+            return Err(format!("entry has unknown encoding version {:?}", words[0]));
+        }
+        let (post, user, action, at) = match words[1..] {
+            ["r", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at),
+            ["w", post, user, at] => (post, user, Action::Withdraw, at),
+            [kind, ..] => return Err(format!("entry of kind {kind:?} with {} words is unknown", words.len())),
+            [] => return Err("entry has a version and nothing else".to_owned()),
+        };
+        let at = at.parse().map_err(|_| format!("entry time {at:?} is no number of milliseconds"))?;
+        Ok(Self {
+            post: PostId::parse(post).map_err(|e| e.detail)?,
+            user: UserId::parse(user).map_err(|e| e.detail)?,
+            // An hour of the year 290,000 is no entry's time, whoever wrote it; the fold can rely on that.
+            at: Time::from_ms(at).check_entry(TIME_MAX).map_err(|e| e.detail)?,
+            action,
+        })
+    }
+}
+
+/// The year 2200: beyond it a logged time is a mistake, whatever the clock says now.
+const TIME_MAX: Time = Time::from_ms(7_258_118_400_000);
+
+fn parse_score(text: &str) -> Result<Score, String> {
+    let value: i64 = text.parse().map_err(|_| format!("entry score {text:?} is no whole number"))?;
+    Score::parse(value).map_err(|e| e.detail)
+}
+
+/// A line of the log that holds no entry: why, and what was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    /// Why it cannot be read, for whoever opens the quarantine.
+    pub reason: String,
+    /// The bytes as they stood in the log.
+    pub payload: Vec<u8>,
+}
+
+/// A place in a shard's log: two numbers that sort (a stream id), of which a row id uses the second only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Milliseconds of a stream id; 0 in a log that counts its rows.
+    pub high: u64,
+    /// Sequence number.
+    pub low: u64,
+}
+
+impl Position {
+    /// Before everything.
+    pub const START: Position = Position { high: 0, low: 0 };
+
+    /// A place by its two numbers.
+    pub const fn new(high: u64, low: u64) -> Self {
+        Self { high, low }
+    }
+
+    /// Sixteen bytes that sort as positions do; how databases keep it.
+    pub fn to_bytes(self) -> [u8; 16] {
+        ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()
+    }
+
+    /// Reads [`to_bytes`](Self::to_bytes) back; nothing for bytes of another length.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let number = u128::from_be_bytes(bytes.try_into().ok()?);
+        Some(Self { high: (number >> 64) as u64, low: number as u64 })
+    }
+
+    /// Reads the text form, `1790000000000-3`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (high, low) = text.split_once('-')?;
+        Some(Self { high: high.parse().ok()?, low: low.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.high, self.low)
+    }
+}
+
+/// One of the buffer's independent logs, by its number from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(pub u16);
+
+impl Shard {
+    /// The shard where a post's entries live: CRC-16/XMODEM of its id, modulo `count` (at least 1).
+    pub fn of(post: &PostId, count: u16) -> Self {
+        const CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
+        Self(CRC.checksum(post.as_str().as_bytes()) % count.max(1))
+    }
+
+    /// The shard's place in a list of all shards.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Consecutive entries of one shard, read together: a unit of I/O, not of arithmetic.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Whose log they come from.
+    pub shard: Shard,
+    /// Where the read began (exclusive).
+    pub from: Position,
+    /// The last entry's position; at least one entry is here.
+    pub to: Position,
+    /// The entries in log order, readable or not.
+    pub lines: Vec<Line>,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Where it stands.
+    pub position: Position,
+    /// What it says, if it says anything.
+    pub entry: Result<Entry, Undecodable>,
+}
+
+impl Batch {
+    /// A batch of what was read after `from`; nothing when nothing was.
+    pub fn of(shard: Shard, from: Position, lines: Vec<Line>) -> Option<Self> {
+        let to = lines.last()?.position;
+        Some(Self { shard, from, to, lines })
+    }
+}
+
+/// The state of one shard's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Entries after the position asked for, counted.
+    pub waiting: u64,
+    /// When the oldest of these was appended, by the log's own clock.
+    pub oldest: Option<Time>,
+    /// Entries ever appended, by the log's own count.
+    pub appends: u64,
+    /// The highest position that was ever handed out.
+    pub last: Position,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(action: Action) -> Entry {
+        Entry {
+            post: PostId::parse("hello").unwrap(),
+            user: UserId::parse("ann").unwrap(),
+            at: Time::from_ms(1_790_000_000_000),
+            action,
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_comes_back() {
+        for action in [Action::Rate(Score::parse(0).unwrap()), Action::Withdraw] {
+            let entry = entry(action);
+            assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
+        }
+        assert_eq!(entry(Action::Withdraw).encode(), "1 w hello ann 1790000000000");
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_its_bytes_and_says_why() {
+        for (text, reason) in [
+            ("", "unknown encoding version"),
+            ("2 r hello ann 5 1790000000000", "unknown encoding version"),
+            ("1", "nothing else"),
+            ("1 x hello ann 5 1790000000000", "unknown"),
+            ("1 r hello ann 6 1790000000000", "outside 0..=5"),
+            ("1 r hello ann 5.0 1790000000000", "no whole number"),
+            ("1 r hel{lo ann 5 1790000000000", "post id holds"),
+            ("1 r hello  5 1790000000000", "user id is empty"),
+            ("1 r hello ann 5 soon", "no number of milliseconds"),
+            ("1 r hello ann 5 17", "before 1990"),
+            ("1 r hello ann 5 9223372036854775807", "ahead"),
+            ("1 r hello ann 5 1790000000000 extra", "unknown"),
+        ] {
+            let found = Entry::decode(text.as_bytes()).unwrap_err();
+            assert!(found.reason.contains(reason), "{text:?}: {}", found.reason);
+            assert_eq!(found.payload, text.as_bytes());
+        }
+        assert!(Entry::decode(&[0xff, 0xfe]).unwrap_err().reason.contains("not text"));
+        assert!(Entry::decode(&[b'1'; 600]).unwrap_err().reason.contains("600 bytes"));
+    }
+
+    #[test]
+    fn positions_sort_as_their_bytes_do() {
+        let places = [(0, 1), (0, u64::MAX), (1, 0), (1_790_000_000_000, 3), (u64::MAX, u64::MAX)];
+        let places = places.map(|(high, low)| Position::new(high, low));
+        for pair in places.windows(2) {
+            assert!(pair[0] < pair[1] && pair[0].to_bytes() < pair[1].to_bytes());
+            assert_eq!(Position::from_bytes(&pair[0].to_bytes()), Some(pair[0]));
+            assert_eq!(Position::parse(&pair[1].to_string()), Some(pair[1]));
+        }
+    }
+
+    #[test]
+    fn a_post_always_lives_in_the_same_shard() {
+        // CRC-16/XMODEM("123456789") = 0x31C3, the algorithm's published check value.
+        assert_eq!(Shard::of(&PostId::parse("123456789").unwrap(), u16::MAX), Shard(0x31C3));
+        assert_eq!(Shard::of(&PostId::parse("hello").unwrap(), 1), Shard(0));
+    }
+}

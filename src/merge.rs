@@ -1,0 +1,205 @@
+//! The merge: folds a batch of the log into averages and rating rows, in log order. Pure.
+//!
+//! Each entry counts at its own time, so how the log was cut into batches changes nothing. The store loads what
+//! the batch touches ([`touched`]), this folds, the store writes what comes out; both databases share it.
+//! An entry that cannot be read or applied is put aside with its reason and stops nobody.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::entry::{Action, Batch, Entry, Position};
+use crate::rating::{PostId, Time, UserId};
+use crate::smoothing::{Average, Params, Row};
+
+/// A rating's key.
+pub type Key = (PostId, UserId);
+
+/// A rating as it is kept: the arithmetic's row, and where it came from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rating {
+    /// Score, lane and what of it is unvested.
+    pub row: Row,
+    /// The entry's own time.
+    pub rated_at: Time,
+    /// The entry's position.
+    pub position: Position,
+}
+
+/// What a batch's keys hold before the merge.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The posts that exist, each with its average and version (zero when it was never rated).
+    pub averages: HashMap<PostId, (Average, Position)>,
+    /// The ratings that exist.
+    pub ratings: HashMap<Key, Rating>,
+}
+
+/// What a batch changes; every list is sorted by key.
+#[derive(Debug, Default)]
+pub struct Merged {
+    /// Ratings as they are now.
+    pub ratings: Vec<(Key, Rating)>,
+    /// Ratings that are gone.
+    pub withdrawn: Vec<Key>,
+    /// Averages as they are now.
+    pub averages: Vec<MergedAverage>,
+    /// The hours that the batch touched.
+    pub history: Vec<Hour>,
+    /// Entries put aside.
+    pub quarantined: Vec<Quarantined>,
+    /// Entries folded in.
+    pub applied: u64,
+}
+
+/// One post's average before and after a batch.
+#[derive(Debug, Clone)]
+pub struct MergedAverage {
+    /// Whose it is.
+    pub post: PostId,
+    /// As it was.
+    pub before: Average,
+    /// As it is.
+    pub after: Average,
+    /// The position of the last entry folded in.
+    pub version: Position,
+}
+
+/// A post's clock hour, by the time that the fold used.
+#[derive(Debug, Clone)]
+pub struct Hour {
+    /// Whose it is.
+    pub post: PostId,
+    /// The hour's beginning.
+    pub hour: Time,
+    /// Ratings folded in during the hour (by one batch, or by all).
+    pub arrivals: u64,
+    /// The state after the hour's last entry.
+    pub average: Average,
+}
+
+/// An entry put aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Where it stood in the log.
+    pub position: Position,
+    /// Why it was not applied.
+    pub reason: String,
+    /// What stood there.
+    pub payload: Vec<u8>,
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The keys that a batch touches, sorted, each once.
+pub fn touched(batch: &Batch) -> Vec<Key> {
+    let keys: HashSet<Key> = batch
+        .lines
+        .iter()
+        .filter_map(|line| line.entry.as_ref().ok())
+        .map(|entry| (entry.post.clone(), entry.user.clone()))
+        .collect();
+    let mut keys: Vec<Key> = keys.into_iter().collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// Folds `batch` into what `loaded` holds.
+pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
+    let mut fold = Fold {
+        params,
+        averages: loaded.averages,
+        ratings: loaded.ratings,
+        changed: HashMap::new(),
+        posts: HashMap::new(),
+        hours: BTreeMap::new(),
+    };
+    let mut merged = Merged::default();
+    for line in &batch.lines {
+        let outcome = match &line.entry {
+            Ok(entry) => fold.apply(entry, line.position).map_err(|reason| (reason, entry.encode().into_bytes())),
+            Err(bad) => Err((bad.reason.clone(), bad.payload.clone())),
+        };
+        match outcome {
+            Ok(()) => merged.applied += 1,
+            Err((reason, payload)) => {
+                merged.quarantined.push(Quarantined { position: line.position, reason, payload });
+            }
+        }
+    }
+    fold.finish(merged)
+}
+
+struct Fold<'a> {
+    params: &'a Params,
+    averages: HashMap<PostId, (Average, Position)>,
+    ratings: HashMap<Key, Rating>,
+    /// Touched ratings as they are now; nothing where a rating is gone.
+    changed: HashMap<Key, Option<Rating>>,
+    /// Touched posts: average before, average after, version.
+    posts: HashMap<PostId, (Average, Average, Position)>,
+    hours: BTreeMap<(PostId, i64), (u64, Average)>,
+}
+
+impl Fold<'_> {
+    fn apply(&mut self, entry: &Entry, position: Position) -> Result<(), String> {
+        let Some((stored, _)) = self.averages.get(&entry.post) else {
+            return Err(format!("there is no post {}", entry.post));
+        };
+        let (_, average, version) =
+            self.posts.entry(entry.post.clone()).or_insert((*stored, *stored, position));
+        *version = position;
+        let key = (entry.post.clone(), entry.user.clone());
+        let current = match self.changed.get(&key) {
+            Some(changed) => *changed,
+            None => self.ratings.get(&key).copied(),
+        };
+        let arrivals = match (entry.action, current) {
+            (Action::Rate(score), _) => {
+                let row = average.rate(current.map(|c| c.row).as_ref(), score, entry.at, self.params);
+                self.changed.insert(key, Some(Rating { row, rated_at: entry.at, position }));
+                1
+            }
+            (Action::Withdraw, Some(rating)) => {
+                average.withdraw(&rating.row, entry.at, self.params);
+                self.changed.insert(key, None);
+                0
+            }
+            // Nothing to take out: the entry is applied, and changes nothing.
+            (Action::Withdraw, None) => return Ok(()),
+        };
+        if let Some(last) = average.last {
+            let hour = last.ms().div_euclid(HOUR_MS) * HOUR_MS;
+            let (sum, state) = self.hours.entry((entry.post.clone(), hour)).or_insert((0, *average));
+            *sum += arrivals;
+            *state = *average;
+        }
+        Ok(())
+    }
+
+    fn finish(self, mut merged: Merged) -> Merged {
+        for (key, rating) in self.changed {
+            match rating {
+                Some(rating) => merged.ratings.push((key, rating)),
+                None => merged.withdrawn.push(key),
+            }
+        }
+        merged.ratings.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        merged.withdrawn.sort_unstable();
+        merged.averages = self
+            .posts
+            .into_iter()
+            .map(|(post, (before, after, version))| MergedAverage { post, before, after, version })
+            .collect();
+        merged.averages.sort_unstable_by(|a, b| a.post.cmp(&b.post));
+        merged.history = self
+            .hours
+            .into_iter()
+            .map(|((post, hour), (arrivals, average))| Hour {
+                post,
+                hour: Time::from_ms(hour),
+                arrivals,
+                average,
+            })
+            .collect();
+        merged
+    }
+}

@@ -1,0 +1,176 @@
+//! Reading: posts as people see them, one or a page, with the reader's own rating.
+//!
+//! The published mean is the state of the last drain, evaluated at `as_of`: the last tick, or the state's own
+//! time if that is later. So it moves in steps, and every process publishes the same.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::cache::Cached;
+use crate::entry::Position;
+use crate::error::{Error, Result};
+use crate::post::{Post, PostState};
+use crate::rating::{PostId, Score, Time, UserId};
+use crate::smoothing::Average;
+use crate::store::{PageKey, Sort};
+
+/// A post as a reader sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PostView {
+    /// The post.
+    pub post: Post,
+    /// Its average, evaluated at `as_of`.
+    pub average: Average,
+    /// The position of the last entry in the average.
+    pub version: Position,
+    /// The moment that the published mean belongs to.
+    pub as_of: Time,
+    /// When it may change next.
+    pub next_tick: Time,
+    /// The reader's own rating, if a reader was named and has one.
+    pub own: Option<Own>,
+}
+
+/// A reader's own newest rating of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Own {
+    /// The score; nothing for a withdrawal that waits.
+    pub score: Option<Score>,
+    /// Whether it waits to be merged.
+    pub pending: bool,
+}
+
+/// A page of posts and where the next one begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The posts, in order.
+    pub posts: Vec<PostView>,
+    /// The last post's place when there are more.
+    pub next: Option<PageKey>,
+}
+
+impl App {
+    /// One post, with the own rating of `reader` if one is named.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such post; `Unavailable` when nobody can tell.
+    pub async fn post(&self, id: &PostId, reader: Option<&UserId>, now: Time) -> Result<PostView> {
+        let state = self.state(id, now).await?;
+        let mut views = self.views(vec![state], reader, now).await?;
+        views.pop().ok_or_else(|| Error::Internal("a post has no view".into()))
+    }
+
+    /// A page of posts after `after`, at most `limit`.
+    pub async fn page(
+        &self,
+        sort: Sort,
+        after: Option<&PageKey>,
+        limit: usize,
+        reader: Option<&UserId>,
+        now: Time,
+    ) -> Result<Page> {
+        // One more than asked for tells whether there is a next page.
+        let mut keys = self.store.page(sort, after, limit + 1).await?;
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = if more { keys.last().cloned() } else { None };
+        let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();
+        let states = self.states(&ids, now).await?.into_iter().flatten().collect();
+        Ok(Page { posts: self.views(states, reader, now).await?, next })
+    }
+
+    /// A post's state, from whoever has it.
+    pub(crate) async fn state(&self, id: &PostId, now: Time) -> Result<Arc<Cached>> {
+        let mut states = self.states(std::slice::from_ref(id), now).await?;
+        states.pop().flatten().ok_or_else(|| Error::NotFound(format!("there is no post {id}")))
+    }
+
+    /// Posts' states in the order asked: from the cache while they were read since the last tick, else from the
+    /// store. While the store does not answer, what the cache has is served as it is.
+    async fn states(&self, ids: &[PostId], now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
+        let last_tick = self.ticks.around(now).last;
+        let mut states = self.cache.get_many(ids).await;
+        let mut asked = Vec::new();
+        for (i, state) in states.iter().enumerate() {
+            let fresh = state.as_ref().is_some_and(|state| state.read_at >= last_tick);
+            if !fresh && self.unknown.get(&ids[i]).await.is_none() {
+                asked.push(i);
+            }
+        }
+        if asked.is_empty() {
+            return Ok(states);
+        }
+        match self.loader.load(asked.iter().map(|&i| ids[i].clone()).collect(), now).await {
+            Ok(found) => {
+                for (i, state) in asked.into_iter().zip(found) {
+                    let memory = if state.is_some() { &self.known } else { &self.unknown };
+                    memory.insert(ids[i].clone(), ()).await;
+                    states[i] = state;
+                }
+                Ok(states)
+            }
+            Err(_) if asked.iter().all(|&i| states[i].is_some()) => Ok(states),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn views(
+        &self,
+        states: Vec<Arc<Cached>>,
+        reader: Option<&UserId>,
+        now: Time,
+    ) -> Result<Vec<PostView>> {
+        let own = match reader {
+            Some(reader) => self.own(reader, &states).await?,
+            None => vec![None; states.len()],
+        };
+        let view = |(cached, own): (Arc<Cached>, Option<Own>)| self.view(&cached.state, own, now);
+        Ok(states.into_iter().zip(own).map(view).collect())
+    }
+
+    /// A post that was made just now, as everybody sees it.
+    pub fn view_of_new(&self, post: Post, now: Time) -> PostView {
+        let state = PostState { post, average: Average::default(), version: Position::START };
+        self.view(&state, None, now)
+    }
+
+    fn view(&self, state: &PostState, own: Option<Own>, now: Time) -> PostView {
+        let window = self.ticks.around(now);
+        let as_of = state.average.last.map_or(window.last, |last| last.max(window.last));
+        PostView {
+            post: state.post.clone(),
+            average: state.average.at(as_of, &self.params),
+            version: state.version,
+            as_of,
+            next_tick: window.next,
+            own,
+        }
+    }
+
+    /// The reader's own ratings: of what waits and what is stored, the newer. The buffer is asked first, so that
+    /// an entry which moves meanwhile is seen twice rather than not at all.
+    async fn own(&self, reader: &UserId, states: &[Arc<Cached>]) -> Result<Vec<Option<Own>>> {
+        let ids: Vec<PostId> = states.iter().map(|cached| cached.state.post.id.clone()).collect();
+        let waiting = self.buffer.waiting_of(reader, &ids).await;
+        let stored = self.store.ratings_of(reader, &ids).await;
+        let (waiting, stored) = match (waiting, stored) {
+            (Ok(waiting), Ok(stored)) => (waiting, stored),
+            // Without the buffer the stored ratings are the best anybody knows.
+            (Err(_), Ok(stored)) => (vec![None; ids.len()], stored),
+            // Without the store a rating that waits is the newest for certain; "none" would be a guess.
+            (Ok(waiting), Err(_)) if waiting.iter().all(Option::is_some) => (waiting, vec![None; ids.len()]),
+            (_, Err(error)) => return Err(error),
+        };
+        let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
+            let waiting = waiting.map(|waiting| (waiting.position, waiting.action.score()));
+            let stored = stored.map(|stored| (stored.position, Some(stored.row.score)));
+            let (position, score) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
+            let pending = position > cached.state.version;
+            // A withdrawal that has been merged is no rating any more.
+            (pending || score.is_some()).then_some(Own { score, pending })
+        });
+        Ok(newest.collect())
+    }
+}

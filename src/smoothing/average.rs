@@ -1,0 +1,301 @@
+//! A post's whole aggregate state: folds entries one by one, each at its own time, and can be read at any.
+//!
+//! State changes at entries only; whoever reads, evaluates a copy ([`Average::at`]), so neither reads nor
+//! ticks can change a later figure. Every time here is an argument, and one that lies before the last entry
+//! counts as the last entry's. Finding a user's row, keeping it and forgetting it is left to the caller.
+
+use serde::{Deserialize, Serialize};
+
+use crate::rating::{Score, Time};
+
+use super::lane::Lane;
+use super::params::Params;
+use super::row::{LaneName, Row, one_zero};
+
+/// Below this settled count a post's smoothed mean is marked early.
+const EARLY_BELOW: f64 = 5.0;
+/// How many times the calm ratings the surge test lets a post's history count: these, and at most three times
+/// as many from surges. All of a surge, and a bomb would hide the drip that follows; none, and honest growth
+/// would stay a surge for ever.
+const KNOWN_PER_CALM: u64 = 4;
+
+/// The average of one post; all zero, without times, before its first entry
+/// (smoothing: docs/SMOOTHING.md, "State").
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Average {
+    /// The lane of ordinary ratings.
+    pub calm: Lane,
+    /// The lane of ratings that came in a surge.
+    pub surge: Lane,
+    /// How many of the ratings that count have the score 0, 1, .. 5; exact.
+    pub histogram: [u64; Score::COUNT],
+    /// I: the arrival intensity, in ratings, as of `last`; halves every `surge_half_life_hours`.
+    pub intensity: f64,
+    /// Time of the first entry: set once, kept even if all ratings go.
+    pub born: Option<Time>,
+    /// t: time of the last entry, up to which the lanes have vested.
+    pub last: Option<Time>,
+}
+
+impl Average {
+    /// Folds a user's rating, a new one or an edit. `previous` is the user's row that counts, if there is
+    /// one; an excluded row is none, and goes. The row returned takes its place.
+    pub fn rate(&mut self, previous: Option<&Row>, score: Score, at: Time, params: &Params) -> Row {
+        self.enter(at, params);
+        let new_score = f64::from(score.get());
+        // An edit takes over what its old score has settled, so the old one fades out as the new one vests.
+        let (weight, unvested_sum, unvested_count) = match previous {
+            Some(old) => {
+                let weight = old.weight(self.lane(old.lane).clock);
+                let sum = old.unvested_sum * weight + new_score - f64::from(old.score.get());
+                (weight, sum, old.unvested_count * weight)
+            }
+            None => (0.0, new_score, 1.0),
+        };
+        self.intensity += 1.0 - weight;
+        // Found before the old row goes: what is known includes it.
+        let lane = if self.is_surge(params) { LaneName::Surge } else { LaneName::Calm };
+        if let Some(old) = previous {
+            self.take_out(old, weight);
+        }
+        let row = Row {
+            score,
+            lane,
+            vest_clock: self.lane(lane).clock,
+            unvested_sum: one_zero(unvested_sum),
+            unvested_count: one_zero(unvested_count),
+        };
+        self.put(&row, 1.0);
+        row
+    }
+
+    /// Takes a row that counts out for good; the row goes.
+    pub fn withdraw(&mut self, row: &Row, at: Time, params: &Params) {
+        self.enter(at, params);
+        self.take_out(row, row.weight(self.lane(row.lane).clock));
+    }
+
+    /// Takes a row that counts out so that it can come back. The row returned is to be kept for
+    /// [`restore`](Self::restore): it holds its lag behind the clock, since what is out does not vest.
+    pub fn exclude(&mut self, row: &Row, at: Time, params: &Params) -> Row {
+        self.enter(at, params);
+        let clock = self.lane(row.lane).clock;
+        self.take_out(row, row.weight(clock));
+        Row { vest_clock: one_zero(row.vest_clock - clock), ..*row }
+    }
+
+    /// Puts an excluded row back into its lane, vested as far as it was when it was excluded. The row
+    /// returned counts again.
+    pub fn restore(&mut self, row: &Row, at: Time, params: &Params) -> Row {
+        self.enter(at, params);
+        // What `vest_clock` holds now is the lag: the weight of a clock at zero.
+        self.put(row, row.weight(0.0));
+        Row { vest_clock: one_zero(self.lane(row.lane).clock + row.vest_clock), ..*row }
+    }
+
+    /// Folds the arrival of a held rating, which raises the intensity and counts for nothing else. Its
+    /// release is a new rating.
+    pub fn arrive(&mut self, at: Time, params: &Params) {
+        self.enter(at, params);
+        self.intensity += 1.0;
+    }
+
+    /// The state as it will be at `time` if no entry comes before; at an earlier time than the last entry's,
+    /// the state as it is.
+    pub fn at(&self, time: Time, params: &Params) -> Self {
+        let mut copy = *self;
+        copy.advance(time, params);
+        copy
+    }
+
+    /// N: how many ratings count, exactly.
+    pub fn count(&self) -> u64 {
+        self.calm.count + self.surge.count
+    }
+
+    /// S: the sum of their scores, exactly.
+    pub fn sum(&self) -> u64 {
+        self.calm.sum + self.surge.sum
+    }
+
+    /// S / N; none when no rating counts.
+    pub fn raw_mean(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.sum() as f64 / self.count() as f64)
+    }
+
+    /// The published value as of `last`, y = (L + w0·m) / (K + w0) with m the raw mean; none when no rating
+    /// counts (smoothing: docs/SMOOTHING.md, "read").
+    pub fn smoothed_mean(&self, params: &Params) -> Option<f64> {
+        let seed = params.knobs().seed_weight;
+        let settled_sum = self.calm.settled_sum + self.surge.settled_sum;
+        self.raw_mean().map(|mean| (settled_sum + seed * mean) / (self.settled_count() + seed))
+    }
+
+    /// q of both lanes: how much is phasing in, in ratings; never negative.
+    pub fn unvested(&self) -> f64 {
+        self.calm.unvested().max(0.0) + self.surge.unvested().max(0.0)
+    }
+
+    /// Whether so little has settled, K below five ratings, that the smoothed mean says little yet.
+    pub fn is_early(&self) -> bool {
+        self.settled_count() < EARLY_BELOW
+    }
+
+    /// Whether so much is phasing in, in either lane, that the pace limit sets its speed. A post of age 0 is
+    /// not.
+    pub fn is_crowded(&self, params: &Params) -> bool {
+        let (calm_room, surge_room) = self.rooms(params);
+        let age_ms = self.age_ms();
+        age_ms > 0.0
+            && (self.calm.is_crowded(LaneName::Calm, calm_room, age_ms, params)
+                || self.surge.is_crowded(LaneName::Surge, surge_room, age_ms, params))
+    }
+
+    /// K of both lanes.
+    fn settled_count(&self) -> f64 {
+        self.calm.settled_count + self.surge.settled_count
+    }
+
+    /// Advances to an entry's time; the first entry ever sets when the post was born.
+    fn enter(&mut self, at: Time, params: &Params) {
+        if self.born.is_none() {
+            (self.born, self.last) = (Some(at), Some(at));
+        }
+        self.advance(at, params);
+    }
+
+    /// Vests both lanes and lets the intensity fade up to `to`; nothing without an entry, or when `to` is not
+    /// later than the last one.
+    fn advance(&mut self, to: Time, params: &Params) {
+        let (Some(born), Some(last)) = (self.born, self.last) else { return };
+        if to <= last {
+            return;
+        }
+        // Ages, not times: beside 1e12 ms since 1970 the end of youth would be lost to rounding, and a whole
+        // bomb could vest at once.
+        let (age_ms, end_ms) = (elapsed_ms(born, last), elapsed_ms(born, to));
+        // Both rooms as the last entry left them, before either lane vests.
+        let (calm_room, surge_room) = self.rooms(params);
+        self.calm.vest(LaneName::Calm, calm_room, age_ms, end_ms, params);
+        self.surge.vest(LaneName::Surge, surge_room, age_ms, end_ms, params);
+        self.intensity *= (-elapsed_ms(last, to) / params.surge_half_life_ms).exp2();
+        self.last = Some(to);
+    }
+
+    /// x of the calm lane, n0 + its own V, and of the surge lane, n0 + both lanes' V; in ratings.
+    fn rooms(&self, params: &Params) -> (f64, f64) {
+        let calm = params.knobs().grace_mass + self.calm.vested;
+        (calm, calm + self.surge.vested)
+    }
+
+    /// Whether more has arrived lately than k times what the post's own average rate would show.
+    fn is_surge(&self, params: &Params) -> bool {
+        let knobs = params.knobs();
+        let known = self.count().min(self.calm.count.saturating_mul(KNOWN_PER_CALM));
+        let age_ms = self.age_ms().max(params.surge_half_life_ms);
+        let expected = known as f64 * params.surge_memory_ms / age_ms;
+        self.intensity > knobs.surge_floor.max(knobs.surge_factor * expected)
+    }
+
+    /// The post's age at its last entry; 0 before the first.
+    fn age_ms(&self) -> f64 {
+        self.born.zip(self.last).map_or(0.0, |(born, last)| elapsed_ms(born, last))
+    }
+
+    fn lane(&self, name: LaneName) -> &Lane {
+        match name {
+            LaneName::Calm => &self.calm,
+            LaneName::Surge => &self.surge,
+        }
+    }
+
+    fn lane_mut(&mut self, name: LaneName) -> &mut Lane {
+        match name {
+            LaneName::Calm => &mut self.calm,
+            LaneName::Surge => &mut self.surge,
+        }
+    }
+
+    fn put(&mut self, row: &Row, weight: f64) {
+        self.lane_mut(row.lane).put(row, weight);
+        self.histogram[row.score.index()] += 1;
+    }
+
+    fn take_out(&mut self, row: &Row, weight: f64) {
+        self.lane_mut(row.lane).take_out(row, weight);
+        let bar = &mut self.histogram[row.score.index()];
+        *bar = bar.saturating_sub(1);
+    }
+}
+
+/// From `from` to `to` in milliseconds; wider than `i64` in between, so that no two times overflow.
+fn elapsed_ms(from: Time, to: Time) -> f64 {
+    (i128::from(to.ms()) - i128::from(from.ms())) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smoothing::Knobs;
+
+    const NOON: Time = Time::from_ms(1_700_000_000_000);
+    const DAY_MS: i64 = 86_400_000;
+
+    fn score(value: i64) -> Score {
+        Score::parse(value).unwrap()
+    }
+
+    #[test]
+    fn nothing_has_no_mean() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let empty = Average::default().at(NOON, &params);
+        assert_eq!(empty, Average::default());
+        assert_eq!((empty.raw_mean(), empty.smoothed_mean(&params)), (None, None));
+        assert!(empty.is_early() && !empty.is_crowded(&params));
+    }
+
+    #[test]
+    fn zero_is_a_score() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let mut average = Average::default();
+        let first = average.rate(None, score(0), NOON, &params);
+        assert_eq!((average.smoothed_mean(&params), average.histogram), (Some(0.0), [1, 0, 0, 0, 0, 0]));
+        let edited = average.rate(Some(&first), score(5), NOON.plus_ms(DAY_MS), &params);
+        assert_eq!((average.raw_mean(), average.histogram), (Some(5.0), [0, 0, 0, 0, 0, 1]));
+        average.rate(Some(&edited), score(0), NOON.plus_ms(2 * DAY_MS), &params);
+        assert_eq!((average.raw_mean(), average.histogram), (Some(0.0), [1, 0, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn readers_are_told_what_phases_in() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let mut average = Average::default();
+        for _ in 0..20 {
+            average.rate(None, score(4), NOON, &params);
+        }
+        assert!(average.is_early() && !average.is_crowded(&params), "a post of age 0 is not crowded");
+        let grown = NOON.plus_ms(60 * DAY_MS);
+        assert!(!average.at(grown, &params).is_early());
+        for _ in 0..200 {
+            average.rate(None, score(1), grown, &params);
+        }
+        assert_eq!(
+            (average.calm.count, average.surge.count),
+            (25, 195),
+            "the first five are below the floor"
+        );
+        assert!((average.unvested() - 200.0).abs() < 1e-9 && average.is_crowded(&params));
+        let settled = average.at(grown.plus_ms(1_000 * DAY_MS), &params);
+        assert!(settled.unvested() >= 0.0 && settled.unvested() < 1e-9 && !settled.is_crowded(&params));
+    }
+
+    #[test]
+    fn a_held_rating_is_an_arrival_and_nothing_else() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let mut average = Average::default();
+        average.arrive(NOON, &params);
+        assert_eq!((average.born, average.intensity, average.count()), (Some(NOON), 1.0, 0));
+        average.arrive(NOON.plus_ms(3_600_000), &params);
+        assert_eq!((average.born, average.intensity, average.count()), (Some(NOON), 1.5, 0));
+    }
+}

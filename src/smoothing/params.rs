@@ -1,0 +1,158 @@
+//! The knobs of smoothing, their ranges, and the rates that follow from them.
+//!
+//! People set [`Knobs`], in hours and days; the arithmetic takes [`Params`], in milliseconds, which only come
+//! into being from knobs that were checked. Where the knobs are read from is left to the configuration.
+
+use std::f64::consts::LN_2;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Invalid;
+
+const HOUR_MS: f64 = 3_600_000.0;
+const DAY_MS: f64 = 24.0 * HOUR_MS;
+
+/// What an operator may set, with the units in the names (smoothing: docs/SMOOTHING.md, "Parameters").
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knobs {
+    /// h: half of an uncrowded rating's weight has arrived after this. 0.1 to 10,000 hours.
+    pub vest_half_life_hours: f64,
+    /// H: a grown post's settled weight may at most double in this, per lane. 0.1 to 10,000 days.
+    pub max_doubling_days: f64,
+    /// n0: room that every lane has before the pace limit bites. 0.1 to 1,000,000 ratings.
+    pub grace_mass: f64,
+    /// w0: weight of the raw mean in the read, so that a new post shows something. 0.000001 to 10 ratings.
+    pub seed_weight: f64,
+    /// τ: the memory of the arrival intensity. 0.01 to 1,000 hours.
+    pub surge_half_life_hours: f64,
+    /// k: a surge is this many times what the post's own average rate would show. 1 to 1,000.
+    pub surge_factor: f64,
+    /// c: fewer ratings than this within the memory are never a surge. 1 to 1,000,000 ratings.
+    pub surge_floor: f64,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            vest_half_life_hours: 24.0,
+            max_doubling_days: 28.0,
+            grace_mass: 10.0,
+            seed_weight: 0.02,
+            surge_half_life_hours: 1.0,
+            surge_factor: 2.5,
+            surge_floor: 5.0,
+        }
+    }
+}
+
+/// Checked knobs and the rates that follow from them, per millisecond.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Params {
+    knobs: Knobs,
+    /// λ = ln 2 / h: an uncrowded rating's share of unvested weight that vests in a millisecond.
+    pub(super) vest_per_ms: f64,
+    /// ρ = ln 2 / H: the growth of a crowded lane's room in a millisecond, once the post is grown.
+    pub(super) pace_per_ms: f64,
+    /// 1/ρ: from this age on a post is grown. One value, so that an age set to it compares equal to it.
+    pub(super) grown_age_ms: f64,
+    /// τ, the half-life of the arrival intensity.
+    pub(super) surge_half_life_ms: f64,
+    /// τ / ln 2: what one arrival a millisecond, kept up for ever, would show as intensity.
+    pub(super) surge_memory_ms: f64,
+}
+
+impl Params {
+    /// Checks every knob against its range and derives the rates; `setting-out-of-range` names the first that
+    /// is outside.
+    pub fn new(knobs: &Knobs) -> Result<Self, Invalid> {
+        check("vest_half_life_hours", knobs.vest_half_life_hours, 0.1..=10_000.0)?;
+        check("max_doubling_days", knobs.max_doubling_days, 0.1..=10_000.0)?;
+        check("grace_mass", knobs.grace_mass, 0.1..=1e6)?;
+        check("seed_weight", knobs.seed_weight, 1e-6..=10.0)?;
+        check("surge_half_life_hours", knobs.surge_half_life_hours, 0.01..=1_000.0)?;
+        check("surge_factor", knobs.surge_factor, 1.0..=1_000.0)?;
+        check("surge_floor", knobs.surge_floor, 1.0..=1e6)?;
+        let pace_per_ms = LN_2 / (knobs.max_doubling_days * DAY_MS);
+        let surge_half_life_ms = knobs.surge_half_life_hours * HOUR_MS;
+        Ok(Self {
+            knobs: *knobs,
+            vest_per_ms: LN_2 / (knobs.vest_half_life_hours * HOUR_MS),
+            pace_per_ms,
+            grown_age_ms: 1.0 / pace_per_ms,
+            surge_half_life_ms,
+            surge_memory_ms: surge_half_life_ms / LN_2,
+        })
+    }
+
+    /// The knobs that these rates follow from.
+    pub fn knobs(&self) -> &Knobs {
+        &self.knobs
+    }
+}
+
+/// Refuses a value outside its range; not-a-number and the infinities are outside every range.
+fn check(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), Invalid> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let detail = format!("{name} {value} is outside {}..={}", range.start(), range.end());
+    Err(Invalid::new("setting-out-of-range", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change of one knob.
+    type Set = fn(&mut Knobs, f64);
+
+    /// Every knob with its range, as the page's table has them.
+    const TABLE: [(&str, Set, f64, f64); 7] = [
+        ("vest_half_life_hours", |k, v| k.vest_half_life_hours = v, 0.1, 10_000.0),
+        ("max_doubling_days", |k, v| k.max_doubling_days = v, 0.1, 10_000.0),
+        ("grace_mass", |k, v| k.grace_mass = v, 0.1, 1e6),
+        ("seed_weight", |k, v| k.seed_weight = v, 1e-6, 10.0),
+        ("surge_half_life_hours", |k, v| k.surge_half_life_hours = v, 0.01, 1_000.0),
+        ("surge_factor", |k, v| k.surge_factor = v, 1.0, 1_000.0),
+        ("surge_floor", |k, v| k.surge_floor = v, 1.0, 1e6),
+    ];
+
+    #[test]
+    fn every_knob_takes_its_range_and_nothing_else() {
+        for (name, set, low, high) in TABLE {
+            let with = |value: f64| {
+                let mut knobs = Knobs::default();
+                set(&mut knobs, value);
+                Params::new(&knobs)
+            };
+            assert!(with(low).is_ok() && with(high).is_ok(), "{name}");
+            for wrong in [low.next_down(), high.next_up(), 0.0, -1.0, f64::NAN, f64::INFINITY] {
+                let refused = with(wrong).unwrap_err();
+                assert_eq!(refused.problem, "setting-out-of-range");
+                assert_eq!(refused.detail, format!("{name} {wrong} is outside {low}..={high}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_rates_are_per_millisecond() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let close = |value: f64, expected: f64| (value / expected - 1.0).abs() < 1e-14;
+        assert!(close(params.vest_per_ms * 86_400_000.0, LN_2));
+        assert!(close(params.pace_per_ms * 28.0 * 86_400_000.0, LN_2));
+        assert!(close(params.grown_age_ms, 28.0 * 86_400_000.0 / LN_2));
+        assert!(close(params.surge_half_life_ms, 3_600_000.0));
+        assert!(close(params.surge_memory_ms * LN_2, 3_600_000.0));
+        assert_eq!(params.knobs(), &Knobs::default());
+    }
+
+    #[test]
+    fn an_unknown_knob_is_refused() {
+        let mut json = serde_json::to_value(Knobs::default()).unwrap();
+        assert_eq!(serde_json::from_value::<Knobs>(json.clone()).unwrap(), Knobs::default());
+        json["half_life"] = 3.into();
+        assert!(serde_json::from_value::<Knobs>(json).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! The store: ratings, averages, history and checkpoints, changed together.
+//!
+//! [`Store::commit`] is the only function that writes averages, and it moves the shard's checkpoint in the same
+//! transaction. That one rule makes a drain safe to kill, to repeat and to run twice at once. Two databases
+//! implement it, [`postgres`] and [`sqlite`]; the arithmetic stays in Rust ([`merge`](crate::merge)), the shape
+//! of rows that both share in [`rows`], and one suite, `tests/suite/store.rs`, holds both.
+
+mod audit;
+pub mod postgres;
+mod rows;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Backlog, Batch, Position, Shard};
+use crate::error::Result;
+use crate::merge::{Hour, Loaded, Merged, Rating};
+use crate::post::{Post, PostState};
+use crate::rating::{PostId, Time, UserId};
+use crate::smoothing::{Average, Difference};
+
+/// Most posts that one question may name.
+pub const POSTS_ASKED_MAX: usize = 1_000;
+/// Posts whose ratings an audit reads together.
+pub const AUDIT_POSTS: i64 = 500;
+
+/// The fold that a commit applies: what the batch's keys hold, to what they hold afterwards.
+pub type MergeFn<'a> = dyn Fn(Loaded) -> Merged + Send + Sync + 'a;
+
+/// Ratings, averages, history and checkpoints.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// What the first migration fixed.
+    async fn installation(&self) -> Result<Installation>;
+
+    /// Up to where a shard's log is in the averages.
+    async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint>;
+
+    /// One transaction: loads what the batch touches, lets `merge` fold it, moves the checkpoint from
+    /// `batch.from` to `batch.to` by compare-and-swap, writes what came out. `seen` is the log's own state as
+    /// the drain saw it. `as_of` is the moment for which the ranking is published.
+    ///
+    /// Nothing is written, and `None` returned, when another drain moved the checkpoint first.
+    async fn commit(&self, batch: &Batch, seen: &Backlog, as_of: AsOf<'_>, merge: &MergeFn) -> Result<Option<Merged>>;
+
+    /// Brings up to date the ranking of at most `limit` posts that still move without new ratings, those first
+    /// that lag most; returns how many.
+    async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64>;
+
+    /// Adds those of the posts whose ids are not taken yet; returns how many.
+    async fn add_posts(&self, posts: &[Post]) -> Result<u64>;
+
+    /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`]).
+    async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>>;
+
+    /// The ids of a page of posts: at most `limit` that come after `after`, with the keys to go on from.
+    async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>>;
+
+    /// A user's ratings of these posts, in the order asked.
+    async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>>;
+
+    /// A post's hours in order of time.
+    async fn history(&self, post: &PostId) -> Result<Vec<Hour>>;
+
+    /// Recounts the averages of all posts, or of one, from the ratings rows, in one snapshot. Calls `each` with
+    /// every post as it is done.
+    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()>;
+
+    /// How many posts there are.
+    async fn count_posts(&self) -> Result<u64>;
+
+    /// Keeps what a drain did.
+    async fn record_drain(&self, run: &DrainRun) -> Result<()>;
+
+    /// The newest drains, newest first.
+    async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>>;
+
+    /// Which database this is, for people: `postgres 15.18`.
+    async fn describe(&self) -> Result<String>;
+}
+
+/// What the first migration fixed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// A random name; a Redis stamped with another one belongs to somebody else.
+    pub id: String,
+    /// How many shards the buffer has.
+    pub shards: u16,
+}
+
+/// One shard's row of `checkpoints`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// Up to here the log is in the averages.
+    pub position: Position,
+    /// Entries that were folded in.
+    pub applied: u64,
+    /// Entries that were ever put aside.
+    pub quarantined: u64,
+    /// What the log's own count of appends must be raised by: what it lost count of.
+    pub accepted_base: u64,
+    /// Entries known to be lost by the log's server, at least.
+    pub lost: u64,
+}
+
+/// The moment for which a mean is published, and the parameters to evaluate it with.
+pub type AsOf<'a> = (Time, &'a crate::smoothing::Params);
+
+/// In which order posts are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    /// The newest first.
+    New,
+    /// The highest published average first, unrated posts last.
+    Top,
+}
+
+/// A post's place in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum PageKey {
+    /// By creation.
+    New(Time, PostId),
+    /// By published mean, as last ranked.
+    Top(f64, PostId),
+}
+
+impl PageKey {
+    /// Whose place it is.
+    pub fn post(&self) -> &PostId {
+        match self {
+            PageKey::New(_, post) | PageKey::Top(_, post) => post,
+        }
+    }
+
+    /// The order that it belongs to.
+    pub fn sort(&self) -> Sort {
+        match self {
+            PageKey::New(..) => Sort::New,
+            PageKey::Top(..) => Sort::Top,
+        }
+    }
+}
+
+/// The ranking's value for a post: its published mean, or a value below all when nobody rates it.
+fn ranked(average: &Average, (as_of, params): AsOf<'_>) -> f64 {
+    average.at(as_of, params).smoothed_mean(params).unwrap_or(UNRATED)
+}
+
+/// Ranks below every score.
+const UNRATED: f64 = -1.0;
+/// A post with less than this unvested no longer moves visibly.
+const STILL: f64 = 1e-6;
+
+/// Whether the published mean goes on moving without new ratings.
+fn is_moving(average: &Average, (as_of, params): AsOf<'_>) -> bool {
+    average.at(as_of, params).unvested() > STILL
+}
+
+/// One post as an audit found it.
+#[derive(Debug, Clone)]
+pub struct Audited {
+    /// Whose ratings were counted.
+    pub post: PostId,
+    /// How many there are.
+    pub ratings: u64,
+    /// Figures of the stored average that the rows do not give.
+    pub differences: Vec<Difference>,
+}
+
+/// One run of the drain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DrainRun {
+    /// When it began.
+    pub started_at: Time,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Entries folded in.
+    pub applied: u64,
+    /// Entries put aside.
+    pub quarantined: u64,
+    /// Commits.
+    pub batches: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Why it stopped early; nothing when it did not.
+    pub error: Option<String>,
+}
+
+/// What starts a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// The clock.
+    Tick,
+    /// A hand.
+    Flush,
+}
+
+impl Trigger {
+    /// The word that the database keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trigger::Tick => "tick",
+            Trigger::Flush => "flush",
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The store of the server set-up: Postgres. How a commit goes is in [`commit`]; here are the questions.
+
+mod commit;
+mod copy;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, Connection};
+
+use super::audit::Page;
+use super::rows::{
+    self, AVERAGES, AverageRow, CheckpointRow, DrainRow, HISTORY, HourRow, PostStateRow, RatingRow,
+};
+use super::{
+    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store, is_moving,
+    ranked,
+};
+use crate::config::{ServerUrl, StoreKnobs};
+use crate::connect;
+use crate::entry::{Backlog, Batch, Position, Shard};
+use crate::error::Result;
+use crate::merge::{Hour, Merged, Rating};
+use crate::post::{Post, PostState};
+use crate::rating::{PostId, Time, UserId};
+
+/// Postgres behind two pools: one for reads, one for drains.
+pub struct PostgresStore {
+    read_pool: PgPool,
+    drain_pool: PgPool,
+}
+
+static POSTS: LazyLock<String> = LazyLock::new(|| {
+    let columns = rows::post_state_columns();
+    format!("select {columns} from posts p left join averages a on a.post_id = p.id where p.id = any($1)")
+});
+static HOURS: LazyLock<String> = LazyLock::new(|| {
+    format!("select {} from history where post_id = $1 order by hour", HISTORY.columns())
+});
+static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
+        AVERAGES.columns()
+    )
+});
+static MOVING: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<String> = AVERAGES.others[1..].iter().map(|column| format!("a.{column}")).collect();
+    format!(
+        "select r.post_id, {} from ranking r join averages a on a.post_id = r.post_id
+         where r.moving = 1 and r.as_of < $1 order by r.as_of limit $2",
+        columns.join(", ")
+    )
+});
+
+impl PostgresStore {
+    /// Migrates the database and opens the pools. A new installation gets `shards` shards.
+    pub async fn open(url: &ServerUrl, knobs: &StoreKnobs, shards: u16, drains: usize) -> Result<Self> {
+        connect::postgres::migrate(url, knobs).await?;
+        let store = Self {
+            read_pool: connect::postgres::read_pool(url, knobs)?,
+            // One more than the drain uses side by side, for the ranking.
+            drain_pool: connect::postgres::drain_pool(url, knobs, drains as u32 + 1, commit::TEMPORARY_TABLES)?,
+        };
+        store.found(shards).await?;
+        Ok(store)
+    }
+
+    /// Fixes the name and the number of shards, unless an earlier start did.
+    async fn found(&self, shards: u16) -> Result<()> {
+        let mut connection = self.read_pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
+        sqlx::query("insert into installation values (1, $1, $2, $3) on conflict do nothing")
+            .bind(uuid::Uuid::new_v4().to_string())
+            .bind(i32::from(shards))
+            .bind(connect::schema::SCHEMA_VERSION)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "insert into checkpoints (shard, position, seen_position)
+             select n, $1, $1 from installation, generate_series(0, shards - 1) n on conflict do nothing",
+        )
+        .bind(Position::START.to_bytes().as_slice())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn installation(&self) -> Result<Installation> {
+        let (id, shards): (String, i32) =
+            sqlx::query_as("select id, shards from installation").fetch_one(&self.read_pool).await?;
+        Ok(Installation { id, shards: shards.unsigned_abs() as u16 })
+    }
+
+    async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
+        let row: CheckpointRow =
+            sqlx::query_as(rows::CHECKPOINT).bind(shard.0 as i16).fetch_one(&self.read_pool).await?;
+        row.checkpoint()
+    }
+
+    async fn commit(
+        &self,
+        batch: &Batch,
+        seen: &Backlog,
+        as_of: AsOf<'_>,
+        merge: &MergeFn,
+    ) -> Result<Option<Merged>> {
+        self.commit_batch(batch, seen, as_of, merge).await
+    }
+
+    async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
+        let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(MOVING.as_str()))
+            .bind(as_of.0.ms())
+            .bind(limit as i64)
+            .fetch_all(&self.drain_pool)
+            .await?;
+        let (mut ids, mut means, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &moving {
+            let average = row.state.average();
+            ids.push(row.post_id.as_str());
+            means.push(ranked(&average, as_of));
+            flags.push(i16::from(is_moving(&average, as_of)));
+        }
+        // A commit that came between has written this moment already, and from a newer state.
+        let done = sqlx::query(
+            "update ranking r set smoothed = n.smoothed, moving = n.moving, as_of = $4
+             from unnest($1::text[], $2::double precision[], $3::smallint[]) n (post_id, smoothed, moving)
+             where r.post_id = n.post_id and r.as_of < $4",
+        )
+        .bind(ids)
+        .bind(means)
+        .bind(flags)
+        .bind(as_of.0.ms())
+        .execute(&self.drain_pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
+        let column = |of: fn(&Post) -> Option<&str>| posts.iter().map(of).collect::<Vec<Option<&str>>>();
+        let done = sqlx::query(
+            "with new as (
+                 insert into posts (id, title, content, created_by, created_at, revision)
+                 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+                 on conflict do nothing returning id
+             )
+             insert into ranking select id, -1, 0, 0 from new",
+        )
+        .bind(column(|post| Some(post.id.as_str())))
+        .bind(column(|post| Some(&post.title)))
+        .bind(column(|post| post.content.as_deref()))
+        .bind(column(|post| post.created_by.as_ref().map(UserId::as_str)))
+        .bind(posts.iter().map(|post| post.created_at.ms()).collect::<Vec<_>>())
+        .bind(posts.iter().map(|post| rows::signed(post.revision)).collect::<Vec<_>>())
+        .execute(&self.read_pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
+        let found: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(POSTS.as_str()))
+            .bind(ids.iter().map(PostId::as_str).collect::<Vec<_>>())
+            .fetch_all(&self.read_pool)
+            .await?;
+        rows::in_order_asked(ids, found)
+    }
+
+    async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>> {
+        match sort {
+            Sort::New => {
+                let (at, id) = rows::new_after(after);
+                let page: Vec<(i64, String)> =
+                    sqlx::query_as(rows::PAGE_NEW).bind(at).bind(id).bind(limit as i64).fetch_all(&self.read_pool).await?;
+                page.into_iter().map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?))).collect()
+            }
+            Sort::Top => {
+                let (mean, id) = rows::top_after(after);
+                let page: Vec<(f64, String)> =
+                    sqlx::query_as(rows::PAGE_TOP).bind(mean).bind(id).bind(limit as i64).fetch_all(&self.read_pool).await?;
+                page.into_iter().map(|(mean, id)| Ok(PageKey::Top(mean, rows::post_id(&id)?))).collect()
+            }
+        }
+    }
+
+    async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
+        let found: Vec<RatingRow> =
+            sqlx::query_as("select * from ratings where user_id = $1 and post_id = any($2)")
+                .bind(user.as_str())
+                .bind(posts.iter().map(PostId::as_str).collect::<Vec<_>>())
+                .fetch_all(&self.read_pool)
+                .await?;
+        let mut ratings = HashMap::new();
+        for row in found {
+            ratings.insert(rows::post_id(&row.post_id)?, row.rating()?);
+        }
+        Ok(posts.iter().map(|post| ratings.get(post).copied()).collect())
+    }
+
+    async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
+        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(HOURS.as_str()))
+            .bind(post.as_str())
+            .fetch_all(&self.read_pool)
+            .await?;
+        Ok(hours.iter().map(|row| row.hour(post)).collect())
+    }
+
+    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
+        let mut connection = self.read_pool.acquire().await?;
+        let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
+        // A post of a million ratings streams for longer than a reader's question may take.
+        sqlx::query("set local statement_timeout = 0").execute(&mut *snapshot).await?;
+        let mut range = rows::AuditRange::of(post);
+        while let Some((after, through)) = range.next() {
+            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(AUDIT_AVERAGES.as_str()))
+                .bind(&after)
+                .bind(&through)
+                .bind(AUDIT_POSTS)
+                .fetch_all(&mut *snapshot)
+                .await?;
+            let through = range.narrow(averages.last().map(|row| row.post_id.as_str()), averages.len());
+            let mut page = Page::new(&averages)?;
+            let mut ratings = sqlx::query_as::<_, RatingRow>(rows::AUDIT_RATINGS)
+                .bind(&after)
+                .bind(&through)
+                .fetch(&mut *snapshot);
+            while let Some(row) = ratings.try_next().await? {
+                page.add(&row)?;
+            }
+            drop(ratings);
+            page.finish(each);
+        }
+        Ok(())
+    }
+
+    async fn count_posts(&self) -> Result<u64> {
+        let (count,): (i64,) = sqlx::query_as(rows::COUNT_POSTS).fetch_one(&self.read_pool).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn record_drain(&self, run: &DrainRun) -> Result<()> {
+        sqlx::query(rows::RECORD_DRAIN)
+            .bind(run.started_at.ms())
+            .bind(run.trigger.as_str())
+            .bind(rows::signed(run.applied))
+            .bind(rows::signed(run.quarantined))
+            .bind(rows::signed(run.batches))
+            .bind(rows::signed(run.duration_ms))
+            .bind(&run.error)
+            .execute(&self.drain_pool)
+            .await?;
+        sqlx::query(rows::FORGET_DRAINS).execute(&self.drain_pool).await?;
+        Ok(())
+    }
+
+    async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
+        let runs: Vec<DrainRow> =
+            sqlx::query_as(rows::DRAINS).bind(limit as i64).fetch_all(&self.read_pool).await?;
+        Ok(runs.into_iter().map(DrainRow::run).collect())
+    }
+
+    async fn describe(&self) -> Result<String> {
+        let (version,): (String,) = sqlx::query_as("show server_version").fetch_one(&self.read_pool).await?;
+        Ok(format!("postgres {}", version.split(' ').next().unwrap_or(&version)))
+    }
+}

@@ -1,0 +1,175 @@
+//! A commit on SQLite: load and fold without a lock, then swap and write in one short transaction.
+//!
+//! SQLite has one writer, so the transaction is what everybody else waits for; it holds nothing but the swap
+//! and the writes. Loading before it is safe: only a commit changes what was loaded, and the swap fails if there
+//! was one. Rows go in as parameters of many-row statements, since text would not carry a float's 8 bytes.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use sqlx::query_builder::Separated;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
+
+use super::{SqliteStore, json};
+use crate::connect::schema::{SCHEMA_VERSION, newer};
+use crate::connect::sqlite::begin;
+use crate::entry::{Backlog, Batch};
+use crate::error::Result;
+use crate::merge::{Key, Loaded, Merged, touched};
+use crate::rating::PostId;
+use crate::store::rows::{
+    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table,
+};
+use crate::store::{AsOf, MergeFn};
+
+/// Parameters of one statement at most (SQLite allows 32,766).
+const PARAMETERS_MAX: usize = 8_000;
+
+static LOAD_AVERAGES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from json_each($1) k cross join posts p on p.id = k.value
+         left join averages a on a.post_id = p.id",
+        rows::post_state_columns()
+    )
+});
+const LOAD_RATINGS: &str = "select r.* from json_each($1) k cross join ratings r
+     on r.post_id = k.value ->> 0 and r.user_id = k.value ->> 1";
+
+impl SqliteStore {
+    pub(super) async fn commit_batch(
+        &self,
+        batch: &Batch,
+        seen: &Backlog,
+        as_of: AsOf<'_>,
+        merge: &MergeFn<'_>,
+    ) -> Result<Option<Merged>> {
+        let merged = merge(self.load(&touched(batch)).await?);
+        let mut writer = self.file.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        if !swap(&mut transaction, batch, seen, &merged).await? {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        write(&mut transaction, batch, &merged, as_of).await?;
+        transaction.commit().await?;
+        Ok(Some(merged))
+    }
+
+    async fn load(&self, keys: &[Key]) -> Result<Loaded> {
+        let mut posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
+        posts.dedup();
+        let pairs: Vec<[&str; 2]> = keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
+        let averages: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(LOAD_AVERAGES.as_str()))
+            .bind(json(&posts)?)
+            .fetch_all(self.file.readers())
+            .await?;
+        let ratings: Vec<RatingRow> =
+            sqlx::query_as(LOAD_RATINGS).bind(json(&pairs)?).fetch_all(self.file.readers()).await?;
+        let mut loaded = Loaded { averages: HashMap::new(), ratings: HashMap::with_capacity(ratings.len()) };
+        for row in averages {
+            let state = row.post_state()?;
+            loaded.averages.insert(state.post.id, (state.average, state.version));
+        }
+        for row in ratings {
+            loaded.ratings.insert(row.key()?, row.rating()?);
+        }
+        Ok(loaded)
+    }
+}
+
+async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Backlog, merged: &Merged) -> Result<bool> {
+    let moved = sqlx::query(rows::SWAP)
+        .bind(batch.shard.0 as i16)
+        .bind(batch.from.to_bytes().as_slice())
+        .bind(batch.to.to_bytes().as_slice())
+        .bind(rows::signed(merged.applied))
+        .bind(rows::signed(merged.quarantined.len() as u64))
+        .bind(rows::signed(seen.appends))
+        .bind(seen.last.to_bytes().as_slice())
+        .bind(SCHEMA_VERSION)
+        .execute(&mut *writer)
+        .await?;
+    if moved.rows_affected() == 1 {
+        return Ok(true);
+    }
+    let (version,): (i64,) = sqlx::query_as("select schema_version from installation").fetch_one(writer).await?;
+    if version == SCHEMA_VERSION { Ok(false) } else { Err(newer(version)) }
+}
+
+async fn write(
+    writer: &mut SqliteConnection,
+    batch: &Batch,
+    merged: &Merged,
+    as_of: AsOf<'_>,
+) -> Result<()> {
+    if !merged.withdrawn.is_empty() {
+        let pairs: Vec<[&str; 2]> =
+            merged.withdrawn.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
+        sqlx::query(
+            "delete from ratings where (post_id, user_id) in (select value ->> 0, value ->> 1 from json_each($1))",
+        )
+        .bind(json(&pairs)?)
+        .execute(&mut *writer)
+        .await?;
+    }
+    insert(writer, &RATINGS, &merged.ratings, |row, (key, rating)| rows::write_rating(row, key, rating)).await?;
+    insert(writer, &AVERAGES, &merged.averages, |row, merged| rows::write_average(row, merged)).await?;
+    insert(writer, &HISTORY, &merged.history, |row, hour| rows::write_hour(row, hour)).await?;
+    insert(writer, &RANKING, &merged.averages, |row, merged| {
+        rows::write_ranking(row, &merged.post, &merged.after, as_of);
+    })
+    .await?;
+    insert(writer, &QUARANTINE, &merged.quarantined, |row, entry| {
+        rows::write_quarantined(row, batch.shard.0 as i16, entry);
+    })
+    .await
+}
+
+/// Writes `rows` into `table`, as many a statement as its parameters allow.
+pub(super) async fn insert<T>(
+    writer: &mut SqliteConnection,
+    table: &Table,
+    rows: &[T],
+    write: impl Fn(&mut ParameterRow<'_>, &T),
+) -> Result<()> {
+    for chunk in rows.chunks(PARAMETERS_MAX / table.width()) {
+        let mut statement =
+            QueryBuilder::<Sqlite>::new(format!("insert into {} ({}) ", table.name, table.columns()));
+        statement.push_values(chunk, |values, row| write(&mut ParameterRow(values), row));
+        statement.push(table.on_conflict());
+        // Full chunks share one statement text, so they are prepared once.
+        statement.build().persistent(chunk.len() > 1).execute(&mut *writer).await?;
+    }
+    Ok(())
+}
+
+/// Takes the parameters of one row.
+pub(super) struct ParameterRow<'a>(Separated<'a, Sqlite, &'static str>);
+
+impl Sink for ParameterRow<'_> {
+    fn text(&mut self, value: &str) {
+        self.0.push_bind(value.to_owned());
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        self.0.push_bind(value.to_vec());
+    }
+
+    fn small(&mut self, value: i16) {
+        self.0.push_bind(value);
+    }
+
+    fn int(&mut self, value: Option<i64>) {
+        self.0.push_bind(value);
+    }
+
+    fn float(&mut self, value: f64) {
+        self.0.push_bind(value);
+    }
+}
+
+/// A page of post ids as SQLite takes a list.
+pub(super) fn ids(posts: &[PostId]) -> Result<String> {
+    json(&posts.iter().map(PostId::as_str).collect::<Vec<_>>())
+}

@@ -1,0 +1,264 @@
+//! The store of the embedded set-up: the SQLite file. How a commit goes is in [`commit`]; here are the questions.
+
+mod commit;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Connection};
+
+use super::audit::Page;
+use super::rows::{
+    self, AVERAGES, AverageRow, CheckpointRow, DrainRow, HISTORY, HourRow, PostStateRow, RANKING, RatingRow,
+};
+use super::{
+    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store,
+};
+use crate::connect::schema::SCHEMA_VERSION;
+use crate::connect::sqlite::{SqliteFile, begin};
+use crate::entry::{Backlog, Batch, Position, Shard};
+use crate::error::{Error, Result};
+use crate::merge::{Hour, Merged, Rating};
+use crate::post::{Post, PostState};
+use crate::rating::{PostId, Time, UserId};
+
+/// The tables of an open file.
+pub struct SqliteStore {
+    file: Arc<SqliteFile>,
+}
+
+static POSTS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from json_each($1) k cross join posts p on p.id = k.value
+         left join averages a on a.post_id = p.id",
+        rows::post_state_columns()
+    )
+});
+static HOURS: LazyLock<String> = LazyLock::new(|| {
+    format!("select {} from history where post_id = $1 order by hour", HISTORY.columns())
+});
+static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
+        AVERAGES.columns()
+    )
+});
+static MOVING: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<String> = AVERAGES.others[1..].iter().map(|column| format!("a.{column}")).collect();
+    format!(
+        "select r.post_id, {} from ranking r join averages a on a.post_id = r.post_id
+         where r.moving = 1 and r.as_of < $1 order by r.as_of limit $2",
+        columns.join(", ")
+    )
+});
+
+impl SqliteStore {
+    /// The tables of `file`; a new installation has one shard.
+    pub async fn open(file: Arc<SqliteFile>) -> Result<Self> {
+        let mut writer = file.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        sqlx::query("insert into installation values (1, $1, 1, $2) on conflict do nothing")
+            .bind(uuid::Uuid::new_v4().to_string())
+            .bind(SCHEMA_VERSION)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("insert into checkpoints (shard, position, seen_position) values (0, $1, $1) on conflict do nothing")
+            .bind(Position::START.to_bytes().as_slice())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        drop(writer);
+        Ok(Self { file })
+    }
+}
+
+/// A list as SQLite takes one.
+fn json(list: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(list).map_err(|e| Error::Internal(e.to_string()))
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn installation(&self) -> Result<Installation> {
+        let (id, shards): (String, i64) =
+            sqlx::query_as("select id, shards from installation").fetch_one(self.file.readers()).await?;
+        Ok(Installation { id, shards: shards.unsigned_abs() as u16 })
+    }
+
+    async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
+        let row: CheckpointRow =
+            sqlx::query_as(rows::CHECKPOINT).bind(shard.0 as i16).fetch_one(self.file.readers()).await?;
+        row.checkpoint()
+    }
+
+    async fn commit(
+        &self,
+        batch: &Batch,
+        seen: &Backlog,
+        as_of: AsOf<'_>,
+        merge: &MergeFn,
+    ) -> Result<Option<Merged>> {
+        self.commit_batch(batch, seen, as_of, merge).await
+    }
+
+    async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
+        // The look and the write are one transaction, so that no commit comes between.
+        let mut writer = self.file.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(MOVING.as_str()))
+            .bind(as_of.0.ms())
+            .bind(limit as i64)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let posts = moving
+            .iter()
+            .map(|row| Ok((rows::post_id(&row.post_id)?, row.state.average())))
+            .collect::<Result<Vec<_>>>()?;
+        commit::insert(&mut transaction, &RANKING, &posts, |row, (post, average)| {
+            rows::write_ranking(row, post, average, as_of);
+        })
+        .await?;
+        transaction.commit().await?;
+        Ok(posts.len() as u64)
+    }
+
+    async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
+        let mut writer = self.file.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        let done = sqlx::query(
+            "insert into posts (id, title, content, created_by, created_at, revision)
+             select value ->> 'id', value ->> 'title', value ->> 'content', value ->> 'created_by',
+                    value ->> 'created_at', value ->> 'revision'
+             from json_each($1) where true on conflict do nothing",
+        )
+        .bind(json(&posts.iter().map(post_json).collect::<Vec<_>>())?)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "insert into ranking select value, -1, 0, 0 from json_each($1) where true on conflict do nothing",
+        )
+        .bind(commit::ids(&posts.iter().map(|post| post.id.clone()).collect::<Vec<_>>())?)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
+        let found: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(POSTS.as_str()))
+            .bind(commit::ids(ids)?)
+            .fetch_all(self.file.readers())
+            .await?;
+        rows::in_order_asked(ids, found)
+    }
+
+    async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>> {
+        let readers = self.file.readers();
+        match sort {
+            Sort::New => {
+                let (at, id) = rows::new_after(after);
+                let page: Vec<(i64, String)> =
+                    sqlx::query_as(rows::PAGE_NEW).bind(at).bind(id).bind(limit as i64).fetch_all(readers).await?;
+                page.into_iter().map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?))).collect()
+            }
+            Sort::Top => {
+                let (mean, id) = rows::top_after(after);
+                let page: Vec<(f64, String)> =
+                    sqlx::query_as(rows::PAGE_TOP).bind(mean).bind(id).bind(limit as i64).fetch_all(readers).await?;
+                page.into_iter().map(|(mean, id)| Ok(PageKey::Top(mean, rows::post_id(&id)?))).collect()
+            }
+        }
+    }
+
+    async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
+        let found: Vec<RatingRow> = sqlx::query_as(
+            "select r.* from json_each($2) k cross join ratings r on r.post_id = k.value and r.user_id = $1",
+        )
+        .bind(user.as_str())
+        .bind(commit::ids(posts)?)
+        .fetch_all(self.file.readers())
+        .await?;
+        let mut ratings = HashMap::new();
+        for row in found {
+            ratings.insert(rows::post_id(&row.post_id)?, row.rating()?);
+        }
+        Ok(posts.iter().map(|post| ratings.get(post).copied()).collect())
+    }
+
+    async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
+        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(HOURS.as_str()))
+            .bind(post.as_str())
+            .fetch_all(self.file.readers())
+            .await?;
+        Ok(hours.iter().map(|row| row.hour(post)).collect())
+    }
+
+    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
+        let mut connection = self.file.readers().acquire().await?;
+        let mut snapshot = connection.begin().await?;
+        let mut range = rows::AuditRange::of(post);
+        while let Some((after, through)) = range.next() {
+            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(AUDIT_AVERAGES.as_str()))
+                .bind(&after)
+                .bind(&through)
+                .bind(AUDIT_POSTS)
+                .fetch_all(&mut *snapshot)
+                .await?;
+            let through = range.narrow(averages.last().map(|row| row.post_id.as_str()), averages.len());
+            let mut page = Page::new(&averages)?;
+            let mut ratings = sqlx::query_as::<_, RatingRow>(rows::AUDIT_RATINGS)
+                .bind(&after)
+                .bind(&through)
+                .fetch(&mut *snapshot);
+            while let Some(row) = ratings.try_next().await? {
+                page.add(&row)?;
+            }
+            drop(ratings);
+            page.finish(each);
+        }
+        Ok(())
+    }
+
+    async fn count_posts(&self) -> Result<u64> {
+        let (count,): (i64,) = sqlx::query_as(rows::COUNT_POSTS).fetch_one(self.file.readers()).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn record_drain(&self, run: &DrainRun) -> Result<()> {
+        let mut writer = self.file.writer().await;
+        sqlx::query(rows::RECORD_DRAIN)
+            .bind(run.started_at.ms())
+            .bind(run.trigger.as_str())
+            .bind(rows::signed(run.applied))
+            .bind(rows::signed(run.quarantined))
+            .bind(rows::signed(run.batches))
+            .bind(rows::signed(run.duration_ms))
+            .bind(&run.error)
+            .execute(&mut *writer)
+            .await?;
+        sqlx::query(rows::FORGET_DRAINS).execute(&mut *writer).await?;
+        Ok(())
+    }
+
+    async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
+        let runs: Vec<DrainRow> =
+            sqlx::query_as(rows::DRAINS).bind(limit as i64).fetch_all(self.file.readers()).await?;
+        Ok(runs.into_iter().map(DrainRow::run).collect())
+    }
+
+    async fn describe(&self) -> Result<String> {
+        let (version,): (String,) =
+            sqlx::query_as("select sqlite_version()").fetch_one(self.file.readers()).await?;
+        Ok(format!("sqlite {version}"))
+    }
+}
+
+/// A post as one element of a list, with times as numbers.
+fn post_json(post: &Post) -> serde_json::Value {
+    serde_json::json!({
+        "id": post.id, "title": post.title, "content": post.content, "created_by": post.created_by,
+        "created_at": post.created_at.ms(), "revision": post.revision,
+    })
+}

@@ -1,0 +1,380 @@
+//! The nine laws of docs/SMOOTHING.md, each a property of random logs under random knobs.
+//!
+//! A failure prints the smallest log that proptest found. `PROPTEST_CASES=20000` looks harder.
+
+use damper::rating::{Score, Time};
+use damper::smoothing::{Average, Lane, Recount, Row};
+use proptest::prelude::*;
+
+use crate::log::*;
+
+/// How far apart the scores can be.
+const WIDTH: f64 = 5.0;
+
+/// Optimized, a law takes a tenth of a millisecond a case, so there are eight times as many as usual. No file
+/// beside the tests remembers a failure: it becomes a test of its own.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    let times = if cfg!(debug_assertions) { 1 } else { 8 };
+    ProptestConfig { cases: usual.cases.saturating_mul(times), failure_persistence: None, ..usual }
+}
+
+/// G of law 1: how much a post's room may grow from one time to a later one.
+fn growth(post: &Post, from: Time, to: Time) -> f64 {
+    if to <= from {
+        return 1.0;
+    }
+    let born = post.average.born.unwrap();
+    let day = |ms: i64| ms as f64 / DAY_MS as f64;
+    let (age1, age2) = (day(from.ms() - born.ms()), day(to.ms() - born.ms()));
+    let doubling = post.params.knobs().max_doubling_days;
+    let grown = doubling / std::f64::consts::LN_2;
+    let young = age2.min(grown) / age1.min(grown);
+    let after = (age2.max(grown) - age1.max(grown)) / doubling;
+    young * after.exp2() * ((age2 - age1) / doubling).exp2()
+}
+
+/// What rounding may do to a mean: some of the largest count that there can have been, and of the clocks that
+/// the rows' weights are read from, over the least that divides.
+fn noise(log: &[Entry], post: &Post) -> f64 {
+    let clock = post.average.calm.clock.max(post.average.surge.clock);
+    1e-16 * (20.0 + log.len() as f64) * (10.0 + clock) / post.params.knobs().seed_weight
+}
+
+/// Every bit of the state; −0 differs from 0.
+fn bits(average: &Average) -> Vec<u64> {
+    let lane = |l: &Lane| {
+        let floats = [l.vested, l.settled_count, l.settled_sum, l.clock].map(f64::to_bits);
+        [&[l.count, l.sum], &floats[..]].concat()
+    };
+    let time = |t: Option<Time>| t.map_or([0, 0], |t| [1, t.ms() as u64]);
+    [
+        &lane(&average.calm)[..],
+        &lane(&average.surge),
+        &average.histogram,
+        &[average.intensity.to_bits()],
+        &time(average.born),
+        &time(average.last),
+    ]
+    .concat()
+}
+
+fn row_bits(row: &Row) -> (Score, &'static str, [u64; 3]) {
+    let floats = [row.vest_clock, row.unvested_sum, row.unvested_count].map(f64::to_bits);
+    (row.score, row.lane.as_str(), floats)
+}
+
+/// The average as a store gives it back: floats by their eight bytes.
+fn stored_and_loaded(average: &Average) -> Average {
+    let float = |value: f64| f64::from_le_bytes(value.to_le_bytes());
+    let lane = |l: &Lane| Lane {
+        count: l.count,
+        sum: l.sum,
+        vested: float(l.vested),
+        settled_count: float(l.settled_count),
+        settled_sum: float(l.settled_sum),
+        clock: float(l.clock),
+    };
+    Average {
+        calm: lane(&average.calm),
+        surge: lane(&average.surge),
+        histogram: average.histogram,
+        intensity: float(average.intensity),
+        born: average.born.map(|t| Time::from_ms(t.ms())),
+        last: average.last.map(|t| Time::from_ms(t.ms())),
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn law_1_growth_is_bounded(params in params(), log in log(), wait_ms in 0..100 * DAY_MS) {
+        let mut post = Post::new(params);
+        let mut taken = std::collections::BTreeMap::new();
+        for entry in &log {
+            let before = post.clone();
+            post.apply(entry);
+            let (Some(from), Some(to)) = (before.average.last, post.average.last) else { continue };
+
+            // What time does.
+            let now = before.average.at(to, &params);
+            let room = post.room(&now);
+            let bound = before.room(&before.average) * growth(&before, from, to);
+            prop_assert!(room <= bound * (1.0 + 1e-9), "{room} > {bound}");
+
+            // What the entry does at its moment, given what each removal took.
+            let change = post.room(&post.average) - room;
+            let restored = before.excluded.keys().find(|user| !post.excluded.contains_key(*user));
+            let removed = before.counted.keys().find(|user| !post.counted.contains_key(*user));
+            match (entry.op, removed, restored) {
+                (Op::Restore(_), _, Some(user)) => {
+                    let took: f64 = taken[user];
+                    prop_assert!((change - took).abs() < 1e-9, "restore raised {change}, not {took}");
+                }
+                (_, Some(user), _) => {
+                    let took = before.vested_of(&[*user], &now);
+                    prop_assert!((change + took).abs() < 1e-9, "removal took {change}, not {took}");
+                    taken.insert(*user, took);
+                }
+                _ => prop_assert!(change < 1e-9, "raised by {change}"),
+            }
+        }
+        if let Some(last) = post.average.last {
+            let later = last.plus_ms(wait_ms);
+            let bound = post.room(&post.average) * growth(&post, last, later);
+            prop_assert!(post.room(&post.average.at(later, &params)) <= bound * (1.0 + 1e-9));
+        }
+    }
+
+    #[test]
+    fn law_2_influence_is_bounded(
+        params in params(), log in log(), ratings in ratings(),
+        wait_ms in 0..20 * DAY_MS, more_ms in 0..20 * DAY_MS,
+    ) {
+        let mut post = Post::fold(params, &log);
+        let Some(last) = post.average.last else { return Ok(()) };
+        let t1 = last.plus_ms(wait_ms);
+        let first = post.average.at(t1, &params);
+        let Some(y1) = first.smoothed_mean(&params) else { return Ok(()) };
+        let (room, settled, seed) = (post.room(&first), settled_count(&first), params.knobs().seed_weight);
+        for entry in &moved(&ratings, t1.ms() - START.ms()) {
+            // What is clamped to the last entry may not lie before the first reading.
+            post.apply(&Entry { at: entry.at.max(t1), ..*entry });
+            for t2 in [post.average.last.unwrap(), post.average.last.unwrap().plus_ms(more_ms)] {
+                let y2 = post.mean_at(t2).unwrap();
+                let u = room * (growth(&post, t1, t2) - 1.0);
+                let bound = WIDTH * (u + seed) / (settled + seed);
+                // From age 0 on it is infinite.
+                prop_assert!((y2 - y1).abs() <= bound + noise(&log, &post), "{y1} -> {y2}, {bound}");
+            }
+        }
+    }
+
+    #[test]
+    fn law_3_a_merge_steps_by_the_seed_only(
+        params in params(), log in log(), wait_ms in 0..20 * DAY_MS,
+        batch in prop::collection::vec((0..2_000_u16, score()), 1..200),
+    ) {
+        let mut post = Post::fold(params, &log);
+        let Some(last) = post.average.last else { return Ok(()) };
+        let at = last.plus_ms(wait_ms);
+        let before = post.average.at(at, &params);
+        let Some(mean) = before.smoothed_mean(&params) else { return Ok(()) };
+        let seed = params.knobs().seed_weight;
+        let bound = WIDTH * seed / (settled_count(&before) + seed);
+        for (user, score) in batch {
+            post.rate(user, score, at);
+            let step = (post.mean_at(at).unwrap() - mean).abs();
+            prop_assert!(step <= bound + noise(&log, &post), "{step} > {bound}");
+        }
+    }
+
+    #[test]
+    fn law_4_the_smoothed_mean_ends_at_the_raw_mean(params in params(), log in log()) {
+        let post = Post::fold(params, &log);
+        let Some(last) = post.average.last else { return Ok(()) };
+        // Far enough for the slowest knobs; on the way the settled count only grows.
+        let mut settled = settled_count(&post.average);
+        for power in 0..16 {
+            let later = post.average.at(last.plus_ms(10_i64.pow(power)), &params);
+            prop_assert!(settled_count(&later) >= settled - 1e-9);
+            settled = settled_count(&later);
+        }
+        let end = post.average.at(last.plus_ms(10_i64.pow(15)), &params);
+        let tolerance = 1e-9 * (1.0 + end.count() as f64);
+        prop_assert!((settled_count(&end) - end.count() as f64).abs() < tolerance);
+        prop_assert!((settled_sum(&end) - end.sum() as f64).abs() < tolerance);
+        prop_assert!(end.unvested() >= 0.0 && end.unvested() < tolerance);
+        if let (Some(smoothed), Some(raw)) = (end.smoothed_mean(&params), end.raw_mean()) {
+            prop_assert!((smoothed - raw).abs() < 1e-9, "{smoothed} {raw}");
+        }
+    }
+
+    #[test]
+    fn law_5_the_mean_lies_among_the_scores_and_follows_each(
+        params in params(), log in log(), pick in any::<prop::sample::Index>(), wait_ms in 0..60 * DAY_MS,
+    ) {
+        let given = |entry: &Entry| match entry.op {
+            Op::Rate { score, .. } => Some(score),
+            _ => None,
+        };
+        // The same log with one rating raised.
+        let rates: Vec<usize> = (0..log.len()).filter(|i| given(&log[*i]).is_some()).collect();
+        let raised = if rates.is_empty() { usize::MAX } else { *pick.get(&rates) };
+        let (mut post, mut higher) = (Post::new(params), Post::new(params));
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut slack = 1e-12;
+        for (i, entry) in log.iter().enumerate() {
+            let mut twin = *entry;
+            if let (true, Op::Rate { score, .. }) = (i == raised, &mut twin.op) {
+                *score = Score::parse(i64::from(score.get() + 1).min(5)).unwrap();
+            }
+            post.apply(entry);
+            higher.apply(&twin);
+            if let Some(score) = given(entry) {
+                low = low.min(f64::from(score.get()));
+                high = high.max(f64::from(score.get()));
+            }
+            if matches!(entry.op, Op::Withdraw(_) | Op::Exclude(_)) {
+                // A large lane that is taken out leaves its rounding to the few ratings that stay.
+                slack = 1e-12 + noise(&log, &post);
+            }
+            for at in [entry.at, entry.at.plus_ms(wait_ms)] {
+                let means = (post.mean_at(at), higher.mean_at(at));
+                let (Some(mean), Some(mean_higher)) = means else { continue };
+                prop_assert!(low - slack <= mean && mean <= high + slack, "{mean} is outside {low}..={high}");
+                prop_assert!(mean_higher >= mean - slack, "raising a rating: {mean} -> {mean_higher}");
+            }
+        }
+        // The pace depends on counts and times only: no other score moves a lane, a clock or a vested mass.
+        let pace = |post: &Post| {
+            [post.average.calm, post.average.surge].map(|l| (l.count, l.vested.to_bits(), l.clock.to_bits()))
+        };
+        prop_assert_eq!(pace(&post), pace(&higher));
+    }
+
+    #[test]
+    fn law_6_reads_and_batches_change_no_bit(
+        params in params(), log in log(),
+        looks in prop::collection::vec((any::<bool>(), any::<bool>(), -DAY_MS..DAY_MS), 1..50),
+    ) {
+        let whole = Post::fold(params, &log);
+        let mut cut = Post::new(params);
+        for (entry, (read, cut_here, ahead_ms)) in log.iter().zip(looks.iter().cycle()) {
+            if *read {
+                // A reader may look at any time, the past and the future included.
+                let seen = cut.average.at(entry.at.plus_ms(*ahead_ms), &params);
+                let _ = (seen.smoothed_mean(&params), seen.unvested(), seen.is_crowded(&params));
+                let again = seen.at(entry.at.plus_ms(*ahead_ms), &params);
+                prop_assert_eq!(bits(&seen), bits(&again));
+            }
+            if *cut_here {
+                cut.average = stored_and_loaded(&cut.average);
+            }
+            cut.apply(entry);
+        }
+        prop_assert_eq!(bits(&whole.average), bits(&cut.average));
+        let rows = |post: &Post| {
+            let of = |rows: &std::collections::BTreeMap<u16, Row>| {
+                rows.iter().map(|(user, row)| (*user, row_bits(row))).collect::<Vec<_>>()
+            };
+            (of(&post.counted), of(&post.excluded))
+        };
+        prop_assert_eq!(rows(&whole), rows(&cut));
+    }
+
+    #[test]
+    fn law_7_rows_suffice(params in params(), log in log(), wait_ms in 0..60 * DAY_MS) {
+        let mut post = Post::new(params);
+        for (i, entry) in log.iter().enumerate() {
+            post.apply(entry);
+            if i % 16 != 0 && i + 1 < log.len() {
+                continue;
+            }
+            // The rows do not change while nobody rates, so they confirm a later reading as well.
+            for average in [post.average, post.average.at(entry.at.plus_ms(wait_ms), &params)] {
+                let mut recount = Recount::new(average.calm.clock, average.surge.clock);
+                post.counted.values().for_each(|row| recount.add(row));
+                prop_assert_eq!(recount.differences(&average), vec![]);
+                prop_assert_eq!(average.count(), post.counted.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn law_8_time_is_clamped_and_nothing_is_lost_to_infinity(
+        params in params(), log in log(),
+        times in prop::collection::vec(
+            prop_oneof![
+                any::<i64>(),
+                Just(i64::MIN),
+                Just(i64::MAX),
+                -1_000..1_000_i64,
+                START.ms() - DAY_MS..START.ms() + 400 * DAY_MS,
+            ],
+            1..30,
+        ),
+        wild in any::<bool>(),
+    ) {
+        let mut post = Post::new(params);
+        for (entry, time) in log.iter().zip(times.iter().cycle()) {
+            let entry = if wild { Entry { at: Time::from_ms(*time), ..*entry } } else { *entry };
+            let before = post.clone();
+            post.apply(&entry);
+            if let Some(last) = before.average.last.filter(|last| entry.at < *last) {
+                let mut clamped = before;
+                clamped.apply(&Entry { at: last, ..entry });
+                prop_assert_eq!(bits(&post.average), bits(&clamped.average));
+                prop_assert_eq!(post.average.last, Some(last));
+            }
+            let later = post.average.at(Time::from_ms(*time), &params);
+            prop_assert!(later.last >= post.average.last);
+            for average in [&post.average, &later] {
+                for lane in [&average.calm, &average.surge] {
+                    let count = lane.count as f64;
+                    let largest = [lane.vested, lane.settled_count, lane.settled_sum / WIDTH, lane.clock];
+                    for (figure, limit) in largest.into_iter().zip([count, count, count, f64::MAX]) {
+                        prop_assert!(figure >= 0.0 && figure <= limit * (1.0 + 1e-12), "{lane:?}");
+                        prop_assert!(figure.is_sign_positive(), "there is one zero: {lane:?}");
+                    }
+                }
+                prop_assert!(average.intensity >= 0.0 && average.intensity.is_finite());
+                prop_assert_eq!(average.histogram.iter().sum::<u64>(), average.count());
+                prop_assert_eq!(average.smoothed_mean(&params).is_some(), average.count() > 0);
+                prop_assert!(average.smoothed_mean(&params).is_none_or(f64::is_finite));
+            }
+            for row in post.counted.values().chain(post.excluded.values()) {
+                for figure in [row.vest_clock, row.unvested_sum, row.unvested_count] {
+                    prop_assert!(figure.is_finite() && figure.to_bits() != (-0.0_f64).to_bits(), "{row:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn law_9_exclusion_is_reversible_and_no_lever(
+        params in params(), log in log(), meanwhile in ratings(),
+        picks in prop::collection::vec(any::<u16>(), 1..20), wait_ms in 0..60 * DAY_MS,
+    ) {
+        let mut post = Post::fold(params, &log);
+        let Some(last) = post.average.last else { return Ok(()) };
+        let at = last.plus_ms(wait_ms);
+        let mut users: Vec<u16> = picks.iter().filter_map(|pick| nth(&post.counted, *pick)).collect();
+        users.sort_unstable();
+        users.dedup();
+        if users.is_empty() {
+            return Ok(());
+        }
+        let now = post.average.at(at, &params);
+        let (mean, vested_then) = (now.smoothed_mean(&params), post.vested_of(&users, &now));
+
+        // Excluded and restored at one moment: as if nothing had been.
+        let mut undone = post.clone();
+        users.iter().for_each(|user| undone.exclude(*user, at));
+        users.iter().for_each(|user| undone.restore(*user, at));
+        let back = undone.mean_at(at);
+        match (mean, back) {
+            (Some(mean), Some(back)) => {
+                prop_assert!((mean - back).abs() < 1e-9 + noise(&log, &post), "{mean} {back}");
+            }
+            (mean, back) => prop_assert_eq!(mean, back),
+        }
+
+        // Excluded, others rate meanwhile, restored: no more vested than at the exclusion.
+        users.iter().for_each(|user| post.exclude(*user, at));
+        for entry in &moved(&meanwhile, at.ms() - START.ms()) {
+            if let Op::Rate { user, .. } = entry.op
+                && !users.contains(&user)
+            {
+                post.apply(entry);
+            }
+        }
+        let later = post.average.last.unwrap().plus_ms(wait_ms);
+        let before = post.average.at(later, &params);
+        users.iter().for_each(|user| post.restore(*user, later));
+        let raised = vested(&post.average) - vested(&before);
+        let tolerance = 1e-9 * (1.0 + users.len() as f64);
+        prop_assert!((raised - vested_then).abs() < tolerance, "{raised} {vested_then}");
+    }
+}
