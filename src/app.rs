@@ -161,7 +161,7 @@ impl App {
             shards.entry(self.shard_of(&entry.post)).or_default().push(entry);
         }
         try_join_all(shards.iter().map(|(shard, entries)| async move {
-            for group in entries.chunks(self.config.buffer.group_max) {
+            for group in entries.chunks(self.buffer.append_max()) {
                 self.buffer.append(*shard, group).await?;
             }
             Ok(())

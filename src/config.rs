@@ -361,7 +361,7 @@ impl Config {
         let whole = [
             ("shards", u64::from(self.shards), 1, u64::from(SHARDS_MAX)),
             ("buffer.append_timeout_ms", self.buffer.append_timeout_ms, 10, 60_000),
-            ("buffer.group_max", self.buffer.group_max as u64, 1, 2_000),
+            ("buffer.group_max", self.buffer.group_max as u64, 1, 10_000),
             ("drain.batch_max", self.drain.batch_max as u64, 1, 100_000),
             ("drain.parallel_max", self.drain.parallel_max as u64, 1, 64),
             ("drain.tick_seconds_max", self.drain.tick_seconds_max, 1, 86_400),

@@ -260,7 +260,8 @@ impl App {
             (None, false) => "stopped",
             (Some(_), _) => "failed",
         };
-        metrics::counter!("damper_drains_total", "outcome" => outcome, "trigger" => trigger.as_str()).increment(1);
+        metrics::counter!("damper_drains_total", "outcome" => outcome, "trigger" => trigger.as_str())
+            .increment(1);
         metrics::histogram!("damper_drain_seconds").record(drained.duration_ms as f64 / 1_000.0);
         let run = DrainRun {
             started_at: now,

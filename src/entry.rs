@@ -74,7 +74,9 @@ impl Entry {
         let (post, user, action, at) = match words[1..] {
             ["r", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at),
             ["w", post, user, at] => (post, user, Action::Withdraw, at),
-            [kind, ..] => return Err(format!("entry of kind {kind:?} with {} words is unknown", words.len())),
+            [kind, ..] => {
+                return Err(format!("entry of kind {kind:?} with {} words is unknown", words.len()));
+            }
             [] => return Err("entry has a version and nothing else".to_owned()),
         };
         let at = at.parse().map_err(|_| format!("entry time {at:?} is no number of milliseconds"))?;

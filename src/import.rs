@@ -55,7 +55,11 @@ impl<R: Read> Lines<R> {
             ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(input);
         let mut first = StringRecord::new();
         if !reader.read_record(&mut first).map_err(unreadable)? {
-            return Err(Invalid::new("empty-file", "the file is empty; its first line should be post,user,score,timestamp").into());
+            return Err(Invalid::new(
+                "empty-file",
+                "the file is empty; its first line should be post,user,score,timestamp",
+            )
+            .into());
         }
         let names: Vec<&str> = first.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
         let (shape, first) = if names == HEADER {
@@ -121,7 +125,10 @@ impl<R: Read> Lines<R> {
 
     fn parse(&mut self, record: &StringRecord) -> Result<Entry, Invalid> {
         if record.len() != HEADER.len() {
-            return Err(Invalid::new("bad-line", format!("{} fields instead of {}", record.len(), HEADER.len())));
+            return Err(Invalid::new(
+                "bad-line",
+                format!("{} fields instead of {}", record.len(), HEADER.len()),
+            ));
         }
         let (post, user, score) = match self.shape {
             Shape::Damper => (&record[0], &record[1], parse_score(&record[2])?),
@@ -220,7 +227,10 @@ mod tests {
                     a,u8,1,1412424000.0079\n\
                     a,u9,1,99999999999\n";
         let (good, bad, _) = read(text);
-        assert_eq!(good, ["1 r a u1 5 1412424000000", "1 r a u6 0 1412424000250", "1 r a u8 1 1412424000007"]);
+        assert_eq!(
+            good,
+            ["1 r a u1 5 1412424000000", "1 r a u6 0 1412424000250", "1 r a u8 1 1412424000007"]
+        );
         let bad: Vec<(u64, &str)> = bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
         assert_eq!(bad.iter().map(|bad| bad.0).collect::<Vec<_>>(), [3, 4, 5, 6, 8, 10]);
         assert_eq!(bad[0].1, "score 7 is outside 0..=5");
@@ -230,7 +240,8 @@ mod tests {
 
     #[test]
     fn movielens_half_stars_are_rounded_up_and_counted() {
-        let text = "userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n1,32,4.0,1260759179\r\n1,33,5.5,1\r\n";
+        let text =
+            "userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n1,32,4.0,1260759179\r\n1,33,5.5,1\r\n";
         let (good, bad, rounded) = read(text);
         assert_eq!(good, ["1 r 31 1 3 1260759144000", "1 r 32 1 4 1260759179000"]);
         assert_eq!((bad.len(), rounded), (1, 1));

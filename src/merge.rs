@@ -115,7 +115,9 @@ pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
     let mut merged = Merged::default();
     for line in &batch.lines {
         let outcome = match &line.entry {
-            Ok(entry) => fold.apply(entry, line.position).map_err(|reason| (reason, entry.encode().into_bytes())),
+            Ok(entry) => {
+                fold.apply(entry, line.position).map_err(|reason| (reason, entry.encode().into_bytes()))
+            }
             Err(bad) => Err((bad.reason.clone(), bad.payload.clone())),
         };
         match outcome {

@@ -57,7 +57,10 @@ impl Post {
 fn check_text(name: &str, text: &str, chars_max: usize) -> Result<(), Invalid> {
     let chars = text.chars().count();
     if chars > chars_max {
-        return Err(Invalid::new("invalid-text", format!("{name} has {chars} characters; at most {chars_max}")));
+        return Err(Invalid::new(
+            "invalid-text",
+            format!("{name} has {chars} characters; at most {chars_max}"),
+        ));
     }
     // Postgres cannot keep NUL in a text; both databases shall take the same.
     if text.contains('\0') {

@@ -73,7 +73,10 @@ fn check_id(kind: &str, text: &str) -> Result<(), Invalid> {
     }
     // Only ASCII from here on, so bytes are characters.
     if text.len() > ID_CHARS_MAX {
-        return problem(format!("{kind} id has {} characters; at most {ID_CHARS_MAX} are allowed", text.len()));
+        return problem(format!(
+            "{kind} id has {} characters; at most {ID_CHARS_MAX} are allowed",
+            text.len()
+        ));
     }
     if text == "." || text == ".." {
         return problem(format!("{kind} id \"{text}\" would be a path; choose another"));

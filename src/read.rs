@@ -166,7 +166,8 @@ impl App {
         let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
             let waiting = waiting.map(|waiting| (waiting.position, waiting.action.score()));
             let stored = stored.map(|stored| (stored.position, Some(stored.row.score)));
-            let (position, score) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
+            let (position, score) =
+                waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
             let pending = position > cached.state.version;
             // A withdrawal that has been merged is no rating any more.
             (pending || score.is_some()).then_some(Own { score, pending })

@@ -41,9 +41,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
             WorkerBuilder::new(format!("drain-{n}"))
                 .backend(CronScheduler::new(schedule.clone()))
                 .data(work.clone())
-                .catch_panic()
                 .concurrency(1)
                 .retry(RetryPolicy::retries(TICK_RETRIES))
+                .catch_panic()
                 .build(on_tick)
         })
         // A tick that is overdue ends the cron stream with an error; a new one goes on with the next tick.
@@ -87,6 +87,8 @@ fn report(drained: &Drained) {
     match &drained.failure {
         Some(error) => warn!(%error, applied, quarantined, "the tick's drain did not finish"),
         None if *batches == 0 => debug!("nothing waited"),
-        None => info!(applied, quarantined, posts, batches, duration_ms, complete = drained.complete, "drained"),
+        None => {
+            info!(applied, quarantined, posts, batches, duration_ms, complete = drained.complete, "drained")
+        }
     }
 }

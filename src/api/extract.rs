@@ -56,10 +56,15 @@ fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
     if !error.inner().is_data() {
         return malformed(error.inner());
     }
-    let pointer: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
     let detail = error.inner().to_string();
     // serde_json tells the place by line and column, people look for the field.
     let detail = detail.split(" at line ").next().unwrap_or(&detail).to_owned();
+    let mut pointer: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
+    // What is missing or there twice has no path of its own, only a name in the message.
+    let name = ["missing field `", "duplicate field `"].iter().find_map(|what| detail.strip_prefix(what));
+    if let Some(name) = name.and_then(|rest| rest.strip_suffix('`')) {
+        pointer = format!("{pointer}/{name}");
+    }
     Problem::in_body(Invalid::new("invalid-body", detail), pointer)
 }
 

@@ -224,7 +224,10 @@ fn parse_cursor(cursor: &str, sort: Sort) -> Result<PageKey, Invalid> {
     let wrong = || Invalid::new("invalid-cursor", "cursor is not one that this list gave; begin without");
     let key = read_cursor(cursor).ok_or_else(wrong)?;
     if key.sort() != sort {
-        return Err(Invalid::new("invalid-cursor", "cursor belongs to another sort; keep the sort, or begin without"));
+        return Err(Invalid::new(
+            "invalid-cursor",
+            "cursor belongs to another sort; keep the sort, or begin without",
+        ));
     }
     Ok(key)
 }

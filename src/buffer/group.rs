@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{APPEND_ENTRIES_MAX, Buffer, Waiting};
+use super::{Buffer, Waiting};
 use crate::entry::{Backlog, Batch, Entry, Position, Shard};
 use crate::error::{Error, Invalid, Result};
 use crate::rating::{PostId, Time, UserId};
@@ -24,6 +24,7 @@ const REQUESTS_MAX: usize = 4_096;
 pub struct Grouped {
     inner: Arc<dyn Buffer>,
     requests: mpsc::Sender<Request>,
+    group_max: usize,
 }
 
 struct Request {
@@ -36,8 +37,9 @@ impl Grouped {
     /// Groups the appends to `inner`, at most `group_max` entries a shard and call. Needs a tokio runtime.
     pub fn new(inner: Arc<dyn Buffer>, group_max: usize) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
-        tokio::spawn(commit_groups(inner.clone(), waiting, group_max.min(APPEND_ENTRIES_MAX)));
-        Self { inner, requests }
+        let group_max = group_max.min(inner.append_max());
+        tokio::spawn(commit_groups(inner.clone(), waiting, group_max));
+        Self { inner, requests, group_max }
     }
 }
 
@@ -48,8 +50,10 @@ async fn commit_groups(inner: Arc<dyn Buffer>, mut waiting: mpsc::Receiver<Reque
         for request in requests.drain(..) {
             shards.entry(request.shard).or_default().push(request);
         }
-        join_all(shards.into_iter().map(|(shard, requests)| commit_shard(&*inner, shard, requests, group_max)))
-            .await;
+        join_all(
+            shards.into_iter().map(|(shard, requests)| commit_shard(&*inner, shard, requests, group_max)),
+        )
+        .await;
     }
 }
 
@@ -94,9 +98,13 @@ fn repeat(error: &Error) -> Error {
 
 #[async_trait]
 impl Buffer for Grouped {
+    fn append_max(&self) -> usize {
+        self.group_max
+    }
+
     async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
-        if entries.len() > APPEND_ENTRIES_MAX {
-            let detail = format!("{} entries in one append; at most {APPEND_ENTRIES_MAX}", entries.len());
+        if entries.len() > self.group_max {
+            let detail = format!("{} entries in one append; at most {}", entries.len(), self.group_max);
             return Err(Invalid::new("too-many-entries", detail).into());
         }
         let (answer, answered) = oneshot::channel();

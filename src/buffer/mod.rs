@@ -14,14 +14,14 @@ use crate::entry::{Action, Backlog, Batch, Entry, Position, Shard};
 use crate::error::Result;
 use crate::rating::{PostId, Time, UserId};
 
-/// Most entries that one append takes; a Redis script's arguments end not far above.
-pub const APPEND_ENTRIES_MAX: usize = 2_000;
-
 /// A durable log per shard, read in order.
 #[async_trait]
 pub trait Buffer: Send + Sync {
-    /// Appends all of `entries` (at most [`APPEND_ENTRIES_MAX`], all of `shard`) or none, and returns their
-    /// positions once every one is held durably. Never hands out a position at or below the highest known.
+    /// Most entries that one append takes.
+    fn append_max(&self) -> usize;
+
+    /// Appends all of `entries` (at most [`append_max`](Self::append_max), all of `shard`) or none, and returns
+    /// their positions once every one is held durably. Never hands out a position at or below the highest known.
     ///
     /// # Errors
     /// `Unavailable` when it is certain that the entries will not take effect after this call's end. They may

@@ -23,6 +23,8 @@ use crate::rating::{PostId, Score, Time, UserId};
 
 /// The only field of a stream's entries.
 const FIELD: &str = "e";
+/// A script of so many entries takes Redis a few milliseconds, in which it does nothing else.
+const APPEND_ENTRIES_MAX: usize = 2_000;
 /// Notes of so many milliseconds share a hash.
 const STRETCH_MS: &str = "300000";
 /// Stands for a withdrawal where a note has a score.
@@ -88,7 +90,12 @@ impl RedisBuffer {
         let deadline = self.redis_now().plus_ms(self.append_timeout.as_millis() as i64);
         let floor = self.floor(shard);
         let mut args = Vec::with_capacity(4 + 3 * entries.len());
-        args.extend([deadline.ms().to_string(), floor.high.to_string(), next(floor).to_string(), STRETCH_MS.into()]);
+        args.extend([
+            deadline.ms().to_string(),
+            floor.high.to_string(),
+            next(floor).to_string(),
+            STRETCH_MS.into(),
+        ]);
         for entry in entries {
             let score = entry.action.score().map_or(WITHDRAWN.into(), |score| score.to_string());
             args.extend([entry.encode(), note_key(&entry.user, &entry.post), score]);
@@ -140,20 +147,30 @@ fn parse_line(mut fields: HashMap<Bytes, Bytes>) -> Result<Entry, Undecodable> {
             let mut all: Vec<_> = fields.into_iter().collect();
             all.extend(payload.map(|payload| (Bytes::from_static(FIELD.as_bytes()), payload)));
             all.sort();
-            let payload = all.iter().flat_map(|(field, value)| [field.as_ref(), b"=", value.as_ref(), b"\n"].concat());
-            Err(Undecodable { reason: "entry has other fields than \"e\"".into(), payload: payload.collect() })
+            let payload =
+                all.iter().flat_map(|(field, value)| [field.as_ref(), b"=", value.as_ref(), b"\n"].concat());
+            Err(Undecodable {
+                reason: "entry has other fields than \"e\"".into(),
+                payload: payload.collect(),
+            })
         }
     }
 }
 
 #[async_trait]
 impl Buffer for RedisBuffer {
+    fn append_max(&self) -> usize {
+        APPEND_ENTRIES_MAX
+    }
+
     async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
         if !self.link.can_append() {
-            return Err(Error::Unavailable("redis is not connected; ratings cannot be held right now".into()));
+            return Err(Error::Unavailable(
+                "redis is not connected; ratings cannot be held right now".into(),
+            ));
         }
         let sent = tokio::time::Instant::now();
         let keys = [stream(shard), notes(shard)];

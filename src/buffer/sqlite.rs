@@ -15,6 +15,9 @@ use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::rating::{PostId, Time, UserId};
 
+/// A transaction of so many entries keeps the other writers waiting for tens of milliseconds.
+const APPEND_ENTRIES_MAX: usize = 10_000;
+
 /// The log in table `buffer`.
 pub struct SqliteBuffer {
     file: Arc<SqliteFile>,
@@ -36,12 +39,11 @@ impl SqliteBuffer {
         let mut writer = self.file.writer().await;
         let mut transaction = begin(&mut writer).await?;
         let count = entries.len() as i64;
-        let (last,): (i64,) = sqlx::query_as(
-            "update buffer_head set last = last + $1, appends = appends + $1 returning last",
-        )
-        .bind(count)
-        .fetch_one(&mut *transaction)
-        .await?;
+        let (last,): (i64,) =
+            sqlx::query_as("update buffer_head set last = last + $1, appends = appends + $1 returning last")
+                .bind(count)
+                .fetch_one(&mut *transaction)
+                .await?;
         let before = last - count;
         sqlx::query(
             "insert into buffer (position, post_id, user_id, payload)
@@ -74,6 +76,10 @@ struct BacklogRow {
 
 #[async_trait]
 impl Buffer for SqliteBuffer {
+    fn append_max(&self) -> usize {
+        APPEND_ENTRIES_MAX
+    }
+
     async fn append(&self, _: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         if entries.is_empty() {
             return Ok(Vec::new());

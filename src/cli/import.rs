@@ -67,8 +67,7 @@ pub async fn import(settings: Settings, args: &ImportArgs) -> Result<ExitCode> {
     let began = Instant::now();
     let (input, bytes) = open_input(args)?;
     let app = open(settings).await?;
-    let mut importer =
-        Importer { app: &app, now: now(), posts: HashSet::new(), done: Imported::default() };
+    let mut importer = Importer { app: &app, now: now(), posts: HashSet::new(), done: Imported::default() };
     let mut lines = Lines::new(BufReader::with_capacity(1 << 20, input), importer.now)?;
     if args.sorted {
         let bar = term::progress("importing", term::BYTES);

@@ -160,11 +160,7 @@ pub fn server(args: impl IntoIterator<Item = OsString>, parts: Parts) -> ExitCod
 }
 
 /// Runs `command` on a runtime and turns its outcome into an exit code; errors are said once, here.
-fn run(
-    flags: &Flags,
-    is_serving: bool,
-    command: impl AsyncFnOnce(Settings) -> Result<ExitCode>,
-) -> ExitCode {
+fn run(flags: &Flags, is_serving: bool, command: impl AsyncFnOnce(Settings) -> Result<ExitCode>) -> ExitCode {
     let outcome = flags.load().and_then(|settings| {
         start_logging(&settings, is_serving)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

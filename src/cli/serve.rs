@@ -97,10 +97,12 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
 fn check_open(config: &Config, parts: Parts) -> Result<()> {
     let listeners = [("listen", config.listen), ("admin_listen", config.admin_listen)];
     match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
-        Some((name, address)) if parts.has_api && config.open != Open::Anywhere => Err(Error::Config(format!(
-            "{name} {address} can be reached from other machines, and without keys anyone there could rate as \
+        Some((name, address)) if parts.has_api && config.open != Open::Anywhere => {
+            Err(Error::Config(format!(
+                "{name} {address} can be reached from other machines, and without keys anyone there could rate as \
              anyone: listen on 127.0.0.1, or say DAMPER_OPEN=anywhere"
-        ))),
+            )))
+        }
         _ => Ok(()),
     }
 }
@@ -179,7 +181,9 @@ fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, is_new: bool) -> 
 fn try_it(config: &Config, api: SocketAddr) -> String {
     let warning = term::attention("open mode");
     let whom = match config.open {
-        Open::Loopback => format!("anyone who can reach {api} may rate as anyone, so it answers this machine only."),
+        Open::Loopback => {
+            format!("anyone who can reach {api} may rate as anyone, so it answers this machine only.")
+        }
         Open::Anywhere => format!("anyone who can reach {api} may rate as anyone (DAMPER_OPEN=anywhere)."),
     };
     let flush = match config.setup() {

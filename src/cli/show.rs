@@ -89,7 +89,8 @@ fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
         term::clock(view.as_of),
         term::clock(view.next_tick)
     );
-    let flags = [(average.is_crowded(params), "crowded"), (average.is_early() && average.count() > 0, "early")];
+    let flags =
+        [(average.is_crowded(params), "crowded"), (average.is_early() && average.count() > 0, "early")];
     let flags: Vec<_> = flags.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
     let _ = writeln!(
         text,

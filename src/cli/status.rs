@@ -31,37 +31,47 @@ fn screen(status: &Status, now: Time) -> String {
     };
     line(status.setup, format!("{} · {}", status.buffer, status.store));
     line("posts", term::number(status.posts));
-    let oldest = balance.oldest_waiting_at.map(|oldest| format!(", oldest {}", ago(oldest))).unwrap_or_default();
+    let oldest =
+        balance.oldest_waiting_at.map(|oldest| format!(", oldest {}", ago(oldest))).unwrap_or_default();
     line("waiting", format!("{}{oldest}", term::counted(balance.waiting, "entry", "entries")));
-    line("last drain", match &status.last_drain {
-        None => "none yet".into(),
-        Some(run) => {
-            let failed = run.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
-            format!(
-                "{} UTC ({} ago, {}), {} applied in {}{failed}",
-                term::clock(run.started_at),
-                ago(run.started_at),
-                run.trigger.as_str(),
-                term::number(run.applied),
-                term::span_ms(run.duration_ms)
-            )
-        }
-    });
-    line("next tick", format!(
-        "{} UTC (in {}), last {}",
-        term::clock(status.next_tick),
-        term::span_ms((status.next_tick.ms() - now.ms()).unsigned_abs()),
-        term::clock(status.last_tick)
-    ));
+    line(
+        "last drain",
+        match &status.last_drain {
+            None => "none yet".into(),
+            Some(run) => {
+                let failed = run.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
+                format!(
+                    "{} UTC ({} ago, {}), {} applied in {}{failed}",
+                    term::clock(run.started_at),
+                    ago(run.started_at),
+                    run.trigger.as_str(),
+                    term::number(run.applied),
+                    term::span_ms(run.duration_ms)
+                )
+            }
+        },
+    );
+    line(
+        "next tick",
+        format!(
+            "{} UTC (in {}), last {}",
+            term::clock(status.next_tick),
+            term::span_ms((status.next_tick.ms() - now.ms()).unsigned_abs()),
+            term::clock(status.last_tick)
+        ),
+    );
     let sign = if status.balanced { "=" } else { "≠" };
     let verdict = if status.balanced { "✓".into() } else { term::attention("does not hold") };
-    line("balance", format!(
-        "accepted {} {sign} applied {} + quarantined {} + waiting {}   {verdict}",
-        term::number(balance.accepted),
-        term::number(balance.applied),
-        term::number(balance.quarantined),
-        term::number(balance.waiting)
-    ));
+    line(
+        "balance",
+        format!(
+            "accepted {} {sign} applied {} + quarantined {} + waiting {}   {verdict}",
+            term::number(balance.accepted),
+            term::number(balance.applied),
+            term::number(balance.quarantined),
+            term::number(balance.waiting)
+        ),
+    );
     if balance.quarantined > 0 {
         let what = format!("{} quarantined: see table quarantine", term::number(balance.quarantined));
         line("attention", term::attention(&what));

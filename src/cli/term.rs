@@ -51,12 +51,16 @@ pub fn mean(mean: Option<f64>) -> String {
 /// `0.06 s`, `2 min 11 s`, `3 h 4 min`, `12 d 3 h`
 pub fn span_ms(ms: u64) -> String {
     let seconds = ms / 1_000;
+    let two = |large: u64, unit: &str, small: u64, part: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {part}"),
+    };
     match seconds {
         0..10 => format!("{:.2} s", ms as f64 / 1_000.0),
         10..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds / 60 % 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds / 3_600 % 24, "h"),
     }
 }
 
@@ -98,7 +102,10 @@ pub fn table(header: &[&str]) -> Table {
 
 /// The table as text without the blanks that it puts at line ends.
 pub fn render(table: &Table) -> String {
-    table.lines().map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))).collect()
+    table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end())))
+        .collect()
 }
 
 /// A progress bar on standard error, drawn only in a terminal.
@@ -135,6 +142,7 @@ mod tests {
             (60, "0.06 s"),
             (12_345, "12 s"),
             (131_000, "2 min 11 s"),
+            (300_000, "5 min"),
             (11_040_000, "3 h 4 min"),
             (1_047_600_000, "12 d 3 h"),
         ] {

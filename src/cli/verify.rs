@@ -92,7 +92,12 @@ fn summary(verified: &Verified) -> String {
     text += &format!("{}\n\n", term::attention(&differing));
     let mut table = term::table(&["post", "figure", "stored", "recounted"]);
     for d in &verified.differences {
-        table.add_row([d.post_id.to_string(), d.figure.into(), d.stored.to_string(), d.recounted.to_string()]);
+        table.add_row([
+            d.post_id.to_string(),
+            d.figure.into(),
+            d.stored.to_string(),
+            d.recounted.to_string(),
+        ]);
     }
     text + &term::render(&table)
 }

@@ -79,8 +79,9 @@ fn pool(knobs: &StoreKnobs) -> PgPoolOptions {
 
 fn options(url: &ServerUrl) -> Result<PgConnectOptions> {
     // sqlx' own message would repeat the URL, and with it the password.
-    PgConnectOptions::from_str(url.expose())
-        .map_err(|_| Error::Config(format!("database_url {url} cannot be read; postgres://user:password@host/db")))
+    PgConnectOptions::from_str(url.expose()).map_err(|_| {
+        Error::Config(format!("database_url {url} cannot be read; postgres://user:password@host/db"))
+    })
 }
 
 fn no_answer(url: &ServerUrl, within: Duration, why: &str) -> Error {

@@ -53,7 +53,12 @@ impl RedisLink {
     }
 
     /// Runs an appending script once.
-    pub async fn append<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R, Error> {
+    pub async fn append<R: FromValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: Vec<String>,
+    ) -> Result<R, Error> {
         self.appends.run(script, keys, args).await
     }
 
@@ -102,8 +107,6 @@ impl Side {
             .with_performance_config(|performance| performance.default_command_timeout = timeout)
             .set_policy(policy)
             .build()?;
-        let is_up = Arc::new(AtomicBool::new(true));
-        watch(&client, is_up.clone(), purpose);
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, client.init()).await;
         let why = match connecting {
             Ok(Ok(_)) => None,
@@ -113,7 +116,7 @@ impl Side {
                     url.host()
                 )));
             }
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(cause(&error)),
             Err(_) => Some("timed out".to_owned()),
         };
         if let Some(why) = why {
@@ -123,6 +126,8 @@ impl Side {
                 url.host()
             )));
         }
+        let is_up = Arc::new(AtomicBool::new(true));
+        watch(&client, is_up.clone(), purpose);
         Ok(Self { client, is_up })
     }
 
@@ -135,7 +140,12 @@ impl Side {
         }
     }
 
-    async fn run<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R, Error> {
+    async fn run<R: FromValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: Vec<String>,
+    ) -> Result<R, Error> {
         let keys = MultipleKeys::from(keys.to_vec());
         let args = MultipleValues::try_from(args)?;
         let client = self.connected()?;
@@ -148,6 +158,13 @@ impl Side {
             outcome => outcome,
         }
     }
+}
+
+/// The system's own words out of an I/O error, which quotes them as `Os { …, message: "Connection refused" }`.
+fn cause(error: &Error) -> String {
+    let details = error.details();
+    let quoted = details.split_once("message: \"").and_then(|(_, rest)| rest.split_once('"'));
+    quoted.map_or_else(|| details.to_owned(), |(message, _)| message.to_owned())
 }
 
 /// Logs one line when the connection goes and one when it is back.
@@ -169,16 +186,28 @@ fn watch(client: &Client, is_up: Arc<AtomicBool>, purpose: &'static str) {
 
 /// Conditions that Redis names in the first word of an error and that pass by themselves or by an operator.
 const PASSING: [&str; 10] = [
-    "OOM", "LOADING", "READONLY", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "NOAUTH",
+    "OOM",
+    "LOADING",
+    "READONLY",
+    "MISCONF",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MASTERDOWN",
+    "BUSY",
+    "NOAUTH",
 ];
 
 impl From<Error> for crate::Error {
     fn from(error: Error) -> Self {
         let first = error.details().split([' ', ':']).next().unwrap_or_default();
-        let is_answer =
-            matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown | ErrorKind::InvalidCommand);
+        let is_answer = matches!(
+            error.kind(),
+            ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown | ErrorKind::InvalidCommand
+        );
         // A script's error begins with the script's name and only quotes Redis' own word.
-        let passing = PASSING.iter().any(|word| first == *word || error.details().contains(&format!("-{word} ")));
+        let passing =
+            PASSING.iter().any(|word| first == *word || error.details().contains(&format!("-{word} ")));
         if is_answer && !passing {
             crate::Error::Internal(format!("redis answered: {error}"))
         } else {

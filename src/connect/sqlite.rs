@@ -20,8 +20,15 @@ use crate::error::{Error, Result};
 
 /// How long a write waits for another process' transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Memory of the writer for pages, in KiB (SQLite's sign): scattered keys of a large table would otherwise be
+/// written and read again within one transaction.
+const WRITER_CACHE: &str = "-65536";
+/// The same for a reader.
+const READER_CACHE: &str = "-8192";
+/// Rows that SQLite's thread may be ahead of who reads them.
+const ROWS_AHEAD: usize = 500;
 /// Pages of the write-ahead log after which it is folded into the file (4 KiB each).
-const CHECKPOINT_PAGES: &str = "4000";
+const CHECKPOINT_PAGES: &str = "16000";
 
 /// An open SQLite file: many readers, one writer.
 pub struct SqliteFile {
@@ -51,17 +58,19 @@ impl SqliteFile {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("temp_store", "memory")
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let lock = lock_file(path, "lock").map_err(|e| refused("lock", &e))?;
         lock.lock().map_err(|e| refused("lock", &e))?;
-        let mut writer =
-            SqliteConnection::connect_with(&options).await.map_err(|e| refused("open", &e))?;
+        let mut writer = SqliteConnection::connect_with(&options.clone().pragma("cache_size", WRITER_CACHE))
+            .await
+            .map_err(|e| refused("open", &e))?;
         migrate(&mut writer).await?;
         drop(lock);
         let readers = SqlitePoolOptions::new()
             .max_connections(knobs.connections_max)
             .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
-            .connect_with(options.pragma("query_only", "on"))
+            .connect_with(options.pragma("query_only", "on").pragma("cache_size", READER_CACHE))
             .await?;
         Ok(Self { path: path.to_path_buf(), readers, writer: Mutex::new(writer) })
     }

@@ -42,7 +42,13 @@ pub trait Store: Send + Sync {
     /// the drain saw it. `as_of` is the moment for which the ranking is published.
     ///
     /// Nothing is written, and `None` returned, when another drain moved the checkpoint first.
-    async fn commit(&self, batch: &Batch, seen: &Backlog, as_of: AsOf<'_>, merge: &MergeFn) -> Result<Option<Merged>>;
+    async fn commit(
+        &self,
+        batch: &Batch,
+        seen: &Backlog,
+        as_of: AsOf<'_>,
+        merge: &MergeFn,
+    ) -> Result<Option<Merged>>;
 
     /// Brings up to date the ranking of at most `limit` posts that still move without new ratings, those first
     /// that lag most; returns how many.

@@ -52,7 +52,14 @@ pub(super) const RATINGS: Table = Table {
     name: "ratings",
     keys: &["post_id", "user_id"],
     others: &[
-        "score", "status", "lane", "rated_at", "position", "vest_clock", "unvested_sum", "unvested_count",
+        "score",
+        "status",
+        "lane",
+        "rated_at",
+        "position",
+        "vest_clock",
+        "unvested_sum",
+        "unvested_count",
     ],
 };
 pub(super) const AVERAGES: Table =
@@ -88,7 +95,7 @@ impl Table {
     }
 }
 
-pub(super) fn write_rating(sink: &mut impl Sink, (post, user): &Key, rating: &Rating) {
+pub(super) fn write_rating(sink: &mut dyn Sink, (post, user): &Key, rating: &Rating) {
     sink.text(post.as_str());
     sink.text(user.as_str());
     sink.small(rating.row.score.get().into());
@@ -101,27 +108,27 @@ pub(super) fn write_rating(sink: &mut impl Sink, (post, user): &Key, rating: &Ra
     sink.float(rating.row.unvested_count);
 }
 
-pub(super) fn write_average(sink: &mut impl Sink, merged: &MergedAverage) {
+pub(super) fn write_average(sink: &mut dyn Sink, merged: &MergedAverage) {
     sink.text(merged.post.as_str());
     sink.bytes(&merged.version.to_bytes());
     write_state(sink, &merged.after);
 }
 
-pub(super) fn write_hour(sink: &mut impl Sink, hour: &Hour) {
+pub(super) fn write_hour(sink: &mut dyn Sink, hour: &Hour) {
     sink.text(hour.post.as_str());
     sink.int(Some(hour.hour.ms()));
     sink.int(Some(signed(hour.arrivals)));
     write_state(sink, &hour.average);
 }
 
-pub(super) fn write_ranking(sink: &mut impl Sink, post: &PostId, average: &Average, as_of: AsOf<'_>) {
+pub(super) fn write_ranking(sink: &mut dyn Sink, post: &PostId, average: &Average, as_of: AsOf<'_>) {
     sink.text(post.as_str());
     sink.float(ranked(average, as_of));
     sink.int(Some(as_of.0.ms()));
     sink.small(is_moving(average, as_of).into());
 }
 
-pub(super) fn write_quarantined(sink: &mut impl Sink, shard: i16, entry: &Quarantined) {
+pub(super) fn write_quarantined(sink: &mut dyn Sink, shard: i16, entry: &Quarantined) {
     sink.small(shard);
     sink.bytes(&entry.position.to_bytes());
     // Postgres cannot keep NUL in a text.
@@ -129,7 +136,7 @@ pub(super) fn write_quarantined(sink: &mut impl Sink, shard: i16, entry: &Quaran
     sink.bytes(&entry.payload);
 }
 
-fn write_state(sink: &mut impl Sink, average: &Average) {
+fn write_state(sink: &mut dyn Sink, average: &Average) {
     for lane in [&average.calm, &average.surge] {
         sink.int(Some(signed(lane.count)));
         sink.int(Some(signed(lane.sum)));

@@ -1,4 +1,4 @@
-//! A commit on Postgres: COPY into temporary tables, compare-and-swap, set-based SQL.
+//! A commit on Postgres: rows into temporary tables, compare-and-swap, set-based SQL.
 //!
 //! The swap's row lock is what two drains of one shard meet at, so it comes late: everything is loaded, folded
 //! and brought over first, holding no shared lock (no server time-out ends a COPY whose client was stopped).
@@ -10,36 +10,37 @@ use std::sync::LazyLock;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::PostgresStore;
+use super::columns::insert;
 use super::copy::copy_in;
 use crate::connect::schema::{SCHEMA_VERSION, newer};
 use crate::entry::{Backlog, Batch};
 use crate::error::Result;
 use crate::merge::{Key, Loaded, Merged, touched};
-use crate::store::rows::{self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table};
+use crate::store::rows::{
+    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table,
+};
 use crate::store::{AsOf, MergeFn};
 
 /// The temporary tables of a drain's connection; empty again after each transaction.
 pub const TEMPORARY_TABLES: &str = r#"
-    create temporary table batch_keys (post_id text collate "C", user_id text collate "C") on commit delete rows;
-    create temporary table batch_withdrawn (like batch_keys) on commit delete rows;
     create temporary table batch_ratings (like ratings) on commit delete rows;
     create temporary table batch_averages (like averages) on commit delete rows;
     create temporary table batch_history (like history) on commit delete rows;
     create temporary table batch_ranking (like ranking) on commit delete rows;
 "#;
 
-const KEYS: (&str, &str, usize) = ("batch_keys", "post_id, user_id", 2);
-const WITHDRAWN: (&str, &str, usize) = ("batch_withdrawn", "post_id, user_id", 2);
+/// From so many rows on COPY is faster than arrays, in spite of its wait (see [`columns`](super::columns)).
+const COPY_ROWS_MIN: usize = 5_000;
 
 static LOAD_AVERAGES: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "select {} from (select distinct post_id from batch_keys) k
+        "select {} from (select distinct unnest($1::text[]) collate \"C\" as post_id) k
          join posts p on p.id = k.post_id left join averages a on a.post_id = p.id",
         rows::post_state_columns()
     )
 });
-const LOAD_RATINGS: &str =
-    "select r.* from batch_keys k join ratings r on r.post_id = k.post_id and r.user_id = k.user_id";
+const LOAD_RATINGS: &str = "select r.* from unnest($1::text[], $2::text[]) k (post_id, user_id)
+     join ratings r on r.post_id = k.post_id collate \"C\" and r.user_id = k.user_id collate \"C\"";
 
 impl PostgresStore {
     pub(super) async fn commit_batch(
@@ -65,10 +66,12 @@ impl PostgresStore {
 }
 
 async fn load(connection: &mut PgConnection, keys: &[Key]) -> Result<Loaded> {
-    copy_in(connection, KEYS, keys, |row, key| write_key(row, key)).await?;
+    let posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
+    let users: Vec<&str> = keys.iter().map(|(_, user)| user.as_str()).collect();
+    let ratings: Vec<RatingRow> =
+        sqlx::query_as(LOAD_RATINGS).bind(&posts).bind(users).fetch_all(&mut *connection).await?;
     let averages: Vec<PostStateRow> =
-        sqlx::query_as(AssertSqlSafe(LOAD_AVERAGES.as_str())).fetch_all(&mut *connection).await?;
-    let ratings: Vec<RatingRow> = sqlx::query_as(LOAD_RATINGS).fetch_all(&mut *connection).await?;
+        sqlx::query_as(AssertSqlSafe(LOAD_AVERAGES.as_str())).bind(posts).fetch_all(connection).await?;
     let mut loaded = Loaded { averages: HashMap::new(), ratings: HashMap::with_capacity(ratings.len()) };
     for row in averages {
         let state = row.post_state()?;
@@ -80,35 +83,32 @@ async fn load(connection: &mut PgConnection, keys: &[Key]) -> Result<Loaded> {
     Ok(loaded)
 }
 
-fn write_key(row: &mut impl Sink, (post, user): &Key) {
-    row.text(post.as_str());
-    row.text(user.as_str());
-}
-
+/// Brings what the batch changes into the temporary tables.
 async fn bring(connection: &mut PgConnection, merged: &Merged, as_of: AsOf<'_>) -> Result<()> {
-    let batch = |table: &Table| (format!("batch_{}", table.name), table.columns(), table.width());
-    let (name, columns, width) = batch(&RATINGS);
-    copy_in(connection, (&name, &columns, width), &merged.ratings, |row, (key, rating)| {
+    bring_rows(connection, &RATINGS, &merged.ratings, |row, (key, rating)| {
         rows::write_rating(row, key, rating);
     })
     .await?;
-    let (name, columns, width) = batch(&AVERAGES);
-    copy_in(connection, (&name, &columns, width), &merged.averages, |row, merged| {
-        rows::write_average(row, merged);
-    })
-    .await?;
-    let (name, columns, width) = batch(&HISTORY);
-    copy_in(connection, (&name, &columns, width), &merged.history, |row, hour| rows::write_hour(row, hour))
-        .await?;
-    let (name, columns, width) = batch(&RANKING);
-    copy_in(connection, (&name, &columns, width), &merged.averages, |row, merged| {
+    bring_rows(connection, &AVERAGES, &merged.averages, rows::write_average).await?;
+    bring_rows(connection, &HISTORY, &merged.history, rows::write_hour).await?;
+    bring_rows(connection, &RANKING, &merged.averages, |row, merged| {
         rows::write_ranking(row, &merged.post, &merged.after, as_of);
     })
-    .await?;
-    if !merged.withdrawn.is_empty() {
-        copy_in(connection, WITHDRAWN, &merged.withdrawn, |row, key| write_key(row, key)).await?;
+    .await
+}
+
+async fn bring_rows<T>(
+    connection: &mut PgConnection,
+    table: &Table,
+    rows: &[T],
+    write: impl Fn(&mut dyn Sink, &T),
+) -> Result<()> {
+    let (name, columns) = (format!("batch_{}", table.name), table.columns());
+    if rows.len() < COPY_ROWS_MIN {
+        insert(connection, (&name, &columns), rows, write).await
+    } else {
+        copy_in(connection, (&name, &columns, table.width()), rows, write).await
     }
-    Ok(())
 }
 
 async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Backlog, merged: &Merged) -> Result<bool> {
@@ -133,23 +133,22 @@ async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Backlog, merg
 
 async fn write(connection: &mut PgConnection, batch: &Batch, merged: &Merged) -> Result<()> {
     if !merged.withdrawn.is_empty() {
-        let delete = "delete from ratings r using batch_withdrawn w
-                      where r.post_id = w.post_id and r.user_id = w.user_id";
-        sqlx::query(delete).execute(&mut *connection).await?;
+        let (posts, users): (Vec<&str>, Vec<&str>) =
+            merged.withdrawn.iter().map(|(post, user)| (post.as_str(), user.as_str())).unzip();
+        sqlx::query(WITHDRAW).bind(posts).bind(users).execute(&mut *connection).await?;
     }
     for upsert in UPSERTS.iter() {
         sqlx::query(AssertSqlSafe(upsert.as_str())).execute(&mut *connection).await?;
     }
-    if !merged.quarantined.is_empty() {
-        let shard = batch.shard.0 as i16;
-        let (columns, width) = (QUARANTINE.columns(), QUARANTINE.width());
-        copy_in(connection, (QUARANTINE.name, &columns, width), &merged.quarantined, |row, entry| {
-            rows::write_quarantined(row, shard, entry);
-        })
-        .await?;
-    }
-    Ok(())
+    let (shard, columns) = (batch.shard.0 as i16, QUARANTINE.columns());
+    insert(connection, (QUARANTINE.name, &columns), &merged.quarantined, |row, entry| {
+        rows::write_quarantined(row, shard, entry);
+    })
+    .await
 }
+
+const WITHDRAW: &str = "delete from ratings r using unnest($1::text[], $2::text[]) w (post_id, user_id)
+     where r.post_id = w.post_id collate \"C\" and r.user_id = w.user_id collate \"C\"";
 
 /// Sorted by key: neighbours in the index are touched together, and two drains never lock in opposite orders.
 static UPSERTS: LazyLock<[String; 4]> = LazyLock::new(|| {

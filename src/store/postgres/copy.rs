@@ -17,7 +17,7 @@ pub async fn copy_in<T>(
     connection: &mut PgConnection,
     (table, columns, width): (&str, &str, usize),
     rows: impl IntoIterator<Item = T>,
-    mut write: impl FnMut(&mut CopyRow<'_>, T),
+    mut write: impl FnMut(&mut dyn Sink, T),
 ) -> Result<()> {
     let statement = format!("copy {table} ({columns}) from stdin (format binary)");
     let mut copy = Connection::copy_in_raw(connection, &statement).await?;

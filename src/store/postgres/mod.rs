@@ -1,5 +1,6 @@
 //! The store of the server set-up: Postgres. How a commit goes is in [`commit`]; here are the questions.
 
+mod columns;
 mod commit;
 mod copy;
 
@@ -37,9 +38,8 @@ static POSTS: LazyLock<String> = LazyLock::new(|| {
     let columns = rows::post_state_columns();
     format!("select {columns} from posts p left join averages a on a.post_id = p.id where p.id = any($1)")
 });
-static HOURS: LazyLock<String> = LazyLock::new(|| {
-    format!("select {} from history where post_id = $1 order by hour", HISTORY.columns())
-});
+static HOURS: LazyLock<String> =
+    LazyLock::new(|| format!("select {} from history where post_id = $1 order by hour", HISTORY.columns()));
 static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
     format!(
         "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
@@ -62,7 +62,12 @@ impl PostgresStore {
         let store = Self {
             read_pool: connect::postgres::read_pool(url, knobs)?,
             // One more than the drain uses side by side, for the ranking.
-            drain_pool: connect::postgres::drain_pool(url, knobs, drains as u32 + 1, commit::TEMPORARY_TABLES)?,
+            drain_pool: connect::postgres::drain_pool(
+                url,
+                knobs,
+                drains as u32 + 1,
+                commit::TEMPORARY_TABLES,
+            )?,
         };
         store.found(shards).await?;
         Ok(store)
@@ -175,14 +180,24 @@ impl Store for PostgresStore {
         match sort {
             Sort::New => {
                 let (at, id) = rows::new_after(after);
-                let page: Vec<(i64, String)> =
-                    sqlx::query_as(rows::PAGE_NEW).bind(at).bind(id).bind(limit as i64).fetch_all(&self.read_pool).await?;
-                page.into_iter().map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?))).collect()
+                let page: Vec<(i64, String)> = sqlx::query_as(rows::PAGE_NEW)
+                    .bind(at)
+                    .bind(id)
+                    .bind(limit as i64)
+                    .fetch_all(&self.read_pool)
+                    .await?;
+                page.into_iter()
+                    .map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?)))
+                    .collect()
             }
             Sort::Top => {
                 let (mean, id) = rows::top_after(after);
-                let page: Vec<(f64, String)> =
-                    sqlx::query_as(rows::PAGE_TOP).bind(mean).bind(id).bind(limit as i64).fetch_all(&self.read_pool).await?;
+                let page: Vec<(f64, String)> = sqlx::query_as(rows::PAGE_TOP)
+                    .bind(mean)
+                    .bind(id)
+                    .bind(limit as i64)
+                    .fetch_all(&self.read_pool)
+                    .await?;
                 page.into_iter().map(|(mean, id)| Ok(PageKey::Top(mean, rows::post_id(&id)?))).collect()
             }
         }

@@ -93,16 +93,12 @@ async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Backlog, merg
     if moved.rows_affected() == 1 {
         return Ok(true);
     }
-    let (version,): (i64,) = sqlx::query_as("select schema_version from installation").fetch_one(writer).await?;
+    let (version,): (i64,) =
+        sqlx::query_as("select schema_version from installation").fetch_one(writer).await?;
     if version == SCHEMA_VERSION { Ok(false) } else { Err(newer(version)) }
 }
 
-async fn write(
-    writer: &mut SqliteConnection,
-    batch: &Batch,
-    merged: &Merged,
-    as_of: AsOf<'_>,
-) -> Result<()> {
+async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as_of: AsOf<'_>) -> Result<()> {
     if !merged.withdrawn.is_empty() {
         let pairs: Vec<[&str; 2]> =
             merged.withdrawn.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
@@ -113,7 +109,8 @@ async fn write(
         .execute(&mut *writer)
         .await?;
     }
-    insert(writer, &RATINGS, &merged.ratings, |row, (key, rating)| rows::write_rating(row, key, rating)).await?;
+    insert(writer, &RATINGS, &merged.ratings, |row, (key, rating)| rows::write_rating(row, key, rating))
+        .await?;
     insert(writer, &AVERAGES, &merged.averages, |row, merged| rows::write_average(row, merged)).await?;
     insert(writer, &HISTORY, &merged.history, |row, hour| rows::write_hour(row, hour)).await?;
     insert(writer, &RANKING, &merged.averages, |row, merged| {
@@ -131,7 +128,7 @@ pub(super) async fn insert<T>(
     writer: &mut SqliteConnection,
     table: &Table,
     rows: &[T],
-    write: impl Fn(&mut ParameterRow<'_>, &T),
+    write: impl Fn(&mut dyn Sink, &T),
 ) -> Result<()> {
     for chunk in rows.chunks(PARAMETERS_MAX / table.width()) {
         let mut statement =

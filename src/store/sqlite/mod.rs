@@ -13,9 +13,7 @@ use super::audit::Page;
 use super::rows::{
     self, AVERAGES, AverageRow, CheckpointRow, DrainRow, HISTORY, HourRow, PostStateRow, RANKING, RatingRow,
 };
-use super::{
-    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store,
-};
+use super::{AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store};
 use crate::connect::schema::SCHEMA_VERSION;
 use crate::connect::sqlite::{SqliteFile, begin};
 use crate::entry::{Backlog, Batch, Position, Shard};
@@ -36,9 +34,8 @@ static POSTS: LazyLock<String> = LazyLock::new(|| {
         rows::post_state_columns()
     )
 });
-static HOURS: LazyLock<String> = LazyLock::new(|| {
-    format!("select {} from history where post_id = $1 order by hour", HISTORY.columns())
-});
+static HOURS: LazyLock<String> =
+    LazyLock::new(|| format!("select {} from history where post_id = $1 order by hour", HISTORY.columns()));
 static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
     format!(
         "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
@@ -159,14 +156,24 @@ impl Store for SqliteStore {
         match sort {
             Sort::New => {
                 let (at, id) = rows::new_after(after);
-                let page: Vec<(i64, String)> =
-                    sqlx::query_as(rows::PAGE_NEW).bind(at).bind(id).bind(limit as i64).fetch_all(readers).await?;
-                page.into_iter().map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?))).collect()
+                let page: Vec<(i64, String)> = sqlx::query_as(rows::PAGE_NEW)
+                    .bind(at)
+                    .bind(id)
+                    .bind(limit as i64)
+                    .fetch_all(readers)
+                    .await?;
+                page.into_iter()
+                    .map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?)))
+                    .collect()
             }
             Sort::Top => {
                 let (mean, id) = rows::top_after(after);
-                let page: Vec<(f64, String)> =
-                    sqlx::query_as(rows::PAGE_TOP).bind(mean).bind(id).bind(limit as i64).fetch_all(readers).await?;
+                let page: Vec<(f64, String)> = sqlx::query_as(rows::PAGE_TOP)
+                    .bind(mean)
+                    .bind(id)
+                    .bind(limit as i64)
+                    .fetch_all(readers)
+                    .await?;
                 page.into_iter().map(|(mean, id)| Ok(PageKey::Top(mean, rows::post_id(&id)?))).collect()
             }
         }
