@@ -202,7 +202,9 @@ impl App {
         if self.known.get(id).await.is_some() {
             return Ok(());
         }
-        self.state(id, now).await.map(drop)
+        self.state(id, now).await?;
+        self.known.insert(id.clone(), ()).await;
+        Ok(())
     }
 
     /// Passes when this machine's clock and the log's own agree: entries are stamped by the one, ordered by the

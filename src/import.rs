@@ -99,24 +99,20 @@ impl<R: Read> Lines<R> {
     /// # Errors
     /// When the file itself cannot be read on.
     pub fn next_line(&mut self) -> Result<Option<Result<Entry, BadLine>>> {
-        let record = match self.first.take() {
-            Some(first) => first,
-            None => {
-                let mut record = std::mem::take(&mut self.record);
-                loop {
-                    match self.reader.read_record(&mut record) {
-                        Ok(true) => break record,
-                        Ok(false) => return Ok(None),
-                        // Text in another encoding spoils its own line only.
-                        Err(e) if matches!(e.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                            let line = e.position().map_or(0, csv::Position::line);
-                            return Ok(Some(Err(BadLine { line, reason: "line is no UTF-8 text".into() })));
-                        }
-                        Err(e) => return Err(unreadable(e)),
-                    }
+        let mut record = std::mem::take(&mut self.record);
+        match self.first.take() {
+            Some(first) => record = first,
+            None => match self.reader.read_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                // Text in another encoding spoils its own line only.
+                Err(e) if matches!(e.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                    let line = e.position().map_or(0, csv::Position::line);
+                    return Ok(Some(Err(BadLine { line, reason: "line is no UTF-8 text".into() })));
                 }
-            }
-        };
+                Err(e) => return Err(unreadable(e)),
+            },
+        }
         let line = record.position().map_or(1, csv::Position::line);
         let outcome = self.parse(&record).map_err(|e| BadLine { line, reason: e.detail });
         self.record = record;

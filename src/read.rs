@@ -105,8 +105,9 @@ impl App {
         match self.loader.load(asked.iter().map(|&i| ids[i].clone()).collect(), now).await {
             Ok(found) => {
                 for (i, state) in asked.into_iter().zip(found) {
-                    let memory = if state.is_some() { &self.known } else { &self.unknown };
-                    memory.insert(ids[i].clone(), ()).await;
+                    if state.is_none() {
+                        self.unknown.insert(ids[i].clone(), ()).await;
+                    }
                     states[i] = state;
                 }
                 Ok(states)

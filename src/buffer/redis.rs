@@ -175,13 +175,8 @@ impl Buffer for RedisBuffer {
         let sent = tokio::time::Instant::now();
         let keys = [stream(shard), notes(shard)];
         let args = self.append_args(shard, entries);
-        let reply: Result<(i64, Vec<String>), _> =
-            self.link.append::<Vec<String>>(&self.scripts.append, &keys, args).await.and_then(|mut words| {
-                let time = words.first().and_then(|time| time.parse().ok()).unwrap_or_default();
-                words.drain(..words.len().min(1));
-                Ok((time, words))
-            });
-        let (time, ids) = match reply {
+        let reply: Result<Vec<String>, _> = self.link.append(&self.scripts.append, &keys, args).await;
+        let reply = match reply {
             Ok(reply) => reply,
             Err(error) => {
                 // What was sent may still be executed, until its deadline. Only then is "no" the truth.
@@ -192,7 +187,9 @@ impl Buffer for RedisBuffer {
                 return Err(error.into());
             }
         };
-        self.learn_time(Time::from_ms(time));
+        let (time, ids) =
+            reply.split_first().ok_or_else(|| Error::Internal("redis answered nothing".into()))?;
+        self.learn_time(Time::from_ms(time.parse().unwrap_or_default()));
         if ids.is_empty() {
             return Err(Error::Unavailable("redis took too long to append; try again".into()));
         }

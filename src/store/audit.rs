@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Audited;
 use super::rows::{AverageRow, RatingRow, post_id};
+use super::{AUDIT_POSTS, Audited};
 use crate::error::Result;
 use crate::rating::PostId;
 use crate::smoothing::{Average, Recount};
@@ -44,4 +44,54 @@ impl Page {
 
 fn recount(average: &Average) -> Recount {
     Recount::new(average.calm.clock, average.surge.clock)
+}
+
+pub(super) const AUDIT_RATINGS: &str =
+    "select * from ratings where post_id > $1 and post_id <= $2 and status = 'counted' order by post_id";
+
+/// Sorts after every id: `~` is the alphabet's last character, DEL comes after it.
+const AFTER_ALL_IDS: &str = "\u{7f}";
+
+/// The stretch of post ids that an audit has still to look at, a page at a time.
+pub(super) struct AuditRange {
+    rest: Option<(String, String)>,
+}
+
+impl AuditRange {
+    /// All ids, or one: a page is `(after, through]`.
+    pub fn of(post: Option<&PostId>) -> Self {
+        let rest = match post {
+            // The text before an id in byte order: its own beginning, then the last character lowered by one.
+            Some(post) => (before(post.as_str()), post.to_string()),
+            None => (String::new(), AFTER_ALL_IDS.to_owned()),
+        };
+        Self { rest: Some(rest) }
+    }
+
+    /// The next page's bounds; nothing when all is done.
+    pub fn next(&self) -> Option<(String, String)> {
+        self.rest.clone()
+    }
+
+    /// Ends the page at the last average found when it is full, else with the range; returns where it ends.
+    pub fn narrow(&mut self, last: Option<&str>, found: usize) -> String {
+        let (_, through) = self.rest.take().unwrap_or_default();
+        match last {
+            Some(last) if found as i64 == AUDIT_POSTS => {
+                self.rest = Some((last.to_owned(), through));
+                last.to_owned()
+            }
+            _ => through,
+        }
+    }
+}
+
+/// A text that sorts right below `id`: no id lies between them, since none holds DEL.
+fn before(id: &str) -> String {
+    let mut bytes = id.as_bytes().to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last -= 1;
+    }
+    bytes.push(0x7f);
+    String::from_utf8(bytes).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use crate::post::{Post, PostState};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Lane, LaneName, Row};
 
-use super::{AsOf, Checkpoint, DrainRun, PageKey, Trigger, is_moving, ranked};
+use super::{AsOf, is_moving, ranked};
 
 /// Takes a row's values in the order of its columns: a COPY stream, or a statement's parameters.
 pub(super) trait Sink {
@@ -340,77 +340,6 @@ impl HourRow {
     }
 }
 
-pub(super) const CHECKPOINT: &str =
-    "select position, applied, quarantined, accepted_base, lost from checkpoints where shard = $1";
-
-#[derive(FromRow)]
-pub(super) struct CheckpointRow {
-    position: Vec<u8>,
-    applied: i64,
-    quarantined: i64,
-    accepted_base: i64,
-    lost: i64,
-}
-
-impl CheckpointRow {
-    pub fn checkpoint(&self) -> Result<Checkpoint> {
-        Ok(Checkpoint {
-            position: position(&self.position)?,
-            applied: self.applied.unsigned_abs(),
-            quarantined: self.quarantined.unsigned_abs(),
-            accepted_base: self.accepted_base.unsigned_abs(),
-            lost: self.lost.unsigned_abs(),
-        })
-    }
-}
-
-/// The compare-and-swap: moves a shard's checkpoint with the counts, unless another drain moved it first or the
-/// schema is not the one that this program was written for.
-pub(super) const SWAP: &str = "
-    update checkpoints set
-        position = $3,
-        applied = applied + $4,
-        quarantined = quarantined + $5,
-        seen_appends = case when seen_appends < $6 then $6 else seen_appends end,
-        seen_position = case when seen_position < $7 then $7 else seen_position end
-    where shard = $1 and position = $2 and (select schema_version from installation) = $8";
-
-pub(super) const RECORD_DRAIN: &str = "
-    insert into drains (started_at, started_by, applied, quarantined, batches, duration_ms, error)
-    values ($1, $2, $3, $4, $5, $6, $7)";
-
-/// Rows that `drains` keeps.
-pub(super) const FORGET_DRAINS: &str = "delete from drains where id <= (select max(id) from drains) - 10000";
-
-pub(super) const DRAINS: &str = "
-    select started_at, started_by, applied, quarantined, batches, duration_ms, error
-    from drains order by id desc limit $1";
-
-#[derive(FromRow)]
-pub(super) struct DrainRow {
-    started_at: i64,
-    started_by: String,
-    applied: i64,
-    quarantined: i64,
-    batches: i64,
-    duration_ms: i64,
-    error: Option<String>,
-}
-
-impl DrainRow {
-    pub fn run(self) -> DrainRun {
-        DrainRun {
-            started_at: Time::from_ms(self.started_at),
-            trigger: if self.started_by == Trigger::Tick.as_str() { Trigger::Tick } else { Trigger::Flush },
-            applied: self.applied.unsigned_abs(),
-            quarantined: self.quarantined.unsigned_abs(),
-            batches: self.batches.unsigned_abs(),
-            duration_ms: self.duration_ms.unsigned_abs(),
-            error: self.error,
-        }
-    }
-}
-
 /// Brings posts into the order in which they were asked for.
 pub(super) fn in_order_asked(ids: &[PostId], found: Vec<PostStateRow>) -> Result<Vec<Option<PostState>>> {
     let mut states = HashMap::with_capacity(found.len());
@@ -419,78 +348,6 @@ pub(super) fn in_order_asked(ids: &[PostId], found: Vec<PostStateRow>) -> Result
         states.insert(state.post.id.clone(), state);
     }
     Ok(ids.iter().map(|id| states.get(id).cloned()).collect())
-}
-
-pub(super) const PAGE_NEW: &str = "select created_at, id from posts where (created_at, id) < ($1, $2)
-                                   order by created_at desc, id desc limit $3";
-pub(super) const PAGE_TOP: &str = "select smoothed, post_id from ranking where (smoothed, post_id) < ($1, $2)
-                                   order by smoothed desc, post_id desc limit $3";
-
-/// The key after which a page of the newest begins; the first page comes after the end of time.
-pub(super) fn new_after(after: Option<&PageKey>) -> (i64, &str) {
-    match after {
-        Some(PageKey::New(at, post)) => (at.ms(), post.as_str()),
-        _ => (i64::MAX, ""),
-    }
-}
-
-/// The key after which a page of the highest begins; the first page comes after every mean.
-pub(super) fn top_after(after: Option<&PageKey>) -> (f64, &str) {
-    match after {
-        Some(PageKey::Top(mean, post)) => (*mean, post.as_str()),
-        _ => (f64::MAX, ""),
-    }
-}
-
-pub(super) const COUNT_POSTS: &str = "select count(*) from posts";
-pub(super) const AUDIT_RATINGS: &str =
-    "select * from ratings where post_id > $1 and post_id <= $2 and status = 'counted' order by post_id";
-
-/// Sorts after every id: `~` is the alphabet's last character, DEL comes after it.
-const AFTER_ALL_IDS: &str = "\u{7f}";
-
-/// The stretch of post ids that an audit has still to look at, a page at a time.
-pub(super) struct AuditRange {
-    rest: Option<(String, String)>,
-}
-
-impl AuditRange {
-    /// All ids, or one: a page is `(after, through]`.
-    pub fn of(post: Option<&PostId>) -> Self {
-        let rest = match post {
-            // The text before an id in byte order: its own beginning, then the last character lowered by one.
-            Some(post) => (before(post.as_str()), post.to_string()),
-            None => (String::new(), AFTER_ALL_IDS.to_owned()),
-        };
-        Self { rest: Some(rest) }
-    }
-
-    /// The next page's bounds; nothing when all is done.
-    pub fn next(&self) -> Option<(String, String)> {
-        self.rest.clone()
-    }
-
-    /// Ends the page at the last average found when it is full, else with the range; returns where it ends.
-    pub fn narrow(&mut self, last: Option<&str>, found: usize) -> String {
-        let (_, through) = self.rest.take().unwrap_or_default();
-        match last {
-            Some(last) if found as i64 == super::AUDIT_POSTS => {
-                self.rest = Some((last.to_owned(), through));
-                last.to_owned()
-            }
-            _ => through,
-        }
-    }
-}
-
-/// A text that sorts right below `id`: no id lies between them, since none holds DEL.
-fn before(id: &str) -> String {
-    let mut bytes = id.as_bytes().to_vec();
-    if let Some(last) = bytes.last_mut() {
-        *last -= 1;
-    }
-    bytes.push(0x7f);
-    String::from_utf8(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::connect::schema::{SCHEMA_VERSION, newer};
 use crate::entry::{Backlog, Batch};
 use crate::error::Result;
 use crate::merge::{Key, Loaded, Merged, touched};
+use crate::store::questions;
 use crate::store::rows::{
     self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table,
 };
@@ -112,7 +113,7 @@ async fn bring_rows<T>(
 }
 
 async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Backlog, merged: &Merged) -> Result<bool> {
-    let moved = sqlx::query(rows::SWAP)
+    let moved = sqlx::query(questions::SWAP)
         .bind(batch.shard.0 as i16)
         .bind(batch.from.to_bytes().as_slice())
         .bind(batch.to.to_bytes().as_slice())

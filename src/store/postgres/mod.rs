@@ -12,10 +12,9 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::audit::Page;
-use super::rows::{
-    self, AVERAGES, AverageRow, CheckpointRow, DrainRow, HISTORY, HourRow, PostStateRow, RatingRow,
-};
+use super::audit::{self, Page};
+use super::questions::{self, CheckpointRow, DrainRow};
+use super::rows::{self, AVERAGES, AverageRow, HISTORY, HourRow, PostStateRow, RatingRow};
 use super::{
     AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store, is_moving,
     ranked,
@@ -105,7 +104,7 @@ impl Store for PostgresStore {
 
     async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
         let row: CheckpointRow =
-            sqlx::query_as(rows::CHECKPOINT).bind(shard.0 as i16).fetch_one(&self.read_pool).await?;
+            sqlx::query_as(questions::CHECKPOINT).bind(shard.0 as i16).fetch_one(&self.read_pool).await?;
         row.checkpoint()
     }
 
@@ -179,8 +178,8 @@ impl Store for PostgresStore {
     async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>> {
         match sort {
             Sort::New => {
-                let (at, id) = rows::new_after(after);
-                let page: Vec<(i64, String)> = sqlx::query_as(rows::PAGE_NEW)
+                let (at, id) = questions::new_after(after);
+                let page: Vec<(i64, String)> = sqlx::query_as(questions::PAGE_NEW)
                     .bind(at)
                     .bind(id)
                     .bind(limit as i64)
@@ -191,8 +190,8 @@ impl Store for PostgresStore {
                     .collect()
             }
             Sort::Top => {
-                let (mean, id) = rows::top_after(after);
-                let page: Vec<(f64, String)> = sqlx::query_as(rows::PAGE_TOP)
+                let (mean, id) = questions::top_after(after);
+                let page: Vec<(f64, String)> = sqlx::query_as(questions::PAGE_TOP)
                     .bind(mean)
                     .bind(id)
                     .bind(limit as i64)
@@ -230,7 +229,7 @@ impl Store for PostgresStore {
         let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
         // A post of a million ratings streams for longer than a reader's question may take.
         sqlx::query("set local statement_timeout = 0").execute(&mut *snapshot).await?;
-        let mut range = rows::AuditRange::of(post);
+        let mut range = audit::AuditRange::of(post);
         while let Some((after, through)) = range.next() {
             let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(AUDIT_AVERAGES.as_str()))
                 .bind(&after)
@@ -240,7 +239,7 @@ impl Store for PostgresStore {
                 .await?;
             let through = range.narrow(averages.last().map(|row| row.post_id.as_str()), averages.len());
             let mut page = Page::new(&averages)?;
-            let mut ratings = sqlx::query_as::<_, RatingRow>(rows::AUDIT_RATINGS)
+            let mut ratings = sqlx::query_as::<_, RatingRow>(audit::AUDIT_RATINGS)
                 .bind(&after)
                 .bind(&through)
                 .fetch(&mut *snapshot);
@@ -254,12 +253,12 @@ impl Store for PostgresStore {
     }
 
     async fn count_posts(&self) -> Result<u64> {
-        let (count,): (i64,) = sqlx::query_as(rows::COUNT_POSTS).fetch_one(&self.read_pool).await?;
+        let (count,): (i64,) = sqlx::query_as(questions::COUNT_POSTS).fetch_one(&self.read_pool).await?;
         Ok(count.unsigned_abs())
     }
 
     async fn record_drain(&self, run: &DrainRun) -> Result<()> {
-        sqlx::query(rows::RECORD_DRAIN)
+        sqlx::query(questions::RECORD_DRAIN)
             .bind(run.started_at.ms())
             .bind(run.trigger.as_str())
             .bind(rows::signed(run.applied))
@@ -269,13 +268,13 @@ impl Store for PostgresStore {
             .bind(&run.error)
             .execute(&self.drain_pool)
             .await?;
-        sqlx::query(rows::FORGET_DRAINS).execute(&self.drain_pool).await?;
+        sqlx::query(questions::FORGET_DRAINS).execute(&self.drain_pool).await?;
         Ok(())
     }
 
     async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
         let runs: Vec<DrainRow> =
-            sqlx::query_as(rows::DRAINS).bind(limit as i64).fetch_all(&self.read_pool).await?;
+            sqlx::query_as(questions::DRAINS).bind(limit as i64).fetch_all(&self.read_pool).await?;
         Ok(runs.into_iter().map(DrainRow::run).collect())
     }
 

@@ -18,6 +18,7 @@ use crate::entry::{Backlog, Batch};
 use crate::error::Result;
 use crate::merge::{Key, Loaded, Merged, touched};
 use crate::rating::PostId;
+use crate::store::questions;
 use crate::store::rows::{
     self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table,
 };
@@ -79,7 +80,7 @@ impl SqliteStore {
 }
 
 async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Backlog, merged: &Merged) -> Result<bool> {
-    let moved = sqlx::query(rows::SWAP)
+    let moved = sqlx::query(questions::SWAP)
         .bind(batch.shard.0 as i16)
         .bind(batch.from.to_bytes().as_slice())
         .bind(batch.to.to_bytes().as_slice())

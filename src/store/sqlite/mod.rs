@@ -9,10 +9,9 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::audit::Page;
-use super::rows::{
-    self, AVERAGES, AverageRow, CheckpointRow, DrainRow, HISTORY, HourRow, PostStateRow, RANKING, RatingRow,
-};
+use super::audit::{self, Page};
+use super::questions::{self, CheckpointRow, DrainRow};
+use super::rows::{self, AVERAGES, AverageRow, HISTORY, HourRow, PostStateRow, RANKING, RatingRow};
 use super::{AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store};
 use crate::connect::schema::SCHEMA_VERSION;
 use crate::connect::sqlite::{SqliteFile, begin};
@@ -86,7 +85,7 @@ impl Store for SqliteStore {
 
     async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
         let row: CheckpointRow =
-            sqlx::query_as(rows::CHECKPOINT).bind(shard.0 as i16).fetch_one(self.file.readers()).await?;
+            sqlx::query_as(questions::CHECKPOINT).bind(shard.0 as i16).fetch_one(self.file.readers()).await?;
         row.checkpoint()
     }
 
@@ -155,8 +154,8 @@ impl Store for SqliteStore {
         let readers = self.file.readers();
         match sort {
             Sort::New => {
-                let (at, id) = rows::new_after(after);
-                let page: Vec<(i64, String)> = sqlx::query_as(rows::PAGE_NEW)
+                let (at, id) = questions::new_after(after);
+                let page: Vec<(i64, String)> = sqlx::query_as(questions::PAGE_NEW)
                     .bind(at)
                     .bind(id)
                     .bind(limit as i64)
@@ -167,8 +166,8 @@ impl Store for SqliteStore {
                     .collect()
             }
             Sort::Top => {
-                let (mean, id) = rows::top_after(after);
-                let page: Vec<(f64, String)> = sqlx::query_as(rows::PAGE_TOP)
+                let (mean, id) = questions::top_after(after);
+                let page: Vec<(f64, String)> = sqlx::query_as(questions::PAGE_TOP)
                     .bind(mean)
                     .bind(id)
                     .bind(limit as i64)
@@ -205,7 +204,7 @@ impl Store for SqliteStore {
     async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
         let mut connection = self.file.readers().acquire().await?;
         let mut snapshot = connection.begin().await?;
-        let mut range = rows::AuditRange::of(post);
+        let mut range = audit::AuditRange::of(post);
         while let Some((after, through)) = range.next() {
             let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(AUDIT_AVERAGES.as_str()))
                 .bind(&after)
@@ -215,7 +214,7 @@ impl Store for SqliteStore {
                 .await?;
             let through = range.narrow(averages.last().map(|row| row.post_id.as_str()), averages.len());
             let mut page = Page::new(&averages)?;
-            let mut ratings = sqlx::query_as::<_, RatingRow>(rows::AUDIT_RATINGS)
+            let mut ratings = sqlx::query_as::<_, RatingRow>(audit::AUDIT_RATINGS)
                 .bind(&after)
                 .bind(&through)
                 .fetch(&mut *snapshot);
@@ -229,13 +228,13 @@ impl Store for SqliteStore {
     }
 
     async fn count_posts(&self) -> Result<u64> {
-        let (count,): (i64,) = sqlx::query_as(rows::COUNT_POSTS).fetch_one(self.file.readers()).await?;
+        let (count,): (i64,) = sqlx::query_as(questions::COUNT_POSTS).fetch_one(self.file.readers()).await?;
         Ok(count.unsigned_abs())
     }
 
     async fn record_drain(&self, run: &DrainRun) -> Result<()> {
         let mut writer = self.file.writer().await;
-        sqlx::query(rows::RECORD_DRAIN)
+        sqlx::query(questions::RECORD_DRAIN)
             .bind(run.started_at.ms())
             .bind(run.trigger.as_str())
             .bind(rows::signed(run.applied))
@@ -245,13 +244,13 @@ impl Store for SqliteStore {
             .bind(&run.error)
             .execute(&mut *writer)
             .await?;
-        sqlx::query(rows::FORGET_DRAINS).execute(&mut *writer).await?;
+        sqlx::query(questions::FORGET_DRAINS).execute(&mut *writer).await?;
         Ok(())
     }
 
     async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
         let runs: Vec<DrainRow> =
-            sqlx::query_as(rows::DRAINS).bind(limit as i64).fetch_all(self.file.readers()).await?;
+            sqlx::query_as(questions::DRAINS).bind(limit as i64).fetch_all(self.file.readers()).await?;
         Ok(runs.into_iter().map(DrainRow::run).collect())
     }
 

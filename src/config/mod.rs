@@ -1,0 +1,273 @@
+//! Settings: `config/default.toml` ← file ← `DAMPER_*` environment ← flags, and where each value came from.
+//!
+//! The compiled-in default file is the reference: a name that is not in it is refused, whichever source holds
+//! it. What is returned is checked, so that nothing behind it has to. Passwords inside URLs never come out of
+//! [`ServerUrl`]'s `Display` or `Debug`.
+
+mod settings;
+mod url;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::smoothing::{Knobs, Params};
+use crate::ticks::Ticks;
+
+pub use settings::{CONFIG_VARIABLE, Settings};
+pub use url::ServerUrl;
+
+/// The settings' reference: every knob, its unit, default and why. Printed by `damper config --default`.
+pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+/// Most shards that a first migration may fix.
+pub const SHARDS_MAX: u16 = 1024;
+
+macro_rules! knobs {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+    };
+}
+
+knobs! {
+    /// Every setting; `config/default.toml` says what each one means.
+    Config {
+        /// Public listener.
+        listen: SocketAddr,
+        /// Admin listener.
+        admin_listen: SocketAddr,
+        /// The worker's listener; empty: off.
+        worker_listen: String,
+        /// The SQLite file of the embedded set-up.
+        data: PathBuf,
+        /// Postgres, or empty.
+        database_url: ServerUrl,
+        /// Redis, or empty.
+        redis_url: ServerUrl,
+        /// Shards of a new installation on servers.
+        shards: u16,
+        /// Cron expression of the drain.
+        tick: String,
+        /// Who may reach a Damper without keys.
+        open: Open,
+        /// The arithmetic's parameters.
+        smoothing: Knobs,
+        /// Appends.
+        buffer: BufferKnobs,
+        /// Drains.
+        drain: DrainKnobs,
+        /// Database.
+        store: StoreKnobs,
+        /// Read cache.
+        cache: CacheKnobs,
+        /// HTTP.
+        api: ApiKnobs,
+        /// CSV import.
+        import: ImportKnobs,
+        /// Rate limits.
+        limits: LimitKnobs,
+        /// Logging.
+        log: LogKnobs,
+    }
+}
+knobs! {
+    /// `[buffer]`
+    BufferKnobs {
+        /// An append not durable after this is answered 503.
+        append_timeout_ms: u64,
+        /// Entries a group commit takes at most.
+        group_max: usize,
+    }
+}
+knobs! {
+    /// `[drain]`
+    DrainKnobs {
+        /// Entries a shard and commit.
+        batch_max: usize,
+        /// Shards side by side.
+        parallel_max: usize,
+        /// A tick takes no new batch after this.
+        tick_seconds_max: u64,
+        /// Unrated posts re-ranked a tick.
+        rerank_max: usize,
+    }
+}
+knobs! {
+    /// `[store]`
+    StoreKnobs {
+        /// Connections for reads.
+        connections_max: u32,
+        /// A database that does not answer within this is unreachable.
+        connect_timeout_ms: u64,
+        /// A read that takes longer is given up.
+        statement_timeout_ms: u64,
+    }
+}
+knobs! {
+    /// `[cache]`
+    CacheKnobs {
+        /// Posts remembered by one process.
+        posts_max: u64,
+        /// How long a cached post may be served without the store.
+        ttl_seconds: u64,
+    }
+}
+knobs! {
+    /// `[api]`
+    ApiKnobs {
+        /// Larger bodies are answered 413.
+        body_bytes_max: usize,
+        /// Slower requests are answered 503.
+        request_timeout_ms: u64,
+        /// Time to end requests after SIGTERM.
+        shutdown_seconds_max: u64,
+    }
+}
+knobs! {
+    /// `[import]`
+    ImportKnobs {
+        /// Rows sorted in memory at most.
+        sort_rows_max: usize,
+    }
+}
+knobs! {
+    /// `[limits]`
+    LimitKnobs {
+        /// Without effect so far.
+        ratings_per_minute_per_user: u32,
+        /// Without effect so far.
+        ratings_per_minute_per_address: u32,
+    }
+}
+knobs! {
+    /// `[log]`
+    LogKnobs {
+        /// Level, or levels per module.
+        filter: String,
+        /// For people or for machines.
+        format: LogFormat,
+    }
+}
+
+/// Who may reach a Damper that has no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Open {
+    /// This machine only.
+    Loopback,
+    /// Whoever the listener's address lets in.
+    Anywhere,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which of the two ways to run these settings choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    /// One process, one SQLite file.
+    Embedded,
+    /// Redis and Postgres.
+    Servers,
+}
+
+impl Config {
+    /// The way to run that these settings choose.
+    pub fn setup(&self) -> Setup {
+        if self.database_url.is_empty() { Setup::Embedded } else { Setup::Servers }
+    }
+
+    /// The timetable.
+    pub fn ticks(&self) -> Result<Ticks> {
+        Ticks::parse(&self.tick).map_err(|e| Error::Config(e.detail))
+    }
+
+    /// The arithmetic's parameters.
+    pub fn params(&self) -> Result<Params> {
+        Params::new(&self.smoothing).map_err(|e| Error::Config(format!("[smoothing] {}", e.detail)))
+    }
+
+    /// The worker's listener, when there is one.
+    pub fn worker_listen(&self) -> Result<Option<SocketAddr>> {
+        if self.worker_listen.is_empty() || self.worker_listen == "off" {
+            return Ok(None);
+        }
+        self.worker_listen.parse().map(Some).map_err(|_| {
+            Error::Config(format!(
+                "worker_listen {:?} is no address; write 127.0.0.1:8082, or leave it empty",
+                self.worker_listen
+            ))
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |text: String| Err(Error::Config(text));
+        match (self.database_url.is_empty(), self.redis_url.is_empty()) {
+            (true, false) => {
+                return refuse(
+                    "redis is configured but database_url is empty: set DAMPER_DATABASE_URL, \
+                     or unset DAMPER_REDIS_URL to run embedded"
+                        .into(),
+                );
+            }
+            (false, true) => {
+                return refuse(
+                    "postgres is configured but redis_url is empty: set DAMPER_REDIS_URL, \
+                     or unset DAMPER_DATABASE_URL to run embedded"
+                        .into(),
+                );
+            }
+            _ => {}
+        }
+        if !self.database_url.is_empty() && !self.database_url.has_scheme(&["postgres", "postgresql"]) {
+            return refuse(format!("database_url {} must begin with postgres://", self.database_url));
+        }
+        if !self.redis_url.is_empty()
+            && !self.redis_url.has_scheme(&["redis", "rediss", "redis-cluster", "rediss-cluster"])
+        {
+            return refuse(format!("redis_url {} must begin with redis:// or rediss://", self.redis_url));
+        }
+        self.ticks()?;
+        self.params()?;
+        self.worker_listen()?;
+        self.check_ranges()
+    }
+
+    fn check_ranges(&self) -> Result<()> {
+        let whole = [
+            ("shards", u64::from(self.shards), 1, u64::from(SHARDS_MAX)),
+            ("buffer.append_timeout_ms", self.buffer.append_timeout_ms, 10, 60_000),
+            ("buffer.group_max", self.buffer.group_max as u64, 1, 10_000),
+            ("drain.batch_max", self.drain.batch_max as u64, 1, 100_000),
+            ("drain.parallel_max", self.drain.parallel_max as u64, 1, 64),
+            ("drain.tick_seconds_max", self.drain.tick_seconds_max, 1, 86_400),
+            ("drain.rerank_max", self.drain.rerank_max as u64, 0, 1_000_000),
+            ("store.connections_max", u64::from(self.store.connections_max), 1, 1_000),
+            ("store.connect_timeout_ms", self.store.connect_timeout_ms, 10, 60_000),
+            ("store.statement_timeout_ms", self.store.statement_timeout_ms, 10, 3_600_000),
+            ("cache.posts_max", self.cache.posts_max, 0, 100_000_000),
+            ("cache.ttl_seconds", self.cache.ttl_seconds, 1, 86_400),
+            ("api.body_bytes_max", self.api.body_bytes_max as u64, 1_024, 16 << 20),
+            ("api.request_timeout_ms", self.api.request_timeout_ms, 100, 600_000),
+            ("api.shutdown_seconds_max", self.api.shutdown_seconds_max, 1, 600),
+            ("import.sort_rows_max", self.import.sort_rows_max as u64, 1, 1 << 32),
+        ];
+        for (name, value, min, max) in whole {
+            if value < min || value > max {
+                return Err(Error::Config(format!("{name} {value} is outside {min}..={max}")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! Questions that both databases answer with the same SQL, and the rows that come back.
+//!
+//! What differs (how a list is passed, how many rows go into a table) is in `postgres` and `sqlite`.
+
+use sqlx::FromRow;
+
+use super::rows::position;
+use super::{Checkpoint, DrainRun, PageKey, Trigger};
+use crate::error::Result;
+use crate::rating::Time;
+
+pub(super) const CHECKPOINT: &str =
+    "select position, applied, quarantined, accepted_base, lost from checkpoints where shard = $1";
+
+#[derive(FromRow)]
+pub(super) struct CheckpointRow {
+    position: Vec<u8>,
+    applied: i64,
+    quarantined: i64,
+    accepted_base: i64,
+    lost: i64,
+}
+
+impl CheckpointRow {
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        Ok(Checkpoint {
+            position: position(&self.position)?,
+            applied: self.applied.unsigned_abs(),
+            quarantined: self.quarantined.unsigned_abs(),
+            accepted_base: self.accepted_base.unsigned_abs(),
+            lost: self.lost.unsigned_abs(),
+        })
+    }
+}
+
+/// The compare-and-swap: moves a shard's checkpoint with the counts, unless another drain moved it first or the
+/// schema is not the one that this program was written for.
+pub(super) const SWAP: &str = "
+    update checkpoints set
+        position = $3,
+        applied = applied + $4,
+        quarantined = quarantined + $5,
+        seen_appends = case when seen_appends < $6 then $6 else seen_appends end,
+        seen_position = case when seen_position < $7 then $7 else seen_position end
+    where shard = $1 and position = $2 and (select schema_version from installation) = $8";
+
+pub(super) const RECORD_DRAIN: &str = "
+    insert into drains (started_at, started_by, applied, quarantined, batches, duration_ms, error)
+    values ($1, $2, $3, $4, $5, $6, $7)";
+
+/// Rows that `drains` keeps.
+pub(super) const FORGET_DRAINS: &str = "delete from drains where id <= (select max(id) from drains) - 10000";
+
+pub(super) const DRAINS: &str = "
+    select started_at, started_by, applied, quarantined, batches, duration_ms, error
+    from drains order by id desc limit $1";
+
+#[derive(FromRow)]
+pub(super) struct DrainRow {
+    started_at: i64,
+    started_by: String,
+    applied: i64,
+    quarantined: i64,
+    batches: i64,
+    duration_ms: i64,
+    error: Option<String>,
+}
+
+impl DrainRow {
+    pub fn run(self) -> DrainRun {
+        DrainRun {
+            started_at: Time::from_ms(self.started_at),
+            trigger: if self.started_by == Trigger::Tick.as_str() { Trigger::Tick } else { Trigger::Flush },
+            applied: self.applied.unsigned_abs(),
+            quarantined: self.quarantined.unsigned_abs(),
+            batches: self.batches.unsigned_abs(),
+            duration_ms: self.duration_ms.unsigned_abs(),
+            error: self.error,
+        }
+    }
+}
+
+pub(super) const PAGE_NEW: &str = "select created_at, id from posts where (created_at, id) < ($1, $2)
+                                   order by created_at desc, id desc limit $3";
+pub(super) const PAGE_TOP: &str = "select smoothed, post_id from ranking where (smoothed, post_id) < ($1, $2)
+                                   order by smoothed desc, post_id desc limit $3";
+
+/// The key after which a page of the newest begins; the first page comes after the end of time.
+pub(super) fn new_after(after: Option<&PageKey>) -> (i64, &str) {
+    match after {
+        Some(PageKey::New(at, post)) => (at.ms(), post.as_str()),
+        _ => (i64::MAX, ""),
+    }
+}
+
+/// The key after which a page of the highest begins; the first page comes after every mean.
+pub(super) fn top_after(after: Option<&PageKey>) -> (f64, &str) {
+    match after {
+        Some(PageKey::Top(mean, post)) => (*mean, post.as_str()),
+        _ => (f64::MAX, ""),
+    }
+}
+
+pub(super) const COUNT_POSTS: &str = "select count(*) from posts";
