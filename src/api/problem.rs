@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tracing::{error, warn};
+use tracing::{debug, error};
 
 use crate::error::{Error, Invalid};
 
@@ -81,7 +81,8 @@ impl From<Error> for Problem {
             Error::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, "not-found", detail),
             Error::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
             Error::Unavailable(detail) => {
-                warn!(detail, "answered 503");
+                // Many callers meet one outage: whoever lost its server says so, once.
+                debug!(detail, "answered 503");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             }
             Error::Config(detail) | Error::Internal(detail) => {

@@ -202,11 +202,9 @@ impl Buffer for RedisBuffer {
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
         self.raise_floor(shard, from);
-        let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self
-            .link
-            .client()?
-            .xrange_values(stream(shard), format!("({from}"), "+", Some(limit as u64))
-            .await?;
+        let read =
+            self.link.client()?.xrange_values(stream(shard), format!("({from}"), "+", Some(limit as u64));
+        let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self.link.bounded(read).await?;
         let lines = rows
             .into_iter()
             .map(|(id, fields)| Ok(Line { position: parse_position(&id)?, entry: parse_line(fields) }))

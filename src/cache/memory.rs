@@ -10,8 +10,8 @@ use moka::ops::compute::Op;
 use super::{Cache, Cached};
 use crate::rating::PostId;
 
-/// How long an entry may hide a commit of another process.
-pub const LIFE: Duration = Duration::from_secs(1);
+/// How long an entry may hide a commit of another process: a second, less what reading it may have taken.
+pub const LIFE: Duration = Duration::from_millis(800);
 
 /// A bounded map of posts in this process.
 pub struct MemoryCache {

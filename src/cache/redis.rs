@@ -47,7 +47,7 @@ impl RedisCache {
     }
 
     async fn fetch(&self, id: &PostId) -> crate::Result<Option<Vec<u8>>> {
-        Ok(self.link.client()?.get(key(id)).await?)
+        self.link.bounded(self.link.client()?.get(key(id))).await
     }
 
     async fn put(&self, entry: &Cached) {

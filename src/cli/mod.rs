@@ -188,8 +188,10 @@ fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
     let log = &settings.config.log;
     let is_default = log.filter == "info";
     let filter = if is_serving || !is_default { log.filter.as_str() } else { "warn" };
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|e| Error::Config(format!("log.filter {:?} cannot be read: {e}", log.filter)))?;
+    // What these tell is told by us, once a change, and in our words.
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(format!("fred=off,sqlx=warn,apalis_core=warn,{filter}"))
+            .map_err(|e| Error::Config(format!("log.filter {:?} cannot be read: {e}", log.filter)))?;
     let has_color = term::has_color(&std::io::stderr());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {

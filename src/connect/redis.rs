@@ -23,6 +23,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Reconnects wait between these, doubling, with jitter.
 const RECONNECT_MS: (u32, u32) = (50, 2_000);
 const RECONNECT_JITTER_MS: u32 = 100;
+/// While the connection is down it is asked for so often, each time for as long.
+const PING_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the client may take to hear that its connection is to be cut.
+const CUT_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The connections of one process to Redis.
 pub struct RedisLink {
@@ -33,7 +37,14 @@ pub struct RedisLink {
 /// One client and what is known of its connection.
 struct Side {
     client: Client,
-    is_up: Arc<AtomicBool>,
+    timeout: Duration,
+    connection: Arc<Connection>,
+}
+
+/// Whether a connection stands, told once a change. fred's own state stays "connected" through an outage.
+struct Connection {
+    purpose: &'static str,
+    is_up: AtomicBool,
 }
 
 impl RedisLink {
@@ -49,7 +60,7 @@ impl RedisLink {
 
     /// Whether appends have a connection right now.
     pub fn can_append(&self) -> bool {
-        self.appends.is_up.load(Ordering::Relaxed)
+        self.appends.connection.is_up()
     }
 
     /// Runs an appending script once.
@@ -65,9 +76,9 @@ impl RedisLink {
     /// Closes the connection that appends use, so that nothing sent over it is executed any more once Redis
     /// notices; the next append has a new one.
     pub async fn cut_appends(&self) {
-        if let Err(error) = self.appends.client.force_reconnection().await {
-            warn!(%error, "could not cut the connection to redis");
-        }
+        self.appends.connection.lost(&"no answer in time");
+        // It waits until there is a new connection; told is enough.
+        let _ = tokio::time::timeout(CUT_TIMEOUT, self.appends.client.force_reconnection()).await;
     }
 
     /// Runs any other script.
@@ -75,16 +86,22 @@ impl RedisLink {
         Ok(self.calls.run(script, keys, args).await?)
     }
 
-    /// The client for plain commands; fails at once while there is no connection.
+    /// The client for plain commands, each of which is awaited by [`bounded`](Self::bounded). Fails at once
+    /// while there is no connection.
     pub fn client(&self) -> Result<&Client, Error> {
         self.calls.connected()
+    }
+
+    /// Awaits a plain command, for a bounded time.
+    pub async fn bounded<R>(&self, command: impl Future<Output = Result<R, Error>>) -> Result<R> {
+        Ok(self.calls.bounded(command).await?)
     }
 
     /// Runs a command without keys that fred has no method for here, on any node.
     pub async fn command<R: FromValue>(&self, name: &'static str, args: &[&str]) -> Result<R> {
         let command = CustomCommand::new_static(name, ClusterHash::Random, false);
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        Ok(self.client()?.custom(command, args).await?)
+        self.bounded(self.client()?.custom(command, args)).await
     }
 }
 
@@ -126,18 +143,24 @@ impl Side {
                 url.host()
             )));
         }
-        let is_up = Arc::new(AtomicBool::new(true));
-        watch(&client, is_up.clone(), purpose);
-        Ok(Self { client, is_up })
+        let connection = Arc::new(Connection { purpose, is_up: AtomicBool::new(true) });
+        tokio::spawn(watch(client.clone(), connection.clone()));
+        Ok(Self { client, timeout, connection })
     }
 
     /// The client, unless it would only queue what it is told until it is connected again.
     fn connected(&self) -> Result<&Client, Error> {
-        if self.is_up.load(Ordering::Relaxed) {
+        if self.connection.is_up() {
             Ok(&self.client)
         } else {
             Err(Error::new(ErrorKind::IO, "not connected; reconnecting"))
         }
+    }
+
+    /// fred's own time-outs rest while it reconnects.
+    async fn bounded<R>(&self, command: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
+        let late = |_| Err(Error::new(ErrorKind::Timeout, "no answer in time"));
+        tokio::time::timeout(self.timeout, command).await.unwrap_or_else(late)
     }
 
     async fn run<R: FromValue>(
@@ -146,16 +169,57 @@ impl Side {
         keys: &[String],
         args: Vec<String>,
     ) -> Result<R, Error> {
+        let client = self.connected()?;
         let keys = MultipleKeys::from(keys.to_vec());
         let args = MultipleValues::try_from(args)?;
-        let client = self.connected()?;
-        match script.evalsha(client, keys.clone(), args.clone()).await {
-            // Redis forgets scripts when it restarts; nothing was run, so this is no second attempt.
-            Err(error) if error.details().starts_with("NOSCRIPT") => {
-                script.load(client).await?;
-                script.evalsha(client, keys, args).await
+        self.bounded(async {
+            match script.evalsha(client, keys.clone(), args.clone()).await {
+                // Redis forgets scripts when it restarts; nothing was run, so this is no second attempt.
+                Err(error) if error.details().starts_with("NOSCRIPT") => {
+                    script.load(client).await?;
+                    script.evalsha(client, keys, args).await
+                }
+                outcome => outcome,
             }
-            outcome => outcome,
+        })
+        .await
+    }
+}
+
+impl Connection {
+    fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Relaxed)
+    }
+
+    fn lost(&self, why: &dyn std::fmt::Display) {
+        if self.is_up.swap(false, Ordering::Relaxed) {
+            warn!(%why, purpose = self.purpose, "redis connection lost; reconnecting");
+        }
+    }
+
+    fn back(&self) {
+        if !self.is_up.swap(true, Ordering::Relaxed) {
+            info!(purpose = self.purpose, "redis connection is back");
+        }
+    }
+}
+
+/// Keeps `connection` true to the client's. An error and the reconnect after it may be told in either order, so
+/// while it is down a ping has the last word.
+async fn watch(client: Client, connection: Arc<Connection>) {
+    let mut errors = client.error_rx();
+    let mut reconnects = client.reconnect_rx();
+    loop {
+        tokio::select! {
+            Ok((error, _)) = errors.recv() => connection.lost(&cause(&error)),
+            Ok(_) = reconnects.recv() => connection.back(),
+            () = tokio::time::sleep(PING_INTERVAL), if !connection.is_up() => {
+                let ping = CustomCommand::new_static("PING", ClusterHash::Random, false);
+                let answer = client.custom::<String, String>(ping, Vec::new());
+                if let Ok(Ok(_)) = tokio::time::timeout(PING_INTERVAL, answer).await {
+                    connection.back();
+                }
+            }
         }
     }
 }
@@ -165,23 +229,6 @@ fn cause(error: &Error) -> String {
     let details = error.details();
     let quoted = details.split_once("message: \"").and_then(|(_, rest)| rest.split_once('"'));
     quoted.map_or_else(|| details.to_owned(), |(message, _)| message.to_owned())
-}
-
-/// Logs one line when the connection goes and one when it is back.
-fn watch(client: &Client, is_up: Arc<AtomicBool>, purpose: &'static str) {
-    let up = is_up.clone();
-    client.on_error(move |(error, _)| {
-        if up.swap(false, Ordering::Relaxed) {
-            warn!(%error, purpose, "redis connection lost; reconnecting");
-        }
-        async { Ok(()) }
-    });
-    client.on_reconnect(move |_| {
-        if !is_up.swap(true, Ordering::Relaxed) {
-            info!(purpose, "redis connection is back");
-        }
-        async { Ok(()) }
-    });
 }
 
 /// Conditions that Redis names in the first word of an error and that pass by themselves or by an operator.
