@@ -2,9 +2,11 @@
 //!
 //! What differs (how a list is passed, how many rows go into a table) is in `postgres` and `sqlite`.
 
+use std::sync::LazyLock;
+
 use sqlx::FromRow;
 
-use super::rows::position;
+use super::rows::{AVERAGES, HISTORY, position, post_id};
 use super::{Checkpoint, DrainRun, PageKey, Trigger};
 use crate::error::Result;
 use crate::rating::Time;
@@ -102,3 +104,33 @@ pub(super) fn top_after(after: Option<&PageKey>) -> (f64, &str) {
 }
 
 pub(super) const COUNT_POSTS: &str = "select count(*) from posts";
+
+/// A page of the newest as places in the list.
+pub(super) fn newest(rows: Vec<(i64, String)>) -> Result<Vec<PageKey>> {
+    rows.into_iter().map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), post_id(&id)?))).collect()
+}
+
+/// A page of the highest as places in the list.
+pub(super) fn highest(rows: Vec<(f64, String)>) -> Result<Vec<PageKey>> {
+    rows.into_iter().map(|(mean, id)| Ok(PageKey::Top(mean, post_id(&id)?))).collect()
+}
+
+pub(super) static HOURS: LazyLock<String> =
+    LazyLock::new(|| format!("select {} from history where post_id = $1 order by hour", HISTORY.columns()));
+
+pub(super) static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
+        AVERAGES.columns()
+    )
+});
+
+/// Posts that still move without new ratings, those first whose ranking lags most.
+pub(super) static MOVING: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<String> = AVERAGES.others[1..].iter().map(|column| format!("a.{column}")).collect();
+    format!(
+        "select r.post_id, {} from ranking r join averages a on a.post_id = r.post_id
+         where r.moving = 1 and r.as_of < $1 order by r.as_of limit $2",
+        columns.join(", ")
+    )
+});

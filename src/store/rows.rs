@@ -8,7 +8,7 @@ use sqlx::FromRow;
 
 use crate::entry::Position;
 use crate::error::{Error, Result};
-use crate::merge::{Hour, Key, MergedAverage, Quarantined, Rating};
+use crate::merge::{Hour, Key, Loaded, MergedAverage, Quarantined, Rating};
 use crate::post::{Post, PostState};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Lane, LaneName, Row};
@@ -338,6 +338,19 @@ impl HourRow {
             average: self.state.average(),
         }
     }
+}
+
+/// What a batch's keys hold, ready for the merge.
+pub(super) fn loaded(averages: Vec<PostStateRow>, ratings: Vec<RatingRow>) -> Result<Loaded> {
+    let mut loaded = Loaded { averages: HashMap::new(), ratings: HashMap::with_capacity(ratings.len()) };
+    for row in averages {
+        let state = row.post_state()?;
+        loaded.averages.insert(state.post.id, (state.average, state.version));
+    }
+    for row in ratings {
+        loaded.ratings.insert(row.key()?, row.rating()?);
+    }
+    Ok(loaded)
 }
 
 /// Brings posts into the order in which they were asked for.

@@ -4,14 +4,13 @@
 //! and brought over first, holding no shared lock (no server time-out ends a COPY whose client was stopped).
 //! Loading before the swap is safe: only a commit changes what was loaded, and the swap fails if there was one.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::PostgresStore;
 use super::columns::insert;
 use super::copy::copy_in;
+use super::{POSTS, PostgresStore};
 use crate::connect::schema::{SCHEMA_VERSION, newer};
 use crate::entry::{Backlog, Batch};
 use crate::error::Result;
@@ -33,13 +32,6 @@ pub const TEMPORARY_TABLES: &str = r#"
 /// From so many rows on COPY is faster than arrays, in spite of its wait (see [`columns`](super::columns)).
 const COPY_ROWS_MIN: usize = 5_000;
 
-static LOAD_AVERAGES: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "select {} from (select distinct unnest($1::text[]) collate \"C\" as post_id) k
-         join posts p on p.id = k.post_id left join averages a on a.post_id = p.id",
-        rows::post_state_columns()
-    )
-});
 const LOAD_RATINGS: &str = "select r.* from unnest($1::text[], $2::text[]) k (post_id, user_id)
      join ratings r on r.post_id = k.post_id collate \"C\" and r.user_id = k.user_id collate \"C\"";
 
@@ -67,21 +59,14 @@ impl PostgresStore {
 }
 
 async fn load(connection: &mut PgConnection, keys: &[Key]) -> Result<Loaded> {
-    let posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
+    let mut posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
     let users: Vec<&str> = keys.iter().map(|(_, user)| user.as_str()).collect();
     let ratings: Vec<RatingRow> =
         sqlx::query_as(LOAD_RATINGS).bind(&posts).bind(users).fetch_all(&mut *connection).await?;
+    posts.dedup();
     let averages: Vec<PostStateRow> =
-        sqlx::query_as(AssertSqlSafe(LOAD_AVERAGES.as_str())).bind(posts).fetch_all(connection).await?;
-    let mut loaded = Loaded { averages: HashMap::new(), ratings: HashMap::with_capacity(ratings.len()) };
-    for row in averages {
-        let state = row.post_state()?;
-        loaded.averages.insert(state.post.id, (state.average, state.version));
-    }
-    for row in ratings {
-        loaded.ratings.insert(row.key()?, row.rating()?);
-    }
-    Ok(loaded)
+        sqlx::query_as(AssertSqlSafe(POSTS.as_str())).bind(posts).fetch_all(connection).await?;
+    rows::loaded(averages, ratings)
 }
 
 /// Brings what the batch changes into the temporary tables.

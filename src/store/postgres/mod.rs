@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::audit::{self, Page};
 use super::questions::{self, CheckpointRow, DrainRow};
-use super::rows::{self, AVERAGES, AverageRow, HISTORY, HourRow, PostStateRow, RatingRow};
+use super::rows::{self, AverageRow, HourRow, PostStateRow, RatingRow};
 use super::{
     AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store, is_moving,
     ranked,
@@ -25,7 +25,7 @@ use crate::entry::{Backlog, Batch, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Merged, Rating};
 use crate::post::{Post, PostState};
-use crate::rating::{PostId, Time, UserId};
+use crate::rating::{PostId, UserId};
 
 /// Postgres behind two pools: one for reads, one for drains.
 pub struct PostgresStore {
@@ -36,22 +36,6 @@ pub struct PostgresStore {
 static POSTS: LazyLock<String> = LazyLock::new(|| {
     let columns = rows::post_state_columns();
     format!("select {columns} from posts p left join averages a on a.post_id = p.id where p.id = any($1)")
-});
-static HOURS: LazyLock<String> =
-    LazyLock::new(|| format!("select {} from history where post_id = $1 order by hour", HISTORY.columns()));
-static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
-        AVERAGES.columns()
-    )
-});
-static MOVING: LazyLock<String> = LazyLock::new(|| {
-    let columns: Vec<String> = AVERAGES.others[1..].iter().map(|column| format!("a.{column}")).collect();
-    format!(
-        "select r.post_id, {} from ranking r join averages a on a.post_id = r.post_id
-         where r.moving = 1 and r.as_of < $1 order by r.as_of limit $2",
-        columns.join(", ")
-    )
 });
 
 impl PostgresStore {
@@ -119,7 +103,7 @@ impl Store for PostgresStore {
     }
 
     async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
-        let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(MOVING.as_str()))
+        let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::MOVING.as_str()))
             .bind(as_of.0.ms())
             .bind(limit as i64)
             .fetch_all(&self.drain_pool)
@@ -185,9 +169,7 @@ impl Store for PostgresStore {
                     .bind(limit as i64)
                     .fetch_all(&self.read_pool)
                     .await?;
-                page.into_iter()
-                    .map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?)))
-                    .collect()
+                questions::newest(page)
             }
             Sort::Top => {
                 let (mean, id) = questions::top_after(after);
@@ -197,7 +179,7 @@ impl Store for PostgresStore {
                     .bind(limit as i64)
                     .fetch_all(&self.read_pool)
                     .await?;
-                page.into_iter().map(|(mean, id)| Ok(PageKey::Top(mean, rows::post_id(&id)?))).collect()
+                questions::highest(page)
             }
         }
     }
@@ -217,7 +199,7 @@ impl Store for PostgresStore {
     }
 
     async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
-        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(HOURS.as_str()))
+        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(questions::HOURS.as_str()))
             .bind(post.as_str())
             .fetch_all(&self.read_pool)
             .await?;
@@ -231,7 +213,7 @@ impl Store for PostgresStore {
         sqlx::query("set local statement_timeout = 0").execute(&mut *snapshot).await?;
         let mut range = audit::AuditRange::of(post);
         while let Some((after, through)) = range.next() {
-            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(AUDIT_AVERAGES.as_str()))
+            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::AUDIT_AVERAGES.as_str()))
                 .bind(&after)
                 .bind(&through)
                 .bind(AUDIT_POSTS)

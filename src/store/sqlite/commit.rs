@@ -4,14 +4,11 @@
 //! and the writes. Loading before it is safe: only a commit changes what was loaded, and the swap fails if there
 //! was one. Rows go in as parameters of many-row statements, since text would not carry a float's 8 bytes.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use sqlx::query_builder::Separated;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
-use super::{SqliteStore, json};
+use super::{POSTS, SqliteStore, json};
 use crate::connect::schema::{SCHEMA_VERSION, newer};
 use crate::connect::sqlite::begin;
 use crate::entry::{Backlog, Batch};
@@ -27,13 +24,6 @@ use crate::store::{AsOf, MergeFn};
 /// Parameters of one statement at most (SQLite allows 32,766).
 const PARAMETERS_MAX: usize = 8_000;
 
-static LOAD_AVERAGES: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "select {} from json_each($1) k cross join posts p on p.id = k.value
-         left join averages a on a.post_id = p.id",
-        rows::post_state_columns()
-    )
-});
 const LOAD_RATINGS: &str = "select r.* from json_each($1) k cross join ratings r
      on r.post_id = k.value ->> 0 and r.user_id = k.value ->> 1";
 
@@ -61,21 +51,13 @@ impl SqliteStore {
         let mut posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
         posts.dedup();
         let pairs: Vec<[&str; 2]> = keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
-        let averages: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(LOAD_AVERAGES.as_str()))
+        let averages: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(POSTS.as_str()))
             .bind(json(&posts)?)
             .fetch_all(self.file.readers())
             .await?;
         let ratings: Vec<RatingRow> =
             sqlx::query_as(LOAD_RATINGS).bind(json(&pairs)?).fetch_all(self.file.readers()).await?;
-        let mut loaded = Loaded { averages: HashMap::new(), ratings: HashMap::with_capacity(ratings.len()) };
-        for row in averages {
-            let state = row.post_state()?;
-            loaded.averages.insert(state.post.id, (state.average, state.version));
-        }
-        for row in ratings {
-            loaded.ratings.insert(row.key()?, row.rating()?);
-        }
-        Ok(loaded)
+        rows::loaded(averages, ratings)
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::audit::{self, Page};
 use super::questions::{self, CheckpointRow, DrainRow};
-use super::rows::{self, AVERAGES, AverageRow, HISTORY, HourRow, PostStateRow, RANKING, RatingRow};
+use super::rows::{self, AverageRow, HourRow, PostStateRow, RANKING, RatingRow};
 use super::{AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store};
 use crate::connect::schema::SCHEMA_VERSION;
 use crate::connect::sqlite::{SqliteFile, begin};
@@ -19,7 +19,7 @@ use crate::entry::{Backlog, Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Merged, Rating};
 use crate::post::{Post, PostState};
-use crate::rating::{PostId, Time, UserId};
+use crate::rating::{PostId, UserId};
 
 /// The tables of an open file.
 pub struct SqliteStore {
@@ -31,22 +31,6 @@ static POSTS: LazyLock<String> = LazyLock::new(|| {
         "select {} from json_each($1) k cross join posts p on p.id = k.value
          left join averages a on a.post_id = p.id",
         rows::post_state_columns()
-    )
-});
-static HOURS: LazyLock<String> =
-    LazyLock::new(|| format!("select {} from history where post_id = $1 order by hour", HISTORY.columns()));
-static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
-        AVERAGES.columns()
-    )
-});
-static MOVING: LazyLock<String> = LazyLock::new(|| {
-    let columns: Vec<String> = AVERAGES.others[1..].iter().map(|column| format!("a.{column}")).collect();
-    format!(
-        "select r.post_id, {} from ranking r join averages a on a.post_id = r.post_id
-         where r.moving = 1 and r.as_of < $1 order by r.as_of limit $2",
-        columns.join(", ")
     )
 });
 
@@ -103,7 +87,7 @@ impl Store for SqliteStore {
         // The look and the write are one transaction, so that no commit comes between.
         let mut writer = self.file.writer().await;
         let mut transaction = begin(&mut writer).await?;
-        let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(MOVING.as_str()))
+        let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::MOVING.as_str()))
             .bind(as_of.0.ms())
             .bind(limit as i64)
             .fetch_all(&mut *transaction)
@@ -161,9 +145,7 @@ impl Store for SqliteStore {
                     .bind(limit as i64)
                     .fetch_all(readers)
                     .await?;
-                page.into_iter()
-                    .map(|(at, id)| Ok(PageKey::New(Time::from_ms(at), rows::post_id(&id)?)))
-                    .collect()
+                questions::newest(page)
             }
             Sort::Top => {
                 let (mean, id) = questions::top_after(after);
@@ -173,7 +155,7 @@ impl Store for SqliteStore {
                     .bind(limit as i64)
                     .fetch_all(readers)
                     .await?;
-                page.into_iter().map(|(mean, id)| Ok(PageKey::Top(mean, rows::post_id(&id)?))).collect()
+                questions::highest(page)
             }
         }
     }
@@ -194,7 +176,7 @@ impl Store for SqliteStore {
     }
 
     async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
-        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(HOURS.as_str()))
+        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(questions::HOURS.as_str()))
             .bind(post.as_str())
             .fetch_all(self.file.readers())
             .await?;
@@ -206,7 +188,7 @@ impl Store for SqliteStore {
         let mut snapshot = connection.begin().await?;
         let mut range = audit::AuditRange::of(post);
         while let Some((after, through)) = range.next() {
-            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(AUDIT_AVERAGES.as_str()))
+            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::AUDIT_AVERAGES.as_str()))
                 .bind(&after)
                 .bind(&through)
                 .bind(AUDIT_POSTS)
