@@ -1,0 +1,38 @@
+//! What only the SQLite buffer promises: an append is one transaction, whatever stops it.
+
+use damper::entry::Position;
+
+use super::{Engine, POST, SHARD, ratings};
+use crate::support::log::{START, entry};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_fails_half_way_leaves_nothing() {
+    let engine = Engine::sqlite().await;
+    let first = engine.append(&ratings(1)).await;
+    engine.world.db().change(
+        "create trigger refusal before insert on buffer when new.user_id = 'bad'
+         begin select raise(abort, 'refused'); end",
+    );
+    let entries = [entry(POST, "good", Some(1), START), entry(POST, "bad", Some(1), START)];
+    engine.buffer.append(SHARD, &entries).await.expect_err("the trigger refuses");
+    let backlog = engine.buffer.backlog(SHARD, Position::START).await.unwrap();
+    assert_eq!((backlog.waiting, backlog.appends, backlog.last), (1, 1, first[0]));
+    engine.world.db().change("drop trigger refusal");
+    let next = engine.append(&entries).await;
+    assert_eq!(next[0], Position::new(0, first[0].low + 1), "the refused positions are handed out again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_cannot_be_written_in_time_is_refused_and_never_comes_late() {
+    let engine = Engine::sqlite().await;
+    let path = engine.world.path().join("test.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut stranger = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("begin immediate").execute(&mut stranger).await.unwrap();
+    let refused = engine.buffer.append(SHARD, &ratings(2)).await;
+    assert!(matches!(refused, Err(damper::Error::Unavailable(_))), "{refused:?}");
+    sqlx::query("rollback").execute(&mut stranger).await.unwrap();
+    // The writer is handed out in order: when this append has ended, the one given up has ended too.
+    engine.append(&ratings(1)).await;
+    assert_eq!(engine.buffer.backlog(SHARD, Position::START).await.unwrap().appends, 1);
+}

@@ -1,0 +1,217 @@
+//! One conduct for both caches, in process and in Redis: newest wins, and whatever is wrong is a miss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use damper::cache::memory::{LIFE, MemoryCache};
+use damper::cache::redis::RedisCache;
+use damper::cache::{Cache, Cached};
+use damper::connect::redis::RedisLink;
+use damper::entry::Position;
+use damper::post::{Post, PostState};
+use damper::rating::Time;
+use damper::smoothing::{Average, Knobs, Params};
+
+use crate::support::log::{START, entry, post_id, posts};
+use crate::support::redis::Reply;
+use crate::support::world::World;
+use crate::support::{until, within};
+
+/// Makes a test of each function on each cache. Redis is looked at through an in-process cache that keeps nothing.
+macro_rules! on_every_cache {
+    ($($name:ident),* $(,)?) => {
+        mod in_process {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(&damper::cache::memory::MemoryCache::new(100)).await;
+            })*
+        }
+        mod in_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let world = crate::support::world::World::servers();
+                super::$name(&super::cache(&world, 0).await).await;
+            })*
+        }
+    };
+}
+
+on_every_cache!(
+    what_is_put_is_got_in_the_order_asked,
+    a_newer_state_replaces_an_older_and_never_the_other_way,
+    every_bit_of_a_state_comes_back,
+);
+
+/// A process' cache: Redis, behind `near` posts in process.
+async fn cache(world: &World, near: u64) -> RedisCache {
+    let link = RedisLink::open(&world.config().redis_url, Duration::from_secs(1)).await;
+    let link = Arc::new(link.expect("redis answers"));
+    RedisCache::new(MemoryCache::new(near), link, Duration::from_secs(60))
+}
+
+/// A post's state: how new it is, by position, revision and when it was read.
+fn cached(id: &str, position: u64, revision: u64, read_ms: i64) -> Arc<Cached> {
+    let post = Post { revision, ..posts(&[id]).remove(0) };
+    let version = Position::new(1_700_000_000_000, position);
+    let state = PostState { post, average: Average::default(), version };
+    Arc::new(Cached { state, read_at: START.plus_ms(read_ms) })
+}
+
+async fn get(cache: &dyn Cache, id: &str) -> Option<Arc<Cached>> {
+    cache.get_many(&[post_id(id)]).await.remove(0)
+}
+
+async fn what_is_put_is_got_in_the_order_asked(cache: &dyn Cache) {
+    let (a, b) = (cached("a", 1, 1, 0), cached("b", 2, 1, 0));
+    cache.put_many(&[a.clone(), b.clone()]).await;
+    let found = cache.get_many(&["b", "none", "a", "b"].map(post_id)).await;
+    assert_eq!(found, [Some(b.clone()), None, Some(a), Some(b)]);
+    assert_eq!(cache.get_many(&[]).await, []);
+    cache.put_many(&[]).await;
+}
+
+async fn a_newer_state_replaces_an_older_and_never_the_other_way(cache: &dyn Cache) {
+    let rising = [
+        cached("p", 1, 9, 9),
+        cached("p", 9, 1, 0),
+        cached("p", 9, 2, 0),
+        cached("p", 9, 2, 5),
+        cached("p", 10, 1, 0),
+    ];
+    for (i, newer) in rising.iter().enumerate() {
+        cache.put_many(std::slice::from_ref(newer)).await;
+        assert_eq!(get(cache, "p").await.as_ref(), Some(newer));
+        cache.put_many(&rising[..i]).await;
+        assert_eq!(get(cache, "p").await.as_ref(), Some(newer), "an older one came later");
+    }
+    let far = Arc::new(Cached {
+        state: PostState { version: Position::new(1_700_000_000_001, 0), ..rising[4].state.clone() },
+        read_at: START,
+    });
+    cache.put_many(std::slice::from_ref(&far)).await;
+    cache.put_many(&[cached("p", u64::MAX, u64::MAX, 9)]).await;
+    assert_eq!(get(cache, "p").await, Some(far), "the high part of a position weighs most");
+}
+
+async fn every_bit_of_a_state_comes_back(cache: &dyn Cache) {
+    let params = Params::new(&Knobs::default()).unwrap();
+    let mut average = Average::default();
+    for i in 0..50 {
+        let score = entry("p", "u", Some(i % 6), START).action.score().expect("a score");
+        average.rate(None, score, START.plus_ms(i * 7_000_001), &params);
+    }
+    let mut whole = (*cached("p", 3, 4, 5)).clone();
+    whole.state.average = average;
+    whole.state.post.content = Some("\"quotes\" \\ ☃ \u{1}".into());
+    let whole = Arc::new(whole);
+    cache.put_many(std::slice::from_ref(&whole)).await;
+    let found = get(cache, "p").await.expect("it was put");
+    assert_eq!(found, whole);
+    let bits = crate::support::log::bits;
+    assert_eq!(bits(&found.state.average), bits(&average));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_in_process_lives_a_second_at_most() {
+    let cache = MemoryCache::new(10);
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    assert!(get(&cache, "p").await.is_some());
+    let gone = || crate::support::wait(get(&cache, "p")).is_none().then_some(());
+    within(LIFE * 3, "the entry to be gone", gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_process_puts_another_gets_within_a_second() {
+    let world = World::servers();
+    let (one, other) = (cache(&world, 10).await, cache(&world, 10).await);
+    one.put_many(&[cached("p", 1, 1, 0)]).await;
+    assert_eq!(get(&other, "p").await, Some(cached("p", 1, 1, 0)), "what is not near comes from redis");
+    one.put_many(&[cached("p", 2, 1, 0)]).await;
+    for _ in 0..600 {
+        if get(&other, "p").await == Some(cached("p", 2, 1, 0)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the other process still gets what was replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_wrote_is_a_miss_and_is_written_over() {
+    let world = World::servers();
+    let cache = cache(&world, 0).await;
+    let redis = world.redis();
+    let ours = cached("p", 7, 1, 0);
+    cache.put_many(std::slice::from_ref(&ours)).await;
+    let value = redis.command(&["GET", "damper:post:p"]).bytes().to_vec();
+    let mut cut = value.clone();
+    cut.truncate(value.len() / 2);
+    let mut other_encoding = value.clone();
+    other_encoding[0] = b'2';
+    let foreign: [&[u8]; 6] = [b"", b"1 ", b"\xff\xfe\0", b"{\"state\":null}", &cut, &other_encoding];
+    for bytes in foreign {
+        redis.command_bytes(&[b"SET", b"damper:post:p", bytes]);
+        assert_eq!(get(&cache, "p").await, None, "{bytes:?}");
+    }
+    cache.put_many(std::slice::from_ref(&ours)).await;
+    assert_eq!(get(&cache, "p").await, Some(ours), "another encoding's newness does not count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_type_is_a_miss_and_is_written_over() {
+    let world = World::servers();
+    let cache = cache(&world, 0).await;
+    world.redis().command(&["HSET", "damper:post:p", "field", "value"]);
+    assert_eq!(get(&cache, "p").await, None);
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    assert_eq!(get(&cache, "p").await, Some(cached("p", 1, 1, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_posts_value_is_a_miss() {
+    let world = World::servers();
+    let cache = cache(&world, 0).await;
+    cache.put_many(&[cached("q", 1, 1, 0)]).await;
+    world.redis().command(&["COPY", "damper:post:q", "damper:post:p"]);
+    assert_eq!(get(&cache, "p").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_keeps_has_an_end() {
+    let world = World::servers();
+    let cache = cache(&world, 0).await;
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    let left_ms = world.redis().command(&["PTTL", "damper:post:p"]).int();
+    assert!((1..=60_000).contains(&left_ms), "{left_ms}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_everything_is_a_miss_and_nothing_an_error() {
+    let mut world = World::servers();
+    let cache = cache(&world, 10).await;
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    world.redis_mut().kill();
+    cache.put_many(&[cached("q", 1, 1, 0)]).await;
+    assert_eq!(get(&cache, "q").await, Some(cached("q", 1, 1, 0)), "what is near is still there");
+    assert_eq!(get(&cache, "never-put").await, None);
+    world.redis_mut().start_again();
+    let stored = || world.redis().command(&["EXISTS", "damper:post:q"]) == Reply::Int(1);
+    until("the cache to be back", || {
+        crate::support::wait(cache.put_many(&[cached("q", 2, 1, 0)]));
+        stored()
+    });
+    assert_eq!(get(&cache, "q").await.map(|found| found.state.version.low), Some(2));
+}
+
+/// A time is part of what makes an entry new: the same state, read later, says that nothing has changed since.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_state_read_later_replaces_what_was_read_earlier() {
+    let world = World::servers();
+    let cache = cache(&world, 0).await;
+    cache.put_many(&[cached("p", 1, 1, 10)]).await;
+    cache.put_many(&[cached("p", 1, 1, 9)]).await;
+    assert_eq!(get(&cache, "p").await.map(|found| found.read_at), Some(START.plus_ms(10)));
+    let never = Cached { read_at: Time::from_ms(0), ..(*cached("p", 2, 1, 0)).clone() };
+    cache.put_many(&[Arc::new(never.clone())]).await;
+    assert_eq!(get(&cache, "p").await.as_deref(), Some(&never));
+}

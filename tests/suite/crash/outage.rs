@@ -1,0 +1,112 @@
+//! Servers that go away and come back under running programs: degrade, never lie, recover without help.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::support::http::{Answer, Http, JSON};
+use crate::support::postgres::Postgres;
+use crate::support::process::Program;
+use crate::support::redis::Redis;
+use crate::support::world::World;
+use crate::support::{until, until_some};
+
+/// A rating by a new user; its answer, whatever it is.
+fn rate(api: &Http, user: &str, score: i64) -> Answer {
+    let body = json!({"user_id": user, "score": score}).to_string();
+    api.send("POST", "/api/posts/p/rate", &[JSON], Some(body.as_bytes()))
+}
+
+/// What was acknowledged, as rows.
+fn rows(acknowledged: &[(String, i64)]) -> BTreeMap<(String, String), i64> {
+    acknowledged.iter().map(|(user, score)| (("p".to_owned(), user.clone()), *score)).collect()
+}
+
+#[test]
+fn without_redis_reads_go_on_and_writes_are_taken_again_when_it_is_back() {
+    let mut world = World::on(Redis::start_with(&["--appendfsync", "always"]), Postgres::shared());
+    let service = world.start(Program::Api);
+    let api = service.http();
+    api.create("p");
+    api.create("q");
+    let mut acknowledged = Vec::new();
+    for i in 0..50 {
+        assert_eq!(rate(&api, &format!("before{i}"), i % 6).status, 202);
+        acknowledged.push((format!("before{i}"), i % 6));
+    }
+    world.redis_mut().kill();
+    for i in 0..5 {
+        let refused = rate(&api, &format!("during{i}"), 5);
+        refused.problem(503, "unavailable");
+        assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+        assert_eq!(api.read("p")["id"], "p", "a read goes on");
+        assert_eq!(api.read("q")["count"], 0, "also of what was never read before");
+        assert_eq!(api.get("/api/posts").expect(200)["posts"].as_array().map(Vec::len), Some(2));
+        assert_eq!(api.post_as("p", "before0")["id"], "p", "also with the reader's own rating");
+    }
+    assert_eq!(api.get("/readyz").status, 503);
+    assert_eq!(api.get("/livez").status, 200, "it lives, all the same");
+    world.redis_mut().start_again();
+    until("writes to be taken again", || rate(&api, "after", 3).status == 202);
+    acknowledged.push(("after".into(), 3));
+    until("the service to be ready again", || api.get("/readyz").status == 200);
+    assert_eq!(api.post_as("p", "after")["my_rating"], json!({"score": 3, "pending": true}));
+    world.flush();
+    world.assert_exact(&rows(&acknowledged));
+}
+
+#[test]
+fn without_postgres_known_posts_are_rated_and_read_until_it_is_back() {
+    let postgres = Postgres::start();
+    let world = World::on(Redis::start(), &postgres);
+    let service = world.start(Program::Api);
+    let api = service.http();
+    for post in ["p", "uncached"] {
+        api.create(post);
+    }
+    assert_eq!(rate(&api, "before", 1).status, 202);
+    world.flush();
+    assert_eq!(api.read("p")["count"], 1);
+    let mut acknowledged = vec![("before".to_owned(), 1)];
+    postgres.stop_immediately();
+    for i in 0..5 {
+        let user = format!("during{i}");
+        assert_eq!(rate(&api, &user, i % 6).status, 202, "what exists may be rated");
+        acknowledged.push((user.clone(), i % 6));
+        assert_eq!(api.read("p")["count"], 1, "what is cached is read");
+        let own = api.post_as("p", &user);
+        assert_eq!(own["my_rating"], json!({"score": i % 6, "pending": true}));
+    }
+    let unknown = api.get("/api/posts/nobody-can-tell");
+    unknown.problem(503, "unavailable");
+    assert!(!unknown.header("retry-after").is_empty());
+    api.post("/api/posts", &json!({"title": "x"})).problem(503, "unavailable");
+    assert_eq!(api.get("/readyz").status, 503);
+    world.cli(&["flush"]).expect(69);
+    postgres.start_again();
+    until("posts to be read again", || api.get("/api/posts/uncached").status == 200);
+    api.get("/api/posts/nobody-made-it").problem(404, "not-found");
+    until_some("posts to be made again", || {
+        Some(api.post("/api/posts", &json!({"id": "new", "title": "x"}))).filter(|made| made.status == 201)
+    });
+    world.flush();
+    world.assert_exact(&rows(&acknowledged));
+}
+
+#[test]
+fn a_worker_whose_postgres_stops_drains_when_it_is_back() {
+    let postgres = Postgres::start();
+    let world = World::on(Redis::start(), &postgres).with("drain.batch_max", 10).with("shards", 2);
+    let world = world.with("tick", crate::support::world::EVERY_SECOND);
+    let (lines, ratings) = super::imported(24, 3_000);
+    world.import(&lines);
+    let mut worker = world.start(Program::Worker);
+    until("the worker to drain", || world.drained() > 0);
+    postgres.stop_immediately();
+    postgres.start_again();
+    until("the worker to drain the rest", || {
+        assert!(worker.is_running(), "{}", worker.err());
+        world.drained() as usize == lines.lines().count()
+    });
+    world.assert_exact(&ratings);
+}

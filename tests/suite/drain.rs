@@ -1,0 +1,266 @@
+//! The drain: exact, bit for bit the same however the log is cut, and safe by anybody at any time.
+
+mod glide;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use damper::App;
+use damper::drain::{DrainOrder, Drained, Progress};
+use damper::entry::Entry;
+use damper::rating::{PostId, Time};
+use damper::store::Trigger;
+
+use crate::support::in_both_setups;
+use crate::support::log::{Folded, POSTS, START, bits, entry, latest, post_id, posts, row_bits, synthetic};
+use crate::support::world::World;
+
+in_both_setups!(async
+    the_averages_are_those_of_the_log_folded_in_one_piece,
+    a_log_in_batches_of_one_gives_the_same,
+    a_log_drained_by_many_flushes_gives_the_same,
+    drains_at_once_leave_counts_exact,
+    the_balance_holds_at_every_look,
+    what_cannot_be_applied_leaves_its_neighbours_alone,
+    a_drain_tells_what_it_did,
+    a_drain_that_is_out_of_time_leaves_the_rest_to_the_next,
+    a_drain_that_is_stopped_ends_between_batches,
+    a_drain_leaves_nothing_in_the_log,
+);
+
+const DAY_MS: i64 = 86_400_000;
+/// When the tests drain: a year after their logs begin.
+const NOW: Time = START.plus_ms(365 * DAY_MS);
+
+/// Makes the posts of the synthetic logs and appends `log`.
+async fn submit(app: &App, log: &[Entry]) {
+    app.ensure_posts(posts(&POSTS)).await.unwrap();
+    app.submit_all(log.to_vec()).await.unwrap();
+}
+
+/// A drain that must end well.
+async fn drain(app: &App) -> Drained {
+    let drained = app.drain(NOW, &DrainOrder::quiet(Trigger::Flush)).await;
+    assert!(drained.failure.is_none() && drained.complete, "{drained:?}");
+    drained
+}
+
+/// Every figure of every average, rating row and hour is what the arithmetic alone makes of `log`.
+async fn assert_bit_for_bit(world: &World, app: &App, log: &[Entry]) {
+    let store = world.store().await;
+    let folded = Folded::of(log, app.params());
+    let ids: Vec<PostId> = folded.averages.keys().cloned().collect();
+    for (state, average) in
+        store.posts(&ids).await.unwrap().into_iter().flatten().zip(folded.averages.values())
+    {
+        assert_eq!(bits(&state.average), bits(average), "{}", state.post.id);
+        let hours = store.history(&state.post.id).await.unwrap();
+        assert_eq!(bits(&hours.last().expect("it was rated").average), bits(average));
+        let rated = log.iter().filter(|entry| entry.post == state.post.id && entry.action.score().is_some());
+        assert_eq!(hours.iter().map(|hour| hour.arrivals).sum::<u64>(), rated.count() as u64);
+    }
+    for ((post, user), row) in &folded.rows {
+        let stored = store.ratings_of(user, std::slice::from_ref(post)).await.unwrap()[0];
+        assert_eq!(stored.map(|stored| row_bits(&stored.row)), Some(row_bits(row)), "{post} {user}");
+    }
+    world.assert_exact(&latest(log));
+}
+
+async fn the_averages_are_those_of_the_log_folded_in_one_piece(world: World) {
+    let (app, log) = (world.app().await, synthetic(1, 4_000));
+    submit(&app, &log).await;
+    let drained = drain(&app).await;
+    assert_eq!((drained.applied, drained.quarantined), (4_000, 0));
+    let bombed = &Folded::of(&log, app.params()).averages[&post_id("bombed")];
+    assert!(bombed.surge.count > 500 && bombed.calm.count > 100, "the log has what it should: {bombed:?}");
+    assert_bit_for_bit(&world, &app, &log).await;
+}
+
+async fn a_log_in_batches_of_one_gives_the_same(world: World) {
+    let world = world.with("drain.batch_max", 1);
+    let (app, log) = (world.app().await, synthetic(2, 400));
+    submit(&app, &log).await;
+    assert_eq!(drain(&app).await.batches, 400);
+    assert_bit_for_bit(&world, &app, &log).await;
+}
+
+async fn a_log_drained_by_many_flushes_gives_the_same(world: World) {
+    let world = world.with("drain.batch_max", 23);
+    let (app, log) = (world.app().await, synthetic(3, 2_000));
+    for (i, part) in log.chunks(37).enumerate() {
+        submit(&app, part).await;
+        // Now and then somebody else drains, and the clock has gone on or back.
+        let hours = (i % 7) as i64 - 3;
+        let other = if i % 5 == 0 { world.app().await } else { app.clone() };
+        let now = NOW.plus_ms(hours * 3_600_000);
+        assert!(other.drain(now, &DrainOrder::quiet(Trigger::Tick)).await.failure.is_none());
+    }
+    assert_bit_for_bit(&world, &app, &log).await;
+}
+
+async fn drains_at_once_leave_counts_exact(world: World) {
+    let world = world.with("drain.batch_max", 40);
+    let (one, other) = (world.app().await, world.app().await);
+    let log = synthetic(4, 3_000);
+    submit(&one, &log).await;
+    let (a, b, c, d) = tokio::join!(drain(&one), drain(&other), drain(&one), drain(&other));
+    let applied: u64 = [&a, &b, &c, &d].iter().map(|drained| drained.applied).sum();
+    assert_eq!(applied, 3_000, "each entry by one of them");
+    assert_bit_for_bit(&world, &one, &log).await;
+}
+
+async fn the_balance_holds_at_every_look(world: World) {
+    let world = world.with("drain.batch_max", 25);
+    let (app, looker, log) = (world.app().await, world.app().await, synthetic(5, 2_000));
+    app.ensure_posts(posts(&POSTS)).await.unwrap();
+    let appended = AtomicU64::new(0);
+    let working = async {
+        for part in log.chunks(250) {
+            app.submit_all(part.to_vec()).await.unwrap();
+            appended.fetch_add(part.len() as u64, Ordering::SeqCst);
+            drain(&app).await;
+        }
+    };
+    let (mut looks, mut accepted) = (0, 0);
+    let looking = async {
+        loop {
+            let (balance, holds) = looker.balance().await.unwrap();
+            assert!(holds, "{balance:?}");
+            assert!(balance.accepted >= accepted, "{balance:?} after {accepted}");
+            (looks, accepted) = (looks + 1, balance.accepted);
+        }
+    };
+    tokio::select! {
+        () = working => {}
+        () = looking => {}
+    }
+    assert!(looks >= 10, "{looks} looks");
+    let (balance, holds) = looker.balance().await.unwrap();
+    assert!(holds);
+    let found = (balance.accepted, balance.applied, balance.quarantined, balance.waiting);
+    assert_eq!((found, balance.oldest_waiting_at), ((2_000, 2_000, 0, 0), None));
+}
+
+async fn what_cannot_be_applied_leaves_its_neighbours_alone(world: World) {
+    let world = world.with("drain.batch_max", 7);
+    let app = world.app().await;
+    app.ensure_posts(posts(&POSTS)).await.unwrap();
+    let log = synthetic(6, 300);
+    let mut unknown = 0;
+    for (i, good) in log.iter().enumerate() {
+        let mut entries = vec![good.clone()];
+        if i % 10 == 0 {
+            entries.insert(0, entry("nobody-made-it", &format!("u{i}"), Some(0), good.at));
+            unknown += 1;
+        }
+        app.submit_all(entries).await.unwrap();
+    }
+    let drained = drain(&app).await;
+    assert_eq!((drained.applied, drained.quarantined), (300, unknown));
+    let rows = "select count(*) from quarantine where reason like '%no post nobody-made-it%'";
+    assert_eq!(world.db().count(rows), unknown as i64);
+    assert_bit_for_bit(&world, &app, &log).await;
+    let status = world.status();
+    assert_eq!(status["quarantined"], unknown);
+}
+
+async fn a_drain_tells_what_it_did(world: World) {
+    let world = world.with("drain.batch_max", 10);
+    let app = world.app().await;
+    app.ensure_posts(posts(&["risen", "fallen", "new", "silent"])).await.unwrap();
+    let rate = |post: &str, users: std::ops::Range<i64>, score, days| {
+        let rated = |user| entry(post, &format!("u{user}"), Some(score), START.plus_ms(days * DAY_MS + user));
+        users.map(rated).collect::<Vec<_>>()
+    };
+    let old = [rate("risen", 0..30, 1, 0), rate("fallen", 0..30, 5, 0), rate("silent", 0..3, 3, 0)].concat();
+    app.submit_all(old).await.unwrap();
+    drain(&app).await;
+    let new =
+        [rate("risen", 30..45, 5, 200), rate("fallen", 0..30, 0, 200), rate("new", 0..2, 4, 200)].concat();
+    app.submit_all(new).await.unwrap();
+    let (begun, merged) = (AtomicU64::new(0), AtomicU64::new(0));
+    let order = DrainOrder {
+        progress: &|step| match step {
+            Progress::Begun(waiting) => drop(begun.fetch_add(waiting, Ordering::SeqCst)),
+            Progress::Merged(entries) => drop(merged.fetch_add(entries, Ordering::SeqCst)),
+        },
+        ..DrainOrder::quiet(Trigger::Flush)
+    };
+    let drained = app.drain(NOW, &order).await;
+    assert_eq!((begun.into_inner(), merged.into_inner()), (47, 47), "progress sums up");
+    assert_eq!((drained.applied, drained.posts), (47, 3));
+    assert!(drained.batches >= 5 && drained.failure.is_none(), "{drained:?}");
+    let order: Vec<&str> = drained.moves.iter().map(|moved| moved.post_id.as_str()).collect();
+    assert_eq!(order, ["fallen", "risen", "new"], "the largest move first, a first rating moves nothing");
+    let (fallen, risen, new) = (&drained.moves[0], &drained.moves[1], &drained.moves[2]);
+    assert!(fallen.before > fallen.after && risen.before < risen.after);
+    assert_eq!((fallen.raw_average, fallen.count), (Some(0.0), 30), "edits, each of them");
+    assert_eq!((risen.count, new.before, new.raw_average), (45, None, Some(4.0)));
+    assert_eq!(drain(&app).await.batches, 0, "nothing is left");
+}
+
+async fn a_drain_that_is_out_of_time_leaves_the_rest_to_the_next(world: World) {
+    let (app, log) = (world.app().await, synthetic(8, 500));
+    submit(&app, &log).await;
+    let late = DrainOrder { until: Some(Instant::now()), ..DrainOrder::quiet(Trigger::Tick) };
+    let drained = app.drain(NOW, &late).await;
+    assert_eq!((drained.applied, drained.complete), (0, false));
+    assert!(drained.failure.is_none(), "to be out of time is no error");
+    assert_eq!(world.status()["waiting"], 500);
+    drain(&app).await;
+    assert_bit_for_bit(&world, &app, &log).await;
+}
+
+async fn a_drain_that_is_stopped_ends_between_batches(world: World) {
+    let world = world.with("drain.batch_max", 10).with("shards", 1);
+    let (app, log) = (world.app().await, synthetic(9, 500));
+    submit(&app, &log).await;
+    let batches = Mutex::new(0);
+    let order = DrainOrder {
+        stop: &|| *batches.lock().unwrap() == 3,
+        progress: &|step| {
+            if let Progress::Merged(_) = step {
+                *batches.lock().unwrap() += 1;
+            }
+        },
+        ..DrainOrder::quiet(Trigger::Flush)
+    };
+    let drained = app.drain(NOW, &order).await;
+    assert_eq!((drained.applied, drained.batches, drained.complete), (30, 3, false));
+    assert_eq!(world.drained(), 30);
+    drain(&app).await;
+    assert_bit_for_bit(&world, &app, &log).await;
+}
+
+async fn a_drain_leaves_nothing_in_the_log(world: World) {
+    let app = world.app().await;
+    submit(&app, &synthetic(10, 300)).await;
+    drain(&app).await;
+    if world.is_embedded() {
+        assert_eq!(world.db().count("select count(*) from buffer"), 0);
+    } else {
+        let left = (0..16).map(|shard| format!("damper:{{{shard}}}:ratings"));
+        let left: i64 = left.map(|stream| world.redis().command(&["XLEN", &stream]).int()).sum();
+        assert_eq!(left, 0);
+        let notes = world.redis().command(&["KEYS", "damper:{*}:*:*"]);
+        assert_eq!(notes, crate::support::redis::Reply::List(vec![]), "nor a note for readers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_set_ups_give_the_same_averages_bit_for_bit() {
+    let mut found = Vec::new();
+    for world in [World::embedded(), World::servers()] {
+        let (app, log) = (world.app().await, synthetic(11, 2_500));
+        submit(&app, &log).await;
+        drain(&app).await;
+        let states = world.store().await.posts(&POSTS.map(post_id)).await.unwrap();
+        let averages: BTreeMap<_, _> =
+            states.into_iter().flatten().map(|state| (state.post.id.clone(), bits(&state.average))).collect();
+        found.push(averages);
+    }
+    assert_eq!(found[0].len(), POSTS.len());
+    assert_eq!(found[0], found[1]);
+}

@@ -1,0 +1,77 @@
+//! A world's database, asked behind Damper's back: plain SQL, over a connection of its own each time.
+
+use std::path::PathBuf;
+
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection, SqliteConnection};
+
+use super::{PATIENCE, wait};
+
+/// Where the tables are.
+#[derive(Debug, Clone)]
+pub enum Db {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+impl Db {
+    /// All rows that `sql` finds; texts, bytes, bigints and floats.
+    #[track_caller]
+    pub fn all<T>(&self, sql: &str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let statement = AssertSqlSafe(sql.to_owned());
+        let rows = wait(async {
+            match self {
+                Db::Sqlite(path) => sqlx::query_as(statement).fetch_all(&mut sqlite(path).await?).await,
+                Db::Postgres(url) => {
+                    sqlx::query_as(statement).fetch_all(&mut PgConnection::connect(url).await?).await
+                }
+            }
+        });
+        rows.unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+
+    /// The one row that `sql` finds.
+    #[track_caller]
+    pub fn one<T>(&self, sql: &str) -> T
+    where
+        T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut rows = self.all(sql);
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.remove(0)
+    }
+
+    /// The one whole number that `sql` finds.
+    #[track_caller]
+    pub fn count(&self, sql: &str) -> i64 {
+        self.one::<(i64,)>(sql).0
+    }
+
+    /// Changes what `sql` says, which must be something.
+    #[track_caller]
+    pub fn change(&self, sql: &str) {
+        let statement = AssertSqlSafe(sql.to_owned());
+        let changed = wait(async {
+            Ok::<_, sqlx::Error>(match self {
+                Db::Sqlite(path) => {
+                    sqlx::raw_sql(statement).execute(&mut sqlite(path).await?).await?.rows_affected()
+                }
+                Db::Postgres(url) => {
+                    let mut connection = PgConnection::connect(url).await?;
+                    sqlx::raw_sql(statement).execute(&mut connection).await?.rows_affected()
+                }
+            })
+        });
+        let changed = changed.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let is_definition = sql.starts_with("create") || sql.starts_with("drop");
+        assert!(changed > 0 || is_definition, "nothing changed by {sql}");
+    }
+}
+
+async fn sqlite(path: &PathBuf) -> sqlx::Result<SqliteConnection> {
+    SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).connect().await
+}

@@ -1,0 +1,148 @@
+//! Synthetic logs: an honest stream and a review bomb, the same for the same seed, and what they must come to.
+
+use std::collections::BTreeMap;
+
+use damper::entry::{Action, Entry};
+use damper::post::Post;
+use damper::rating::{PostId, Score, Time, UserId};
+use damper::smoothing::{Average, Params, Row};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// When the synthetic logs begin: 14 November 2023.
+pub const START: Time = Time::from_ms(1_700_000_000_123);
+/// The posts that they rate; the second is bombed.
+pub const POSTS: [&str; 7] = ["honest", "bombed", "quiet", "a|b+c=d", "user@example.org", "0", "~"];
+
+/// Pseudo-random numbers (splitmix64, Steele et al. 2014).
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// 0 to `end` − 1.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+/// A rating, or with no score a withdrawal.
+pub fn entry(post: &str, user: &str, score: Option<i64>, at: Time) -> Entry {
+    Entry {
+        post: post_id(post),
+        user: UserId::parse(user).expect("a user id"),
+        at,
+        action: score.map_or(Action::Withdraw, |score| Action::Rate(Score::parse(score).expect("a score"))),
+    }
+}
+
+/// A post's id.
+pub fn post_id(id: &str) -> PostId {
+    PostId::parse(id).expect("a post id")
+}
+
+/// Posts by these ids.
+pub fn posts(ids: &[&str]) -> Vec<Post> {
+    ids.iter().map(|id| Post::named_by_id(post_id(id), START)).collect()
+}
+
+/// `count` entries over two months: honest ratings with edits and withdrawals, and in the second month a bomb of
+/// zeros within three hours. Now and then an entry's time lies before that of the one before it.
+pub fn synthetic(seed: u64, count: u64) -> Vec<Entry> {
+    let mut rng = Rng(seed);
+    let bomb = count / 4;
+    let mut log: Vec<Entry> = (0..count - bomb).map(|_| honest(&mut rng, count)).collect();
+    log.extend((0..bomb).map(|i| {
+        let at = START.plus_ms(40 * DAY_MS + rng.below(3 * HOUR_MS as u64) as i64);
+        entry("bombed", &format!("bomber{i}"), Some(0), at)
+    }));
+    log.sort_by_key(|entry| entry.at);
+    for i in (1..log.len()).step_by(17) {
+        log.swap(i - 1, i);
+    }
+    log
+}
+
+fn honest(rng: &mut Rng, users: u64) -> Entry {
+    let post = POSTS[rng.below(POSTS.len() as u64) as usize];
+    let user = format!("user{}", rng.below(users / 5 + 1));
+    // Every score occurs, most are good; one entry in twenty takes a rating back.
+    let score = match rng.below(20) {
+        0 => None,
+        1..=6 => Some(rng.below(6) as i64),
+        _ => Some(3 + rng.below(3) as i64),
+    };
+    entry(post, &user, score, START.plus_ms(rng.below(60 * DAY_MS as u64) as i64))
+}
+
+/// The ratings that count after `log`: the latest of each post and user wins.
+pub fn latest(log: &[Entry]) -> BTreeMap<(String, String), i64> {
+    let mut ratings = BTreeMap::new();
+    for entry in log {
+        let key = (entry.post.to_string(), entry.user.to_string());
+        match entry.action.score() {
+            Some(score) => ratings.insert(key, i64::from(score.get())),
+            None => ratings.remove(&key),
+        };
+    }
+    ratings
+}
+
+/// What a log comes to when it is folded in one piece by the arithmetic alone.
+#[derive(Default)]
+pub struct Folded {
+    pub averages: BTreeMap<PostId, Average>,
+    pub rows: BTreeMap<(PostId, UserId), Row>,
+}
+
+impl Folded {
+    /// Folds `log`.
+    pub fn of(log: &[Entry], params: &Params) -> Self {
+        let mut folded = Self::default();
+        for entry in log {
+            folded.apply(entry, params);
+        }
+        folded
+    }
+
+    fn apply(&mut self, entry: &Entry, params: &Params) {
+        let average = self.averages.entry(entry.post.clone()).or_default();
+        let key = (entry.post.clone(), entry.user.clone());
+        match entry.action {
+            Action::Rate(score) => {
+                let row = average.rate(self.rows.get(&key), score, entry.at, params);
+                self.rows.insert(key, row);
+            }
+            Action::Withdraw => {
+                if let Some(row) = self.rows.remove(&key) {
+                    average.withdraw(&row, entry.at, params);
+                }
+            }
+        }
+    }
+}
+
+/// Every figure of an average as its bits, so that equal means equal to the last one.
+pub fn bits(average: &Average) -> Vec<u64> {
+    let mut bits = Vec::new();
+    for lane in [&average.calm, &average.surge] {
+        bits.extend([lane.count, lane.sum]);
+        bits.extend([lane.clock, lane.vested, lane.settled_count, lane.settled_sum].map(f64::to_bits));
+    }
+    bits.push(average.intensity.to_bits());
+    bits.extend([average.born, average.last].map(|time| time.map_or(u64::MAX, |time| time.ms() as u64)));
+    bits.extend(average.histogram);
+    bits
+}
+
+/// A row's figures as bits.
+pub fn row_bits(row: &Row) -> (Score, &'static str, [u64; 3]) {
+    let floats = [row.vest_clock, row.unvested_sum, row.unvested_count];
+    (row.score, row.lane.as_str(), floats.map(f64::to_bits))
+}

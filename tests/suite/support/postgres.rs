@@ -1,0 +1,120 @@
+//! Real Postgres servers: one that all tests of a process share, each with a database of its own, and others for
+//! tests that stop theirs.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
+
+use super::spawn::{self, REMEDY};
+use super::{until, wait};
+
+/// A running server.
+pub struct Postgres {
+    dir: TempDir,
+    port: u16,
+    server: Mutex<Child>,
+}
+
+impl Postgres {
+    /// The server that tests share, started by the first that asks.
+    pub fn shared() -> &'static Postgres {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Postgres::start)
+    }
+
+    /// A server of one's own.
+    pub fn start() -> Postgres {
+        let dir = spawn::temp_dir("postgres-");
+        if spawn::is_root() {
+            spawn::run(Command::new("chown").arg("postgres:").arg(dir.path()));
+        }
+        let mut initdb = spawn::dying_as_postgres(program("initdb"));
+        initdb.arg("-D").arg(dir.path().join("data"));
+        spawn::run(initdb.args(["-U", "damper", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
+        let port = spawn::free_port();
+        let server = Mutex::new(launch(&dir, port));
+        let postgres = Postgres { dir, port, server };
+        postgres.await_answer();
+        postgres
+    }
+
+    /// Stops the server where it stands, as a crash would: `pg_ctl stop -m immediate`.
+    pub fn stop_immediately(&self) {
+        let mut stop = spawn::dying_as_postgres(program("pg_ctl"));
+        spawn::run(stop.arg("-D").arg(self.dir.path().join("data")).args(["stop", "-m", "immediate"]));
+        self.server.lock().expect("no test panicked here").wait().expect("the server ends");
+    }
+
+    /// Starts the stopped server again, on the same port and data.
+    pub fn start_again(&self) {
+        *self.server.lock().expect("no test panicked here") = launch(&self.dir, self.port);
+        self.await_answer();
+    }
+
+    /// The URL of a new database.
+    pub fn new_database(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        wait(async {
+            let mut connection =
+                PgConnection::connect(&self.url("postgres")).await.expect("postgres answers");
+            let create = AssertSqlSafe(format!("create database {name}"));
+            sqlx::query(create).execute(&mut connection).await.expect("a database");
+        });
+        self.url(&name)
+    }
+
+    /// The server's `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://damper@{}/{database}", self.address())
+    }
+
+    fn await_answer(&self) {
+        until("postgres to answer", || {
+            let ended = self.server.lock().expect("no test panicked here").try_wait().expect("a child");
+            assert!(ended.is_none(), "postgres ended: {}", self.log());
+            wait(PgConnection::connect(&self.url("postgres"))).is_ok()
+        });
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let server = self.server.get_mut().unwrap_or_else(|e| e.into_inner());
+        server.kill().ok();
+        server.wait().ok();
+    }
+}
+
+fn launch(dir: &TempDir, port: u16) -> Child {
+    let log = std::fs::File::create(dir.path().join("log")).expect("a log");
+    let mut command = spawn::dying_as_postgres(program("postgres"));
+    command.arg("-D").arg(dir.path().join("data")).arg("-k").arg(dir.path());
+    command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    spawn::spawn(command).unwrap_or_else(|e| panic!("cannot start postgres: {e}; {REMEDY}"))
+}
+
+/// The newest installed version's program, else whatever the path has.
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest =
+        versions.map(|version| version.path().join("bin").join(name)).filter(|path| path.is_file()).max();
+    let on_path = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
+    };
+    newest.or_else(on_path).unwrap_or_else(|| panic!("there is no program {name}; {REMEDY}"))
+}

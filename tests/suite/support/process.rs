@@ -1,0 +1,213 @@
+//! The real programs: started with a chosen environment, awaited, told to end, or killed.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use super::http::Http;
+use super::{spawn, until_some};
+
+/// Which program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The service and its command line.
+    Damper,
+    /// The API alone.
+    Api,
+    /// The worker alone.
+    Worker,
+}
+
+impl Program {
+    fn path(self) -> &'static str {
+        match self {
+            Program::Damper => env!("CARGO_BIN_EXE_damper"),
+            Program::Api => env!("CARGO_BIN_EXE_damper-api"),
+            Program::Worker => env!("CARGO_BIN_EXE_damper-worker"),
+        }
+    }
+}
+
+/// A process under way; killed when dropped.
+pub struct Process {
+    child: Child,
+    out: Output,
+    err: Output,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Process {
+    /// Starts `program` in `dir`, with `env` as its only `DAMPER_*` variables.
+    pub fn spawn(
+        program: Program,
+        args: &[&str],
+        env: &[(String, String)],
+        dir: &Path,
+        input: &[u8],
+    ) -> Self {
+        let mut command = spawn::dying(program.path());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("DAMPER_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(args).envs(env.iter().cloned()).current_dir(dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn::spawn(command).expect("the program starts");
+        let (out, err) = (Output::of(child.stdout.take()), Output::of(child.stderr.take()));
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_vec();
+        // A program that does not read its input closes it.
+        std::thread::spawn(move || stdin.write_all(&input).ok());
+        Self { child, out, err }
+    }
+
+    /// Waits until the program has said where it listens and says that it is ready; it may listen nowhere.
+    #[track_caller]
+    pub fn await_ready(mut self) -> Self {
+        until_some("the program to say where it listens", || {
+            self.assert_running();
+            self.out().lines().next().map(drop)
+        });
+        let listener = self.address("api").or(self.address("admin"));
+        if let Some(address) = listener {
+            let http = Http::new(&address);
+            until_some("the program to be ready", || {
+                self.assert_running();
+                http.try_get("/readyz").ok().filter(|answer| answer.status == 200).map(drop)
+            });
+        }
+        self
+    }
+
+    /// The public listener.
+    #[track_caller]
+    pub fn http(&self) -> Http {
+        Http::new(&self.address("api").expect("a public listener"))
+    }
+
+    /// The admin listener, or the worker's.
+    #[track_caller]
+    pub fn admin(&self) -> Http {
+        Http::new(&self.address("admin").expect("an admin listener"))
+    }
+
+    /// The address behind `name` on the screen that a start prints.
+    fn address(&self, name: &str) -> Option<String> {
+        let screen = self.out();
+        let line = screen.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
+        let url = line.split_whitespace().next()?;
+        url.strip_prefix("http://").map(str::to_owned)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the program is killed");
+        self.child.wait().expect("the program is gone");
+    }
+
+    /// SIGTERM; returns without waiting.
+    pub fn terminate(&self) {
+        spawn::run(Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())));
+    }
+
+    /// Waits for the program's own end.
+    #[track_caller]
+    pub fn finish(mut self) -> Run {
+        let status: ExitStatus =
+            until_some("the program to end", || self.child.try_wait().expect("a child of ours"));
+        let (out, err) = (self.out.all(), self.err.all());
+        // What a pipe gets is for machines and files.
+        assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "escape codes in {out:?} or {err:?}");
+        Run { code: status.code().unwrap_or(-1), out, err }
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
+    }
+
+    #[track_caller]
+    fn assert_running(&mut self) {
+        assert!(self.is_running(), "the program ended: {}", self.err.all());
+    }
+
+    /// Standard output so far.
+    pub fn out(&self) -> String {
+        self.out.so_far()
+    }
+
+    /// Standard error so far.
+    pub fn err(&self) -> String {
+        self.err.so_far()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("--- standard error of a program of the failed test\n{}", self.err.so_far());
+        }
+    }
+}
+
+impl Run {
+    /// The JSON that it printed.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// Passes when it ended with `code`.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        self
+    }
+}
+
+/// What a process has written, gathered by a thread.
+struct Output {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let mut pipe = pipe.expect("a pipe");
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let gathered = text.clone();
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            while let Ok(count @ 1..) = pipe.read(&mut chunk) {
+                gathered.lock().expect("nobody panics here").extend_from_slice(&chunk[..count]);
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().expect("nobody panics here")).into_owned()
+    }
+
+    /// Everything; only of a process that has ended.
+    fn all(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader ends");
+        }
+        self.so_far()
+    }
+}

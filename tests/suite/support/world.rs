@@ -1,0 +1,245 @@
+//! One test's Damper: a set-up of its own, the programs and the library pointed at it, and what must always hold.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use damper::App;
+use damper::config::{Config, Settings};
+use damper::post::Post;
+use damper::store::Store;
+use damper::store::postgres::PostgresStore;
+use damper::store::sqlite::SqliteStore;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::db::Db;
+use super::http::Http;
+use super::postgres::Postgres;
+use super::process::{Process, Program, Run};
+use super::redis::Redis;
+use super::spawn;
+
+/// Once a year: nothing drains unless the test does.
+pub const NO_TICK: &str = "0 0 0 1 1 *";
+/// The worker drains by itself.
+pub const EVERY_SECOND: &str = "* * * * * *";
+
+/// A set-up of its own.
+pub struct World {
+    dir: TempDir,
+    servers: Option<Servers>,
+    settings: BTreeMap<String, String>,
+}
+
+struct Servers {
+    redis: Redis,
+    database_url: String,
+}
+
+impl World {
+    /// One SQLite file.
+    pub fn embedded() -> Self {
+        let dir = spawn::temp_dir("embedded-");
+        let data = dir.path().join("test.db").display().to_string();
+        Self::new(dir, None).with("data", data)
+    }
+
+    /// A Redis of its own and a database of its own on the Postgres that tests share.
+    pub fn servers() -> Self {
+        Self::on(Redis::start(), Postgres::shared())
+    }
+
+    /// On these servers.
+    pub fn on(redis: Redis, postgres: &Postgres) -> Self {
+        let (redis_url, database_url) = (redis.url(), postgres.new_database());
+        let servers = Servers { redis, database_url: database_url.clone() };
+        Self::new(spawn::temp_dir("servers-"), Some(servers))
+            .with("redis_url", redis_url)
+            .with("database_url", database_url)
+    }
+
+    fn new(dir: TempDir, servers: Option<Servers>) -> Self {
+        Self { dir, servers, settings: BTreeMap::new() }
+            .with("listen", "127.0.0.1:0")
+            .with("admin_listen", "127.0.0.1:0")
+            .with("tick", NO_TICK)
+    }
+
+    /// The same with a setting by its dotted name: `drain.batch_max`.
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// The settings as variables of an environment.
+    pub fn env(&self) -> Vec<(String, String)> {
+        self.settings.iter().map(|(name, value)| (variable(name), value.clone())).collect()
+    }
+
+    /// The settings as the library takes them.
+    pub fn config(&self) -> Config {
+        let mut settings = self.settings.clone();
+        for url in ["database_url", "redis_url"] {
+            settings.entry(url.to_owned()).or_default();
+        }
+        let settings: Vec<_> = settings.into_iter().collect();
+        Settings::load(None, &settings).expect("the world's settings are right").config
+    }
+
+    /// The library, opened on this world.
+    pub async fn app(&self) -> Arc<App> {
+        App::open(self.config()).await.expect("damper opens")
+    }
+
+    /// The library's store alone.
+    pub async fn store(&self) -> Arc<dyn Store> {
+        let config = self.config();
+        match &self.servers {
+            None => {
+                let file = damper::connect::sqlite::SqliteFile::open(&config.data, &config.store).await;
+                let store = SqliteStore::open(Arc::new(file.expect("the file opens"))).await;
+                Arc::new(store.expect("the store opens"))
+            }
+            Some(_) => {
+                let url = &config.database_url;
+                let store = PostgresStore::open(url, &config.store, config.shards, 2).await;
+                Arc::new(store.expect("the store opens"))
+            }
+        }
+    }
+
+    /// Starts a program that stays, and waits until it is ready.
+    #[track_caller]
+    pub fn start(&self, program: Program) -> Process {
+        Process::spawn(program, &[], &self.env(), self.path(), b"").await_ready()
+    }
+
+    /// Starts the API: `damper-api`, which in the embedded set-up is a part of `damper`.
+    #[track_caller]
+    pub fn start_api(&self) -> Process {
+        self.start(if self.is_embedded() { Program::Damper } else { Program::Api })
+    }
+
+    /// Runs a command of `damper` to its end.
+    #[track_caller]
+    pub fn cli(&self, args: &[&str]) -> Run {
+        self.cli_with_input(args, b"")
+    }
+
+    /// The same with something to read.
+    #[track_caller]
+    pub fn cli_with_input(&self, args: &[&str], input: &[u8]) -> Run {
+        self.spawn_cli(args, input).finish()
+    }
+
+    /// Begins a command.
+    pub fn spawn_cli(&self, args: &[&str], input: &[u8]) -> Process {
+        Process::spawn(Program::Damper, args, &self.env(), self.path(), input)
+    }
+
+    /// `damper flush --json`, which must succeed.
+    #[track_caller]
+    pub fn flush(&self) -> Value {
+        self.cli(&["flush", "--json"]).expect(0).json()
+    }
+
+    /// `damper status --json`, which must find the balance.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let status = self.cli(&["status", "--json"]).expect(0).json();
+        assert_eq!(status["balanced"], true, "{status}");
+        status
+    }
+
+    /// Writes a file into the world's directory and returns its path.
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).expect("a file is written");
+        path.display().to_string()
+    }
+
+    /// Imports `lines` of `post,user,score,timestamp`, all of which must be good.
+    #[track_caller]
+    pub fn import(&self, lines: &str) {
+        let text = format!("post,user,score,timestamp\n{lines}");
+        self.cli_with_input(&["import", "-"], text.as_bytes()).expect(0);
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Whether it is the embedded set-up.
+    pub fn is_embedded(&self) -> bool {
+        self.servers.is_none()
+    }
+
+    /// Its Redis.
+    #[track_caller]
+    pub fn redis(&self) -> &Redis {
+        &self.servers.as_ref().expect("a world of servers").redis
+    }
+
+    /// Its Redis, to kill it.
+    #[track_caller]
+    pub fn redis_mut(&mut self) -> &mut Redis {
+        &mut self.servers.as_mut().expect("a world of servers").redis
+    }
+
+    /// Its tables.
+    pub fn db(&self) -> Db {
+        match &self.servers {
+            None => Db::Sqlite(self.settings["data"].clone().into()),
+            Some(servers) => Db::Postgres(servers.database_url.clone()),
+        }
+    }
+
+    /// Entries that the checkpoints have passed.
+    pub fn drained(&self) -> i64 {
+        self.db().count("select cast(sum(applied + quarantined) as bigint) from checkpoints")
+    }
+
+    /// Counts are exact: the rows are `expected`, the averages are what plain SQL counts from them, `damper verify`
+    /// agrees, and everything that was accepted is somewhere.
+    #[track_caller]
+    pub fn assert_exact(&self, expected: &BTreeMap<(String, String), i64>) {
+        let rows: Vec<(String, String, i64)> = self
+            .db()
+            .all("select post_id, user_id, cast(score as bigint) from ratings where status = 'counted'");
+        let rows: BTreeMap<_, _> =
+            rows.into_iter().map(|(post, user, score)| ((post, user), score)).collect();
+        assert_eq!(&rows, expected);
+        self.assert_consistent();
+    }
+
+    /// The averages are what plain SQL counts from the rows, and the balance holds.
+    #[track_caller]
+    pub fn assert_consistent(&self) {
+        let counted = "select post_id, count(*), cast(sum(score) as bigint) from ratings
+                       where status = 'counted' group by post_id order by post_id";
+        let stored = "select post_id, count, sum from averages where count > 0 order by post_id";
+        let counted: Vec<(String, i64, i64)> = self.db().all(counted);
+        assert_eq!(self.db().all::<(String, i64, i64)>(stored), counted);
+        self.cli(&["verify"]).expect(0);
+        self.status();
+    }
+}
+
+/// The variable that reaches a setting.
+pub fn variable(setting: &str) -> String {
+    format!("DAMPER_{}", setting.replace('.', "__").to_uppercase())
+}
+
+/// Makes posts through the API.
+pub fn create_all(api: &Http, posts: &[&str]) {
+    for post in posts {
+        api.create(post);
+    }
+}
+
+/// Makes posts through the library.
+pub async fn add_posts(app: &App, posts: Vec<Post>) {
+    app.ensure_posts(posts).await.expect("posts are added");
+}
