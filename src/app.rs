@@ -35,6 +35,8 @@ use crate::ticks::Ticks;
 
 /// Posts that a process remembers to exist; posts are never deleted.
 const KNOWN_POSTS_MAX: u64 = 200_000;
+/// Closing takes at most this.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Clocks of this process and the log may differ by this much.
 const CLOCK_DIFFERENCE_MAX_MS: i64 = 60_000;
 
@@ -195,6 +197,12 @@ impl App {
             Ok(added)
         });
         adding.await.map_err(|e| Error::Internal(format!("adding posts stopped: {e}")))?
+    }
+
+    /// Closes what is open, for a process that ends; nothing is called afterwards.
+    pub async fn close(&self) {
+        // A connection that does not come back must not keep the process from ending.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
     }
 
     /// Passes when the post exists; asks whoever knows, nearest first.

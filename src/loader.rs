@@ -5,7 +5,8 @@
 //! which may be dropped half-way when its client goes away.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,12 +17,15 @@ use crate::store::{POSTS_ASKED_MAX, Store};
 
 /// Requests that may wait; more readers wait at the door.
 const REQUESTS_MAX: usize = 4_096;
+/// A store that failed is asked again after this, at the cost of one reader's wait.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 type Found = BTreeMap<PostId, Arc<Cached>>;
 
 /// A handle to the task.
 pub struct Loader {
     requests: mpsc::Sender<Request>,
+    failed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 struct Request {
@@ -34,8 +38,15 @@ impl Loader {
     /// Starts the task; needs a tokio runtime. It ends with the handle.
     pub fn new(store: Arc<dyn Store>, cache: Arc<dyn Cache>) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
-        tokio::spawn(answer_all(store, cache, waiting));
-        Self { requests }
+        let failed_at = Arc::new(Mutex::new(None));
+        tokio::spawn(answer_all(store, cache, waiting, failed_at.clone()));
+        Self { requests, failed_at }
+    }
+
+    /// Whether the store has just failed to answer; it is asked again soon.
+    pub fn is_down(&self) -> bool {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        failed_at.is_some_and(|at| at.elapsed() < ASK_AGAIN)
     }
 
     /// Posts as the store knows them now, in the order asked; they are in the cache afterwards.
@@ -47,10 +58,16 @@ impl Loader {
     }
 }
 
-async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
+async fn answer_all(
+    store: Arc<dyn Store>,
+    cache: Arc<dyn Cache>,
+    mut waiting: mpsc::Receiver<Request>,
+    failed_at: Arc<Mutex<Option<Instant>>>,
+) {
     let mut requests = Vec::new();
     while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
         let outcome = find(&*store, &*cache, &requests).await;
+        *failed_at.lock().unwrap_or_else(PoisonError::into_inner) = outcome.is_err().then(Instant::now);
         for request in requests.drain(..) {
             let answer = match &outcome {
                 Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),

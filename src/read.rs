@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::cache::Cached;
 use crate::entry::Position;
 use crate::error::{Error, Result};
+use crate::merge::Rating;
 use crate::post::{Post, PostState};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Average;
@@ -102,6 +103,11 @@ impl App {
         if asked.is_empty() {
             return Ok(states);
         }
+        let all_known = asked.iter().all(|&i| states[i].is_some());
+        if all_known && self.loader.is_down() {
+            // Somebody else is finding out when the store is back; nobody has to wait for that.
+            return Ok(states);
+        }
         match self.loader.load(asked.iter().map(|&i| ids[i].clone()).collect(), now).await {
             Ok(found) => {
                 for (i, state) in asked.into_iter().zip(found) {
@@ -112,7 +118,7 @@ impl App {
                 }
                 Ok(states)
             }
-            Err(_) if asked.iter().all(|&i| states[i].is_some()) => Ok(states),
+            Err(_) if all_known => Ok(states),
             Err(error) => Err(error),
         }
     }
@@ -123,9 +129,12 @@ impl App {
         reader: Option<&UserId>,
         now: Time,
     ) -> Result<Vec<PostView>> {
-        let own = match reader {
-            Some(reader) => self.own(reader, &states).await?,
-            None => vec![None; states.len()],
+        let (states, own) = match reader {
+            Some(reader) => self.own(reader, states, now).await?,
+            None => {
+                let nobodys = vec![None; states.len()];
+                (states, nobodys)
+            }
         };
         let view = |(cached, own): (Arc<Cached>, Option<Own>)| self.view(&cached.state, own, now);
         Ok(states.into_iter().zip(own).map(view).collect())
@@ -151,8 +160,14 @@ impl App {
     }
 
     /// The reader's own ratings: of what waits and what is stored, the newer. The buffer is asked first, so that
-    /// an entry which moves meanwhile is seen twice rather than not at all.
-    async fn own(&self, reader: &UserId, states: &[Arc<Cached>]) -> Result<Vec<Option<Own>>> {
+    /// an entry which moves meanwhile is seen twice rather than not at all. A state that does not know of a stored
+    /// rating yet is looked up anew: whoever flushed a moment ago sees the rating count.
+    async fn own(
+        &self,
+        reader: &UserId,
+        mut states: Vec<Arc<Cached>>,
+        now: Time,
+    ) -> Result<(Vec<Arc<Cached>>, Vec<Option<Own>>)> {
         let ids: Vec<PostId> = states.iter().map(|cached| cached.state.post.id.clone()).collect();
         let waiting = self.buffer.waiting_of(reader, &ids).await;
         let stored = self.store.ratings_of(reader, &ids).await;
@@ -164,6 +179,22 @@ impl App {
             (Ok(waiting), Err(_)) if waiting.iter().all(Option::is_some) => (waiting, vec![None; ids.len()]),
             (_, Err(error)) => return Err(error),
         };
+        let is_stale = |(state, stored): &(&Arc<Cached>, &Option<Rating>)| {
+            stored.is_some_and(|stored| stored.position > state.state.version)
+        };
+        let stale: Vec<usize> = states
+            .iter()
+            .zip(&stored)
+            .enumerate()
+            .filter(|(_, pair)| is_stale(pair))
+            .map(|(i, _)| i)
+            .collect();
+        if !stale.is_empty() {
+            let found = self.loader.load(stale.iter().map(|&i| ids[i].clone()).collect(), now).await?;
+            for (i, state) in stale.into_iter().zip(found) {
+                states[i] = state.unwrap_or_else(|| states[i].clone());
+            }
+        }
         let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
             let waiting = waiting.map(|waiting| (waiting.position, waiting.action.score()));
             let stored = stored.map(|stored| (stored.position, Some(stored.row.score)));
@@ -173,6 +204,7 @@ impl App {
             // A withdrawal that has been merged is no rating any more.
             (pending || score.is_some()).then_some(Own { score, pending })
         });
-        Ok(newest.collect())
+        let newest = newest.collect();
+        Ok((states, newest))
     }
 }

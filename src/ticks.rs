@@ -31,17 +31,15 @@ pub struct Window {
 impl Ticks {
     /// Takes six fields, seconds first: `0 */5 * * * *`.
     pub fn parse(expression: &str) -> Result<Self, Invalid> {
-        let explain = |why: String| {
+        let explain = |why: &str| {
             Invalid::new(
                 "setting-out-of-range",
-                format!(
-                    "tick {expression:?} is no schedule: {why}; it takes six fields, seconds first: 0 */5 * * * *"
-                ),
+                format!("tick {expression:?} {why}; it takes six fields, seconds first: 0 */5 * * * *"),
             )
         };
-        let schedule = Schedule::from_str(expression).map_err(|e| explain(e.to_string()))?;
+        let schedule = Schedule::from_str(expression).map_err(|_| explain("is no schedule"))?;
         if schedule.upcoming(chrono::Utc).next().is_none() {
-            return Err(explain("it has no tick in the future".into()));
+            return Err(explain("has no tick in the future"));
         }
         Ok(Self { schedule, around: Mutex::new(None) })
     }

@@ -16,7 +16,7 @@ use fred::types::scripts::Script;
 use futures_util::future::try_join_all;
 
 use super::{Buffer, Waiting};
-use crate::connect::redis::RedisLink;
+use crate::connect::redis::{RedisLink, is_answer};
 use crate::entry::{Action, Backlog, Batch, Entry, Line, Position, Shard, Undecodable};
 use crate::error::{Error, Result};
 use crate::rating::{PostId, Score, Time, UserId};
@@ -179,11 +179,14 @@ impl Buffer for RedisBuffer {
         let reply = match reply {
             Ok(reply) => reply,
             Err(error) => {
-                // What was sent may still be executed, until its deadline. Only then is "no" the truth.
                 if *error.kind() == fred::error::ErrorKind::Timeout {
                     self.link.cut_appends().await;
                 }
-                tokio::time::sleep_until(sent + self.append_timeout).await;
+                // What was sent may still be executed, until its deadline. Only then is "no" the truth, unless
+                // Redis itself said it.
+                if !is_answer(&error) {
+                    tokio::time::sleep_until(sent + self.append_timeout).await;
+                }
                 return Err(error.into());
             }
         };

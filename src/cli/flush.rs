@@ -53,6 +53,7 @@ pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
         return Err(error);
     }
     let (balance, _) = app.balance().await?;
+    app.close().await;
     let json = FlushJson {
         applied: drained.applied,
         quarantined: drained.quarantined,
@@ -78,7 +79,8 @@ pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
 fn summary(json: &FlushJson) -> String {
     let entries = json.applied + json.quarantined;
     let mut text = if entries == 0 {
-        format!("nothing to drain: {} waiting\n", term::number(json.waiting))
+        let outcome = if json.complete { "nothing to drain" } else { "nothing drained yet" };
+        format!("{outcome}: {} waiting\n", term::number(json.waiting))
     } else {
         format!(
             "drained {} into {} in {} ({}): {} applied, {} quarantined, {} waiting\n",

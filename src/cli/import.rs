@@ -85,6 +85,7 @@ pub async fn import(settings: Settings, args: &ImportArgs) -> Result<ExitCode> {
         bar.finish_and_clear();
     }
     let mut done = importer.done;
+    app.close().await;
     done.posts = importer.posts.len() as u64;
     done.half_stars_rounded_up = lines.rounded;
     done.duration_ms = began.elapsed().as_millis() as u64;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
-use crate::config::{LogFormat, Settings};
+use crate::config::{LogFormat, Settings, Setup};
 use crate::error::{Error, Result};
 use crate::rating::Time;
 
@@ -190,7 +190,7 @@ fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
     let filter = if is_serving || !is_default { log.filter.as_str() } else { "warn" };
     // What these tell is told by us, once a change, and in our words.
     let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("fred=off,sqlx=warn,apalis_core=warn,{filter}"))
+        tracing_subscriber::EnvFilter::try_new(format!("fred=off,sqlx=warn,apalis_core=off,{filter}"))
             .map_err(|e| Error::Config(format!("log.filter {:?} cannot be read: {e}", log.filter)))?;
     let has_color = term::has_color(&std::io::stderr());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -203,7 +203,14 @@ fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
 
 /// Opens the app for a command that works beside a running `serve`.
 async fn open(settings: Settings) -> Result<Arc<App>> {
-    App::open(settings.config).await
+    let config = settings.config;
+    let is_new = config.setup() == Setup::Embedded && !config.data.exists();
+    let app = App::open(config).await?;
+    if is_new {
+        // Most often a command that was given in the wrong folder.
+        eprintln!("damper: made the data file {}, there was none", app.config().data.display());
+    }
+    Ok(app)
 }
 
 /// The wall clock.

@@ -89,6 +89,7 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
         let ended = ended.unwrap_or_else(|e| Err(Error::Internal(format!("a part stopped: {e}"))));
         outcome = outcome.and(ended);
     }
+    app.close().await;
     info!("stopped");
     outcome.map(|()| ExitCode::SUCCESS)
 }

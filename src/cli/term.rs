@@ -56,8 +56,8 @@ pub fn span_ms(ms: u64) -> String {
         _ => format!("{large} {unit} {small} {part}"),
     };
     match seconds {
-        0..10 => format!("{:.2} s", ms as f64 / 1_000.0),
-        10..60 => format!("{seconds} s"),
+        0..10 if !ms.is_multiple_of(1_000) => format!("{:.2} s", ms as f64 / 1_000.0),
+        0..60 => format!("{seconds} s"),
         60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
         3_600..86_400 => two(seconds / 3_600, "h", seconds / 60 % 60, "min"),
         _ => two(seconds / 86_400, "d", seconds / 3_600 % 24, "h"),
@@ -84,7 +84,9 @@ pub fn bar(share: f64, width: usize) -> String {
 /// A line of values as eight heights between `low` and `high`; nothing where there is no value.
 pub fn sparkline(values: impl IntoIterator<Item = Option<f64>>, low: f64, high: f64) -> String {
     const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let range = (high - low).max(f64::MIN_POSITIVE);
+    let range = if high > low { high - low } else { 1.0 };
+    // A line that never moves lies in the middle.
+    let low = if high > low { low } else { high - range / 2.0 };
     let height = |value: f64| HEIGHTS[(((value - low) / range).clamp(0.0, 1.0) * 7.0).round() as usize];
     values.into_iter().map(|value| value.map_or(' ', height)).collect()
 }
@@ -140,6 +142,7 @@ mod tests {
     fn spans_use_two_units_at_most() {
         for (ms, text) in [
             (60, "0.06 s"),
+            (5_000, "5 s"),
             (12_345, "12 s"),
             (131_000, "2 min 11 s"),
             (300_000, "5 min"),

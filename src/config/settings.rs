@@ -120,7 +120,10 @@ fn explain(figment: &Figment, error: figment::Error) -> Error {
                         "there is no setting {place}{name}{source}; `damper config --default` lists them all"
                     )
                 }
-                kind => format!("setting {}: {kind}{source}", e.path.join(".")),
+                kind => format!(
+                    "setting {}: {kind}{source}; `damper config --default` shows how it is written",
+                    e.path.join(".")
+                ),
             }
         })
         .collect();

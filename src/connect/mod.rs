@@ -22,7 +22,10 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(e) => e.code().is_some_and(|code| is_passing(&code)),
             _ => false,
         };
-        let text = format!("the database did not answer: {error}");
+        let text = match &error {
+            sqlx::Error::PoolTimedOut => "the database gave no connection in time".to_owned(),
+            error => format!("the database did not do it: {error}"),
+        };
         if passing { Error::Unavailable(text) } else { Error::Internal(text) }
     }
 }

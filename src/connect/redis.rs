@@ -159,8 +159,13 @@ impl Side {
 
     /// fred's own time-outs rest while it reconnects.
     async fn bounded<R>(&self, command: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
-        let late = |_| Err(Error::new(ErrorKind::Timeout, "no answer in time"));
-        tokio::time::timeout(self.timeout, command).await.unwrap_or_else(late)
+        let answer = tokio::time::timeout(self.timeout, command).await;
+        let answer = answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time")));
+        if answer.as_ref().is_err_and(|error| *error.kind() == ErrorKind::Timeout) {
+            // A Redis that hangs is as good as none: others need not wait as well, the ping does.
+            self.connection.lost(&"no answer in time");
+        }
+        answer
     }
 
     async fn run<R: FromValue>(
@@ -245,20 +250,27 @@ const PASSING: [&str; 10] = [
     "NOAUTH",
 ];
 
+/// Whether Redis itself said no, rather than nobody.
+pub fn is_answer(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown | ErrorKind::InvalidCommand
+    )
+}
+
 impl From<Error> for crate::Error {
     fn from(error: Error) -> Self {
         let first = error.details().split([' ', ':']).next().unwrap_or_default();
-        let is_answer = matches!(
-            error.kind(),
-            ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown | ErrorKind::InvalidCommand
-        );
         // A script's error begins with the script's name and only quotes Redis' own word.
-        let passing =
-            PASSING.iter().any(|word| first == *word || error.details().contains(&format!("-{word} ")));
-        if is_answer && !passing {
-            crate::Error::Internal(format!("redis answered: {error}"))
-        } else {
-            crate::Error::Unavailable(format!("redis did not take it: {error}"))
+        let word =
+            PASSING.iter().find(|word| first == **word || error.details().contains(&format!("-{word} ")));
+        match word {
+            Some(&"OOM") => {
+                crate::Error::Unavailable("redis has no memory left (maxmemory); a drain frees some".into())
+            }
+            Some(word) => crate::Error::Unavailable(format!("redis takes nothing right now ({word})")),
+            None if is_answer(&error) => crate::Error::Internal(format!("redis answered: {error}")),
+            None => crate::Error::Unavailable(format!("redis did not answer: {}", cause(&error))),
         }
     }
 }

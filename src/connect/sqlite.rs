@@ -85,6 +85,16 @@ impl SqliteFile {
         self.writer.lock().await
     }
 
+    /// Closes the readers and folds the write-ahead log into the file, so that a copy of the file alone is whole.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        // Another process may be reading an older state: then the log stays beside the file, as it may.
+        let fold = sqlx::query("pragma wal_checkpoint(truncate)");
+        if let Err(error) = fold.execute(&mut *self.writer().await).await {
+            tracing::debug!(%error, "the write-ahead log stays beside the data file");
+        }
+    }
+
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -83,6 +83,9 @@ pub trait Store: Send + Sync {
     /// The newest drains, newest first.
     async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>>;
 
+    /// Closes the connections; nothing is asked afterwards.
+    async fn close(&self);
+
     /// Which database this is, for people: `postgres 15.18`.
     async fn describe(&self) -> Result<String>;
 }

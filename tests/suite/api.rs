@@ -1,9 +1,11 @@
 //! The API as callers see it: the whole contract, over real processes, in both set-ups.
 
-mod lists;
 mod listeners;
+mod lists;
 mod posts;
 mod refusals;
+
+pub use listeners::metric;
 
 use std::time::Duration;
 

@@ -108,7 +108,10 @@ fn a_killed_service_has_lost_nothing_that_it_acknowledged(world: World) {
     let mut rows: BTreeMap<_, _> =
         rows.into_iter().map(|(post, user, score)| ((post, user), score)).collect();
     let edited = rows.remove(&("honest".to_owned(), "editor".to_owned()));
-    assert!(edits.contains(&edited), "{edited:?} is neither the last acknowledged nor the one under way: {edits:?}");
+    assert!(
+        edits.contains(&edited),
+        "{edited:?} is neither the last acknowledged nor the one under way: {edits:?}"
+    );
     for (post, user, score) in &acknowledged {
         assert_eq!(rows.get(&(post.clone(), user.clone())), Some(score), "{post} {user}");
     }

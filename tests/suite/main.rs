@@ -9,7 +9,11 @@
 mod api;
 mod buffer;
 mod cache;
+mod cli;
 mod crash;
 mod drain;
+mod house;
+mod secrets;
 mod store;
 mod support;
+mod worker;

@@ -260,6 +260,11 @@ impl Store for PostgresStore {
         Ok(runs.into_iter().map(DrainRow::run).collect())
     }
 
+    async fn close(&self) {
+        self.read_pool.close().await;
+        self.drain_pool.close().await;
+    }
+
     async fn describe(&self) -> Result<String> {
         let (version,): (String,) = sqlx::query_as("show server_version").fetch_one(&self.read_pool).await?;
         Ok(format!("postgres {}", version.split(' ').next().unwrap_or(&version)))

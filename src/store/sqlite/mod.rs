@@ -236,6 +236,10 @@ impl Store for SqliteStore {
         Ok(runs.into_iter().map(DrainRow::run).collect())
     }
 
+    async fn close(&self) {
+        self.file.close().await;
+    }
+
     async fn describe(&self) -> Result<String> {
         let (version,): (String,) =
             sqlx::query_as("select sqlite_version()").fetch_one(self.file.readers()).await?;

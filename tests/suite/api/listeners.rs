@@ -53,7 +53,8 @@ fn metrics_are_for_operators_and_tell_the_balance(world: World) {
     world.flush();
     tells([3.0, 3.0, 0.0, 0.0]);
     assert_eq!(metric(&admin, "damper_oldest_waiting_seconds"), Some(0.0));
-    for name in ["accepted_total", "applied_total", "quarantined_total", "waiting", "oldest_waiting_seconds"] {
+    for name in ["accepted_total", "applied_total", "quarantined_total", "waiting", "oldest_waiting_seconds"]
+    {
         let help = format!("# HELP damper_{name} ");
         assert!(page.text.contains(&help), "{help}");
     }
@@ -62,7 +63,9 @@ fn metrics_are_for_operators_and_tell_the_balance(world: World) {
 fn a_service_says_where_it_listens_and_what_to_try(world: World) {
     let service = world.start(Program::Damper);
     let screen = service.out();
-    for part in ["api     http://127.0.0.1:", "admin   http://127.0.0.1:", "open mode", "curl", "damper flush"] {
+    for part in
+        ["api     http://127.0.0.1:", "admin   http://127.0.0.1:", "open mode", "curl", "damper flush"]
+    {
         assert!(screen.contains(part), "{part} in {screen}");
     }
 }

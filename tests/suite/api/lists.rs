@@ -59,7 +59,10 @@ fn a_walk_through_the_newest_meets_each_post_once(world: World) {
         let times: Vec<_> = posts.iter().map(|post| time(&post["created_at"])).collect();
         assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     }
-    assert_eq!(ids(&walk(&api, "new", 100)), ids(api.get("/api/posts?limit=100").json()["posts"].as_array().unwrap()));
+    assert_eq!(
+        ids(&walk(&api, "new", 100)),
+        ids(api.get("/api/posts?limit=100").json()["posts"].as_array().unwrap())
+    );
 }
 
 fn a_walk_through_the_highest_goes_down_and_meets_each_post_once(world: World) {
@@ -110,7 +113,8 @@ fn a_page_has_as_many_posts_as_asked_for(world: World) {
     let service = world.start_api();
     let api = service.http();
     create_some(&api, 22);
-    let count = |query: &str| api.get(&format!("/api/posts{query}")).expect(200)["posts"].as_array().unwrap().len();
+    let count =
+        |query: &str| api.get(&format!("/api/posts{query}")).expect(200)["posts"].as_array().unwrap().len();
     assert_eq!([count(""), count("?limit=1"), count("?limit=21"), count("?limit=100")], [20, 1, 21, 22]);
 }
 

@@ -75,14 +75,29 @@ fn a_post_shows_every_figure(world: World) {
     assert_eq!(
         fields(&unrated),
         [
-            "as_of", "average", "content", "count", "created_at", "created_by", "crowded", "early", "histogram",
-            "id", "my_rating", "next_tick", "phasing_in", "raw_average", "title"
+            "as_of",
+            "average",
+            "content",
+            "count",
+            "created_at",
+            "created_by",
+            "crowded",
+            "early",
+            "histogram",
+            "id",
+            "my_rating",
+            "next_tick",
+            "phasing_in",
+            "raw_average",
+            "title"
         ]
     );
     let figures = |post: &Value| {
-        ["average", "raw_average", "count", "phasing_in", "crowded", "early", "histogram"].map(|f| post[f].clone())
+        ["average", "raw_average", "count", "phasing_in", "crowded", "early", "histogram"]
+            .map(|f| post[f].clone())
     };
-    let none = [json!(null), json!(null), json!(0), json!(0), json!(false), json!(true), json!([0, 0, 0, 0, 0, 0])];
+    let none =
+        [json!(null), json!(null), json!(0), json!(0), json!(false), json!(true), json!([0, 0, 0, 0, 0, 0])];
     assert_eq!(figures(&unrated), none);
     // Forty settled ratings of four stars, a year ago, and twenty new ones of one star.
     let year_ago = now().ms() / 1_000 - 365 * 86_400;
@@ -93,7 +108,10 @@ fn a_post_shows_every_figure(world: World) {
     let post = until_count(&service, "p", 60);
     assert_eq!(post["raw_average"], 3.0);
     assert_eq!(post["histogram"], json!([0, 20, 0, 0, 40, 0]));
-    assert_eq!((&post["phasing_in"], &post["crowded"], &post["early"]), (&json!(20), &json!(true), &json!(false)));
+    assert_eq!(
+        (&post["phasing_in"], &post["crowded"], &post["early"]),
+        (&json!(20), &json!(true), &json!(false))
+    );
     let average = post["average"].as_f64().expect("a number");
     assert!(average > 3.9 && average < 4.0, "{average}: the new ones have hardly arrived");
     let (as_of, next) = (time(&post["as_of"]), time(&post["next_tick"]));

@@ -1,0 +1,119 @@
+//! What must not come out, and who must not get in: passwords in no output, and no open door by mistake.
+
+use crate::support::postgres::Postgres;
+use crate::support::process::{Process, Program};
+use crate::support::redis::Redis;
+use crate::support::spawn;
+use crate::support::until;
+use crate::support::world::World;
+
+/// Appears in no output, whatever is asked.
+const CANARY: &str = "c4nary-pa55word";
+
+/// Servers whose passwords are the canary: this Redis asks for it, Postgres takes any.
+fn guarded() -> World {
+    let redis = Redis::start_with(&["--requirepass", CANARY]);
+    let redis_url = format!("redis://:{CANARY}@{}", redis.address());
+    let world = World::on(redis, Postgres::shared());
+    let database_url = world.config().database_url.expose().replace("damper@", &format!("damper:{CANARY}@"));
+    world.with("redis_url", redis_url).with("database_url", database_url)
+}
+
+#[test]
+fn no_command_tells_a_password() {
+    let world = guarded();
+    world.import("p,ann,5,1700000000\n");
+    let commands: [&[&str]; 12] = [
+        &["flush"],
+        &["flush", "--json"],
+        &["status"],
+        &["status", "--json"],
+        &["verify"],
+        &["show", "p"],
+        &["show", "p", "--json"],
+        &["config"],
+        &["config", "--json"],
+        &["import", "nowhere.csv"],
+        &["show", "nothing"],
+        &["status", "--set", "log.filter=trace"],
+    ];
+    for command in commands {
+        let run = world.cli(command);
+        assert!(!run.out.contains(CANARY), "{command:?}: {}", run.out);
+        assert!(!run.err.contains(CANARY), "{command:?}: {}", run.err);
+        assert!(run.code <= 1, "{command:?} got as far as the servers: {}", run.err);
+    }
+}
+
+#[test]
+fn no_wrong_url_and_no_refused_login_tells_a_password() {
+    let world = guarded();
+    let wrong = [
+        ("database_url", format!("postgres://damper:{CANARY}@127.0.0.1:99999/x"), 78),
+        ("database_url", format!("postgres://damper:{CANARY}@[::1/x"), 78),
+        ("database_url", format!("mysql://damper:{CANARY}@localhost/x"), 78),
+        ("database_url", CANARY.to_owned(), 78),
+        ("redis_url", format!("http://:{CANARY}@localhost"), 78),
+        ("redis_url", format!("redis://:{CANARY}@localhost:99999"), 78),
+        ("redis_url", format!("redis://:{CANARY}-and-more@{}", world.redis().address()), 78),
+        ("redis_url", format!("redis://:{CANARY}@127.0.0.1:{}", spawn::free_port()), 69),
+    ];
+    for (setting, url, code) in wrong {
+        let mut env = world.env();
+        env.retain(|(name, _)| *name != crate::support::world::variable(setting));
+        env.push((crate::support::world::variable(setting), url.clone()));
+        let run = Process::spawn(Program::Damper, &["status"], &env, world.path(), b"").finish();
+        assert!(!run.err.contains(CANARY) && !run.out.contains(CANARY), "{url}: {}", run.err);
+        assert!(run.err.starts_with("damper: ") && run.err.lines().count() == 1, "{url}: {}", run.err);
+        assert_eq!(run.code, code, "{url}: {}", run.err);
+    }
+}
+
+#[test]
+fn no_log_of_a_service_tells_a_password() {
+    let mut world = guarded().with("log.filter", "debug");
+    let service = world.start(Program::Damper);
+    let (api, admin) = (service.http(), service.admin());
+    api.create("p");
+    api.rate("p", "ann", 5);
+    world.redis_mut().kill();
+    until("an outage to be noticed", || api.get("/readyz").status == 503);
+    let told = [api.get("/readyz").text, admin.get("/metrics").text, api.get("/api/posts/p?user_id=ann").text];
+    world.redis_mut().start_again();
+    until("the outage to be over", || api.get("/readyz").status == 200);
+    service.terminate();
+    let screen = service.out();
+    let run = service.finish().expect(0);
+    assert!(run.err.contains("redis"), "the outage was logged: {}", run.err);
+    for text in told.iter().chain([&screen, &run.out, &run.err]) {
+        assert!(!text.contains(CANARY), "{text}");
+    }
+}
+
+#[test]
+fn a_damper_without_keys_is_open_to_this_machine_only_unless_it_is_said_aloud() {
+    for setting in ["listen", "admin_listen"] {
+        let world = World::embedded().with(setting, "0.0.0.0:0");
+        let run = world.cli(&["serve"]).expect(78);
+        assert!(run.err.contains(setting) && run.err.contains("DAMPER_OPEN=anywhere"), "{}", run.err);
+        assert!(!world.path().join("test.db").exists(), "it has not even begun");
+        let service = Process::spawn(
+            Program::Damper,
+            &[],
+            &world.with("open", "anywhere").env(),
+            spawn::temp_dir("open-").path(),
+            b"",
+        );
+        until("it to start all the same", || service.out().contains("anyone who can reach"));
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for (setting, variable) in [("listen", "DAMPER_LISTEN"), ("admin_listen", "DAMPER_ADMIN_LISTEN")] {
+        let run = World::embedded().with(setting, &address).cli(&["serve"]).expect(78);
+        assert!(run.err.contains(&address) && run.err.contains(variable), "{}", run.err);
+    }
+}

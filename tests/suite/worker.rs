@@ -1,0 +1,137 @@
+//! The worker: the clock wakes it up, it drains by itself, ends cleanly, and any number of them stay exact.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::api::metric;
+use crate::support::process::{Process, Program};
+use crate::support::world::{EVERY_SECOND, World};
+use crate::support::{in_both_setups, until};
+
+in_both_setups!(
+    a_service_drains_at_its_ticks,
+    a_service_that_is_told_to_stop_in_mid_drain_ends_well,
+    a_tick_that_comes_late_catches_up,
+);
+
+/// `count` ratings of three posts, by different users, and what they come to.
+fn ratings(count: i64) -> (String, BTreeMap<(String, String), i64>) {
+    let rows = (0..count).map(|i| ((format!("post{}", i % 3), format!("u{i}")), i % 6));
+    let rows: BTreeMap<_, _> = rows.collect();
+    let lines = rows.iter().map(|((post, user), score)| format!("{post},{user},{score},1700000000\n"));
+    (lines.collect(), rows)
+}
+
+/// What a drain at a tick has done so far, by the database's record.
+fn ticks(world: &World) -> i64 {
+    world.db().count("select count(*) from drains where started_by = 'tick' and error is null")
+}
+
+fn until_drained(world: &World, count: i64) {
+    until("the worker to drain", || world.drained() == count);
+}
+
+fn a_service_drains_at_its_ticks(world: World) {
+    let world = world.with("tick", EVERY_SECOND);
+    let service = world.start(Program::Damper);
+    let (api, admin) = (service.http(), service.admin());
+    api.create("p");
+    api.rate("p", "ann", 5);
+    until("the rating to count", || api.post_as("p", "ann")["my_rating"] == json!({"score": 5, "pending": false}));
+    api.rate("p", "bob", 0);
+    until("the next one to count", || api.read("p")["count"] == 2);
+    let tick = r#"damper_drains_total{outcome="complete",trigger="tick"}"#;
+    until("the drain to be counted", || metric(&admin, tick).is_some_and(|drains| drains >= 2.0));
+    assert!(metric(&admin, "damper_drain_seconds_count").is_some_and(|drains| drains >= 2.0));
+    assert_eq!(metric(&admin, "damper_waiting"), Some(0.0));
+    let status = world.status();
+    assert_eq!(status["last_drain"]["trigger"], "tick", "{status}");
+}
+
+fn a_service_that_is_told_to_stop_in_mid_drain_ends_well(world: World) {
+    let world = world.with("tick", EVERY_SECOND).with("drain.batch_max", 5).with("shards", 2);
+    let (lines, rows) = ratings(3_000);
+    world.import(&lines);
+    let service = world.start(Program::Damper);
+    until("the drain to get on", || world.drained() > 0);
+    service.terminate();
+    service.finish().expect(0);
+    assert!(world.drained() < 3_000, "it was stopped in its middle");
+    world.status();
+    world.flush();
+    world.assert_exact(&rows);
+}
+
+fn a_tick_that_comes_late_catches_up(world: World) {
+    let (lines, rows) = ratings(500);
+    world.import(&lines);
+    // No worker ran at any of the ticks in between.
+    let world = world.with("tick", EVERY_SECOND);
+    let _service = world.start(Program::Damper);
+    until_drained(&world, 500);
+    assert!(ticks(&world) >= 1);
+    world.assert_exact(&rows);
+}
+
+/// A world of servers whose workers tick every second.
+fn ticking() -> World {
+    World::servers().with("tick", EVERY_SECOND)
+}
+
+#[test]
+fn a_worker_of_its_own_drains_what_an_api_takes() {
+    let world = ticking().with("worker_listen", "127.0.0.1:0");
+    let (api, worker) = (world.start(Program::Api), world.start(Program::Worker));
+    api.http().create("p");
+    api.http().rate("p", "ann", 3);
+    until("the rating to count", || api.http().read("p")["count"] == 1);
+    let listener = worker.admin();
+    for probe in ["/livez", "/readyz"] {
+        assert_eq!(listener.get(probe).status, 200, "{probe}");
+    }
+    listener.get("/api/posts/p").problem(404, "no-such-route");
+    assert_eq!(metric(&listener, "damper_applied_total"), Some(1.0));
+    let tick = r#"damper_drains_total{outcome="complete",trigger="tick"}"#;
+    until("the drain to be counted", || metric(&listener, tick).is_some());
+    worker.terminate();
+    worker.finish().expect(0);
+    api.terminate();
+    api.finish().expect(0);
+}
+
+#[test]
+fn a_worker_without_a_listener_listens_nowhere() {
+    let worker = ticking().start(Program::Worker);
+    let screen = worker.out();
+    assert!(screen.contains("ticks   every") && !screen.contains("http://"), "{screen}");
+}
+
+#[test]
+fn two_workers_at_once_leave_counts_exact() {
+    let world = ticking().with("drain.batch_max", 20).with("shards", 4);
+    let (lines, rows) = ratings(4_000);
+    world.import(&lines);
+    let workers: Vec<Process> = (0..2).map(|_| world.start(Program::Worker)).collect();
+    until_drained(&world, 4_000);
+    for worker in workers {
+        worker.terminate();
+        worker.finish().expect(0);
+    }
+    world.assert_exact(&rows);
+    let applied = "select cast(sum(applied) as bigint) from drains";
+    assert_eq!(world.db().count(applied), 4_000, "each entry by one drain");
+}
+
+#[test]
+fn a_worker_beside_flushes_leaves_counts_exact() {
+    let world = ticking().with("drain.batch_max", 20).with("shards", 4);
+    let (lines, rows) = ratings(3_000);
+    world.import(&lines);
+    let worker = world.start(Program::Worker);
+    while world.flush()["batches"] != 0 {}
+    until_drained(&world, 3_000);
+    worker.terminate();
+    worker.finish().expect(0);
+    world.assert_exact(&rows);
+}
