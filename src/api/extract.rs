@@ -20,11 +20,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         check_content_type(&request)?;
         let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        check_object(&bytes)?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut json).map_err(explain)?;
         json.end().map_err(|e| malformed(&e))?;
         Ok(Self(value))
     }
+}
+
+/// Passes a JSON object, and whatever is malformed: serde would take a list for an object, field by field.
+fn check_object(bytes: &[u8]) -> Result<(), Problem> {
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return Ok(());
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(&e))?;
+    let detail = "the body is no JSON object; send {\"field\": value, …}";
+    Err(Problem::in_body(Invalid::new("invalid-body", detail), ""))
 }
 
 fn check_content_type(request: &Request) -> Result<(), Problem> {

@@ -106,7 +106,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "error",
         ],
     ),
-    ("read", &["app", "store", "cache", "post", "smoothing", "entry", "rating", "error"]),
+    ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
     ("history", &["app", "merge", "smoothing", "rating", "error"]),
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
     ("drain", &["app", "loader", "store", "merge", "entry", "rating", "error"]),

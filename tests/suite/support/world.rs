@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use damper::App;
 use damper::config::{Config, Settings};
-use damper::post::Post;
 use damper::store::Store;
 use damper::store::postgres::PostgresStore;
 use damper::store::sqlite::SqliteStore;
@@ -237,9 +236,4 @@ pub fn create_all(api: &Http, posts: &[&str]) {
     for post in posts {
         api.create(post);
     }
-}
-
-/// Makes posts through the library.
-pub async fn add_posts(app: &App, posts: Vec<Post>) {
-    app.ensure_posts(posts).await.expect("posts are added");
 }
