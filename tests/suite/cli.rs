@@ -290,3 +290,14 @@ fn a_flush_that_runs_out_of_time_says_so() {
     world.cli(&["flush"]).expect(0);
     assert_eq!(world.status()["waiting"], 0);
 }
+
+#[test]
+fn after_a_clean_end_the_data_file_alone_is_whole() {
+    let world = World::embedded();
+    world.import(RATINGS);
+    world.flush();
+    let data = world.config().data;
+    std::fs::copy(&data, world.path().join("copy.db")).expect("a copy");
+    let copy = world.cli(&["status", "--json", "--data", "copy.db"]).expect(0).json();
+    assert_eq!((&copy["applied"], &copy["balanced"]), (&4.into(), &true.into()), "{copy}");
+}

@@ -38,7 +38,9 @@ fn a_service_drains_at_its_ticks(world: World) {
     let (api, admin) = (service.http(), service.admin());
     api.create("p");
     api.rate("p", "ann", 5);
-    until("the rating to count", || api.post_as("p", "ann")["my_rating"] == json!({"score": 5, "pending": false}));
+    until("the rating to count", || {
+        api.post_as("p", "ann")["my_rating"] == json!({"score": 5, "pending": false})
+    });
     api.rate("p", "bob", 0);
     until("the next one to count", || api.read("p")["count"] == 2);
     let tick = r#"damper_drains_total{outcome="complete",trigger="tick"}"#;
