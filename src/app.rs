@@ -37,8 +37,8 @@ use crate::ticks::Ticks;
 const KNOWN_POSTS_MAX: u64 = 200_000;
 /// Closing takes at most this.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Clocks of this process and the log may differ by this much.
-const CLOCK_DIFFERENCE_MAX_MS: i64 = 60_000;
+/// An append waits for a checkpoint at most this long.
+const FLOOR_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Damper, opened.
 pub struct App {
@@ -140,10 +140,16 @@ impl App {
     /// `NotFound` when there is no such post; `Unavailable` when it cannot be held, or when nobody can tell
     /// whether the post exists: then nothing will be counted that a later answer does not know of.
     pub async fn submit(&self, post: &PostId, user: &UserId, action: Action, now: Time) -> Result<Accepted> {
-        self.require_post(post, now).await?;
-        self.check_clock(now)?;
+        // What is left of the request's time must be enough to hear the append's outcome.
+        let known = tokio::time::timeout(self.time_to_find_a_post(), self.require_post(post, now));
+        known.await.map_err(|_| {
+            Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
+        })??;
+        let shard = self.shard_of(post);
+        self.buffer.check_clock(shard, now).await?;
+        self.tell_floor(shard).await?;
         let entry = Entry { post: post.clone(), user: user.clone(), at: now, action };
-        self.buffer.append(self.shard_of(post), &[entry]).await?;
+        self.buffer.append(shard, &[entry]).await?;
         Ok(Accepted {
             post_id: post.clone(),
             user_id: user.clone(),
@@ -163,6 +169,7 @@ impl App {
             shards.entry(self.shard_of(&entry.post)).or_default().push(entry);
         }
         try_join_all(shards.iter().map(|(shard, entries)| async move {
+            self.tell_floor(*shard).await?;
             for group in entries.chunks(self.buffer.append_max()) {
                 self.buffer.append(*shard, group).await?;
             }
@@ -184,7 +191,9 @@ impl App {
     }
 
     /// Adds those of the posts that are not there yet; returns how many.
-    pub async fn ensure_posts(&self, posts: Vec<Post>) -> Result<u64> {
+    pub async fn ensure_posts(&self, mut posts: Vec<Post>) -> Result<u64> {
+        // In one order, so that two imports never wait for each other's rows.
+        posts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let store = self.store.clone();
         let (known, unknown) = (self.known.clone(), self.unknown.clone());
         // In a task of its own: a caller that goes away must not leave a transaction half-way on a connection.
@@ -205,6 +214,13 @@ impl App {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
     }
 
+    /// Two appends' time (the group under way, and one's own) is kept back from a request's.
+    fn time_to_find_a_post(&self) -> Duration {
+        let (request_ms, append_ms) =
+            (self.config.api.request_timeout_ms, self.config.buffer.append_timeout_ms);
+        Duration::from_millis(request_ms.saturating_sub(3 * append_ms))
+    }
+
     /// Passes when the post exists; asks whoever knows, nearest first.
     async fn require_post(&self, id: &PostId, now: Time) -> Result<()> {
         if self.known.get(id).await.is_some() {
@@ -215,18 +231,16 @@ impl App {
         Ok(())
     }
 
-    /// Passes when this machine's clock and the log's own agree: entries are stamped by the one, ordered by the
-    /// other.
-    fn check_clock(&self, now: Time) -> Result<()> {
-        let Some(log) = self.buffer.clock() else { return Ok(()) };
-        let ahead_ms = now.ms() - log.ms();
-        if ahead_ms.abs() <= CLOCK_DIFFERENCE_MAX_MS {
-            return Ok(());
+    /// Tells the log the checkpoint when it may have come back with less. While the store does not answer, the
+    /// log goes by what this process knows.
+    async fn tell_floor(&self, shard: Shard) -> Result<()> {
+        if self.buffer.needs_floor(shard)
+            && let Ok(Ok(checkpoint)) =
+                tokio::time::timeout(FLOOR_TIMEOUT, self.store.checkpoint(shard)).await
+        {
+            self.buffer.backlog(shard, checkpoint.position).await?;
         }
-        Err(Error::Unavailable(format!(
-            "this machine's clock and redis' differ by {} s; set the wrong one right",
-            ahead_ms.abs() / 1_000
-        )))
+        Ok(())
     }
 
     pub(crate) fn shard_of(&self, post: &PostId) -> Shard {

@@ -27,6 +27,8 @@ pub const MOVES_MAX: usize = 10;
 const MOVES_TRACKED_MAX: usize = 10_000;
 /// Times that a shard is tried again after an error that may pass.
 const RETRIES_MAX: u32 = 3;
+/// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How a drain is run.
@@ -136,7 +138,7 @@ impl App {
         Move::sort(&mut drained.moves);
         drained.moves.truncate(MOVES_MAX);
         if order.trigger == Trigger::Tick && !order.is_over() {
-            self.rerank(now, &mut drained).await;
+            self.rerank(now).await;
         }
         drained.duration_ms = began.elapsed().as_millis() as u64;
         self.record(now, order.trigger, &drained).await;
@@ -212,7 +214,10 @@ impl App {
         };
         let as_of = (self.ticks.around(now).last, &self.params);
         let fold = |loaded| merge(&batch, loaded, &self.params);
-        let Some(merged) = self.store.commit(&batch, seen, as_of, &fold).await? else {
+        let committing =
+            tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(&batch, seen, as_of, &fold)).await;
+        let late = |_| Err(Error::Unavailable("the database did not end a commit in time".into()));
+        let Some(merged) = committing.unwrap_or_else(late)? else {
             return Ok(None);
         };
         done.count(&merged, |average| self.move_of(average, as_of.0));
@@ -247,10 +252,11 @@ impl App {
         }
     }
 
-    async fn rerank(&self, now: Time, drained: &mut Drained) {
+    /// The ranking is published, not state: when it cannot be brought up to date now, the next tick does it.
+    async fn rerank(&self, now: Time) {
         let as_of = (self.ticks.around(now).last, &self.params);
         if let Err(error) = self.store.rerank(as_of, self.config.drain.rerank_max).await {
-            drained.failure.get_or_insert(error);
+            warn!(%error, "sort=top lags until the next tick");
         }
     }
 

@@ -61,6 +61,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error once more, for each of several callers that shared one call.
+    pub fn again(&self) -> Self {
+        match self {
+            Error::Invalid(invalid) => Error::Invalid(invalid.clone()),
+            Error::Conflict(text) => Error::Conflict(text.clone()),
+            Error::NotFound(text) => Error::NotFound(text.clone()),
+            Error::Unavailable(text) => Error::Unavailable(text.clone()),
+            Error::Config(text) => Error::Config(text.clone()),
+            Error::Internal(text) => Error::Internal(text.clone()),
+        }
+    }
+
     /// Whether the same call may succeed later without anybody changing it.
     pub fn is_transient(&self) -> bool {
         matches!(self, Error::Unavailable(_))

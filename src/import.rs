@@ -4,9 +4,9 @@
 //! half stars are rounded up. What becomes of the entries is the caller's: this reads, checks and counts.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{BufRead, Read};
 
-use csv::{Reader, ReaderBuilder, StringRecord, Trim};
+use csv::{ReaderBuilder, StringRecord};
 
 use crate::entry::{Action, Entry};
 use crate::error::{Error, Invalid, Result};
@@ -14,14 +14,19 @@ use crate::rating::{PostId, Score, Time, UserId};
 
 const HEADER: [&str; 4] = ["post", "user", "score", "timestamp"];
 const MOVIELENS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
+/// A longer line is a bad one, skipped without being kept.
+const LINE_BYTES_MAX: u64 = 4_096;
 
-/// Reads entries from CSV text.
+/// Reads entries from CSV text, line by line: a stray quote spoils its own line only.
 pub struct Lines<R> {
-    reader: Reader<R>,
+    reader: R,
     shape: Shape,
-    record: StringRecord,
-    /// A first line that was no header.
-    first: Option<StringRecord>,
+    /// The line last read, and its number.
+    text: Vec<u8>,
+    line: u64,
+    bytes_read: u64,
+    /// The first line was no header and is still to be given out.
+    has_first: bool,
     now: Time,
     // Ids repeat: each is kept once and shared by all its entries.
     posts: HashSet<PostId>,
@@ -45,53 +50,51 @@ pub struct BadLine {
     pub reason: String,
 }
 
-impl<R: Read> Lines<R> {
+impl<R: BufRead> Lines<R> {
     /// Reads the header. Entries may not lie more than a minute after `now`.
     ///
     /// # Errors
     /// `Invalid` when the first line is neither a known header nor a rating.
-    pub fn new(input: R, now: Time) -> Result<Self> {
-        let mut reader =
-            ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(input);
-        let mut first = StringRecord::new();
-        if !reader.read_record(&mut first).map_err(unreadable)? {
-            return Err(Invalid::new(
-                "empty-file",
-                "the file is empty; its first line should be post,user,score,timestamp",
-            )
-            .into());
-        }
-        let names: Vec<&str> = first.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
-        let (shape, first) = if names == HEADER {
-            (Shape::Damper, None)
-        } else if names == MOVIELENS {
-            (Shape::MovieLens, None)
-        } else if first.get(2).is_some_and(|score| score.parse::<f64>().is_ok()) {
-            (Shape::Damper, Some(first))
-        } else {
-            let detail = format!(
-                "the first line {:?} is no header that is known: {} or {}",
-                names.join(","),
-                HEADER.join(","),
-                MOVIELENS.join(",")
-            );
-            return Err(Invalid::new("unknown-header", detail).into());
-        };
-        Ok(Self {
+    pub fn new(reader: R, now: Time) -> Result<Self> {
+        let mut lines = Self {
             reader,
-            shape,
-            record: StringRecord::new(),
-            first,
+            shape: Shape::Damper,
+            text: Vec::new(),
+            line: 0,
+            bytes_read: 0,
+            has_first: false,
             now,
             posts: HashSet::new(),
             users: HashSet::new(),
             rounded: 0,
-        })
+        };
+        if !lines.read_text()? {
+            let detail = format!("the file is empty; its first line should be {}", HEADER.join(","));
+            return Err(Invalid::new("empty-file", detail).into());
+        }
+        if lines.text.starts_with("\u{feff}".as_bytes()) {
+            lines.text.drain(.."\u{feff}".len());
+        }
+        let first = fields(&lines.text)?;
+        if first.eq(&MOVIELENS[..]) {
+            lines.shape = Shape::MovieLens;
+        } else if first.get(2).is_some_and(|score| score.parse::<f64>().is_ok()) {
+            lines.has_first = true;
+        } else if !first.eq(&HEADER[..]) {
+            let detail = format!(
+                "the first line {:?} is no header that is known: {} or {}",
+                first.iter().collect::<Vec<_>>().join(","),
+                HEADER.join(","),
+                MOVIELENS.join(",")
+            );
+            return Err(Invalid::new("unknown-header", detail).into());
+        }
+        Ok(lines)
     }
 
     /// Bytes read so far.
     pub fn bytes_read(&self) -> u64 {
-        self.reader.position().byte()
+        self.bytes_read
     }
 
     /// The next line: an entry or what is wrong with it; `None` at the end.
@@ -99,24 +102,49 @@ impl<R: Read> Lines<R> {
     /// # Errors
     /// When the file itself cannot be read on.
     pub fn next_line(&mut self) -> Result<Option<Result<Entry, BadLine>>> {
-        let mut record = std::mem::take(&mut self.record);
-        match self.first.take() {
-            Some(first) => record = first,
-            None => match self.reader.read_record(&mut record) {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                // Text in another encoding spoils its own line only.
-                Err(e) if matches!(e.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                    let line = e.position().map_or(0, csv::Position::line);
-                    return Ok(Some(Err(BadLine { line, reason: "line is no UTF-8 text".into() })));
-                }
-                Err(e) => return Err(unreadable(e)),
-            },
+        if !std::mem::take(&mut self.has_first) && !self.read_text()? {
+            return Ok(None);
         }
-        let line = record.position().map_or(1, csv::Position::line);
-        let outcome = self.parse(&record).map_err(|e| BadLine { line, reason: e.detail });
-        self.record = record;
-        Ok(Some(outcome))
+        let text = std::mem::take(&mut self.text);
+        let outcome = fields(&text).and_then(|record| self.parse(&record));
+        self.text = text;
+        Ok(Some(outcome.map_err(|e| BadLine { line: self.line, reason: e.detail })))
+    }
+
+    /// Reads the next line that holds anything into `text`; `false` at the end. Of a line that is too long it
+    /// keeps as much as shows that.
+    fn read_text(&mut self) -> Result<bool> {
+        loop {
+            self.text.clear();
+            let mut limited = (&mut self.reader).take(LINE_BYTES_MAX + 1);
+            let mut read = limited.read_until(b'\n', &mut self.text).map_err(unreadable)?;
+            if read == 0 {
+                return Ok(false);
+            }
+            if !self.text.ends_with(b"\n") {
+                read += self.skip_line()?;
+            }
+            self.line += 1;
+            self.bytes_read += read as u64;
+            if !self.text.trim_ascii().is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Forgets the rest of a line that is too long; returns its bytes.
+    fn skip_line(&mut self) -> Result<usize> {
+        let mut skipped = 0;
+        loop {
+            let chunk = self.reader.fill_buf().map_err(unreadable)?;
+            let end = chunk.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+            let count = end.unwrap_or(chunk.len());
+            self.reader.consume(count);
+            skipped += count;
+            if end.is_some() || count == 0 {
+                return Ok(skipped);
+            }
+        }
     }
 
     fn parse(&mut self, record: &StringRecord) -> Result<Entry, Invalid> {
@@ -142,13 +170,31 @@ impl<R: Read> Lines<R> {
     /// MovieLens knows 0.5 to 5.0 in halves.
     fn parse_stars(&mut self, text: &str) -> Result<Score, Invalid> {
         let stars: f64 = text.parse().map_err(|_| not_whole(text))?;
-        if (stars * 2.0).fract() != 0.0 {
-            return Err(Invalid::new("score-not-whole", format!("rating {text} is no multiple of a half")));
+        if (stars * 2.0).fract() != 0.0 || !(0.5..=5.0).contains(&stars) {
+            let detail = format!("rating {text} is no multiple of a half from 0.5 to 5");
+            return Err(Invalid::new("score-not-whole", detail));
         }
         let score = Score::parse(stars.ceil() as i64)?;
         self.rounded += u64::from(stars.fract() != 0.0);
         Ok(score)
     }
+}
+
+/// The fields of a line. Quotes are rare, so only a line that has some is read by the rules for them.
+fn fields(text: &[u8]) -> Result<StringRecord, Invalid> {
+    let bad = |detail: &str| Invalid::new("bad-line", detail);
+    if text.len() as u64 > LINE_BYTES_MAX {
+        return Err(bad(&format!("line has more than {LINE_BYTES_MAX} bytes")));
+    }
+    let text = std::str::from_utf8(text).map_err(|_| bad("line is no UTF-8 text"))?.trim();
+    if !text.contains('"') {
+        return Ok(text.split(',').map(str::trim).collect());
+    }
+    let mut record = StringRecord::new();
+    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    reader.read_record(&mut record).map_err(|_| bad("line has quotes that do not match"))?;
+    record.trim();
+    Ok(record)
 }
 
 /// The one copy of an id.
@@ -188,7 +234,7 @@ fn parse_time(text: &str) -> Result<Time, Invalid> {
     seconds.checked_mul(1_000).and_then(|s| s.checked_add(ms)).map(Time::from_ms).ok_or_else(wrong)
 }
 
-fn unreadable(error: csv::Error) -> Error {
+fn unreadable(error: std::io::Error) -> Error {
     Error::Invalid(Invalid::new("unreadable-file", format!("the file cannot be read: {error}")))
 }
 
@@ -236,11 +282,10 @@ mod tests {
 
     #[test]
     fn movielens_half_stars_are_rounded_up_and_counted() {
-        let text =
-            "userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n1,32,4.0,1260759179\r\n1,33,5.5,1\r\n";
+        let text = "userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n1,32,4.0,1260759179\r\n1,33,5.5,1\r\n1,34,-0.5,1260759180\r\n";
         let (good, bad, rounded) = read(text);
         assert_eq!(good, ["1 r 31 1 3 1260759144000", "1 r 32 1 4 1260759179000"]);
-        assert_eq!((bad.len(), rounded), (1, 1));
+        assert_eq!((bad.len(), rounded), (2, 1));
     }
 
     #[test]
@@ -248,6 +293,17 @@ mod tests {
         assert_eq!(read("a,u1,5,1412424000\n").0.len(), 1);
         assert!(Lines::new("item,who,stars,when\n".as_bytes(), NOW).is_err());
         assert!(Lines::new("".as_bytes(), NOW).is_err());
+    }
+
+    #[test]
+    fn a_stray_quote_and_an_endless_line_spoil_their_own_line_only() {
+        let endless = "x".repeat(100_000);
+        let text = format!(
+            "post,user,score,timestamp\n\"a,u1,5,1412424000\n{endless}\n\n\"a\",\"u2\",\"5\",\"1412424000\"\na,u3,5,1412424000"
+        );
+        let (good, bad, _) = read(&text);
+        assert_eq!(good, ["1 r a u2 5 1412424000000", "1 r a u3 5 1412424000000"]);
+        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reads posts from the store for everybody at once.
 //!
 //! One task takes all requests that wait, asks the store once for every post among them, fills the cache and
-//! answers each: a thousand readers of one post cost one query. And no query runs in a reader's own future,
-//! which may be dropped half-way when its client goes away.
+//! answers each: a thousand readers of one post cost one query. And a reader whose client goes away
+//! takes no query with it that others wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,8 @@ use crate::store::{POSTS_ASKED_MAX, Store};
 const REQUESTS_MAX: usize = 4_096;
 /// A store that failed is asked again after this, at the cost of one reader's wait.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// A database that takes longer does not answer: one that was stopped ends no statement by itself.
+const FIND_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Found = BTreeMap<PostId, Arc<Cached>>;
 
@@ -31,7 +33,7 @@ pub struct Loader {
 struct Request {
     ids: Vec<PostId>,
     now: Time,
-    answer: oneshot::Sender<Result<Vec<Option<Arc<Cached>>>, String>>,
+    answer: oneshot::Sender<Result<Vec<Option<Arc<Cached>>>>>,
 }
 
 impl Loader {
@@ -54,7 +56,7 @@ impl Loader {
         let (answer, answered) = oneshot::channel();
         let stopped = || Error::Unavailable("damper is shutting down; try again".into());
         self.requests.send(Request { ids, now, answer }).await.map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?.map_err(Error::Unavailable)
+        answered.await.map_err(|_| stopped())?
     }
 }
 
@@ -66,12 +68,15 @@ async fn answer_all(
 ) {
     let mut requests = Vec::new();
     while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
-        let outcome = find(&*store, &*cache, &requests).await;
-        *failed_at.lock().unwrap_or_else(PoisonError::into_inner) = outcome.is_err().then(Instant::now);
+        let outcome = tokio::time::timeout(FIND_TIMEOUT, find(&*store, &*cache, &requests)).await;
+        let outcome =
+            outcome.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())));
+        let is_down = outcome.as_ref().is_err_and(Error::is_transient);
+        *failed_at.lock().unwrap_or_else(PoisonError::into_inner) = is_down.then(Instant::now);
         for request in requests.drain(..) {
             let answer = match &outcome {
                 Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(error.again()),
             };
             // A reader that went away needs no answer.
             let _ = request.answer.send(answer);

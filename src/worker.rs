@@ -8,20 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apalis::layers::WorkerBuilderExt;
-use apalis::layers::retry::RetryPolicy;
 use apalis::prelude::*;
 use apalis_cron::{CronScheduler, Tick};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::app::App;
 use crate::drain::{DrainOrder, Drained};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::rating::Time;
 use crate::store::Trigger;
 
-/// Times that a failed tick is tried again at once; after that the next tick takes it all.
-const TICK_RETRIES: usize = 3;
 /// A tick's drain ends its batch within this after SIGTERM; what it cannot end is rolled back.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -42,7 +39,6 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
                 .backend(CronScheduler::new(schedule.clone()))
                 .data(work.clone())
                 .concurrency(1)
-                .retry(RetryPolicy::retries(TICK_RETRIES))
                 .catch_panic()
                 .build(on_tick)
         })
@@ -52,34 +48,39 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
             true
         })
         .shutdown_timeout(SHUTDOWN_TIMEOUT);
+    let stopped = stop.clone();
     let signal = async move {
         stop.cancelled().await;
         Ok(())
     };
-    if let Err(error) = monitor.run_with_signal(signal).await {
-        error!(%error, "the worker ended with an error");
+    let outcome = monitor.run_with_signal(signal).await;
+    match outcome {
+        _ if stopped.is_cancelled() => Ok(()),
+        Ok(()) => Err(Error::Internal("the worker ended by itself; has the tick's schedule an end?".into())),
+        Err(error) => Err(Error::Internal(format!("the worker ended: {error}"))),
     }
-    Ok(())
 }
 
 async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     let Work { app, stop } = &*work;
     let now = Time::from(chrono::Utc::now());
+    // Over before the next tick: a handler that outlasts its period ends apalis' stream of ticks.
+    let period_ms = (app.ticks().around(now).next.ms() - now.ms()).unsigned_abs();
+    let limit =
+        Duration::from_secs(app.config().drain.tick_seconds_max).min(Duration::from_millis(period_ms));
     let drained = app
         .drain(
             now,
             &DrainOrder {
-                until: Some(Instant::now() + Duration::from_secs(app.config().drain.tick_seconds_max)),
+                until: Instant::now().checked_add(limit),
                 stop: &|| stop.is_cancelled(),
                 ..DrainOrder::quiet(Trigger::Tick)
             },
         )
         .await;
+    // A failure is told here and mended by the next tick, which takes all that waits.
     report(&drained);
-    match drained.failure {
-        Some(error) if !stop.is_cancelled() => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn report(drained: &Drained) {

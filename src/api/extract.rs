@@ -70,7 +70,9 @@ fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let detail = error.inner().to_string();
     // serde_json tells the place by line and column, people look for the field.
     let detail = detail.split(" at line ").next().unwrap_or(&detail).to_owned();
-    let mut pointer: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
+    // RFC 6901, section 3.
+    let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    let mut pointer: String = error.path().iter().map(|segment| escaped(&segment.to_string())).collect();
     // What is missing or there twice has no path of its own, only a name in the message.
     let name = ["missing field `", "duplicate field `"].iter().find_map(|what| detail.strip_prefix(what));
     if let Some(name) = name.and_then(|rest| rest.strip_suffix('`')) {
@@ -102,11 +104,21 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Paramet
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(|e| {
             let detail = std::error::Error::source(&e).map_or_else(|| e.body_text(), ToString::to_string);
-            Problem::from(Invalid::new("invalid-query", detail))
+            // One that is not known, or there twice, is quoted in the message; any other stands before it.
+            let quoted =
+                ["unknown field `", "duplicate field `"].iter().find_map(|what| detail.split(what).nth(1));
+            let name = quoted.and_then(|rest| rest.split('`').next()).or(detail.split(':').next());
+            let name = name.unwrap_or_default().to_owned();
+            Problem::in_parameter(Invalid::new("invalid-query", detail), name)
         })?;
         Ok(Self(value))
     }
 }
+
+/// The query of a call that takes no parameters.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}
 
 /// The user whom a query names, if it names one (open mode).
 pub fn reader(user_id: Option<&str>) -> Result<Option<UserId>, Problem> {

@@ -80,7 +80,7 @@ pub async fn serve(
     tokio::select! {
         served = serving.into_future() => served.map_err(|e| Error::Internal(format!("listener stopped: {e}"))),
         () = overdue => {
-            debug!("requests that outlasted the shutdown were cut");
+            debug!("requests that outlast the shutdown end with the process");
             Ok(())
         }
     }

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::extract::{Body, Parameters, PostPath, reader};
+use super::extract::{Body, NoParameters, Parameters, PostPath, reader};
 use super::problem::Problem;
 use super::{Shared, now};
 use crate::error::{Error, Invalid};
@@ -115,7 +115,11 @@ pub struct HistoryJson {
 }
 
 /// Makes a post: 201 with the post and where it is.
-pub async fn create(State(app): Shared, Body(body): Body<CreateBody>) -> Result<Response, Problem> {
+pub async fn create(
+    State(app): Shared,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<CreateBody>,
+) -> Result<Response, Problem> {
     let now = now();
     let id = body.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let id = PostId::parse(&id).map_err(|e| Problem::in_body(e, "/id"))?;

@@ -28,7 +28,7 @@ pub struct Problem {
     pointer: Option<String>,
     /// The parameter of path or query that must change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameter: Option<&'static str>,
+    parameter: Option<String>,
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -53,8 +53,8 @@ impl Problem {
     }
 
     /// A value in a parameter of path or query.
-    pub fn in_parameter(invalid: Invalid, parameter: &'static str) -> Self {
-        Self { parameter: Some(parameter), ..Self::from(invalid) }
+    pub fn in_parameter(invalid: Invalid, parameter: impl Into<String>) -> Self {
+        Self { parameter: Some(parameter.into()), ..Self::from(invalid) }
     }
 
     pub fn no_route(path: &str) -> Self {

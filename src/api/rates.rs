@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::extract::{Body, Parameters, PostPath, reader};
+use super::extract::{Body, NoParameters, Parameters, PostPath, reader};
 use super::problem::Problem;
 use super::{Shared, now};
 use crate::app::Accepted;
@@ -32,6 +32,7 @@ pub struct WithdrawQuery {
 pub async fn rate(
     State(app): Shared,
     PostPath(post): PostPath,
+    Parameters(_): Parameters<NoParameters>,
     Body(body): Body<RateBody>,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let user = UserId::parse(&body.user_id).map_err(|e| Problem::in_body(e, "/user_id"))?;

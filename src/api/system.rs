@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::{Shared, now};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::store::Trigger;
 
 /// A probe that takes longer has its answer.
 const READY_WITHIN: Duration = Duration::from_secs(3);
@@ -44,6 +45,11 @@ pub fn install_metrics() -> Result<()> {
     describe_counter!("damper_drains_total", "Drains that this process ran, by outcome and trigger.");
     describe_histogram!("damper_drain_seconds", "How long this process' drains took.");
     METRICS.get_or_init(|| handle);
+    for trigger in [Trigger::Tick, Trigger::Flush] {
+        for outcome in ["complete", "stopped", "failed"] {
+            counter!("damper_drains_total", "outcome" => outcome, "trigger" => trigger.as_str()).increment(0);
+        }
+    }
     Ok(())
 }
 

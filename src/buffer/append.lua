@@ -5,7 +5,7 @@
 -- Returns Redis' time in ms and the ids; no ids when it came after its deadline.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if now > tonumber(ARGV[1]) then
+if now >= tonumber(ARGV[1]) then
   return {now}
 end
 

@@ -79,20 +79,11 @@ async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, 
                     positions = others;
                     Ok(own.to_vec())
                 }
-                Err(error) => Err(repeat(error)),
+                Err(error) => Err(error.again()),
             };
             // A caller that went away needs no answer; the entries are held all the same.
             let _ = request.answer.send(answer);
         }
-    }
-}
-
-/// The same error for every caller of a group.
-fn repeat(error: &Error) -> Error {
-    match error {
-        Error::Invalid(invalid) => Error::Invalid(invalid.clone()),
-        Error::Unavailable(text) => Error::Unavailable(text.clone()),
-        other => Error::Internal(other.to_string()),
     }
 }
 
@@ -130,8 +121,12 @@ impl Buffer for Grouped {
         self.inner.waiting_of(user, posts).await
     }
 
-    fn clock(&self) -> Option<Time> {
-        self.inner.clock()
+    async fn check_clock(&self, shard: Shard, now: Time) -> Result<()> {
+        self.inner.check_clock(shard, now).await
+    }
+
+    fn needs_floor(&self, shard: Shard) -> bool {
+        self.inner.needs_floor(shard)
     }
 
     async fn describe(&self) -> Result<String> {

@@ -41,9 +41,16 @@ pub trait Buffer: Send + Sync {
     /// still tell of an entry that has just been merged; its position says so.
     async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>>;
 
-    /// The time now by the log's own clock, where it has one of its own: it must agree with the caller's.
-    fn clock(&self) -> Option<Time> {
-        None
+    /// Passes when the log's own clock, where it has one, agrees with the caller's: entries are stamped by the one
+    /// and ordered by the other.
+    async fn check_clock(&self, _: Shard, _: Time) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the log may have come back with less since it was last told a checkpoint, and should be told anew
+    /// ([`backlog`](Self::backlog)) before the next append.
+    fn needs_floor(&self, _: Shard) -> bool {
+        false
     }
 
     /// Which log this is and how it keeps what it holds, for people: `redis 7.0.15 (16 shards, …)`.

@@ -6,7 +6,7 @@
 //! this process knows (the *floor*), and no append after its deadline, told in Redis' own time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -25,6 +25,8 @@ use crate::rating::{PostId, Score, Time, UserId};
 const FIELD: &str = "e";
 /// A script of so many entries takes Redis a few milliseconds, in which it does nothing else.
 const APPEND_ENTRIES_MAX: usize = 2_000;
+/// Clocks of this process and of Redis may differ by this much.
+const CLOCK_DIFFERENCE_MAX_MS: i64 = 60_000;
 /// Notes of so many milliseconds share a hash.
 const STRETCH_MS: &str = "300000";
 /// Stands for a withdrawal where a note has a score.
@@ -35,10 +37,19 @@ pub struct RedisBuffer {
     link: Arc<RedisLink>,
     shard_count: u16,
     append_timeout: Duration,
-    floors: Vec<Mutex<Position>>,
-    /// Redis' time and when it was learned.
-    clock: Mutex<(Time, Instant)>,
+    shards: Vec<Mutex<Known>>,
     scripts: Scripts,
+}
+
+/// What is known of a shard's place in Redis; in a cluster each may live on another server.
+struct Known {
+    /// The highest position.
+    floor: Position,
+    /// The connection, by its number, since which a checkpoint was told.
+    connection: u64,
+    /// The server's time, and when it was learned.
+    time: Time,
+    learned: Instant,
 }
 
 struct Scripts {
@@ -51,13 +62,13 @@ struct Scripts {
 impl RedisBuffer {
     /// The logs of `shard_count` shards. Asks Redis for its time.
     pub async fn open(link: Arc<RedisLink>, shard_count: u16, append_timeout: Duration) -> Result<Self> {
-        let (seconds, micros): (i64, i64) = link.command("TIME", &[]).await?;
+        let (time, learned) = (ask_time(&link).await?, Instant::now());
+        let known = |_| Mutex::new(Known { floor: Position::START, connection: 0, time, learned });
         Ok(Self {
             link,
             shard_count,
             append_timeout,
-            floors: (0..shard_count).map(|_| Mutex::new(Position::START)).collect(),
-            clock: Mutex::new((Time::from_ms(seconds * 1_000 + micros / 1_000), Instant::now())),
+            shards: (0..shard_count).map(known).collect(),
             scripts: Scripts {
                 append: Script::from_lua(include_str!("append.lua")),
                 trim: Script::from_lua(include_str!("trim.lua")),
@@ -67,28 +78,33 @@ impl RedisBuffer {
         })
     }
 
+    fn known(&self, shard: Shard) -> MutexGuard<'_, Known> {
+        self.shards[shard.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Redis' time now, as far as its last reply tells: never ahead of it while its clock goes on.
-    fn redis_now(&self) -> Time {
-        let (time, learned) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        time.plus_ms(learned.elapsed().as_millis() as i64)
+    fn redis_now(&self, shard: Shard) -> Time {
+        let known = self.known(shard);
+        known.time.plus_ms(known.learned.elapsed().as_millis() as i64)
     }
 
-    fn learn_time(&self, time: Time) {
-        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (time, Instant::now());
+    fn learn_time(&self, shard: Shard, time: Time) {
+        let mut known = self.known(shard);
+        (known.time, known.learned) = (time, Instant::now());
     }
 
-    fn floor(&self, shard: Shard) -> Position {
-        *self.floors[shard.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    fn raise_floor(&self, shard: Shard, position: Position) {
+        let mut known = self.known(shard);
+        known.floor = known.floor.max(position);
     }
 
-    fn raise_floor(&self, shard: Shard, known: Position) {
-        let mut floor = self.floors[shard.index()].lock().unwrap_or_else(PoisonError::into_inner);
-        *floor = known.max(*floor);
+    fn clock_difference_ms(&self, shard: Shard, now: Time) -> i64 {
+        (now.ms() - self.redis_now(shard).ms()).abs()
     }
 
     fn append_args(&self, shard: Shard, entries: &[Entry]) -> Vec<String> {
-        let deadline = self.redis_now().plus_ms(self.append_timeout.as_millis() as i64);
-        let floor = self.floor(shard);
+        let deadline = self.redis_now(shard).plus_ms(self.append_timeout.as_millis() as i64);
+        let floor = self.known(shard).floor;
         let mut args = Vec::with_capacity(4 + 3 * entries.len());
         args.extend([
             deadline.ms().to_string(),
@@ -102,6 +118,11 @@ impl RedisBuffer {
         }
         args
     }
+}
+
+async fn ask_time(link: &RedisLink) -> Result<Time> {
+    let (seconds, micros): (i64, i64) = link.command("TIME", &[]).await?;
+    Ok(Time::from_ms(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))
 }
 
 fn stream(shard: Shard) -> String {
@@ -192,7 +213,7 @@ impl Buffer for RedisBuffer {
         };
         let (time, ids) =
             reply.split_first().ok_or_else(|| Error::Internal("redis answered nothing".into()))?;
-        self.learn_time(Time::from_ms(time.parse().unwrap_or_default()));
+        self.learn_time(shard, Time::from_ms(time.parse().unwrap_or_default()));
         if ids.is_empty() {
             return Err(Error::Unavailable("redis took too long to append; try again".into()));
         }
@@ -224,6 +245,7 @@ impl Buffer for RedisBuffer {
 
     async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog> {
         self.raise_floor(shard, from);
+        self.known(shard).connection = self.link.append_connection();
         let (waiting, first, appends, last): (u64, String, u64, String) =
             self.link.call(&self.scripts.backlog, &[stream(shard)], vec![from.to_string()]).await?;
         let oldest = Position::parse(&first).map(|first| Time::from_ms(first.high as i64));
@@ -247,8 +269,23 @@ impl Buffer for RedisBuffer {
         Ok(waiting)
     }
 
-    fn clock(&self) -> Option<Time> {
-        Some(self.redis_now())
+    async fn check_clock(&self, shard: Shard, now: Time) -> Result<()> {
+        if self.clock_difference_ms(shard, now) <= CLOCK_DIFFERENCE_MAX_MS {
+            return Ok(());
+        }
+        // One of the two was set, or this machine slept: what was learned may be old.
+        self.learn_time(shard, ask_time(&self.link).await?);
+        match self.clock_difference_ms(shard, now) {
+            ..=CLOCK_DIFFERENCE_MAX_MS => Ok(()),
+            ms => Err(Error::Unavailable(format!(
+                "this machine's clock and redis' differ by {} s; set the wrong one right",
+                ms / 1_000
+            ))),
+        }
+    }
+
+    fn needs_floor(&self, shard: Shard) -> bool {
+        self.known(shard).connection != self.link.append_connection()
     }
 
     async fn describe(&self) -> Result<String> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sqlx::FromRow;
 
 use super::{Buffer, Waiting};
-use crate::connect::sqlite::{SqliteFile, begin};
+use crate::connect::sqlite::{SqliteFile, Writing};
 use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::rating::{PostId, Time, UserId};
@@ -30,19 +30,19 @@ impl SqliteBuffer {
         Self { file, append_timeout }
     }
 
-    async fn append_all(&self, entries: &[Entry]) -> Result<Vec<Position>> {
+    /// Everything up to the commit, with the last position.
+    async fn prepare(&self, entries: &[Entry]) -> Result<(Writing<'_>, i64)> {
         let rows: Vec<[String; 3]> = entries
             .iter()
             .map(|entry| [entry.post.to_string(), entry.user.to_string(), entry.encode()])
             .collect();
         let rows = serde_json::to_string(&rows).map_err(|e| Error::Internal(e.to_string()))?;
-        let mut writer = self.file.writer().await;
-        let mut transaction = begin(&mut writer).await?;
+        let mut writing = self.file.begin().await?;
         let count = entries.len() as i64;
         let (last,): (i64,) =
             sqlx::query_as("update buffer_head set last = last + $1, appends = appends + $1 returning last")
                 .bind(count)
-                .fetch_one(&mut *transaction)
+                .fetch_one(writing.connection()?)
                 .await?;
         let before = last - count;
         sqlx::query(
@@ -51,10 +51,9 @@ impl SqliteBuffer {
         )
         .bind(before)
         .bind(rows)
-        .execute(&mut *transaction)
+        .execute(writing.connection()?)
         .await?;
-        transaction.commit().await?;
-        Ok((before + 1..=last).map(position).collect())
+        Ok((writing, last))
     }
 }
 
@@ -84,11 +83,14 @@ impl Buffer for SqliteBuffer {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        // Given up in mid-transaction, the writer rolls back before anybody else uses it: nothing comes late.
-        tokio::time::timeout(self.append_timeout, self.append_all(entries)).await.unwrap_or_else(|_| {
+        // Given up before its commit, a transaction is rolled back; a commit is waited for, however long it takes.
+        let prepared = tokio::time::timeout(self.append_timeout, self.prepare(entries)).await;
+        let (writing, last) = prepared.unwrap_or_else(|_| {
             let ms = self.append_timeout.as_millis();
             Err(Error::Unavailable(format!("the data file was busy for {ms} ms; try again")))
-        })
+        })?;
+        writing.commit().await?;
+        Ok((last - entries.len() as i64 + 1..=last).map(position).collect())
     }
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
@@ -107,12 +109,12 @@ impl Buffer for SqliteBuffer {
     }
 
     async fn trim(&self, _: Shard, through: Position) -> Result<()> {
-        let mut writer = self.file.writer().await;
+        let mut writing = self.file.begin().await?;
         sqlx::query("delete from buffer where position <= $1")
             .bind(row_of(through))
-            .execute(&mut *writer)
+            .execute(writing.connection()?)
             .await?;
-        Ok(())
+        writing.commit().await
     }
 
     async fn backlog(&self, _: Shard, from: Position) -> Result<Backlog> {

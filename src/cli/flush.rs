@@ -38,9 +38,10 @@ struct FlushJson {
 pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
     let app = open(settings).await?;
     let bar = term::progress("draining", term::ENTRIES);
-    let until = Instant::now() + Duration::from_secs(args.timeout);
+    // A time beyond what the clock can tell is no limit.
+    let until = Instant::now().checked_add(Duration::from_secs(args.timeout));
     let order = DrainOrder {
-        until: Some(until),
+        until,
         progress: &|step| match step {
             Progress::Begun(waiting) => bar.inc_length(waiting),
             Progress::Merged(entries) => bar.inc(entries),

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -122,7 +122,7 @@ struct Importer<'a> {
 
 impl Importer<'_> {
     /// All good lines in order of time; lines of one moment stay in the file's order.
-    fn read_all(&mut self, lines: &mut Lines<impl Read>, bar: &ProgressBar) -> Result<Vec<Entry>> {
+    fn read_all(&mut self, lines: &mut Lines<impl BufRead>, bar: &ProgressBar) -> Result<Vec<Entry>> {
         let rows_max = self.app.config().import.sort_rows_max;
         let mut entries = Vec::new();
         while let Some(line) = self.next(lines)? {
@@ -153,7 +153,7 @@ impl Importer<'_> {
     }
 
     /// Appends as it reads; memory stays flat.
-    async fn stream(&mut self, lines: &mut Lines<impl Read>, bar: &ProgressBar) -> Result<()> {
+    async fn stream(&mut self, lines: &mut Lines<impl BufRead>, bar: &ProgressBar) -> Result<()> {
         let mut chunk = Vec::with_capacity(CHUNK_ENTRIES);
         let mut latest = Time::default();
         while let Some(entry) = self.next(lines)? {
@@ -169,7 +169,7 @@ impl Importer<'_> {
     }
 
     /// The next good line.
-    fn next(&mut self, lines: &mut Lines<impl Read>) -> Result<Option<Entry>> {
+    fn next(&mut self, lines: &mut Lines<impl BufRead>) -> Result<Option<Entry>> {
         while let Some(line) = lines.next_line()? {
             self.done.lines += 1;
             match line {

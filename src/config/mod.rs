@@ -263,10 +263,10 @@ impl Config {
             ("api.shutdown_seconds_max", self.api.shutdown_seconds_max, 1, 600),
             ("import.sort_rows_max", self.import.sort_rows_max as u64, 1, 1 << 32),
         ];
-        if self.api.request_timeout_ms <= self.buffer.append_timeout_ms {
+        if self.api.request_timeout_ms <= 3 * self.buffer.append_timeout_ms {
             return Err(Error::Config(format!(
-                "api.request_timeout_ms {} must be longer than buffer.append_timeout_ms {}: a rating must not be \
-                 held after its 503",
+                "api.request_timeout_ms {} must be longer than three times buffer.append_timeout_ms {}: a rating \
+                 must not be held after its 503",
                 self.api.request_timeout_ms, self.buffer.append_timeout_ms
             )));
         }

@@ -23,8 +23,8 @@ impl ServerUrl {
     /// `host:port` as far as the URL says it, for messages.
     pub fn host(&self) -> &str {
         let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
     }
 
     pub(super) fn has_scheme(&self, schemes: &[&str]) -> bool {
@@ -38,12 +38,12 @@ impl fmt::Display for ServerUrl {
             return f.write_str(if self.0.is_empty() { "" } else { "***" });
         };
         // Whatever stands between "://" and the last "@" may be a secret, and so may a query's values.
-        let path_end = rest.find('?').unwrap_or(rest.len());
-        let (place, query) = rest.split_at(path_end);
-        match place.rsplit_once('@') {
-            Some((login, host)) => {
+        let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
+        let (place, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        match login {
+            Some(login) => {
                 let user = login.split(':').next().unwrap_or_default();
-                write!(f, "{scheme}://{user}:***@{host}")?;
+                write!(f, "{scheme}://{user}:***@{place}")?;
             }
             None => write!(f, "{scheme}://{place}")?,
         }
@@ -74,6 +74,8 @@ mod tests {
             assert!(!shown.contains("canary") && shown.contains("db.example"), "{shown}");
         }
         assert_eq!(url.host(), "db.example:5433");
+        let unescaped = ServerUrl("postgres://damper:can/a?ry@db.example/damper".into());
+        assert_eq!((unescaped.to_string().contains("ry@"), unescaped.host()), (false, "db.example"));
         assert!(!ServerUrl("canary".into()).to_string().contains("canary"));
     }
 }

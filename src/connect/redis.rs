@@ -5,7 +5,7 @@
 //! goes over the other. Both reconnect for ever, with a delay that grows and jitters, and log one line a change.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::prelude::*;
@@ -45,6 +45,8 @@ struct Side {
 struct Connection {
     purpose: &'static str,
     is_up: AtomicBool,
+    /// Grows with each time it came back.
+    number: AtomicU64,
 }
 
 impl RedisLink {
@@ -61,6 +63,11 @@ impl RedisLink {
     /// Whether appends have a connection right now.
     pub fn can_append(&self) -> bool {
         self.appends.connection.is_up()
+    }
+
+    /// The number of the connection that appends use: a new one may lead to a Redis that came back with less.
+    pub fn append_connection(&self) -> u64 {
+        self.appends.connection.number.load(Ordering::Relaxed)
     }
 
     /// Runs an appending script once.
@@ -143,7 +150,8 @@ impl Side {
                 url.host()
             )));
         }
-        let connection = Arc::new(Connection { purpose, is_up: AtomicBool::new(true) });
+        let connection =
+            Arc::new(Connection { purpose, is_up: AtomicBool::new(true), number: AtomicU64::new(1) });
         tokio::spawn(watch(client.clone(), connection.clone()));
         Ok(Self { client, timeout, connection })
     }
@@ -203,6 +211,8 @@ impl Connection {
     }
 
     fn back(&self) {
+        // Before anybody sees that it is up.
+        self.number.fetch_add(1, Ordering::Relaxed);
         if !self.is_up.swap(true, Ordering::Relaxed) {
             info!(purpose = self.purpose, "redis connection is back");
         }
@@ -250,12 +260,10 @@ const PASSING: [&str; 10] = [
     "NOAUTH",
 ];
 
-/// Whether Redis itself said no, rather than nobody.
+/// Whether Redis itself said no, rather than nobody: its errors begin with a word in capitals.
 pub fn is_answer(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown | ErrorKind::InvalidCommand
-    )
+    let first = error.details().split([' ', ':']).next().unwrap_or_default();
+    first.len() > 1 && first.chars().all(|c| c.is_ascii_uppercase())
 }
 
 impl From<Error> for crate::Error {

@@ -12,7 +12,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::config::StoreKnobs;
@@ -34,7 +34,18 @@ const CHECKPOINT_PAGES: &str = "16000";
 pub struct SqliteFile {
     path: PathBuf,
     readers: SqlitePool,
-    writer: Mutex<SqliteConnection>,
+    options: SqliteConnectOptions,
+    /// Nothing after a transaction that did not end well; whoever writes next opens it anew.
+    writer: Mutex<Option<SqliteConnection>>,
+}
+
+/// A write transaction under way, and the only one of this process.
+///
+/// One that is dropped takes its connection with it: SQLite rolls back what was not committed, whatever state a
+/// full disk or a time-out left behind.
+pub struct Writing<'a> {
+    writer: MutexGuard<'a, Option<SqliteConnection>>,
+    has_ended: bool,
 }
 
 impl SqliteFile {
@@ -61,10 +72,12 @@ impl SqliteFile {
             .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let lock = lock_file(path, "lock").map_err(|e| refused("lock", &e))?;
-        lock.lock().map_err(|e| refused("lock", &e))?;
-        let mut writer = SqliteConnection::connect_with(&options.clone().pragma("cache_size", WRITER_CACHE))
-            .await
-            .map_err(|e| refused("open", &e))?;
+        // Off the runtime's threads: whoever holds the lock may need one of them to let it go.
+        let locking = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+        let lock = locking.await.map_err(|e| refused("lock", &e))?.map_err(|e| refused("lock", &e))?;
+        let for_writing = options.clone().pragma("cache_size", WRITER_CACHE);
+        let mut writer =
+            SqliteConnection::connect_with(&for_writing).await.map_err(|e| refused("open", &e))?;
         migrate(&mut writer).await?;
         drop(lock);
         let readers = SqlitePoolOptions::new()
@@ -72,7 +85,7 @@ impl SqliteFile {
             .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
             .connect_with(options.pragma("query_only", "on").pragma("cache_size", READER_CACHE))
             .await?;
-        Ok(Self { path: path.to_path_buf(), readers, writer: Mutex::new(writer) })
+        Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer: Mutex::new(Some(writer)) })
     }
 
     /// Connections for reads; a write over one is refused by SQLite.
@@ -80,18 +93,27 @@ impl SqliteFile {
         &self.readers
     }
 
-    /// The writer, in order of asking. Hold it for one transaction.
-    pub async fn writer(&self) -> MutexGuard<'_, SqliteConnection> {
-        self.writer.lock().await
+    /// Begins a write transaction, in order of asking: IMMEDIATE, since one that turns from reading to writing
+    /// ends in SQLITE_BUSY at once.
+    pub async fn begin(&self) -> Result<Writing<'_>> {
+        let mut writer = self.writer.lock().await;
+        if writer.is_none() {
+            *writer = Some(SqliteConnection::connect_with(&self.options).await?);
+        }
+        let mut writing = Writing { writer, has_ended: false };
+        writing.run("begin immediate").await?;
+        Ok(writing)
     }
 
     /// Closes the readers and folds the write-ahead log into the file, so that a copy of the file alone is whole.
     pub async fn close(&self) {
         self.readers.close().await;
         // Another process may be reading an older state: then the log stays beside the file, as it may.
-        let fold = sqlx::query("pragma wal_checkpoint(truncate)");
-        if let Err(error) = fold.execute(&mut *self.writer().await).await {
-            tracing::debug!(%error, "the write-ahead log stays beside the data file");
+        if let Some(writer) = self.writer.lock().await.as_mut() {
+            let fold = sqlx::query("pragma wal_checkpoint(truncate)");
+            if let Err(error) = fold.execute(writer).await {
+                tracing::debug!(%error, "the write-ahead log stays beside the data file");
+            }
         }
     }
 
@@ -101,10 +123,38 @@ impl SqliteFile {
     }
 }
 
-/// Begins a transaction that writes: IMMEDIATE, since one that turns from reading to writing ends in
-/// SQLITE_BUSY at once.
-pub async fn begin(writer: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>> {
-    Ok(writer.begin_with("BEGIN IMMEDIATE").await?)
+impl Writing<'_> {
+    /// The connection, inside the transaction.
+    pub fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.writer.as_mut().ok_or_else(|| Error::Unavailable("the data file is not open".into()))
+    }
+
+    /// Makes what was written durable. Its outcome is waited for: what was sent cannot be taken back.
+    pub async fn commit(mut self) -> Result<()> {
+        self.run("commit").await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Leaves everything as it was.
+    pub async fn roll_back(mut self) -> Result<()> {
+        self.run("rollback").await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    async fn run(&mut self, statement: &'static str) -> Result<()> {
+        sqlx::raw_sql(statement).execute(self.connection()?).await?;
+        Ok(())
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            *self.writer = None;
+        }
+    }
 }
 
 async fn migrate(writer: &mut SqliteConnection) -> Result<()> {

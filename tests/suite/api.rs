@@ -1,8 +1,11 @@
 //! The API as callers see it: the whole contract, over real processes, in both set-ups.
 
+mod edges;
 mod listeners;
 mod lists;
+mod pages;
 mod posts;
+mod problems;
 mod refusals;
 
 pub use listeners::metric;

@@ -115,11 +115,14 @@ impl Store for PostgresStore {
             means.push(ranked(&average, as_of));
             flags.push(i16::from(is_moving(&average, as_of)));
         }
-        // A commit that came between has written this moment already, and from a newer state.
+        // Rows that a commit or another process' ranking holds are left to them. A commit that came between has written this moment already, and from a newer state.
         let done = sqlx::query(
-            "update ranking r set smoothed = n.smoothed, moving = n.moving, as_of = $4
-             from unnest($1::text[], $2::double precision[], $3::smallint[]) n (post_id, smoothed, moving)
-             where r.post_id = n.post_id and r.as_of < $4",
+            "with free as (
+                 select post_id from ranking where post_id = any($1) order by post_id for update skip locked
+             )
+             update ranking r set smoothed = n.smoothed, moving = n.moving, as_of = $4
+             from free, unnest($1::text[], $2::double precision[], $3::smallint[]) n (post_id, smoothed, moving)
+             where r.post_id = free.post_id and r.post_id = n.post_id and r.as_of < $4",
         )
         .bind(ids)
         .bind(means)

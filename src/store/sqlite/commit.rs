@@ -10,7 +10,6 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use super::{POSTS, SqliteStore, json};
 use crate::connect::schema::{SCHEMA_VERSION, newer};
-use crate::connect::sqlite::begin;
 use crate::entry::{Backlog, Batch};
 use crate::error::Result;
 use crate::merge::{Key, Loaded, Merged, touched};
@@ -36,14 +35,13 @@ impl SqliteStore {
         merge: &MergeFn<'_>,
     ) -> Result<Option<Merged>> {
         let merged = merge(self.load(&touched(batch)).await?);
-        let mut writer = self.file.writer().await;
-        let mut transaction = begin(&mut writer).await?;
-        if !swap(&mut transaction, batch, seen, &merged).await? {
-            transaction.rollback().await?;
+        let mut writing = self.file.begin().await?;
+        if !swap(writing.connection()?, batch, seen, &merged).await? {
+            writing.roll_back().await?;
             return Ok(None);
         }
-        write(&mut transaction, batch, &merged, as_of).await?;
-        transaction.commit().await?;
+        write(writing.connection()?, batch, &merged, as_of).await?;
+        writing.commit().await?;
         Ok(Some(merged))
     }
 

@@ -14,7 +14,7 @@ use super::questions::{self, CheckpointRow, DrainRow};
 use super::rows::{self, AverageRow, HourRow, PostStateRow, RANKING, RatingRow};
 use super::{AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store};
 use crate::connect::schema::SCHEMA_VERSION;
-use crate::connect::sqlite::{SqliteFile, begin};
+use crate::connect::sqlite::SqliteFile;
 use crate::entry::{Backlog, Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Merged, Rating};
@@ -37,19 +37,17 @@ static POSTS: LazyLock<String> = LazyLock::new(|| {
 impl SqliteStore {
     /// The tables of `file`; a new installation has one shard.
     pub async fn open(file: Arc<SqliteFile>) -> Result<Self> {
-        let mut writer = file.writer().await;
-        let mut transaction = begin(&mut writer).await?;
+        let mut writing = file.begin().await?;
         sqlx::query("insert into installation values (1, $1, 1, $2) on conflict do nothing")
             .bind(uuid::Uuid::new_v4().to_string())
             .bind(SCHEMA_VERSION)
-            .execute(&mut *transaction)
+            .execute(writing.connection()?)
             .await?;
         sqlx::query("insert into checkpoints (shard, position, seen_position) values (0, $1, $1) on conflict do nothing")
             .bind(Position::START.to_bytes().as_slice())
-            .execute(&mut *transaction)
+            .execute(writing.connection()?)
             .await?;
-        transaction.commit().await?;
-        drop(writer);
+        writing.commit().await?;
         Ok(Self { file })
     }
 }
@@ -85,28 +83,26 @@ impl Store for SqliteStore {
 
     async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
         // The look and the write are one transaction, so that no commit comes between.
-        let mut writer = self.file.writer().await;
-        let mut transaction = begin(&mut writer).await?;
+        let mut writing = self.file.begin().await?;
         let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::MOVING.as_str()))
             .bind(as_of.0.ms())
             .bind(limit as i64)
-            .fetch_all(&mut *transaction)
+            .fetch_all(writing.connection()?)
             .await?;
         let posts = moving
             .iter()
             .map(|row| Ok((rows::post_id(&row.post_id)?, row.state.average())))
             .collect::<Result<Vec<_>>>()?;
-        commit::insert(&mut transaction, &RANKING, &posts, |row, (post, average)| {
+        commit::insert(writing.connection()?, &RANKING, &posts, |row, (post, average)| {
             rows::write_ranking(row, post, average, as_of);
         })
         .await?;
-        transaction.commit().await?;
+        writing.commit().await?;
         Ok(posts.len() as u64)
     }
 
     async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
-        let mut writer = self.file.writer().await;
-        let mut transaction = begin(&mut writer).await?;
+        let mut writing = self.file.begin().await?;
         let done = sqlx::query(
             "insert into posts (id, title, content, created_by, created_at, revision)
              select value ->> 'id', value ->> 'title', value ->> 'content', value ->> 'created_by',
@@ -114,15 +110,15 @@ impl Store for SqliteStore {
              from json_each($1) where true on conflict do nothing",
         )
         .bind(json(&posts.iter().map(post_json).collect::<Vec<_>>())?)
-        .execute(&mut *transaction)
+        .execute(writing.connection()?)
         .await?;
         sqlx::query(
             "insert into ranking select value, -1, 0, 0 from json_each($1) where true on conflict do nothing",
         )
         .bind(commit::ids(&posts.iter().map(|post| post.id.clone()).collect::<Vec<_>>())?)
-        .execute(&mut *transaction)
+        .execute(writing.connection()?)
         .await?;
-        transaction.commit().await?;
+        writing.commit().await?;
         Ok(done.rows_affected())
     }
 
@@ -215,7 +211,7 @@ impl Store for SqliteStore {
     }
 
     async fn record_drain(&self, run: &DrainRun) -> Result<()> {
-        let mut writer = self.file.writer().await;
+        let mut writing = self.file.begin().await?;
         sqlx::query(questions::RECORD_DRAIN)
             .bind(run.started_at.ms())
             .bind(run.trigger.as_str())
@@ -224,10 +220,10 @@ impl Store for SqliteStore {
             .bind(rows::signed(run.batches))
             .bind(rows::signed(run.duration_ms))
             .bind(&run.error)
-            .execute(&mut *writer)
+            .execute(writing.connection()?)
             .await?;
-        sqlx::query(questions::FORGET_DRAINS).execute(&mut *writer).await?;
-        Ok(())
+        sqlx::query(questions::FORGET_DRAINS).execute(writing.connection()?).await?;
+        writing.commit().await
     }
 
     async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {

@@ -144,14 +144,20 @@ async fn entries_with_other_fields_come_out_as_undecodable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_tells_its_own_time() {
+async fn a_clock_that_disagrees_with_the_logs_is_refused_until_it_agrees() {
     let engine = Engine::redis().await;
     let seconds = match engine.world.redis().command(&["TIME"]) {
         Reply::List(parts) => String::from_utf8_lossy(parts[0].bytes()).parse::<i64>().unwrap(),
         other => panic!("{other:?}"),
     };
-    let told = engine.buffer.clock().expect("redis has a clock");
-    assert!((told.ms() / 1_000 - seconds).abs() <= 5, "{told} against {}", Time::from_ms(seconds * 1_000));
+    let theirs = Time::from_ms(seconds * 1_000);
+    for wrong in [theirs.plus_ms(-90_000), theirs.plus_ms(3_600_000)] {
+        match engine.buffer.check_clock(SHARD, wrong).await {
+            Err(Error::Unavailable(text)) => assert!(text.contains("differ by"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    engine.buffer.check_clock(SHARD, theirs).await.expect("the same time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

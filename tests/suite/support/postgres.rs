@@ -68,6 +68,17 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// Drops a database that nobody needs any more, whoever is still connected to it; a stopped server keeps its own.
+    pub fn drop_database(url: &str) {
+        let (server, name) = url.rsplit_once('/').expect("a URL of ours");
+        wait(async {
+            if let Ok(mut connection) = PgConnection::connect(&format!("{server}/postgres")).await {
+                let drop = AssertSqlSafe(format!("drop database {name} with (force)"));
+                sqlx::query(drop).execute(&mut connection).await.ok();
+            }
+        });
+    }
+
     /// The server's `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

@@ -36,6 +36,13 @@ struct Servers {
     database_url: String,
 }
 
+/// A database has hundreds of files: the next test shall not find the disk full of them.
+impl Drop for Servers {
+    fn drop(&mut self) {
+        Postgres::drop_database(&self.database_url);
+    }
+}
+
 impl World {
     /// One SQLite file.
     pub fn embedded() -> Self {
