@@ -22,11 +22,6 @@ impl Invalid {
     pub fn new(problem: &'static str, detail: impl Into<String>) -> Self {
         Self { problem, detail: detail.into() }
     }
-
-    /// The name in words: `score-out-of-range` is titled "score out of range".
-    pub fn title(&self) -> String {
-        self.problem.replace('-', " ")
-    }
 }
 
 impl fmt::Display for Invalid {

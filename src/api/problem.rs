@@ -1,7 +1,5 @@
 //! Errors as RFC 9457 problem+json: what is wrong, where, and what to change.
 
-use std::borrow::Cow;
-
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,38 +11,36 @@ use crate::error::{Error, Invalid};
 /// When a caller may try again after a 503.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// A problem as it is answered.
-#[derive(Debug, Serialize)]
+/// A problem to answer.
+#[derive(Debug)]
 pub struct Problem {
-    /// A stable name, as a path: `/problems/score-out-of-range`.
-    #[serde(rename = "type")]
-    kind: String,
-    title: Cow<'static, str>,
-    #[serde(serialize_with = "as_number")]
+    name: &'static str,
     status: StatusCode,
     detail: String,
-    /// JSON pointer to the field of the body that must change.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<String>,
-    /// The parameter of path or query that must change.
-    #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
 }
 
-fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u16(status.as_u16())
+/// A problem as it is answered.
+#[derive(Serialize)]
+struct ProblemJson<'a> {
+    /// A stable name, as a path: `/problems/score-out-of-range`.
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    detail: &'a str,
+    /// JSON pointer to the field of the body that must change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    /// The parameter of path or query that must change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, name: &str, detail: impl Into<String>) -> Self {
-        Self {
-            kind: format!("/problems/{name}"),
-            title: name.replace('-', " ").into(),
-            status,
-            detail: detail.into(),
-            pointer: None,
-            parameter: None,
-        }
+    pub fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, status, detail: detail.into(), pointer: None, parameter: None }
     }
 
     /// A value in the body's field `/name`.
@@ -97,7 +93,15 @@ impl From<Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status;
-        let mut response = (status, Json(self)).into_response();
+        let json = ProblemJson {
+            kind: format!("/problems/{}", self.name),
+            title: self.name.replace('-', " "),
+            status: status.as_u16(),
+            detail: &self.detail,
+            pointer: self.pointer.as_deref(),
+            parameter: self.parameter.as_deref(),
+        };
+        let mut response = (status, Json(json)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
