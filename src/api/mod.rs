@@ -1,7 +1,7 @@
 //! The HTTP API: three listeners over one [`App`].
 //!
-//! Thin on purpose: a handler parses at the edge ([`extract`]), calls the app, and shapes the answer. Errors are
-//! problem+json ([`problem`]), whoever makes them: handlers, the router, or a layer. The wall clock is read here,
+//! Thin on purpose: a handler parses at the edge (`extract`), calls the app, and shapes the answer. Errors are
+//! problem+json (`problem`), whoever makes them: handlers, the router, or a layer. The wall clock is read here,
 //! once a request.
 
 mod extract;

@@ -3,7 +3,7 @@
 //! [`Store::commit`] is the only function that writes averages, and it moves the shard's checkpoint in the same
 //! transaction. That one rule makes a drain safe to kill, to repeat and to run twice at once. Two databases
 //! implement it, [`postgres`] and [`sqlite`]; the arithmetic stays in Rust ([`merge`](crate::merge)), the rows
-//! and questions that both share in [`rows`] and [`questions`], and one suite, `tests/suite/store.rs`, holds both.
+//! and questions that both share in `rows` and `questions`, and one suite, `tests/suite/store.rs`, holds both.
 
 mod audit;
 pub mod postgres;

@@ -1,4 +1,4 @@
-//! The store of the server set-up: Postgres. How a commit goes is in [`commit`]; here are the questions.
+//! The store of the server set-up: Postgres. How a commit goes is in `commit.rs`; here are the questions.
 
 mod columns;
 mod commit;
