@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use moka::future::Cache as Moka;
 use serde::Serialize;
 
@@ -24,11 +25,13 @@ use crate::connect::redis::RedisLink;
 use crate::connect::sqlite::SqliteFile;
 use crate::entry::{Action, Entry, Shard};
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::loader::Loader;
 use crate::post::Post;
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Params;
 use crate::store::Store;
+use crate::store::bounded::Bounded;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::ticks::Ticks;
@@ -54,6 +57,8 @@ pub struct App {
     pub(crate) known: Moka<PostId, ()>,
     /// Posts that did not exist a moment ago.
     pub(crate) unknown: Moka<PostId, ()>,
+    /// Whether a drain said that it waits for a server.
+    pub(crate) drains_are_stuck: AtomicBool,
 }
 
 /// What a caller learns of an accepted rating or withdrawal.
@@ -110,6 +115,8 @@ impl App {
         cache: Arc<dyn Cache>,
     ) -> Result<Arc<Self>> {
         let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
+        let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
+        let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
         let app = Self {
             params: config.params()?,
             ticks: config.ticks()?,
@@ -117,20 +124,16 @@ impl App {
             loader: Loader::new(store.clone(), cache.clone()),
             known: Moka::new(KNOWN_POSTS_MAX),
             unknown: Moka::builder().max_capacity(KNOWN_POSTS_MAX).time_to_live(LIFE).build(),
+            drains_are_stuck: AtomicBool::new(false),
             config,
             buffer,
             store,
             cache,
         };
-        // The log learns the checkpoints: it must not hand out a position at or below one.
-        try_join_all(app.all_shards().map(|shard| {
-            let app = &app;
-            async move {
-                let checkpoint = app.store.checkpoint(shard).await?;
-                app.buffer.backlog(shard, checkpoint.position).await
-            }
-        }))
-        .await?;
+        // A log that cannot be told now, because it is full, is told before it takes an entry.
+        for told in join_all(app.all_shards().map(|shard| app.tell_floor(shard))).await {
+            told.or_else(|error| if error.is_transient() { Ok(()) } else { Err(error) })?;
+        }
         Ok(Arc::new(app))
     }
 
@@ -147,9 +150,9 @@ impl App {
         })??;
         let shard = self.shard_of(post);
         self.buffer.check_clock(shard, now).await?;
-        self.tell_floor(shard).await?;
-        let entry = Entry { post: post.clone(), user: user.clone(), at: now, action };
-        self.buffer.append(shard, &[entry]).await?;
+        let entry = Entry { post: post.clone(), user: user.clone(), at: now, action, origin: None };
+        self.hold(shard, &[entry]).await?;
+        faults::reach("submit.held");
         Ok(Accepted {
             post_id: post.clone(),
             user_id: user.clone(),
@@ -169,9 +172,8 @@ impl App {
             shards.entry(self.shard_of(&entry.post)).or_default().push(entry);
         }
         try_join_all(shards.iter().map(|(shard, entries)| async move {
-            self.tell_floor(*shard).await?;
             for group in entries.chunks(self.buffer.append_max()) {
-                self.buffer.append(*shard, group).await?;
+                self.hold(*shard, group).await?;
             }
             Ok(())
         }))
@@ -231,14 +233,26 @@ impl App {
         Ok(())
     }
 
-    /// Tells the log the checkpoint when it may have come back with less. While the store does not answer, the
-    /// log goes by what this process knows.
+    /// Appends, to a log that knows its floor; one that turns out to be gone is made anew.
+    async fn hold(&self, shard: Shard, entries: &[Entry]) -> Result<()> {
+        self.tell_floor(shard).await?;
+        match self.buffer.append(shard, entries).await {
+            Err(Error::Busy(_)) if self.buffer.needs_floor(shard) => {
+                self.tell_floor(shard).await?;
+                self.buffer.append(shard, entries).await.map(drop)
+            }
+            held => held.map(drop),
+        }
+    }
+
+    /// Tells the log its floor when it may have come back with less. While the store does not answer, a log that is
+    /// there goes by itself, and one that is gone stays so.
     async fn tell_floor(&self, shard: Shard) -> Result<()> {
         if self.buffer.needs_floor(shard)
             && let Ok(Ok(checkpoint)) =
                 tokio::time::timeout(FLOOR_TIMEOUT, self.store.checkpoint(shard)).await
         {
-            self.buffer.backlog(shard, checkpoint.position).await?;
+            self.buffer.raise_floor(shard, checkpoint.floor()).await?;
         }
         Ok(())
     }

@@ -5,37 +5,42 @@
 //! the checkpoint again. It ends on a fact: the checkpoint has passed what the log held when the drain began.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde::Serialize;
-use tracing::{debug, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::app::App;
-use crate::entry::{Backlog, Shard};
+use crate::entry::{Batch, Shard};
 use crate::error::{Error, Result};
+use crate::faults::{self, Mistake};
 use crate::loader::read_into;
 use crate::merge::{Merged, MergedAverage, merge};
 use crate::rating::{PostId, Time};
-use crate::store::{DrainRun, POSTS_ASKED_MAX, Trigger};
+use crate::status::Balance;
+use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, Seen, Trigger};
 
 /// Moves that a drain reports.
 pub const MOVES_MAX: usize = 10;
 /// Posts of one shard whose moves are remembered while it drains; the smallest moves are forgotten first.
 const MOVES_TRACKED_MAX: usize = 10_000;
-/// Times that a shard is tried again after an error that may pass.
+/// Times that a shard is tried again after an error that may pass, when no time says how long to go on.
 const RETRIES_MAX: u32 = 3;
-/// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Retries wait for this, twice this, and so on, but no longer than the other, less up to half of it.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(4);
+/// A look at a shard is repeated when another drain moved the checkpoint meanwhile, so many times at most.
+const LOOKS_MAX: usize = 100;
 
 /// How a drain is run.
 pub struct DrainOrder<'a> {
     /// What started it.
     pub trigger: Trigger,
-    /// No batch is begun after this.
+    /// No batch is begun after this, and until then a server that does not answer is tried again.
     pub until: Option<Instant>,
     /// Says whether to stop before the next batch.
     pub stop: &'a (dyn Fn() -> bool + Send + Sync),
@@ -51,6 +56,10 @@ impl DrainOrder<'_> {
 
     fn is_over(&self) -> bool {
         (self.stop)() || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    fn may_retry(&self, attempt: u32) -> bool {
+        !self.is_over() && (self.until.is_some() || attempt < RETRIES_MAX)
     }
 }
 
@@ -135,9 +144,12 @@ impl App {
             })
             .await;
         let mut drained = total.into_inner().unwrap_or_else(|e| e.into_inner());
+        if drained.failure.is_none() && self.drains_are_stuck.swap(false, Ordering::Relaxed) {
+            info!("drains go on");
+        }
         Move::sort(&mut drained.moves);
         drained.moves.truncate(MOVES_MAX);
-        if order.trigger == Trigger::Tick && !order.is_over() {
+        if order.trigger == Trigger::Tick && drained.failure.is_none() && !order.is_over() {
             self.rerank(now).await;
         }
         drained.duration_ms = began.elapsed().as_millis() as u64;
@@ -148,17 +160,22 @@ impl App {
     /// One shard, tried again when an error may pass by itself.
     async fn drain_shard(&self, shard: Shard, now: Time, order: &DrainOrder<'_>) -> ShardDrained {
         let mut done = ShardDrained::default();
-        for attempt in 0..=RETRIES_MAX {
+        let mut attempt = 0;
+        loop {
+            let batches = done.batches;
             match self.try_drain_shard(shard, now, order, &mut done).await {
                 Ok(complete) => {
                     done.complete = complete;
                     return done;
                 }
-                Err(error) if error.is_transient() && attempt < RETRIES_MAX && !order.is_over() => {
-                    debug!(%shard, %error, attempt, "drain of a shard is tried again");
-                    // Jitter by the shard's number: shards that failed together do not come back together.
-                    let jitter = RETRY_DELAY * u32::from(shard.0 % 8) / 8;
-                    tokio::time::sleep(RETRY_DELAY * 2u32.pow(attempt) + jitter).await;
+                Err(error) if error.is_transient() && order.may_retry(attempt) => {
+                    if !self.drains_are_stuck.swap(true, Ordering::Relaxed) {
+                        warn!(%shard, %error, "a drain waits; trying again");
+                    }
+                    // Whoever got on begins with short waits again.
+                    attempt = if done.batches > batches { 0 } else { attempt };
+                    tokio::time::sleep(retry_delay(shard, now, attempt)).await;
+                    attempt += 1;
                 }
                 Err(error) => {
                     done.failure = Some(error);
@@ -166,7 +183,6 @@ impl App {
                 }
             }
         }
-        done
     }
 
     /// Batches until the checkpoint has passed the log's end as it was; `false` when told to stop before.
@@ -177,53 +193,100 @@ impl App {
         order: &DrainOrder<'_>,
         done: &mut ShardDrained,
     ) -> Result<bool> {
-        let mut from = self.store.checkpoint(shard).await?.position;
-        let seen = self.buffer.backlog(shard, from).await?;
+        // The log of a newer program may hold what this one does not understand: it is not even read.
+        self.store.check_schema().await?;
+        let mut seen = self.look(shard).await?;
         // What a killed drain committed and could not trim any more.
-        self.buffer.trim(shard, from).await?;
-        done.begin(seen.waiting, order);
-        while from < seen.last {
+        self.buffer.trim(shard, seen.checkpoint.position).await?;
+        done.begin(seen.log.waiting, order);
+        let batch_max = self.config.drain.batch_max.min(self.store.batch_max());
+        let mut limit = batch_max;
+        while seen.checkpoint.position < seen.log.last {
             if order.is_over() {
                 return Ok(false);
             }
-            match self.drain_batch(shard, from, now, &seen, done).await? {
-                Some(entries) => (order.progress)(Progress::Merged(entries)),
-                None => debug!(%shard, "another drain was faster"),
+            match self.drain_batch(shard, &seen, limit, now, done).await? {
+                Outcome::Committed(entries) => {
+                    (order.progress)(Progress::Merged(entries));
+                    limit = batch_max.min(limit * 2);
+                }
+                Outcome::Superseded => debug!(%shard, "another drain was faster"),
+                Outcome::Refused(entries) => limit = entries.div_ceil(2),
+                // The log's end was never an entry.
+                Outcome::Nothing => break,
             }
-            let checkpoint = self.store.checkpoint(shard).await?.position;
-            if checkpoint == from {
-                // Nothing is left to read, and nobody moved on: the log's end was never an entry.
-                break;
-            }
-            from = checkpoint;
+            seen.checkpoint = self.store.checkpoint(shard).await?;
         }
         Ok(true)
     }
 
-    /// One batch after `from`; returns how many entries it had, or nothing when there was none to commit.
+    /// A shard's checkpoint and log. A log that holds less than was accepted has come back with less: the
+    /// difference is recorded, and the count goes on from there.
+    async fn look(&self, shard: Shard) -> Result<Seen> {
+        for _ in 0..LOOKS_MAX {
+            let mut seen = self.see(shard).await?;
+            let floor = seen.checkpoint.floor();
+            if Balance::of(&seen).is_balanced() && seen.log.last >= floor {
+                return Ok(seen);
+            }
+            if self.store.checkpoint(shard).await? != seen.checkpoint {
+                // A commit came between the two looks.
+                continue;
+            }
+            self.buffer.raise_floor(shard, floor).await?;
+            seen.log = self.buffer.backlog(shard, seen.checkpoint.position).await?;
+            if self.store.recount(shard, &seen).await? {
+                let lost = self.store.checkpoint(shard).await?.lost.saturating_sub(seen.checkpoint.lost);
+                error!(%shard, lost, "the log came back with less than it had accepted; counting on from there");
+            }
+        }
+        Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks")))
+    }
+
+    /// At most `limit` entries after the checkpoint.
     async fn drain_batch(
         &self,
         shard: Shard,
-        from: crate::entry::Position,
+        seen: &Seen,
+        limit: usize,
         now: Time,
-        seen: &Backlog,
         done: &mut ShardDrained,
-    ) -> Result<Option<u64>> {
-        let Some(batch) = self.buffer.read(shard, from, self.config.drain.batch_max).await? else {
-            return Ok(None);
+    ) -> Result<Outcome> {
+        let from = seen.checkpoint.position;
+        let Some(mut batch) = self.buffer.read(shard, from, limit).await? else {
+            return Ok(Outcome::Nothing);
         };
+        faults::reach("drain.read");
+        if faults::has(Mistake::PoisonStops) && batch.lines.iter().any(|line| line.entry.is_err()) {
+            return Err(Error::Internal("an entry cannot be read".into()));
+        }
+        if faults::has(Mistake::TrimBeforeCommit) {
+            self.buffer.trim(shard, batch.to).await?;
+        }
         let as_of = (self.ticks.around(now).last, &self.params);
-        let fold = |loaded| merge(&batch, loaded, &self.params);
-        let committing =
-            tokio::time::timeout(COMMIT_TIMEOUT, self.store.commit(&batch, seen, as_of, &fold)).await;
-        let late = |_| Err(Error::Unavailable("the database did not end a commit in time".into()));
-        let Some(merged) = committing.unwrap_or_else(late)? else {
-            return Ok(None);
+        let mut committed = self.commit(&batch, seen, as_of).await;
+        if let Err(Error::Refused(why)) = &committed {
+            let [line] = batch.lines.as_mut_slice() else {
+                debug!(%shard, why, "a batch was refused; trying half of it");
+                return Ok(Outcome::Refused(batch.lines.len()));
+            };
+            line.refuse(why);
+            committed = self.commit(&batch, seen, as_of).await;
+        }
+        let Some(merged) = committed? else {
+            return Ok(Outcome::Superseded);
         };
+        faults::reach("commit.done");
         done.count(&merged, |average| self.move_of(average, as_of.0));
         self.refresh(&merged, now).await;
+        faults::reach("drain.refreshed");
         self.buffer.trim(shard, batch.to).await?;
-        Ok(Some(batch.lines.len() as u64))
+        faults::reach("drain.trimmed");
+        Ok(Outcome::Committed(batch.lines.len() as u64))
+    }
+
+    async fn commit(&self, batch: &Batch, seen: &Seen, as_of: AsOf<'_>) -> Result<Option<Merged>> {
+        self.store.commit(batch, seen, as_of, &|loaded| merge(batch, loaded, &self.params)).await
     }
 
     /// Brings what a commit changed into the cache. The averages are safe: a failure only makes readers wait for
@@ -282,10 +345,32 @@ impl App {
             duration_ms: drained.duration_ms,
             error: drained.failure.as_ref().map(ToString::to_string),
         };
-        if let Err(error) = self.store.record_drain(&run).await {
-            warn!(%error, "the drain could not be recorded");
+        match self.store.record_drain(&run).await {
+            Err(error) if error.is_transient() => debug!(%error, "the drain could not be recorded"),
+            Err(error) => warn!(%error, "the drain could not be recorded"),
+            Ok(()) => {}
         }
     }
+}
+
+/// What became of a batch.
+enum Outcome {
+    /// So many entries are merged, or quarantined.
+    Committed(u64),
+    /// Another drain moved the checkpoint first.
+    Superseded,
+    /// The database will not have what came out of so many entries.
+    Refused(usize),
+    /// There was nothing to read.
+    Nothing,
+}
+
+/// Doubles with each attempt; the jitter keeps processes and shards that failed together from coming back together.
+fn retry_delay(shard: Shard, now: Time, attempt: u32) -> Duration {
+    let delay = RETRY_DELAY.saturating_mul(2u32.saturating_pow(attempt)).min(RETRY_DELAY_MAX);
+    let mut hasher = DefaultHasher::new();
+    (shard, now.ms(), attempt).hash(&mut hasher);
+    delay - delay.mul_f64((hasher.finish() % 1_000) as f64 / 2_000.0)
 }
 
 /// What became of one shard.

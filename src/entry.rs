@@ -4,7 +4,7 @@
 //! or a quarantine sees what happened, and so that new kinds of entries can join old ones in one log.
 //! A line that cannot be read is not an error of the drain: it comes out as [`Undecodable`], with its bytes.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct Entry {
     pub at: Time,
     /// What the user wants.
     pub action: Action,
+    /// Of an entry that comes back out of the quarantine: where it stood at first. It loses to whatever the same
+    /// user wanted of the same post after that.
+    pub origin: Option<Position>,
 }
 
 /// What an entry asks for.
@@ -48,13 +51,22 @@ const ENCODING_VERSION: &str = "1";
 const TEXT_BYTES_MAX: usize = 512;
 
 impl Entry {
-    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds.
+    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, origin (retries only).
     pub fn encode(&self) -> String {
-        let Self { post, user, at, action } = self;
-        match action {
+        let Self { post, user, at, action, origin } = self;
+        let mut text = match action {
             Action::Rate(score) => format!("{ENCODING_VERSION} r {post} {user} {score} {}", at.ms()),
             Action::Withdraw => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
+        };
+        if let Some(origin) = origin {
+            let _ = write!(text, " {origin}");
         }
+        text
+    }
+
+    /// The place in the log that the user's wish belongs to, when the entry stands at `position`.
+    pub fn place(&self, position: Position) -> Position {
+        self.origin.unwrap_or(position)
     }
 
     /// Reads an entry back, trusting nothing: the log may hold what others wrote there.
@@ -71,14 +83,21 @@ impl Entry {
         if words[0] != ENCODING_VERSION {
             return Err(format!("entry has unknown encoding version {:?}", words[0]));
         }
-        let (post, user, action, at) = match words[1..] {
-            ["r", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at),
-            ["w", post, user, at] => (post, user, Action::Withdraw, at),
+        let (post, user, action, at, origin) = match words[1..] {
+            ["r", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at, None),
+            ["r", post, user, score, at, origin] => {
+                (post, user, Action::Rate(parse_score(score)?), at, Some(origin))
+            }
+            ["w", post, user, at] => (post, user, Action::Withdraw, at, None),
+            ["w", post, user, at, origin] => (post, user, Action::Withdraw, at, Some(origin)),
             [kind, ..] => {
                 return Err(format!("entry of kind {kind:?} with {} words is unknown", words.len()));
             }
             [] => return Err("entry has a version and nothing else".to_owned()),
         };
+        let origin = origin.map(|text| {
+            Position::parse(text).ok_or_else(|| format!("entry origin {text:?} is no place in a log"))
+        });
         let at = at.parse().map_err(|_| format!("entry time {at:?} is no number of milliseconds"))?;
         Ok(Self {
             post: PostId::parse(post).map_err(|e| e.detail)?,
@@ -86,6 +105,7 @@ impl Entry {
             // An hour of the year 290,000 is no entry's time, whoever wrote it; the fold can rely on that.
             at: Time::from_ms(at).check_entry(TIME_MAX).map_err(|e| e.detail)?,
             action,
+            origin: origin.transpose()?,
         })
     }
 }
@@ -194,6 +214,15 @@ pub struct Line {
     pub entry: Result<Entry, Undecodable>,
 }
 
+impl Line {
+    /// Makes of an entry that cannot be kept a line to be put aside.
+    pub fn refuse(&mut self, why: &str) {
+        if let Ok(entry) = &self.entry {
+            self.entry = Err(Undecodable { reason: why.to_owned(), payload: entry.encode().into_bytes() });
+        }
+    }
+}
+
 impl Batch {
     /// A batch of what was read after `from`; nothing when nothing was.
     pub fn of(shard: Shard, from: Position, lines: Vec<Line>) -> Option<Self> {
@@ -225,14 +254,17 @@ mod tests {
             user: UserId::parse("ann").unwrap(),
             at: Time::from_ms(1_790_000_000_000),
             action,
+            origin: None,
         }
     }
 
     #[test]
     fn what_is_encoded_comes_back() {
         for action in [Action::Rate(Score::parse(0).unwrap()), Action::Withdraw] {
-            let entry = entry(action);
-            assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
+            for origin in [None, Some(Position::new(1_789_999_999_999, 7))] {
+                let entry = Entry { origin, ..entry(action) };
+                assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
+            }
         }
         assert_eq!(entry(Action::Withdraw).encode(), "1 w hello ann 1790000000000");
     }
@@ -251,7 +283,9 @@ mod tests {
             ("1 r hello ann 5 soon", "no number of milliseconds"),
             ("1 r hello ann 5 17", "before 1990"),
             ("1 r hello ann 5 9223372036854775807", "ahead"),
-            ("1 r hello ann 5 1790000000000 extra", "unknown"),
+            ("1 r hello ann 5 1790000000000 extra", "no place"),
+            ("1 w hello ann 1790000000000 5", "no place"),
+            ("1 r hello ann 5 1790000000000 1-1 extra", "unknown"),
         ] {
             let found = Entry::decode(text.as_bytes()).unwrap_err();
             assert!(found.reason.contains(reason), "{text:?}: {}", found.reason);

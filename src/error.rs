@@ -47,6 +47,12 @@ pub enum Error {
     /// A server did not answer; the same call may succeed later (503, exit 69).
     #[error("{0}")]
     Unavailable(String),
+    /// A server answered that it cannot now: a lock, a deadlock, a full disk (503, exit 69).
+    #[error("{0}")]
+    Busy(String),
+    /// The database will not have this data, however often it is asked (500, exit 1).
+    #[error("{0}")]
+    Refused(String),
     /// The operator must change a setting (exit 78).
     #[error("{0}")]
     Config(String),
@@ -64,12 +70,14 @@ impl Error {
             Error::NotFound(text) => Error::NotFound(text.clone()),
             Error::Unavailable(text) => Error::Unavailable(text.clone()),
             Error::Config(text) => Error::Config(text.clone()),
+            Error::Busy(text) => Error::Busy(text.clone()),
+            Error::Refused(text) => Error::Refused(text.clone()),
             Error::Internal(text) => Error::Internal(text.clone()),
         }
     }
 
     /// Whether the same call may succeed later without anybody changing it.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable(_))
+        matches!(self, Error::Unavailable(_) | Error::Busy(_))
     }
 }

@@ -164,6 +164,7 @@ impl<R: BufRead> Lines<R> {
             user: shared(&mut self.users, UserId::parse(user)?),
             at,
             action: Action::Rate(score),
+            origin: None,
         })
     }
 

@@ -29,6 +29,7 @@ pub mod connect;
 pub mod drain;
 pub mod entry;
 pub mod error;
+pub mod faults;
 pub mod history;
 pub mod import;
 mod loader;

@@ -5,29 +5,24 @@
 //! takes no query with it that others wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Cache, Cached};
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::rating::{PostId, Time};
 use crate::store::{POSTS_ASKED_MAX, Store};
 
 /// Requests that may wait; more readers wait at the door.
 const REQUESTS_MAX: usize = 4_096;
-/// A store that failed is asked again after this, at the cost of one reader's wait.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// A database that takes longer does not answer: one that was stopped ends no statement by itself.
-const FIND_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Found = BTreeMap<PostId, Arc<Cached>>;
 
 /// A handle to the task.
 pub struct Loader {
     requests: mpsc::Sender<Request>,
-    failed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 struct Request {
@@ -40,15 +35,8 @@ impl Loader {
     /// Starts the task; needs a tokio runtime. It ends with the handle.
     pub fn new(store: Arc<dyn Store>, cache: Arc<dyn Cache>) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
-        let failed_at = Arc::new(Mutex::new(None));
-        tokio::spawn(answer_all(store, cache, waiting, failed_at.clone()));
-        Self { requests, failed_at }
-    }
-
-    /// Whether the store has just failed to answer; it is asked again soon.
-    pub fn is_down(&self) -> bool {
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        failed_at.is_some_and(|at| at.elapsed() < ASK_AGAIN)
+        tokio::spawn(answer_all(store, cache, waiting));
+        Self { requests }
     }
 
     /// Posts as the store knows them now, in the order asked; they are in the cache afterwards.
@@ -60,19 +48,10 @@ impl Loader {
     }
 }
 
-async fn answer_all(
-    store: Arc<dyn Store>,
-    cache: Arc<dyn Cache>,
-    mut waiting: mpsc::Receiver<Request>,
-    failed_at: Arc<Mutex<Option<Instant>>>,
-) {
+async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
     let mut requests = Vec::new();
     while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
-        let outcome = tokio::time::timeout(FIND_TIMEOUT, find(&*store, &*cache, &requests)).await;
-        let outcome =
-            outcome.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())));
-        let is_down = outcome.as_ref().is_err_and(Error::is_transient);
-        *failed_at.lock().unwrap_or_else(PoisonError::into_inner) = is_down.then(Instant::now);
+        let outcome = find(&*store, &*cache, &requests).await;
         for request in requests.drain(..) {
             let answer = match &outcome {
                 Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
@@ -104,6 +83,7 @@ pub async fn read_into(
     read_at: Time,
 ) -> Result<Vec<Arc<Cached>>> {
     let states = store.posts(ids).await?;
+    faults::reach("cache.read");
     let entries: Vec<_> =
         states.into_iter().flatten().map(|state| Arc::new(Cached { state, read_at })).collect();
     cache.put_many(&entries).await;

@@ -20,7 +20,7 @@ pub struct Rating {
     pub row: Row,
     /// The entry's own time.
     pub rated_at: Time,
-    /// The entry's position.
+    /// The entry's place in the log.
     pub position: Position,
 }
 
@@ -31,6 +31,8 @@ pub struct Loaded {
     pub averages: HashMap<PostId, (Average, Position)>,
     /// The ratings that exist.
     pub ratings: HashMap<Key, Rating>,
+    /// Where the newest withdrawals stood; only for [`retried`] keys.
+    pub withdrawals: HashMap<Key, Position>,
 }
 
 /// What a batch changes; every list is sorted by key.
@@ -38,8 +40,8 @@ pub struct Loaded {
 pub struct Merged {
     /// Ratings as they are now.
     pub ratings: Vec<(Key, Rating)>,
-    /// Ratings that are gone.
-    pub withdrawn: Vec<Key>,
+    /// Ratings that are gone, and where the withdrawal stood.
+    pub withdrawn: Vec<(Key, Position)>,
     /// Averages as they are now.
     pub averages: Vec<MergedAverage>,
     /// The hours that the batch touched.
@@ -102,12 +104,26 @@ pub fn touched(batch: &Batch) -> Vec<Key> {
     keys
 }
 
+/// The keys of the entries that come back out of the quarantine, sorted, each once.
+pub fn retried(batch: &Batch) -> Vec<Key> {
+    let mut keys: Vec<Key> = batch
+        .lines
+        .iter()
+        .filter_map(|line| line.entry.as_ref().ok().filter(|entry| entry.origin.is_some()))
+        .map(|entry| (entry.post.clone(), entry.user.clone()))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
 /// Folds `batch` into what `loaded` holds.
 pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
     let mut fold = Fold {
         params,
         averages: loaded.averages,
         ratings: loaded.ratings,
+        withdrawals: loaded.withdrawals,
         changed: HashMap::new(),
         posts: HashMap::new(),
         hours: BTreeMap::new(),
@@ -134,8 +150,9 @@ struct Fold<'a> {
     params: &'a Params,
     averages: HashMap<PostId, (Average, Position)>,
     ratings: HashMap<Key, Rating>,
-    /// Touched ratings as they are now; nothing where a rating is gone.
-    changed: HashMap<Key, Option<Rating>>,
+    withdrawals: HashMap<Key, Position>,
+    /// Touched ratings as they are now; where a rating is gone, the withdrawal's place.
+    changed: HashMap<Key, Result<Rating, Position>>,
     /// Touched posts: average before, average after, version.
     posts: HashMap<PostId, (Average, Average, Position)>,
     hours: BTreeMap<(PostId, i64), (u64, Average)>,
@@ -151,22 +168,36 @@ impl Fold<'_> {
         *version = position;
         let key = (entry.post.clone(), entry.user.clone());
         let current = match self.changed.get(&key) {
-            Some(changed) => *changed,
+            Some(changed) => changed.ok(),
             None => self.ratings.get(&key).copied(),
         };
+        let place = entry.place(position);
+        if entry.origin.is_some() {
+            let withdrawn = match self.changed.get(&key) {
+                Some(changed) => changed.err(),
+                None => self.withdrawals.get(&key).copied(),
+            };
+            if current.map(|rating| rating.position).max(withdrawn) >= Some(place) {
+                // The user has wanted something newer since: the entry is applied, and changes nothing.
+                return Ok(());
+            }
+        }
         let arrivals = match (entry.action, current) {
             (Action::Rate(score), _) => {
                 let row = average.rate(current.map(|c| c.row).as_ref(), score, entry.at, self.params);
-                self.changed.insert(key, Some(Rating { row, rated_at: entry.at, position }));
+                self.changed.insert(key, Ok(Rating { row, rated_at: entry.at, position: place }));
                 1
             }
             (Action::Withdraw, Some(rating)) => {
                 average.withdraw(&rating.row, entry.at, self.params);
-                self.changed.insert(key, None);
+                self.changed.insert(key, Err(place));
                 0
             }
-            // Nothing to take out: the entry is applied, and changes nothing.
-            (Action::Withdraw, None) => return Ok(()),
+            // Nothing to take out: it is remembered, and changes nothing.
+            (Action::Withdraw, None) => {
+                self.changed.insert(key, Err(place));
+                return Ok(());
+            }
         };
         if let Some(last) = average.last {
             let hour = last.ms().div_euclid(HOUR_MS) * HOUR_MS;
@@ -180,8 +211,8 @@ impl Fold<'_> {
     fn finish(self, mut merged: Merged) -> Merged {
         for (key, rating) in self.changed {
             match rating {
-                Some(rating) => merged.ratings.push((key, rating)),
-                None => merged.withdrawn.push(key),
+                Ok(rating) => merged.ratings.push((key, rating)),
+                Err(place) => merged.withdrawn.push((key, place)),
             }
         }
         merged.ratings.sort_unstable_by(|a, b| a.0.cmp(&b.0));

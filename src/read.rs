@@ -104,10 +104,6 @@ impl App {
             return Ok(states);
         }
         let all_known = asked.iter().all(|&i| states[i].is_some());
-        if all_known && self.loader.is_down() {
-            // Somebody else is finding out when the store is back; nobody has to wait for that.
-            return Ok(states);
-        }
         match self.loader.load(asked.iter().map(|&i| ids[i].clone()).collect(), now).await {
             Ok(found) => {
                 for (i, state) in asked.into_iter().zip(found) {

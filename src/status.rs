@@ -11,7 +11,7 @@ use crate::config::Setup;
 use crate::entry::Shard;
 use crate::error::{Error, Result};
 use crate::rating::{PostId, Time};
-use crate::store::{Audited, DrainRun};
+use crate::store::{Audited, DrainRun, Seen};
 
 /// A look at a shard is repeated when a drain moved the checkpoint meanwhile, so many times at most.
 const LOOKS_MAX: usize = 100;
@@ -34,6 +34,18 @@ pub struct Balance {
 }
 
 impl Balance {
+    /// The balance of one shard whose checkpoint did not move during the look.
+    pub fn of(Seen { checkpoint, log }: &Seen) -> Self {
+        Self {
+            accepted: checkpoint.accepted(log.appends),
+            applied: checkpoint.applied,
+            quarantined: checkpoint.quarantined,
+            waiting: log.waiting,
+            lost: checkpoint.lost,
+            oldest_waiting_at: log.oldest,
+        }
+    }
+
     /// Whether everything that was accepted is somewhere.
     pub fn is_balanced(&self) -> bool {
         self.accepted == self.applied + self.quarantined + self.waiting
@@ -89,23 +101,21 @@ impl App {
     }
 
     async fn balance_of(&self, shard: Shard) -> Result<Balance> {
-        let mut before = self.store.checkpoint(shard).await?;
+        let mut seen = self.see(shard).await?;
         for _ in 0..LOOKS_MAX {
-            let log = self.buffer.backlog(shard, before.position).await?;
-            let after = self.store.checkpoint(shard).await?;
-            if before == after {
-                return Ok(Balance {
-                    accepted: log.appends + after.accepted_base,
-                    applied: after.applied,
-                    quarantined: after.quarantined,
-                    waiting: log.waiting,
-                    lost: after.lost,
-                    oldest_waiting_at: log.oldest,
-                });
+            if self.store.checkpoint(shard).await? == seen.checkpoint {
+                return Ok(Balance::of(&seen));
             }
-            before = after;
+            seen = self.see(shard).await?;
         }
-        Err(Error::Unavailable(format!("shard {shard} moved during {LOOKS_MAX} looks; look again later")))
+        Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks; look again later")))
+    }
+
+    /// A shard's checkpoint, and then its log.
+    pub(crate) async fn see(&self, shard: Shard) -> Result<Seen> {
+        let checkpoint = self.store.checkpoint(shard).await?;
+        let log = self.buffer.backlog(shard, checkpoint.position).await?;
+        Ok(Seen { checkpoint, log })
     }
 
     /// How Damper is, all in all.

@@ -4,7 +4,7 @@
 //! [`App::drain`] takes up where the checkpoint stands. A tick's drain is bounded in time and leaves the rest to
 //! the next one, so that a handler never outlasts its period.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use apalis::layers::WorkerBuilderExt;
@@ -27,12 +27,19 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 struct Work {
     app: Arc<App>,
     stop: CancellationToken,
+    /// Why this program can drain no more.
+    misfit: Arc<OnceLock<Error>>,
 }
 
 /// Drains at every tick until `stop`; the batch under way then is brought to its end.
+///
+/// # Errors
+/// `Config` when the schema is newer than this program: then it must be replaced.
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let schedule = app.ticks().schedule().clone();
-    let work = Work { app, stop: stop.clone() };
+    let stop = stop.child_token();
+    let misfit = Arc::new(OnceLock::new());
+    let work = Work { app, stop: stop.clone(), misfit: misfit.clone() };
     let monitor = Monitor::new()
         .register(move |n| {
             WorkerBuilder::new(format!("drain-{n}"))
@@ -54,6 +61,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
         Ok(())
     };
     let outcome = monitor.run_with_signal(signal).await;
+    if let Some(error) = misfit.get() {
+        return Err(error.again());
+    }
     match outcome {
         _ if stopped.is_cancelled() => Ok(()),
         Ok(()) => Err(Error::Internal("the worker ended by itself; has the tick's schedule an end?".into())),
@@ -62,7 +72,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
 }
 
 async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
-    let Work { app, stop } = &*work;
+    let Work { app, stop, misfit } = &*work;
     let now = Time::from(chrono::Utc::now());
     // Over before the next tick: a handler that outlasts its period ends apalis' stream of ticks.
     let period_ms = (app.ticks().around(now).next.ms() - now.ms()).unsigned_abs();
@@ -80,12 +90,18 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
         .await;
     // A failure is told here and mended by the next tick, which takes all that waits.
     report(&drained);
+    if let Some(error @ Error::Config(_)) = &drained.failure {
+        let _ = misfit.set(error.again());
+        stop.cancel();
+    }
     Ok(())
 }
 
 fn report(drained: &Drained) {
     let Drained { applied, quarantined, posts, batches, duration_ms, .. } = drained;
     match &drained.failure {
+        // The drain has said that it waits.
+        Some(error) if error.is_transient() => debug!(%error, applied, "the tick's drain did not finish"),
         Some(error) => warn!(%error, applied, quarantined, "the tick's drain did not finish"),
         None if *batches == 0 => debug!("nothing waited"),
         None => {

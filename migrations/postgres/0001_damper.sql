@@ -36,6 +36,15 @@ create table ratings (
     primary key (post_id, user_id)
 );
 
+-- Where a user's newest withdrawal of a rating stood in the log: a retried entry that is older does not bring the
+-- rating back.
+create table withdrawals (
+    post_id text collate "C" not null,
+    user_id text collate "C" not null,
+    position bytea not null,
+    primary key (post_id, user_id)
+);
+
 -- A post's aggregate state, changed by commits only. count and sum are derived, so they cannot disagree.
 create table averages (
     post_id text collate "C" primary key,

@@ -36,6 +36,15 @@ create table ratings (
     primary key (post_id, user_id)
 ) without rowid, strict;
 
+-- Where a user's newest withdrawal of a rating stood in the log: a retried entry that is older does not bring the
+-- rating back.
+create table withdrawals (
+    post_id text not null,
+    user_id text not null,
+    position blob not null,
+    primary key (post_id, user_id)
+) without rowid, strict;
+
 -- A post's aggregate state, changed by commits only. count and sum are derived, so they cannot disagree.
 create table averages (
     post_id text primary key,

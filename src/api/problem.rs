@@ -76,12 +76,12 @@ impl From<Error> for Problem {
             Error::Invalid(invalid) => invalid.into(),
             Error::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, "not-found", detail),
             Error::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
-            Error::Unavailable(detail) => {
+            Error::Unavailable(detail) | Error::Busy(detail) => {
                 // Many callers meet one outage: whoever lost its server says so, once.
                 debug!(detail, "answered 503");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             }
-            Error::Config(detail) | Error::Internal(detail) => {
+            Error::Config(detail) | Error::Refused(detail) | Error::Internal(detail) => {
                 error!(detail, "answered 500");
                 let told = "damper met something it should not; its log says what";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", told)

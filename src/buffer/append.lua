@@ -1,31 +1,30 @@
 -- Appends entries to a shard's stream, all or none, and notes the newest of each user and post.
 -- KEYS  1 stream   2 set of stretches (each has a hash of its own beside it)
--- ARGV  1 deadline ms   2 floor ms   3 floor id's successor   4 length of a stretch ms
---       then for each entry: payload, "user post", score or "w"
--- Returns Redis' time in ms and the ids; no ids when it came after its deadline.
+-- ARGV  1 deadline ms   2 length of a stretch ms
+--       then for each entry: payload, "user post", score or "w" or (nothing to be noted) ''
+-- Returns Redis' time in ms and the ids; 'late' when it came after its deadline, 'gone' when there is no stream:
+-- whoever knows the checkpoint makes it anew, so that no id falls below that.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if now >= tonumber(ARGV[1]) then
-  return {now}
+  return {now, 'late'}
 end
 
 local ids = {now}
 local notes = {}
-for i = 5, #ARGV, 3 do
-  local id
-  if i == 5 and now <= tonumber(ARGV[2]) then
-    -- The clock stands below the highest known position: go on behind that. Refused if the stream is there already.
-    id = redis.pcall('XADD', KEYS[1], ARGV[3], 'e', ARGV[i])
-  end
-  if type(id) ~= 'string' then
-    id = redis.call('XADD', KEYS[1], '*', 'e', ARGV[i])
+for i = 3, #ARGV, 3 do
+  local id = redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', 'e', ARGV[i])
+  if not id then
+    return {now, 'gone'}
   end
   ids[#ids + 1] = id
-  local stretch = math.floor(tonumber(string.match(id, '^%d+')) / tonumber(ARGV[4]))
-  local note = notes[stretch] or {}
-  notes[stretch] = note
-  note[#note + 1] = ARGV[i + 1]
-  note[#note + 1] = id .. ' ' .. ARGV[i + 2]
+  if ARGV[i + 2] ~= '' then
+    local stretch = math.floor(tonumber(string.match(id, '^%d+')) / tonumber(ARGV[2]))
+    local note = notes[stretch] or {}
+    notes[stretch] = note
+    note[#note + 1] = ARGV[i + 1]
+    note[#note + 1] = id .. ' ' .. ARGV[i + 2]
+  end
 end
 
 for stretch, note in pairs(notes) do

@@ -129,6 +129,10 @@ impl Buffer for Grouped {
         self.inner.needs_floor(shard)
     }
 
+    async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {
+        self.inner.raise_floor(shard, floor).await
+    }
+
     async fn describe(&self) -> Result<String> {
         self.inner.describe().await
     }

@@ -25,7 +25,8 @@ pub trait Buffer: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable` when it is certain that the entries will not take effect after this call's end. They may
-    /// have taken effect before it (a lost reply): a retry is safe, since the latest rating wins.
+    /// have taken effect before it (a lost reply): a retry is safe, since the latest rating wins. `Busy` when they
+    /// have not, and the floor must be raised first.
     async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>>;
 
     /// The oldest entries of `shard` after `from`, at most `limit`; `None` when there are none.
@@ -47,11 +48,15 @@ pub trait Buffer: Send + Sync {
         Ok(())
     }
 
-    /// Whether the log may have come back with less since it was last told a checkpoint, and should be told anew
-    /// ([`backlog`](Self::backlog)) before the next append.
+    /// Whether the log may have come back with less since its floor was last raised: then it must be raised anew
+    /// before the next append.
     fn needs_floor(&self, _: Shard) -> bool {
         false
     }
+
+    /// From now on no append gets a position at or below `floor`, nor at or below any that this process knows. A
+    /// log that is gone is made anew.
+    async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()>;
 
     /// Which log this is and how it keeps what it holds, for people: `redis 7.0.15 (16 shards, …)`.
     async fn describe(&self) -> Result<String>;

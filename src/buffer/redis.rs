@@ -3,7 +3,8 @@
 //! A stream's ids are the positions. An append is one script, so that the entries and the notes for readers
 //! (`waiting_of`) come together; the notes lie in one hash per five minutes, dropped whole once they are merged.
 //! Two rules keep the order true when clocks and connections do not: no id at or below the highest position
-//! this process knows (the *floor*), and no append after its deadline, told in Redis' own time.
+//! that is known (the *floor*), kept by the stream itself once it was told, and no append after its deadline, in
+//! Redis' own time. A stream that is gone takes nothing until it is made anew with its floor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,7 +46,7 @@ pub struct RedisBuffer {
 struct Known {
     /// The highest position.
     floor: Position,
-    /// The connection, by its number, since which a checkpoint was told.
+    /// The connection, by its number, over which the stream was told its floor; 0 when it must be told.
     connection: u64,
     /// The server's time, and when it was learned.
     time: Time,
@@ -54,6 +55,7 @@ struct Known {
 
 struct Scripts {
     append: Script,
+    floor: Script,
     trim: Script,
     backlog: Script,
     waiting_of: Script,
@@ -71,6 +73,7 @@ impl RedisBuffer {
             shards: (0..shard_count).map(known).collect(),
             scripts: Scripts {
                 append: Script::from_lua(include_str!("append.lua")),
+                floor: Script::from_lua(include_str!("floor.lua")),
                 trim: Script::from_lua(include_str!("trim.lua")),
                 backlog: Script::from_lua(include_str!("backlog.lua")),
                 waiting_of: Script::from_lua(include_str!("waiting_of.lua")),
@@ -93,7 +96,8 @@ impl RedisBuffer {
         (known.time, known.learned) = (time, Instant::now());
     }
 
-    fn raise_floor(&self, shard: Shard, position: Position) {
+    /// Remembers a position that exists.
+    fn learn_position(&self, shard: Shard, position: Position) {
         let mut known = self.known(shard);
         known.floor = known.floor.max(position);
     }
@@ -104,16 +108,15 @@ impl RedisBuffer {
 
     fn append_args(&self, shard: Shard, entries: &[Entry]) -> Vec<String> {
         let deadline = self.redis_now(shard).plus_ms(self.append_timeout.as_millis() as i64);
-        let floor = self.known(shard).floor;
-        let mut args = Vec::with_capacity(4 + 3 * entries.len());
-        args.extend([
-            deadline.ms().to_string(),
-            floor.high.to_string(),
-            next(floor).to_string(),
-            STRETCH_MS.into(),
-        ]);
+        let mut args = Vec::with_capacity(2 + 3 * entries.len());
+        args.extend([deadline.ms().to_string(), STRETCH_MS.into()]);
         for entry in entries {
-            let score = entry.action.score().map_or(WITHDRAWN.into(), |score| score.to_string());
+            // A retry does not stand for what the user wants now.
+            let score = match (entry.origin, entry.action) {
+                (Some(_), _) => String::new(),
+                (None, Action::Rate(score)) => score.to_string(),
+                (None, Action::Withdraw) => WITHDRAWN.into(),
+            };
             args.extend([entry.encode(), note_key(&entry.user, &entry.post), score]);
         }
         args
@@ -214,18 +217,25 @@ impl Buffer for RedisBuffer {
         let (time, ids) =
             reply.split_first().ok_or_else(|| Error::Internal("redis answered nothing".into()))?;
         self.learn_time(shard, Time::from_ms(time.parse().unwrap_or_default()));
-        if ids.is_empty() {
-            return Err(Error::Unavailable("redis took too long to append; try again".into()));
+        match ids.first().map(String::as_str) {
+            Some("late") => {
+                return Err(Error::Unavailable("redis took too long to append; try again".into()));
+            }
+            Some("gone") => {
+                self.known(shard).connection = 0;
+                return Err(Error::Busy("redis has lost this log; it is made anew, try again".into()));
+            }
+            _ => {}
         }
         let positions = ids.iter().map(|id| parse_position(id)).collect::<Result<Vec<_>>>()?;
         if let Some(last) = positions.last() {
-            self.raise_floor(shard, *last);
+            self.learn_position(shard, *last);
         }
         Ok(positions)
     }
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
-        self.raise_floor(shard, from);
+        self.learn_position(shard, from);
         let read =
             self.link.client()?.xrange_values(stream(shard), format!("({from}"), "+", Some(limit as u64));
         let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self.link.bounded(read).await?;
@@ -237,15 +247,14 @@ impl Buffer for RedisBuffer {
     }
 
     async fn trim(&self, shard: Shard, through: Position) -> Result<()> {
-        self.raise_floor(shard, through);
+        self.learn_position(shard, through);
         let keep = next(through);
         let args = vec![keep.to_string(), keep.high.to_string(), STRETCH_MS.into()];
         self.link.call(&self.scripts.trim, &[stream(shard), notes(shard)], args).await
     }
 
     async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog> {
-        self.raise_floor(shard, from);
-        self.known(shard).connection = self.link.append_connection();
+        self.learn_position(shard, from);
         let (waiting, first, appends, last): (u64, String, u64, String) =
             self.link.call(&self.scripts.backlog, &[stream(shard)], vec![from.to_string()]).await?;
         let oldest = Position::parse(&first).map(|first| Time::from_ms(first.high as i64));
@@ -286,6 +295,16 @@ impl Buffer for RedisBuffer {
 
     fn needs_floor(&self, shard: Shard) -> bool {
         self.known(shard).connection != self.link.append_connection()
+    }
+
+    async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {
+        // Before the call: a connection that is lost meanwhile may lead to another Redis.
+        let connection = self.link.append_connection();
+        self.learn_position(shard, floor);
+        let floor = self.known(shard).floor.to_string();
+        let _: i64 = self.link.call(&self.scripts.floor, &[stream(shard)], vec![floor]).await?;
+        self.known(shard).connection = connection;
+        Ok(())
     }
 
     async fn describe(&self) -> Result<String> {

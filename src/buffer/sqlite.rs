@@ -136,6 +136,15 @@ impl Buffer for SqliteBuffer {
         })
     }
 
+    async fn raise_floor(&self, _: Shard, floor: Position) -> Result<()> {
+        let mut writing = self.file.begin().await?;
+        sqlx::query("update buffer_head set last = $1 where last < $1")
+            .bind(row_of(floor))
+            .execute(writing.connection()?)
+            .await?;
+        writing.commit().await
+    }
+
     async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
         let ids: Vec<&str> = posts.iter().map(PostId::as_str).collect();
         let ids = serde_json::to_string(&ids).map_err(|e| Error::Internal(e.to_string()))?;
@@ -150,9 +159,9 @@ impl Buffer for SqliteBuffer {
         .await?;
         let mut found = vec![None; posts.len()];
         for (asked, row, payload) in rows {
-            if let (Ok(entry), Some(slot)) =
-                (Entry::decode(&payload), usize::try_from(asked).ok().and_then(|i| found.get_mut(i)))
-            {
+            let slot = usize::try_from(asked).ok().and_then(|i| found.get_mut(i));
+            // A retry does not stand for what the user wants now.
+            if let (Ok(entry @ Entry { origin: None, .. }), Some(slot)) = (Entry::decode(&payload), slot) {
                 *slot = Some(Waiting { position: position(row), action: entry.action });
             }
         }

@@ -176,8 +176,12 @@ fn run(flags: &Flags, is_serving: bool, command: impl AsyncFnOnce(Settings) -> R
         eprintln!("damper: {error}");
         match error {
             Error::Config(_) => MISCONFIGURED,
-            Error::Unavailable(_) => UNREACHABLE,
-            Error::Invalid(_) | Error::NotFound(_) | Error::Conflict(_) | Error::Internal(_) => FAILED,
+            Error::Unavailable(_) | Error::Busy(_) => UNREACHABLE,
+            Error::Invalid(_)
+            | Error::NotFound(_)
+            | Error::Conflict(_)
+            | Error::Refused(_)
+            | Error::Internal(_) => FAILED,
         }
         .into()
     })

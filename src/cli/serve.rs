@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use super::{now, term};
 use crate::app::App;
@@ -80,7 +80,19 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
         }
     }
     if parts.has_worker {
-        tasks.spawn(worker::run(app.clone(), stop.clone()));
+        let working = worker::run(app.clone(), stop.clone());
+        let (stopped, goes_on) = (stop.clone(), parts.has_api);
+        tasks.spawn(async move {
+            match working.await {
+                // Its schema is newer than this program: readers and raters need not feel that.
+                Err(error @ Error::Config(_)) if goes_on => {
+                    error!(%error, "no drains any more; the API goes on until this program is replaced");
+                    stopped.cancelled().await;
+                    Ok(())
+                }
+                ended => ended,
+            }
+        });
     }
     // Whatever ends first, by signal or by an error, ends all.
     let mut outcome = Ok(());

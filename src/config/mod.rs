@@ -81,6 +81,8 @@ knobs! {
         append_timeout_ms: u64,
         /// Entries a group commit takes at most.
         group_max: usize,
+        /// Whether a Redis that may lose ratings by its own settings will do.
+        allow_unsafe_redis: bool,
     }
 }
 knobs! {
@@ -103,8 +105,10 @@ knobs! {
         connections_max: u32,
         /// A database that does not answer within this is unreachable.
         connect_timeout_ms: u64,
-        /// A read that takes longer is given up.
+        /// A statement that takes longer is given up.
         statement_timeout_ms: u64,
+        /// A reader waits for the database at most this long.
+        answer_timeout_ms: u64,
     }
 }
 knobs! {
@@ -256,6 +260,7 @@ impl Config {
             ("store.connections_max", u64::from(self.store.connections_max), 1, 1_000),
             ("store.connect_timeout_ms", self.store.connect_timeout_ms, 10, 60_000),
             ("store.statement_timeout_ms", self.store.statement_timeout_ms, 10, 3_600_000),
+            ("store.answer_timeout_ms", self.store.answer_timeout_ms, 10, 60_000),
             ("cache.posts_max", self.cache.posts_max, 0, 100_000_000),
             ("cache.ttl_seconds", self.cache.ttl_seconds, 1, 86_400),
             ("api.body_bytes_max", self.api.body_bytes_max as u64, 1_024, 16 << 20),

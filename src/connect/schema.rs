@@ -21,6 +21,14 @@ pub fn explain(outcome: Result<(), MigrateError>) -> Result<()> {
     }
 }
 
+/// Passes when the database's schema is the one that this program was written for.
+///
+/// # Errors
+/// [`Error::Config`] when it is newer.
+pub fn check(found: i64) -> Result<()> {
+    if found == SCHEMA_VERSION { Ok(()) } else { Err(newer(found)) }
+}
+
 /// The refusal of a schema that is newer than this program.
 pub fn newer(found: i64) -> Error {
     Error::Config(format!(

@@ -6,6 +6,7 @@
 //! and questions that both share in `rows` and `questions`, and one suite, `tests/suite/store.rs`, holds both.
 
 mod audit;
+pub mod bounded;
 pub mod postgres;
 mod questions;
 mod rows;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Backlog, Batch, Position, Shard};
 use crate::error::Result;
-use crate::merge::{Hour, Loaded, Merged, Rating};
+use crate::merge::{Hour, Loaded, Merged, Quarantined, Rating};
 use crate::post::{Post, PostState};
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Difference};
@@ -38,18 +39,42 @@ pub trait Store: Send + Sync {
     /// Up to where a shard's log is in the averages.
     async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint>;
 
+    /// Most entries of one commit.
+    fn batch_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// One transaction: loads what the batch touches, lets `merge` fold it, moves the checkpoint from
-    /// `batch.from` to `batch.to` by compare-and-swap, writes what came out. `seen` is the log's own state as
-    /// the drain saw it. `as_of` is the moment for which the ranking is published.
+    /// `seen.checkpoint` to `batch.to` by compare-and-swap, writes what came out. `as_of` is the moment for which
+    /// the ranking is published.
     ///
     /// Nothing is written, and `None` returned, when another drain moved the checkpoint first.
+    ///
+    /// # Errors
+    /// `Refused` when the database will not have what came out; then a smaller batch tells which entry it is.
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Backlog,
+        seen: &Seen,
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>>;
+
+    /// Counts anew what a log that came back with less has accepted, unless the checkpoint has moved; returns
+    /// whether it did.
+    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool>;
+
+    /// Passes when the schema is the one that this program was written for.
+    ///
+    /// # Errors
+    /// `Config` when it is newer.
+    async fn check_schema(&self) -> Result<()>;
+
+    /// The quarantine in order of shard and position: at most `limit` that come after `after`.
+    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>>;
+
+    /// Forgets a quarantined entry; returns whether it was there.
+    async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool>;
 
     /// Brings up to date the ranking of at most `limit` posts that still move without new ratings, those first
     /// that lag most; returns how many.
@@ -83,6 +108,9 @@ pub trait Store: Send + Sync {
     /// The newest drains, newest first.
     async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>>;
 
+    /// Lets go of all connections, hanging ones too; the next question opens new ones.
+    fn renew(&self) {}
+
     /// Closes the connections; nothing is asked afterwards.
     async fn close(&self);
 
@@ -108,10 +136,44 @@ pub struct Checkpoint {
     pub applied: u64,
     /// Entries that were ever put aside.
     pub quarantined: u64,
-    /// What the log's own count of appends must be raised by: what it lost count of.
-    pub accepted_base: u64,
+    /// The log's count of appends when it was last seen.
+    pub seen_appends: u64,
+    /// The log's last position when it was last seen.
+    pub seen_position: Position,
+    /// What is added to the log's own count of appends to get all that was accepted and is not lost.
+    pub accepted_base: i64,
     /// Entries known to be lost by the log's server, at least.
     pub lost: u64,
+}
+
+impl Checkpoint {
+    /// The highest position that is known: no append may get one at or below it.
+    pub fn floor(&self) -> Position {
+        self.position.max(self.seen_position)
+    }
+
+    /// All that was accepted and is not lost, when the log counts `appends`.
+    pub fn accepted(&self, appends: u64) -> u64 {
+        appends.saturating_add_signed(self.accepted_base)
+    }
+}
+
+/// A shard as a drain sees it: how far it is merged, and what its log holds after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Looked at first.
+    pub checkpoint: Checkpoint,
+    /// Looked at after the checkpoint.
+    pub log: Backlog,
+}
+
+/// An entry in the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// In which shard's log it stood.
+    pub shard: Shard,
+    /// Where, why, and what.
+    pub entry: Quarantined,
 }
 
 /// The moment for which a mean is published, and the parameters to evaluate it with.

@@ -7,18 +7,23 @@ use std::sync::LazyLock;
 use sqlx::FromRow;
 
 use super::rows::{AVERAGES, HISTORY, position, post_id};
-use super::{Checkpoint, DrainRun, PageKey, Trigger};
+use super::{Checkpoint, DrainRun, Kept, PageKey, Trigger};
+use crate::entry::Shard;
 use crate::error::Result;
+use crate::merge::Quarantined;
 use crate::rating::Time;
 
 pub(super) const CHECKPOINT: &str =
-    "select position, applied, quarantined, accepted_base, lost from checkpoints where shard = $1";
+    "select position, applied, quarantined, seen_appends, seen_position, accepted_base, lost
+     from checkpoints where shard = $1";
 
 #[derive(FromRow)]
 pub(super) struct CheckpointRow {
     position: Vec<u8>,
     applied: i64,
     quarantined: i64,
+    seen_appends: i64,
+    seen_position: Vec<u8>,
     accepted_base: i64,
     lost: i64,
 }
@@ -29,14 +34,16 @@ impl CheckpointRow {
             position: position(&self.position)?,
             applied: self.applied.unsigned_abs(),
             quarantined: self.quarantined.unsigned_abs(),
-            accepted_base: self.accepted_base.unsigned_abs(),
+            seen_appends: self.seen_appends.unsigned_abs(),
+            seen_position: position(&self.seen_position)?,
+            accepted_base: self.accepted_base,
             lost: self.lost.unsigned_abs(),
         })
     }
 }
 
-/// The compare-and-swap: moves a shard's checkpoint with the counts, unless another drain moved it first or the
-/// schema is not the one that this program was written for.
+/// The compare-and-swap: moves a shard's checkpoint with the counts, unless another drain moved it first, the log
+/// was counted anew meanwhile, or the schema is not the one that this program was written for.
 pub(super) const SWAP: &str = "
     update checkpoints set
         position = $3,
@@ -44,7 +51,35 @@ pub(super) const SWAP: &str = "
         quarantined = quarantined + $5,
         seen_appends = case when seen_appends < $6 then $6 else seen_appends end,
         seen_position = case when seen_position < $7 then $7 else seen_position end
-    where shard = $1 and position = $2 and (select schema_version from installation) = $8";
+    where shard = $1 and position = $2 and (select schema_version from installation) = $8
+        and accepted_base = $9 and lost = $10";
+
+/// Counts anew what a log that came back with less has accepted: what is merged and what waits ($2), whatever its
+/// own count of appends ($3) says. What is missing is lost, at least.
+pub(super) const RECOUNT: &str = "
+    update checkpoints set
+        lost = lost + case when accepted_base + $5 > applied + quarantined + $2
+            then accepted_base + $5 - applied - quarantined - $2 else 0 end,
+        accepted_base = applied + quarantined + $2 - $3,
+        seen_appends = $3,
+        seen_position = $4
+    where shard = $1 and position = $6 and accepted_base = $7 and lost = $8";
+
+pub(super) const SCHEMA: &str = "select schema_version from installation";
+
+pub(super) const QUARANTINED: &str = "
+    select cast(shard as bigint), position, reason, payload from quarantine
+    where (shard, position) > ($1, $2) order by shard, position limit $3";
+
+pub(super) const FORGET_QUARANTINED: &str = "delete from quarantine where shard = $1 and position = $2";
+
+/// Shard, position, reason, payload.
+pub(super) type QuarantineRow = (i64, Vec<u8>, String, Vec<u8>);
+
+pub(super) fn kept((shard, at, reason, payload): QuarantineRow) -> Result<Kept> {
+    let shard = Shard(u16::try_from(shard).unwrap_or_default());
+    Ok(Kept { shard, entry: Quarantined { position: position(&at)?, reason, payload } })
+}
 
 pub(super) const RECORD_DRAIN: &str = "
     insert into drains (started_at, started_by, applied, quarantined, batches, duration_ms, error)

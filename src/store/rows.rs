@@ -69,6 +69,9 @@ pub(super) const HISTORY: Table =
 pub(super) const RANKING: Table =
     Table { name: "ranking", keys: &["post_id"], others: &["smoothed", "as_of", "moving"] };
 
+pub(super) const WITHDRAWALS: Table =
+    Table { name: "withdrawals", keys: &["post_id", "user_id"], others: &["position"] };
+
 pub(super) const QUARANTINE: Table =
     Table { name: "quarantine", keys: &["shard", "position"], others: &["reason", "payload"] };
 
@@ -106,6 +109,12 @@ pub(super) fn write_rating(sink: &mut dyn Sink, (post, user): &Key, rating: &Rat
     sink.float(rating.row.vest_clock);
     sink.float(rating.row.unvested_sum);
     sink.float(rating.row.unvested_count);
+}
+
+pub(super) fn write_withdrawal(sink: &mut dyn Sink, ((post, user), place): &(Key, Position)) {
+    sink.text(post.as_str());
+    sink.text(user.as_str());
+    sink.bytes(&place.to_bytes());
 }
 
 pub(super) fn write_average(sink: &mut dyn Sink, merged: &MergedAverage) {
@@ -314,6 +323,9 @@ impl RatingRow {
     }
 }
 
+/// Post, user, place.
+pub(super) type WithdrawalRow = (String, String, Vec<u8>);
+
 #[derive(FromRow)]
 pub(super) struct AverageRow {
     pub post_id: String,
@@ -341,14 +353,21 @@ impl HourRow {
 }
 
 /// What a batch's keys hold, ready for the merge.
-pub(super) fn loaded(averages: Vec<PostStateRow>, ratings: Vec<RatingRow>) -> Result<Loaded> {
-    let mut loaded = Loaded { averages: HashMap::new(), ratings: HashMap::with_capacity(ratings.len()) };
+pub(super) fn loaded(
+    averages: Vec<PostStateRow>,
+    ratings: Vec<RatingRow>,
+    withdrawals: Vec<WithdrawalRow>,
+) -> Result<Loaded> {
+    let mut loaded = Loaded { ratings: HashMap::with_capacity(ratings.len()), ..Loaded::default() };
     for row in averages {
         let state = row.post_state()?;
         loaded.averages.insert(state.post.id, (state.average, state.version));
     }
     for row in ratings {
         loaded.ratings.insert(row.key()?, row.rating()?);
+    }
+    for (post, user, place) in withdrawals {
+        loaded.withdrawals.insert((post_id(&post)?, user_id(&user)?), position(&place)?);
     }
     Ok(loaded)
 }

@@ -37,6 +37,9 @@ impl Engine {
         let world = World::servers();
         let link = RedisLink::open(&world.config().redis_url, APPEND_TIMEOUT).await.expect("redis answers");
         let buffer = RedisBuffer::open(Arc::new(link), 16, APPEND_TIMEOUT).await.expect("redis answers");
+        for shard in 0..16 {
+            buffer.raise_floor(Shard(shard), Position::START).await.expect("the logs are made");
+        }
         Self { world, buffer: Arc::new(buffer), shards: 16 }
     }
 

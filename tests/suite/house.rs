@@ -74,8 +74,9 @@ impl Source {
 }
 
 /// Which rooms a room may import; a room that is not named here fails the test, so that it gets its place.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("error", &[]),
+    ("faults", &[]),
     ("rating", &["error"]),
     ("entry", &["rating", "error"]),
     ("smoothing", &["rating", "error"]),
@@ -86,13 +87,14 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("config", &["smoothing", "ticks", "error"]),
     ("connect", &["config", "error"]),
     ("buffer", &["connect", "entry", "rating", "error"]),
-    ("cache", &["connect", "post", "rating", "error"]),
-    ("store", &["connect", "config", "merge", "post", "smoothing", "entry", "rating", "error"]),
-    ("loader", &["store", "cache", "rating", "error"]),
+    ("cache", &["connect", "faults", "post", "rating", "error"]),
+    ("store", &["connect", "config", "faults", "merge", "post", "smoothing", "entry", "rating", "error"]),
+    ("loader", &["store", "cache", "faults", "rating", "error"]),
     (
         "app",
         &[
             "loader",
+            "faults",
             "buffer",
             "store",
             "cache",
@@ -109,7 +111,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
     ("history", &["app", "merge", "smoothing", "rating", "error"]),
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
-    ("drain", &["app", "loader", "store", "merge", "entry", "rating", "error"]),
+    ("drain", &["app", "loader", "status", "faults", "store", "merge", "entry", "rating", "error"]),
     ("worker", &["app", "drain", "store", "rating", "error"]),
     (
         "api",

@@ -11,7 +11,7 @@ use damper::entry::{Backlog, Batch, Entry, Line, Position, Shard, Undecodable};
 use damper::merge::{Merged, merge};
 use damper::rating::{Time, UserId};
 use damper::smoothing::{Knobs, Params};
-use damper::store::Store;
+use damper::store::{Checkpoint, Seen, Store};
 
 use crate::support::in_both_setups;
 use crate::support::log::{Folded, START, bits, entry, latest, post_id, posts, row_bits, synthetic};
@@ -60,7 +60,9 @@ impl Ledger {
     }
 
     async fn try_commit(&self, batch: &Batch) -> damper::Result<Option<Merged>> {
-        let seen = Backlog { appends: batch.to.low, last: batch.to, ..Backlog::default() };
+        let log = Backlog { appends: batch.to.low, last: batch.to, ..Backlog::default() };
+        let checkpoint = Checkpoint { position: batch.from, ..Checkpoint::default() };
+        let seen = Seen { checkpoint, log };
         let as_of = (self.as_of, &self.params);
         self.store.commit(batch, &seen, as_of, &|loaded| merge(batch, loaded, &self.params)).await
     }

@@ -25,10 +25,11 @@ struct Columns {
     next: usize,
 }
 
-/// Inserts `rows` into `table (columns)`; `write` puts a row's values in the order of the columns.
+/// Inserts `rows` into `table (columns)` and goes on with `tail`; `write` puts a row's values in the order of the
+/// columns.
 pub async fn insert<T>(
     connection: &mut PgConnection,
-    (table, columns): (&str, &str),
+    (table, columns, tail): (&str, &str, &str),
     rows: impl IntoIterator<Item = T>,
     mut write: impl FnMut(&mut dyn Sink, T),
 ) -> Result<()> {
@@ -46,7 +47,7 @@ pub async fn insert<T>(
         .enumerate()
         .map(|(i, column)| format!("${}::{}[]", i + 1, column.kind()))
         .collect();
-    let sql = format!("insert into {table} ({columns}) select * from unnest({})", arrays.join(", "));
+    let sql = format!("insert into {table} ({columns}) select * from unnest({}){tail}", arrays.join(", "));
     let mut statement = sqlx::query(AssertSqlSafe(sql));
     for column in values.columns {
         statement = match column {

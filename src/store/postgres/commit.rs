@@ -12,14 +12,15 @@ use super::columns::insert;
 use super::copy::copy_in;
 use super::{POSTS, PostgresStore};
 use crate::connect::schema::{SCHEMA_VERSION, newer};
-use crate::entry::{Backlog, Batch};
+use crate::entry::Batch;
 use crate::error::Result;
-use crate::merge::{Key, Loaded, Merged, touched};
+use crate::faults::{self, Mistake};
+use crate::merge::{Key, Loaded, Merged, retried, touched};
 use crate::store::questions;
 use crate::store::rows::{
-    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table,
+    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table, WITHDRAWALS,
 };
-use crate::store::{AsOf, MergeFn};
+use crate::store::{AsOf, MergeFn, Seen};
 
 /// The temporary tables of a drain's connection; empty again after each transaction.
 pub const TEMPORARY_TABLES: &str = r#"
@@ -34,39 +35,62 @@ const COPY_ROWS_MIN: usize = 5_000;
 
 const LOAD_RATINGS: &str = "select r.* from unnest($1::text[], $2::text[]) k (post_id, user_id)
      join ratings r on r.post_id = k.post_id collate \"C\" and r.user_id = k.user_id collate \"C\"";
+const LOAD_WITHDRAWALS: &str = "select w.post_id, w.user_id, w.position
+     from unnest($1::text[], $2::text[]) k (post_id, user_id)
+     join withdrawals w on w.post_id = k.post_id collate \"C\" and w.user_id = k.user_id collate \"C\"";
 
 impl PostgresStore {
     pub(super) async fn commit_batch(
         &self,
         batch: &Batch,
-        seen: &Backlog,
+        seen: &Seen,
         as_of: AsOf<'_>,
         merge: &MergeFn<'_>,
     ) -> Result<Option<Merged>> {
-        let mut connection = self.drain_pool.acquire().await?;
+        let mut connection = self.drain_pool().acquire().await?;
         let mut transaction = connection.begin().await?;
-        let loaded = load(&mut transaction, &touched(batch)).await?;
+        let loaded = load(&mut transaction, batch).await?;
+        faults::reach("commit.loaded");
         let merged = merge(loaded);
         bring(&mut transaction, &merged, as_of).await?;
-        if !swap(&mut transaction, batch, seen, &merged).await? {
+        faults::reach("commit.brought");
+        let has_moved = if faults::has(Mistake::CheckpointOutside) {
+            swap(&mut *self.read_pool().acquire().await?, batch, seen, &merged).await?
+        } else {
+            swap(&mut transaction, batch, seen, &merged).await?
+        };
+        if !has_moved {
             transaction.rollback().await?;
             return Ok(None);
         }
+        faults::reach("commit.swapped");
         write(&mut transaction, batch, &merged).await?;
+        faults::reach("commit.written");
         transaction.commit().await?;
         Ok(Some(merged))
     }
 }
 
-async fn load(connection: &mut PgConnection, keys: &[Key]) -> Result<Loaded> {
-    let mut posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
-    let users: Vec<&str> = keys.iter().map(|(_, user)| user.as_str()).collect();
+async fn load(connection: &mut PgConnection, batch: &Batch) -> Result<Loaded> {
+    let keys = touched(batch);
+    let (mut posts, users) = columns_of(&keys);
     let ratings: Vec<RatingRow> =
         sqlx::query_as(LOAD_RATINGS).bind(&posts).bind(users).fetch_all(&mut *connection).await?;
     posts.dedup();
     let averages: Vec<PostStateRow> =
-        sqlx::query_as(AssertSqlSafe(POSTS.as_str())).bind(posts).fetch_all(connection).await?;
-    rows::loaded(averages, ratings)
+        sqlx::query_as(AssertSqlSafe(POSTS.as_str())).bind(posts).fetch_all(&mut *connection).await?;
+    let retried = retried(batch);
+    let withdrawals = if retried.is_empty() {
+        Vec::new()
+    } else {
+        let (posts, users) = columns_of(&retried);
+        sqlx::query_as(LOAD_WITHDRAWALS).bind(posts).bind(users).fetch_all(connection).await?
+    };
+    rows::loaded(averages, ratings, withdrawals)
+}
+
+fn columns_of(keys: &[Key]) -> (Vec<&str>, Vec<&str>) {
+    keys.iter().map(|(post, user)| (post.as_str(), user.as_str())).unzip()
 }
 
 /// Brings what the batch changes into the temporary tables.
@@ -91,22 +115,24 @@ async fn bring_rows<T>(
 ) -> Result<()> {
     let (name, columns) = (format!("batch_{}", table.name), table.columns());
     if rows.len() < COPY_ROWS_MIN {
-        insert(connection, (&name, &columns), rows, write).await
+        insert(connection, (&name, &columns, ""), rows, write).await
     } else {
         copy_in(connection, (&name, &columns, table.width()), rows, write).await
     }
 }
 
-async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Backlog, merged: &Merged) -> Result<bool> {
+async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Seen, merged: &Merged) -> Result<bool> {
     let moved = sqlx::query(questions::SWAP)
         .bind(batch.shard.0 as i16)
-        .bind(batch.from.to_bytes().as_slice())
+        .bind(seen.checkpoint.position.to_bytes().as_slice())
         .bind(batch.to.to_bytes().as_slice())
         .bind(rows::signed(merged.applied))
         .bind(rows::signed(merged.quarantined.len() as u64))
-        .bind(rows::signed(seen.appends))
-        .bind(seen.last.to_bytes().as_slice())
+        .bind(rows::signed(seen.log.appends))
+        .bind(seen.log.last.to_bytes().as_slice())
         .bind(SCHEMA_VERSION)
+        .bind(seen.checkpoint.accepted_base)
+        .bind(rows::signed(seen.checkpoint.lost))
         .execute(&mut *connection)
         .await?;
     if moved.rows_affected() == 1 {
@@ -120,17 +146,29 @@ async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Backlog, merg
 async fn write(connection: &mut PgConnection, batch: &Batch, merged: &Merged) -> Result<()> {
     if !merged.withdrawn.is_empty() {
         let (posts, users): (Vec<&str>, Vec<&str>) =
-            merged.withdrawn.iter().map(|(post, user)| (post.as_str(), user.as_str())).unzip();
+            merged.withdrawn.iter().map(|((post, user), _)| (post.as_str(), user.as_str())).unzip();
         sqlx::query(WITHDRAW).bind(posts).bind(users).execute(&mut *connection).await?;
+        insert_into(connection, &WITHDRAWALS, &merged.withdrawn, rows::write_withdrawal).await?;
     }
     for upsert in UPSERTS.iter() {
         sqlx::query(AssertSqlSafe(upsert.as_str())).execute(&mut *connection).await?;
+        faults::reach("commit.upserted");
     }
-    let (shard, columns) = (batch.shard.0 as i16, QUARANTINE.columns());
-    insert(connection, (QUARANTINE.name, &columns), &merged.quarantined, |row, entry| {
-        rows::write_quarantined(row, shard, entry);
+    insert_into(connection, &QUARANTINE, &merged.quarantined, |row, entry| {
+        rows::write_quarantined(row, batch.shard.0 as i16, entry);
     })
     .await
+}
+
+/// Writes `rows` straight into `table`: few, as a rule.
+async fn insert_into<T>(
+    connection: &mut PgConnection,
+    table: &Table,
+    rows: &[T],
+    write: impl Fn(&mut dyn Sink, &T),
+) -> Result<()> {
+    let (columns, tail) = (table.columns(), table.on_conflict());
+    insert(connection, (table.name, &columns, &tail), rows, write).await
 }
 
 const WITHDRAW: &str = "delete from ratings r using unnest($1::text[], $2::text[]) w (post_id, user_id)

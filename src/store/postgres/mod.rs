@@ -5,7 +5,7 @@ mod commit;
 mod copy;
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -13,15 +13,15 @@ use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::audit::{self, Page};
-use super::questions::{self, CheckpointRow, DrainRow};
+use super::questions::{self, CheckpointRow, DrainRow, QuarantineRow};
 use super::rows::{self, AverageRow, HourRow, PostStateRow, RatingRow};
 use super::{
-    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store, is_moving,
-    ranked,
+    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort,
+    Store, is_moving, ranked,
 };
 use crate::config::{ServerUrl, StoreKnobs};
-use crate::connect;
-use crate::entry::{Backlog, Batch, Position, Shard};
+use crate::connect::{self, schema};
+use crate::entry::{Batch, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Merged, Rating};
 use crate::post::{Post, PostState};
@@ -29,8 +29,16 @@ use crate::rating::{PostId, UserId};
 
 /// Postgres behind two pools: one for reads, one for drains.
 pub struct PostgresStore {
-    read_pool: PgPool,
-    drain_pool: PgPool,
+    url: ServerUrl,
+    knobs: StoreKnobs,
+    drains: u32,
+    pools: RwLock<Pools>,
+}
+
+#[derive(Clone)]
+struct Pools {
+    read: PgPool,
+    drain: PgPool,
 }
 
 static POSTS: LazyLock<String> = LazyLock::new(|| {
@@ -42,23 +50,25 @@ impl PostgresStore {
     /// Migrates the database and opens the pools. A new installation gets `shards` shards.
     pub async fn open(url: &ServerUrl, knobs: &StoreKnobs, shards: u16, drains: usize) -> Result<Self> {
         connect::postgres::migrate(url, knobs).await?;
-        let store = Self {
-            read_pool: connect::postgres::read_pool(url, knobs)?,
-            // One more than the drain uses side by side, for the ranking.
-            drain_pool: connect::postgres::drain_pool(
-                url,
-                knobs,
-                drains as u32 + 1,
-                commit::TEMPORARY_TABLES,
-            )?,
-        };
+        // One more than the drain uses side by side, for the ranking.
+        let drains = drains as u32 + 1;
+        let pools = RwLock::new(Pools::new(url, knobs, drains)?);
+        let store = Self { url: url.clone(), knobs: knobs.clone(), drains, pools };
         store.found(shards).await?;
         Ok(store)
     }
 
+    fn read_pool(&self) -> PgPool {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).read.clone()
+    }
+
+    fn drain_pool(&self) -> PgPool {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).drain.clone()
+    }
+
     /// Fixes the name and the number of shards, unless an earlier start did.
     async fn found(&self, shards: u16) -> Result<()> {
-        let mut connection = self.read_pool.acquire().await?;
+        let mut connection = self.read_pool().acquire().await?;
         let mut transaction = connection.begin().await?;
         sqlx::query("insert into installation values (1, $1, $2, $3) on conflict do nothing")
             .bind(uuid::Uuid::new_v4().to_string())
@@ -78,35 +88,90 @@ impl PostgresStore {
     }
 }
 
+impl Pools {
+    fn new(url: &ServerUrl, knobs: &StoreKnobs, drains: u32) -> Result<Self> {
+        Ok(Self {
+            read: connect::postgres::read_pool(url, knobs)?,
+            drain: connect::postgres::drain_pool(url, knobs, drains, commit::TEMPORARY_TABLES)?,
+        })
+    }
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     async fn installation(&self) -> Result<Installation> {
         let (id, shards): (String, i32) =
-            sqlx::query_as("select id, shards from installation").fetch_one(&self.read_pool).await?;
+            sqlx::query_as("select id, shards from installation").fetch_one(&self.read_pool()).await?;
         Ok(Installation { id, shards: shards.unsigned_abs() as u16 })
     }
 
     async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
         let row: CheckpointRow =
-            sqlx::query_as(questions::CHECKPOINT).bind(shard.0 as i16).fetch_one(&self.read_pool).await?;
+            sqlx::query_as(questions::CHECKPOINT).bind(shard.0 as i16).fetch_one(&self.read_pool()).await?;
         row.checkpoint()
     }
 
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Backlog,
+        seen: &Seen,
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>> {
         self.commit_batch(batch, seen, as_of, merge).await
     }
 
+    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
+        let Seen { checkpoint, log } = seen;
+        let known = checkpoint.seen_appends.max(log.appends);
+
+        let done = sqlx::query(questions::RECOUNT)
+            .bind(shard.0 as i16)
+            .bind(rows::signed(log.waiting))
+            .bind(rows::signed(log.appends))
+            .bind(log.last.to_bytes().as_slice())
+            .bind(rows::signed(known))
+            .bind(checkpoint.position.to_bytes().as_slice())
+            .bind(checkpoint.accepted_base)
+            .bind(rows::signed(checkpoint.lost))
+            .execute(&self.drain_pool())
+            .await?;
+
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        let (version,): (i64,) = sqlx::query_as(questions::SCHEMA).fetch_one(&self.read_pool()).await?;
+        schema::check(version)
+    }
+
+    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>> {
+        // Below every shard's number.
+        let (shard, position) = after.map_or((-1, Position::START), |(shard, at)| (shard.0 as i16, at));
+        let rows: Vec<QuarantineRow> = sqlx::query_as(questions::QUARANTINED)
+            .bind(shard)
+            .bind(position.to_bytes().as_slice())
+            .bind(limit as i64)
+            .fetch_all(&self.read_pool())
+            .await?;
+        rows.into_iter().map(questions::kept).collect()
+    }
+
+    async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool> {
+        let done = sqlx::query(questions::FORGET_QUARANTINED)
+            .bind(shard.0 as i16)
+            .bind(position.to_bytes().as_slice())
+            .execute(&self.drain_pool())
+            .await?;
+
+        Ok(done.rows_affected() == 1)
+    }
+
     async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
         let moving: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::MOVING.as_str()))
             .bind(as_of.0.ms())
             .bind(limit as i64)
-            .fetch_all(&self.drain_pool)
+            .fetch_all(&self.drain_pool())
             .await?;
         let (mut ids, mut means, mut flags) = (Vec::new(), Vec::new(), Vec::new());
         for row in &moving {
@@ -128,7 +193,7 @@ impl Store for PostgresStore {
         .bind(means)
         .bind(flags)
         .bind(as_of.0.ms())
-        .execute(&self.drain_pool)
+        .execute(&self.drain_pool())
         .await?;
         Ok(done.rows_affected())
     }
@@ -149,7 +214,7 @@ impl Store for PostgresStore {
         .bind(column(|post| post.created_by.as_ref().map(UserId::as_str)))
         .bind(posts.iter().map(|post| post.created_at.ms()).collect::<Vec<_>>())
         .bind(posts.iter().map(|post| rows::signed(post.revision)).collect::<Vec<_>>())
-        .execute(&self.read_pool)
+        .execute(&self.read_pool())
         .await?;
         Ok(done.rows_affected())
     }
@@ -157,7 +222,7 @@ impl Store for PostgresStore {
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
         let found: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(POSTS.as_str()))
             .bind(ids.iter().map(PostId::as_str).collect::<Vec<_>>())
-            .fetch_all(&self.read_pool)
+            .fetch_all(&self.read_pool())
             .await?;
         rows::in_order_asked(ids, found)
     }
@@ -170,7 +235,7 @@ impl Store for PostgresStore {
                     .bind(at)
                     .bind(id)
                     .bind(limit as i64)
-                    .fetch_all(&self.read_pool)
+                    .fetch_all(&self.read_pool())
                     .await?;
                 questions::newest(page)
             }
@@ -180,7 +245,7 @@ impl Store for PostgresStore {
                     .bind(mean)
                     .bind(id)
                     .bind(limit as i64)
-                    .fetch_all(&self.read_pool)
+                    .fetch_all(&self.read_pool())
                     .await?;
                 questions::highest(page)
             }
@@ -192,7 +257,7 @@ impl Store for PostgresStore {
             sqlx::query_as("select * from ratings where user_id = $1 and post_id = any($2)")
                 .bind(user.as_str())
                 .bind(posts.iter().map(PostId::as_str).collect::<Vec<_>>())
-                .fetch_all(&self.read_pool)
+                .fetch_all(&self.read_pool())
                 .await?;
         let mut ratings = HashMap::new();
         for row in found {
@@ -204,13 +269,13 @@ impl Store for PostgresStore {
     async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
         let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(questions::HOURS.as_str()))
             .bind(post.as_str())
-            .fetch_all(&self.read_pool)
+            .fetch_all(&self.read_pool())
             .await?;
         Ok(hours.iter().map(|row| row.hour(post)).collect())
     }
 
     async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
-        let mut connection = self.read_pool.acquire().await?;
+        let mut connection = self.read_pool().acquire().await?;
         let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
         // A post of a million ratings streams for longer than a reader's question may take.
         sqlx::query("set local statement_timeout = 0").execute(&mut *snapshot).await?;
@@ -238,7 +303,7 @@ impl Store for PostgresStore {
     }
 
     async fn count_posts(&self) -> Result<u64> {
-        let (count,): (i64,) = sqlx::query_as(questions::COUNT_POSTS).fetch_one(&self.read_pool).await?;
+        let (count,): (i64,) = sqlx::query_as(questions::COUNT_POSTS).fetch_one(&self.read_pool()).await?;
         Ok(count.unsigned_abs())
     }
 
@@ -251,25 +316,32 @@ impl Store for PostgresStore {
             .bind(rows::signed(run.batches))
             .bind(rows::signed(run.duration_ms))
             .bind(&run.error)
-            .execute(&self.drain_pool)
+            .execute(&self.drain_pool())
             .await?;
-        sqlx::query(questions::FORGET_DRAINS).execute(&self.drain_pool).await?;
+        sqlx::query(questions::FORGET_DRAINS).execute(&self.drain_pool()).await?;
         Ok(())
     }
 
     async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
         let runs: Vec<DrainRow> =
-            sqlx::query_as(questions::DRAINS).bind(limit as i64).fetch_all(&self.read_pool).await?;
+            sqlx::query_as(questions::DRAINS).bind(limit as i64).fetch_all(&self.read_pool()).await?;
         Ok(runs.into_iter().map(DrainRow::run).collect())
     }
 
+    fn renew(&self) {
+        if let Ok(pools) = Pools::new(&self.url, &self.knobs, self.drains) {
+            *self.pools.write().unwrap_or_else(PoisonError::into_inner) = pools;
+        }
+    }
+
     async fn close(&self) {
-        self.read_pool.close().await;
-        self.drain_pool.close().await;
+        self.read_pool().close().await;
+        self.drain_pool().close().await;
     }
 
     async fn describe(&self) -> Result<String> {
-        let (version,): (String,) = sqlx::query_as("show server_version").fetch_one(&self.read_pool).await?;
+        let (version,): (String,) =
+            sqlx::query_as("show server_version").fetch_one(&self.read_pool()).await?;
         Ok(format!("postgres {}", version.split(' ').next().unwrap_or(&version)))
     }
 }

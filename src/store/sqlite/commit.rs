@@ -10,65 +10,88 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use super::{POSTS, SqliteStore, json};
 use crate::connect::schema::{SCHEMA_VERSION, newer};
-use crate::entry::{Backlog, Batch};
+use crate::entry::Batch;
 use crate::error::Result;
-use crate::merge::{Key, Loaded, Merged, touched};
+use crate::faults::{self, Mistake};
+use crate::merge::{Key, Loaded, Merged, retried, touched};
 use crate::rating::PostId;
 use crate::store::questions;
 use crate::store::rows::{
-    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table,
+    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table, WITHDRAWALS,
 };
-use crate::store::{AsOf, MergeFn};
+use crate::store::{AsOf, MergeFn, Seen};
 
 /// Parameters of one statement at most (SQLite allows 32,766).
 const PARAMETERS_MAX: usize = 8_000;
 
 const LOAD_RATINGS: &str = "select r.* from json_each($1) k cross join ratings r
      on r.post_id = k.value ->> 0 and r.user_id = k.value ->> 1";
+const LOAD_WITHDRAWALS: &str = "select w.post_id, w.user_id, w.position from json_each($1) k
+     cross join withdrawals w on w.post_id = k.value ->> 0 and w.user_id = k.value ->> 1";
 
 impl SqliteStore {
     pub(super) async fn commit_batch(
         &self,
         batch: &Batch,
-        seen: &Backlog,
+        seen: &Seen,
         as_of: AsOf<'_>,
         merge: &MergeFn<'_>,
     ) -> Result<Option<Merged>> {
-        let merged = merge(self.load(&touched(batch)).await?);
+        let merged = merge(self.load(batch).await?);
+        faults::reach("commit.loaded");
         let mut writing = self.file.begin().await?;
         if !swap(writing.connection()?, batch, seen, &merged).await? {
             writing.roll_back().await?;
             return Ok(None);
         }
+        if faults::has(Mistake::CheckpointOutside) {
+            writing.commit().await?;
+            writing = self.file.begin().await?;
+        }
+        faults::reach("commit.swapped");
         write(writing.connection()?, batch, &merged, as_of).await?;
+        faults::reach("commit.written");
         writing.commit().await?;
         Ok(Some(merged))
     }
 
-    async fn load(&self, keys: &[Key]) -> Result<Loaded> {
+    async fn load(&self, batch: &Batch) -> Result<Loaded> {
+        let keys = touched(batch);
         let mut posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
         posts.dedup();
-        let pairs: Vec<[&str; 2]> = keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
         let averages: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(POSTS.as_str()))
             .bind(json(&posts)?)
             .fetch_all(self.file.readers())
             .await?;
         let ratings: Vec<RatingRow> =
-            sqlx::query_as(LOAD_RATINGS).bind(json(&pairs)?).fetch_all(self.file.readers()).await?;
-        rows::loaded(averages, ratings)
+            sqlx::query_as(LOAD_RATINGS).bind(pairs(&keys)?).fetch_all(self.file.readers()).await?;
+        let retried = retried(batch);
+        let withdrawals = if retried.is_empty() {
+            Vec::new()
+        } else {
+            sqlx::query_as(LOAD_WITHDRAWALS).bind(pairs(&retried)?).fetch_all(self.file.readers()).await?
+        };
+        rows::loaded(averages, ratings, withdrawals)
     }
 }
 
-async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Backlog, merged: &Merged) -> Result<bool> {
+/// Keys as SQLite takes a list of them.
+fn pairs(keys: &[Key]) -> Result<String> {
+    json(&keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect::<Vec<_>>())
+}
+
+async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Seen, merged: &Merged) -> Result<bool> {
     let moved = sqlx::query(questions::SWAP)
         .bind(batch.shard.0 as i16)
-        .bind(batch.from.to_bytes().as_slice())
+        .bind(seen.checkpoint.position.to_bytes().as_slice())
         .bind(batch.to.to_bytes().as_slice())
         .bind(rows::signed(merged.applied))
         .bind(rows::signed(merged.quarantined.len() as u64))
-        .bind(rows::signed(seen.appends))
-        .bind(seen.last.to_bytes().as_slice())
+        .bind(rows::signed(seen.log.appends))
+        .bind(seen.log.last.to_bytes().as_slice())
         .bind(SCHEMA_VERSION)
+        .bind(seen.checkpoint.accepted_base)
+        .bind(rows::signed(seen.checkpoint.lost))
         .execute(&mut *writer)
         .await?;
     if moved.rows_affected() == 1 {
@@ -82,16 +105,21 @@ async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Backlog, merg
 async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as_of: AsOf<'_>) -> Result<()> {
     if !merged.withdrawn.is_empty() {
         let pairs: Vec<[&str; 2]> =
-            merged.withdrawn.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
+            merged.withdrawn.iter().map(|((post, user), _)| [post.as_str(), user.as_str()]).collect();
         sqlx::query(
             "delete from ratings where (post_id, user_id) in (select value ->> 0, value ->> 1 from json_each($1))",
         )
         .bind(json(&pairs)?)
         .execute(&mut *writer)
         .await?;
+        insert(writer, &WITHDRAWALS, &merged.withdrawn, |row, withdrawn| {
+            rows::write_withdrawal(row, withdrawn)
+        })
+        .await?;
     }
     insert(writer, &RATINGS, &merged.ratings, |row, (key, rating)| rows::write_rating(row, key, rating))
         .await?;
+    faults::reach("commit.upserted");
     insert(writer, &AVERAGES, &merged.averages, |row, merged| rows::write_average(row, merged)).await?;
     insert(writer, &HISTORY, &merged.history, |row, hour| rows::write_hour(row, hour)).await?;
     insert(writer, &RANKING, &merged.averages, |row, merged| {

@@ -10,16 +10,21 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::audit::{self, Page};
-use super::questions::{self, CheckpointRow, DrainRow};
+use super::questions::{self, CheckpointRow, DrainRow, QuarantineRow};
 use super::rows::{self, AverageRow, HourRow, PostStateRow, RANKING, RatingRow};
-use super::{AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, MergeFn, PageKey, Sort, Store};
-use crate::connect::schema::SCHEMA_VERSION;
+use super::{
+    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
+};
+use crate::connect::schema::{self, SCHEMA_VERSION};
 use crate::connect::sqlite::SqliteFile;
-use crate::entry::{Backlog, Batch, Position, Shard};
+use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Merged, Rating};
 use crate::post::{Post, PostState};
 use crate::rating::{PostId, UserId};
+
+/// A commit of so many entries keeps the file's other writers waiting for tens of milliseconds.
+const BATCH_MAX: usize = 5_000;
 
 /// The tables of an open file.
 pub struct SqliteStore {
@@ -71,14 +76,65 @@ impl Store for SqliteStore {
         row.checkpoint()
     }
 
+    fn batch_max(&self) -> usize {
+        BATCH_MAX
+    }
+
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Backlog,
+        seen: &Seen,
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>> {
         self.commit_batch(batch, seen, as_of, merge).await
+    }
+
+    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
+        let Seen { checkpoint, log } = seen;
+        let known = checkpoint.seen_appends.max(log.appends);
+        let mut writing = self.file.begin().await?;
+        let done = sqlx::query(questions::RECOUNT)
+            .bind(shard.0 as i16)
+            .bind(rows::signed(log.waiting))
+            .bind(rows::signed(log.appends))
+            .bind(log.last.to_bytes().as_slice())
+            .bind(rows::signed(known))
+            .bind(checkpoint.position.to_bytes().as_slice())
+            .bind(checkpoint.accepted_base)
+            .bind(rows::signed(checkpoint.lost))
+            .execute(writing.connection()?)
+            .await?;
+        writing.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        let (version,): (i64,) = sqlx::query_as(questions::SCHEMA).fetch_one(self.file.readers()).await?;
+        schema::check(version)
+    }
+
+    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>> {
+        // Below every shard's number.
+        let (shard, position) = after.map_or((-1, Position::START), |(shard, at)| (shard.0 as i16, at));
+        let rows: Vec<QuarantineRow> = sqlx::query_as(questions::QUARANTINED)
+            .bind(shard)
+            .bind(position.to_bytes().as_slice())
+            .bind(limit as i64)
+            .fetch_all(self.file.readers())
+            .await?;
+        rows.into_iter().map(questions::kept).collect()
+    }
+
+    async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool> {
+        let mut writing = self.file.begin().await?;
+        let done = sqlx::query(questions::FORGET_QUARANTINED)
+            .bind(shard.0 as i16)
+            .bind(position.to_bytes().as_slice())
+            .execute(writing.connection()?)
+            .await?;
+        writing.commit().await?;
+        Ok(done.rows_affected() == 1)
     }
 
     async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {

@@ -36,7 +36,7 @@ fn stream_length(engine: &Engine) -> i64 {
 async fn an_append_stands_above_a_floor_that_lies_in_the_future() {
     let engine = Engine::redis().await;
     let before = engine.append(&ratings(2)).await;
-    engine.buffer.backlog(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
     let after = engine.append(&ratings(3)).await;
     assert!(before[1] < FAR && after[0] > FAR && after.is_sorted_by(|a, b| a < b), "{after:?}");
     let later = engine.append(&ratings(1)).await;
@@ -44,12 +44,12 @@ async fn an_append_stands_above_a_floor_that_lies_in_the_future() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_and_a_trim_raise_the_floor_too() {
+async fn positions_that_were_seen_raise_the_next_floor_too() {
     let engine = Engine::redis().await;
     assert!(engine.buffer.read(SHARD, FAR, 1).await.unwrap().is_none());
-    assert!(engine.append(&ratings(1)).await[0] > FAR);
     let further = Position::new(FAR.high + 1, u64::MAX);
     engine.buffer.trim(SHARD, further).await.unwrap();
+    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
     assert!(engine.append(&ratings(1)).await[0] > further);
 }
 
@@ -57,16 +57,16 @@ async fn a_read_and_a_trim_raise_the_floor_too() {
 async fn a_floor_that_the_stream_has_passed_is_no_obstacle() {
     let engine = Engine::redis().await;
     let other = another(&engine).await;
-    other.backlog(SHARD, Position::new(FAR.high + 10, 0)).await.unwrap();
+    other.raise_floor(SHARD, Position::new(FAR.high + 10, 0)).await.unwrap();
     let ahead = other.append(SHARD, &ratings(1)).await.unwrap()[0];
-    engine.buffer.backlog(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
     assert!(engine.append(&ratings(2)).await[0] > ahead, "the stream stands above the floor already");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_noted_above_the_clock_is_found_and_forgotten_like_all_else() {
     let engine = Engine::redis().await;
-    engine.buffer.backlog(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
     let at = engine.append(&ratings(1)).await[0];
     let ask = async || engine.buffer.waiting_of(&user("u0"), &[post_id(POST)]).await.unwrap()[0];
     assert_eq!(ask().await.map(|waiting| waiting.position), Some(at));
@@ -174,4 +174,20 @@ async fn a_redis_of_another_installation_is_refused() {
         }
     }
     stamp(&link, "ours", 16).await.expect("it is still ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_gone_takes_nothing_until_it_knows_its_floor() {
+    let engine = Engine::redis().await;
+    let before = engine.append(&ratings(2)).await;
+    engine.world.redis().command(&["FLUSHALL"]);
+    let refused = engine.buffer.append(SHARD, &ratings(1)).await;
+    assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
+    assert!(engine.buffer.needs_floor(SHARD));
+    assert_eq!(stream_length(&engine), 0, "nothing was kept");
+    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
+    assert!(!engine.buffer.needs_floor(SHARD));
+    let after = engine.append(&ratings(1)).await;
+    assert!(before[1] < FAR && after[0] > FAR, "{after:?}");
+    assert_eq!(engine.buffer.backlog(SHARD, FAR).await.unwrap().appends, 1, "a floor is no append");
 }

@@ -1,0 +1,175 @@
+//! A store whose every answer comes within a limit, and that is left alone while it does not answer.
+//!
+//! The first caller who waits in vain says so, once; from then on everybody is told at once, while a probe finds
+//! out when the database is back. So an outage costs each process one wait, and not one a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tracing::{info, warn};
+
+use super::{AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store};
+use crate::entry::{Batch, Position, Shard};
+use crate::error::{Error, Result};
+use crate::merge::{Hour, Merged, Rating};
+use crate::post::{Post, PostState};
+use crate::rating::{PostId, UserId};
+
+/// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Calls that nobody waits for by the second: counts, lists, what a drain writes besides.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A store that does not answer is asked again so often.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A store behind limits.
+pub struct Bounded {
+    inner: Arc<dyn Store>,
+    answer_timeout: Duration,
+    is_down: Arc<AtomicBool>,
+}
+
+impl Bounded {
+    /// `inner`, whose readers wait `answer_timeout` at most. Needs a tokio runtime.
+    pub fn new(inner: Arc<dyn Store>, answer_timeout: Duration) -> Self {
+        Self { inner, answer_timeout, is_down: Arc::default() }
+    }
+
+    async fn quick<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.within(self.answer_timeout, call).await
+    }
+
+    async fn patient<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.within(PATIENT_TIMEOUT, call).await
+    }
+
+    async fn within<T>(&self, limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable("the database does not answer; trying again".into()));
+        }
+        let outcome = tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+            Err(Error::Unavailable(format!("the database did not answer within {} ms", limit.as_millis())))
+        });
+        if let Err(Error::Unavailable(why)) = &outcome {
+            self.lost(why);
+        }
+        outcome
+    }
+
+    /// Says that the store is gone, unless it was said, and looks out for its return.
+    fn lost(&self, why: &str) {
+        if self.is_down.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        warn!(why, "the database does not answer; trying again");
+        let (inner, is_down, limit) = (self.inner.clone(), self.is_down.clone(), self.answer_timeout);
+        tokio::spawn(async move {
+            loop {
+                // Connections that were left hanging are not waited for.
+                inner.renew();
+                if let Ok(Ok(_)) = tokio::time::timeout(limit, inner.installation()).await {
+                    break;
+                }
+                tokio::time::sleep(PROBE_INTERVAL).await;
+            }
+            is_down.store(false, Ordering::Relaxed);
+            info!("the database answers again");
+        });
+    }
+}
+
+#[async_trait]
+impl Store for Bounded {
+    async fn installation(&self) -> Result<Installation> {
+        self.quick(self.inner.installation()).await
+    }
+
+    async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
+        self.quick(self.inner.checkpoint(shard)).await
+    }
+
+    fn batch_max(&self) -> usize {
+        self.inner.batch_max()
+    }
+
+    async fn commit(
+        &self,
+        batch: &Batch,
+        seen: &Seen,
+        as_of: AsOf<'_>,
+        merge: &MergeFn,
+    ) -> Result<Option<Merged>> {
+        self.within(COMMIT_TIMEOUT, self.inner.commit(batch, seen, as_of, merge)).await
+    }
+
+    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
+        self.patient(self.inner.recount(shard, seen)).await
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        self.quick(self.inner.check_schema()).await
+    }
+
+    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>> {
+        self.patient(self.inner.quarantined(after, limit)).await
+    }
+
+    async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool> {
+        self.patient(self.inner.forget_quarantined(shard, position)).await
+    }
+
+    async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
+        self.within(COMMIT_TIMEOUT, self.inner.rerank(as_of, limit)).await
+    }
+
+    async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
+        self.patient(self.inner.add_posts(posts)).await
+    }
+
+    async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
+        self.quick(self.inner.posts(ids)).await
+    }
+
+    async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>> {
+        self.quick(self.inner.page(sort, after, limit)).await
+    }
+
+    async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
+        self.quick(self.inner.ratings_of(user, posts)).await
+    }
+
+    async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
+        self.quick(self.inner.history(post)).await
+    }
+
+    /// Without a limit: it reads every rating there is.
+    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
+        self.inner.audit(post, each).await
+    }
+
+    async fn count_posts(&self) -> Result<u64> {
+        self.patient(self.inner.count_posts()).await
+    }
+
+    async fn record_drain(&self, run: &DrainRun) -> Result<()> {
+        self.patient(self.inner.record_drain(run)).await
+    }
+
+    async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
+        self.patient(self.inner.drains(limit)).await
+    }
+
+    fn renew(&self) {
+        self.inner.renew();
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+
+    async fn describe(&self) -> Result<String> {
+        self.quick(self.inner.describe()).await
+    }
+}
