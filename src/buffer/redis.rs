@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fred::bytes::Bytes;
+use fred::clients::Client;
 use fred::interfaces::StreamsInterface;
 use fred::types::scripts::Script;
 use futures_util::future::try_join_all;
@@ -124,7 +125,7 @@ impl RedisBuffer {
 }
 
 async fn ask_time(link: &RedisLink) -> Result<Time> {
-    let (seconds, micros): (i64, i64) = link.command("TIME", &[]).await?;
+    let (seconds, micros): (i64, i64) = link.reads.command("TIME", &[]).await?;
     Ok(Time::from_ms(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))
 }
 
@@ -236,9 +237,9 @@ impl Buffer for RedisBuffer {
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
         self.learn_position(shard, from);
-        let read =
-            self.link.client()?.xrange_values(stream(shard), format!("({from}"), "+", Some(limit as u64));
-        let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self.link.bounded(read).await?;
+        let (key, from_id, limit) = (stream(shard), format!("({from}"), Some(limit as u64));
+        let read = |client: Client| async move { client.xrange_values(key, from_id, "+", limit).await };
+        let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self.link.drains.ask(read).await?;
         let lines = rows
             .into_iter()
             .map(|(id, fields)| Ok(Line { position: parse_position(&id)?, entry: parse_line(fields) }))
@@ -250,13 +251,13 @@ impl Buffer for RedisBuffer {
         self.learn_position(shard, through);
         let keep = next(through);
         let args = vec![keep.to_string(), keep.high.to_string(), STRETCH_MS.into()];
-        self.link.call(&self.scripts.trim, &[stream(shard), notes(shard)], args).await
+        self.link.drains.call(&self.scripts.trim, &[stream(shard), notes(shard)], args).await
     }
 
     async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog> {
         self.learn_position(shard, from);
         let (waiting, first, appends, last): (u64, String, u64, String) =
-            self.link.call(&self.scripts.backlog, &[stream(shard)], vec![from.to_string()]).await?;
+            self.link.drains.call(&self.scripts.backlog, &[stream(shard)], vec![from.to_string()]).await?;
         let oldest = Position::parse(&first).map(|first| Time::from_ms(first.high as i64));
         Ok(Backlog { waiting, oldest, appends, last: parse_position(&last)? })
     }
@@ -268,7 +269,8 @@ impl Buffer for RedisBuffer {
         }
         let asking = shards.into_iter().map(|(shard, asked)| async move {
             let args = asked.iter().map(|&i| note_key(user, &posts[i])).collect();
-            let found: Vec<String> = self.link.call(&self.scripts.waiting_of, &[notes(shard)], args).await?;
+            let found: Vec<String> =
+                self.link.reads.call(&self.scripts.waiting_of, &[notes(shard)], args).await?;
             Ok::<_, Error>(asked.into_iter().zip(found))
         });
         let mut waiting = vec![None; posts.len()];
@@ -302,13 +304,13 @@ impl Buffer for RedisBuffer {
         let connection = self.link.append_connection();
         self.learn_position(shard, floor);
         let floor = self.known(shard).floor.to_string();
-        let _: i64 = self.link.call(&self.scripts.floor, &[stream(shard)], vec![floor]).await?;
+        let _: i64 = self.link.drains.call(&self.scripts.floor, &[stream(shard)], vec![floor]).await?;
         self.known(shard).connection = connection;
         Ok(())
     }
 
     async fn describe(&self) -> Result<String> {
-        let info: String = self.link.command("INFO", &["server"]).await?;
+        let info: String = self.link.reads.command("INFO", &["server"]).await?;
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?");
         let (aof, fsync) = (self.setting("appendonly").await, self.setting("appendfsync").await);
         let kept = match (aof.as_deref(), fsync) {
@@ -323,7 +325,7 @@ impl Buffer for RedisBuffer {
 impl RedisBuffer {
     /// A setting of the server, where it tells (managed ones may not).
     async fn setting(&self, name: &'static str) -> Option<String> {
-        let pair: Vec<String> = self.link.command("CONFIG", &["GET", name]).await.ok()?;
+        let pair: Vec<String> = self.link.reads.command("CONFIG", &["GET", name]).await.ok()?;
         pair.into_iter().nth(1)
     }
 }
@@ -338,7 +340,7 @@ const META: &str = "damper:meta";
 pub async fn stamp(link: &RedisLink, id: &str, shard_count: u16) -> Result<()> {
     let script = Script::from_lua(include_str!("stamp.lua"));
     let own = vec![id.to_owned(), shard_count.to_string()];
-    let found: Vec<String> = link.call(&script, &[META.to_owned()], own.clone()).await?;
+    let found: Vec<String> = link.drains.call(&script, &[META.to_owned()], own.clone()).await?;
     if found == own {
         return Ok(());
     }

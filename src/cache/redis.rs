@@ -53,13 +53,14 @@ impl RedisCache {
     }
 
     async fn fetch(&self, id: &PostId) -> crate::Result<Option<Vec<u8>>> {
-        self.link.bounded(self.link.client()?.get(key(id))).await
+        self.link.reads.ask(|client| async move { client.get(key(id)).await }).await
     }
 
     async fn put(&self, entry: &Cached) {
         let Some((newness, body)) = encode(entry) else { return };
         let args = vec![newness, body, self.life.as_millis().to_string()];
-        let _: Option<i64> = self.note(self.link.call(&self.put, &[key(&entry.state.post.id)], args).await);
+        let _: Option<i64> =
+            self.note(self.link.reads.call(&self.put, &[key(&entry.state.post.id)], args).await);
     }
 
     fn note<T>(&self, outcome: crate::Result<T>) -> Option<T> {

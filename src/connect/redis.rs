@@ -1,8 +1,9 @@
-//! Redis: two clients of one server or cluster, and what their errors mean.
+//! Redis: three clients of one server or cluster, and what their errors mean.
 //!
 //! Appends have a client of their own that tries once, never queues while the connection is down, and is cut
-//! after a time-out: a client library that replayed an append behind our back would bring it in late. All else
-//! goes over the other. Both reconnect for ever, with a delay that grows and jitters, and log one line a change.
+//! after a time-out: a client library that replayed an append behind our back would bring it in late. Readers, who
+//! wait by the millisecond, have another, so that they never stand behind a drain's large batches, which go over
+//! the third. All reconnect for ever, with a delay that grows and jitters, and log one line a change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,24 +19,31 @@ use crate::error::Result;
 
 /// A connection that is not there after this is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Any call but an append takes at most this.
-const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A reader's call takes at most this: the store knows the answer too.
+const READ_TIMEOUT: Duration = Duration::from_millis(400);
+/// A drain's call takes at most this.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reconnects wait between these, doubling, with jitter.
 const RECONNECT_MS: (u32, u32) = (50, 2_000);
 const RECONNECT_JITTER_MS: u32 = 100;
 /// While the connection is down it is asked for so often, each time for as long.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
+/// A connection that leaves so many pings unanswered is replaced.
+const UNANSWERED_MAX: u32 = 3;
 /// How long the client may take to hear that its connection is to be cut.
 const CUT_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The connections of one process to Redis.
 pub struct RedisLink {
     appends: Side,
-    calls: Side,
+    /// For what readers ask, and what they find in the cache.
+    pub reads: Side,
+    /// For what drains do, and whatever else may take its time.
+    pub drains: Side,
 }
 
 /// One client and what is known of its connection.
-struct Side {
+pub struct Side {
     client: Client,
     timeout: Duration,
     connection: Arc<Connection>,
@@ -50,14 +58,15 @@ struct Connection {
 }
 
 impl RedisLink {
-    /// Connects both clients.
+    /// Connects the clients.
     ///
     /// # Errors
     /// `Unavailable` when Redis does not answer, `Config` when the URL cannot be read or the login is refused.
     pub async fn open(url: &ServerUrl, append_timeout: Duration) -> Result<Self> {
         let appends = Side::open(url, append_timeout, "appends").await?;
-        let calls = Side::open(url, CALL_TIMEOUT, "calls").await?;
-        Ok(Self { appends, calls })
+        let reads = Side::open(url, READ_TIMEOUT, "reads").await?;
+        let drains = Side::open(url, DRAIN_TIMEOUT, "drains").await?;
+        Ok(Self { appends, reads, drains })
     }
 
     /// Whether appends have a connection right now.
@@ -86,29 +95,6 @@ impl RedisLink {
         self.appends.connection.lost(&"no answer in time");
         // It waits until there is a new connection; told is enough.
         let _ = tokio::time::timeout(CUT_TIMEOUT, self.appends.client.force_reconnection()).await;
-    }
-
-    /// Runs any other script.
-    pub async fn call<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R> {
-        Ok(self.calls.run(script, keys, args).await?)
-    }
-
-    /// The client for plain commands, each of which is awaited by [`bounded`](Self::bounded). Fails at once
-    /// while there is no connection.
-    pub fn client(&self) -> Result<&Client, Error> {
-        self.calls.connected()
-    }
-
-    /// Awaits a plain command, for a bounded time.
-    pub async fn bounded<R>(&self, command: impl Future<Output = Result<R, Error>>) -> Result<R> {
-        Ok(self.calls.bounded(command).await?)
-    }
-
-    /// Runs a command without keys that fred has no method for here, on any node.
-    pub async fn command<R: FromValue>(&self, name: &'static str, args: &[&str]) -> Result<R> {
-        let command = CustomCommand::new_static(name, ClusterHash::Random, false);
-        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        self.bounded(self.client()?.custom(command, args)).await
     }
 }
 
@@ -154,6 +140,27 @@ impl Side {
             Arc::new(Connection { purpose, is_up: AtomicBool::new(true), number: AtomicU64::new(1) });
         tokio::spawn(watch(client.clone(), connection.clone()));
         Ok(Self { client, timeout, connection })
+    }
+
+    /// Runs a script.
+    pub async fn call<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R> {
+        Ok(self.run(script, keys, args).await?)
+    }
+
+    /// Runs a command without keys that fred has no method for here, on any node.
+    pub async fn command<R: FromValue>(&self, name: &'static str, args: &[&str]) -> Result<R> {
+        let command = CustomCommand::new_static(name, ClusterHash::Random, false);
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        Ok(self.bounded(self.connected()?.custom(command, args)).await?)
+    }
+
+    /// Awaits what `ask` asks of the client, for a bounded time. Fails at once while there is no connection.
+    pub async fn ask<R, F>(&self, ask: impl FnOnce(Client) -> F) -> Result<R>
+    where
+        F: Future<Output = Result<R, Error>>,
+    {
+        let client = self.connected()?.clone();
+        Ok(self.bounded(ask(client)).await?)
     }
 
     /// The client, unless it would only queue what it is told until it is connected again.
@@ -224,6 +231,7 @@ impl Connection {
 async fn watch(client: Client, connection: Arc<Connection>) {
     let mut errors = client.error_rx();
     let mut reconnects = client.reconnect_rx();
+    let mut unanswered = 0;
     loop {
         tokio::select! {
             Ok((error, _)) = errors.recv() => connection.lost(&cause(&error)),
@@ -231,8 +239,16 @@ async fn watch(client: Client, connection: Arc<Connection>) {
             () = tokio::time::sleep(PING_INTERVAL), if !connection.is_up() => {
                 let ping = CustomCommand::new_static("PING", ClusterHash::Random, false);
                 let answer = client.custom::<String, String>(ping, Vec::new());
-                if let Ok(Ok(_)) = tokio::time::timeout(PING_INTERVAL, answer).await {
-                    connection.back();
+                match tokio::time::timeout(PING_INTERVAL, answer).await {
+                    Ok(Ok(_)) => connection.back(),
+                    // Refused: the client is reconnecting by itself.
+                    Ok(Err(_)) => unanswered = 0,
+                    // Nothing comes back over this connection any more; another one may do.
+                    Err(_) => unanswered += 1,
+                }
+                if unanswered == UNANSWERED_MAX {
+                    unanswered = 0;
+                    let _ = tokio::time::timeout(CUT_TIMEOUT, client.force_reconnection()).await;
                 }
             }
         }

@@ -190,11 +190,11 @@ async fn without_redis_everything_is_a_miss_and_nothing_an_error() {
     let mut world = World::servers();
     let cache = cache(&world, 10).await;
     cache.put_many(&[cached("p", 1, 1, 0)]).await;
-    world.redis_mut().kill();
+    world.redis().kill();
     cache.put_many(&[cached("q", 1, 1, 0)]).await;
     assert_eq!(get(&cache, "q").await, Some(cached("q", 1, 1, 0)), "what is near is still there");
     assert_eq!(get(&cache, "never-put").await, None);
-    world.redis_mut().start_again();
+    world.redis().start_again();
     let stored = || world.redis().command(&["EXISTS", "damper:post:q"]) == Reply::Int(1);
     until("the cache to be back", || {
         crate::support::wait(cache.put_many(&[cached("q", 2, 1, 0)]));

@@ -76,11 +76,11 @@ fn no_log_of_a_service_tells_a_password() {
     let (api, admin) = (service.http(), service.admin());
     api.create("p");
     api.rate("p", "ann", 5);
-    world.redis_mut().kill();
+    world.redis().kill();
     until("an outage to be noticed", || api.get("/readyz").status == 503);
     let told =
         [api.get("/readyz").text, admin.get("/metrics").text, api.get("/api/posts/p?user_id=ann").text];
-    world.redis_mut().start_again();
+    world.redis().start_again();
     until("the outage to be over", || api.get("/readyz").status == 200);
     service.terminate();
     let screen = service.out();

@@ -24,7 +24,7 @@ fn rows(acknowledged: &[(String, i64)]) -> BTreeMap<(String, String), i64> {
 
 #[test]
 fn without_redis_reads_go_on_and_writes_are_taken_again_when_it_is_back() {
-    let mut world = World::on(Redis::start_with(&["--appendfsync", "always"]), Postgres::shared());
+    let world = World::on(Redis::start_with(&["--appendfsync", "always"]), Postgres::shared());
     let service = world.start(Program::Api);
     let api = service.http();
     api.create("p");
@@ -34,7 +34,7 @@ fn without_redis_reads_go_on_and_writes_are_taken_again_when_it_is_back() {
         assert_eq!(rate(&api, &format!("before{i}"), i % 6).status, 202);
         acknowledged.push((format!("before{i}"), i % 6));
     }
-    world.redis_mut().kill();
+    world.redis().kill();
     for i in 0..5 {
         let refused = rate(&api, &format!("during{i}"), 5);
         refused.problem(503, "unavailable");
@@ -46,7 +46,7 @@ fn without_redis_reads_go_on_and_writes_are_taken_again_when_it_is_back() {
     }
     assert_eq!(api.get("/readyz").status, 503);
     assert_eq!(api.get("/livez").status, 200, "it lives, all the same");
-    world.redis_mut().start_again();
+    world.redis().start_again();
     until("writes to be taken again", || rate(&api, "after", 3).status == 202);
     acknowledged.push(("after".into(), 3));
     until("the service to be ready again", || api.get("/readyz").status == 200);

@@ -1,6 +1,7 @@
 //! A world's database, asked behind Damper's back: plain SQL, over a connection of its own each time.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
@@ -49,6 +50,28 @@ impl Db {
     #[track_caller]
     pub fn count(&self, sql: &str) -> i64 {
         self.one::<(i64,)>(sql).0
+    }
+
+    /// The same; nothing while the database does not answer.
+    pub fn try_count(&self, sql: &str) -> Option<i64> {
+        let statement = AssertSqlSafe(sql.to_owned());
+        let patience = Duration::from_secs(2);
+        let count = wait(async {
+            match self {
+                Db::Sqlite(path) => {
+                    let mut connection = sqlite(path).await.ok()?;
+                    sqlx::query_as::<_, (i64,)>(statement).fetch_one(&mut connection).await.ok()
+                }
+                Db::Postgres(url) => {
+                    let ask = async {
+                        let mut connection = PgConnection::connect(url).await.ok()?;
+                        sqlx::query_as::<_, (i64,)>(statement).fetch_one(&mut connection).await.ok()
+                    };
+                    tokio::time::timeout(patience, ask).await.ok()?
+                }
+            }
+        });
+        count.map(|(count,)| count)
     }
 
     /// Changes what `sql` says, which must be something.

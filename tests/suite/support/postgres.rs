@@ -49,6 +49,24 @@ impl Postgres {
         self.server.lock().expect("no test panicked here").wait().expect("the server ends");
     }
 
+    /// SIGSTOP of the server and of every backend.
+    pub fn pause(&self) {
+        self.signal_all("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal_all("CONT");
+    }
+
+    fn signal_all(&self, name: &str) {
+        let server = self.server.lock().expect("no test panicked here").id().to_string();
+        let children = Command::new("pgrep").args(["-P", &server]).output().expect("pgrep");
+        let children = String::from_utf8_lossy(&children.stdout).into_owned();
+        // A backend may have ended meanwhile.
+        let _ = Command::new("kill").args(["-s", name, &server]).args(children.split_whitespace()).output();
+    }
+
     /// Starts the stopped server again, on the same port and data.
     pub fn start_again(&self) {
         *self.server.lock().expect("no test panicked here") = launch(&self.dir, self.port);

@@ -1,6 +1,7 @@
 //! The real programs: started with a chosen environment, awaited, told to end, or killed.
 
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -119,7 +120,28 @@ impl Process {
 
     /// SIGTERM; returns without waiting.
     pub fn terminate(&self) {
-        spawn::run(Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())));
+        self.signal("TERM");
+    }
+
+    /// SIGSTOP: it stands still until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        spawn::signal(&self.child, name);
+    }
+
+    /// Whether a signal has stopped it.
+    pub fn is_paused(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // The state stands behind the program's name, which is in brackets.
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
     }
 
     /// Waits for the program's own end.
@@ -136,6 +158,12 @@ impl Process {
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_none()
+    }
+
+    /// Whether SIGKILL has ended it.
+    pub fn was_killed(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("a child of ours");
+        ended.is_some_and(|status| status.signal() == Some(9))
     }
 
     #[track_caller]

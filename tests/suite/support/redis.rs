@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ pub struct Redis {
     dir: TempDir,
     port: u16,
     settings: Vec<String>,
-    server: Child,
+    server: Mutex<Child>,
 }
 
 /// What Redis answers.
@@ -43,7 +44,7 @@ impl Redis {
             let port = spawn::free_port();
             launch(&dir, port, &settings).map(|server| (port, server))
         });
-        Redis { dir, port, settings, server }
+        Redis { dir, port, settings, server: Mutex::new(server) }
     }
 
     /// Where it is, without a password.
@@ -57,14 +58,34 @@ impl Redis {
     }
 
     /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.server.kill().expect("redis is killed");
-        self.server.wait().expect("redis is gone");
+    pub fn kill(&self) {
+        let mut server = self.server();
+        server.kill().expect("redis is killed");
+        server.wait().expect("redis is gone");
+    }
+
+    fn server(&self) -> MutexGuard<'_, Child> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        spawn::signal(&self.server(), "STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        spawn::signal(&self.server(), "CONT");
+    }
+
+    /// Where its files are.
+    pub fn path(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Starts the killed server again, on the same port and files.
-    pub fn start_again(&mut self) {
-        self.server = launch(&self.dir, self.port, &self.settings).expect("redis starts again");
+    pub fn start_again(&self) {
+        *self.server() = launch(&self.dir, self.port, &self.settings).expect("redis starts again");
     }
 
     /// Runs a command; its error is a failure of the test.
@@ -86,8 +107,9 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        self.server.kill().ok();
-        self.server.wait().ok();
+        let mut server = self.server();
+        server.kill().ok();
+        server.wait().ok();
     }
 }
 

@@ -95,6 +95,11 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Sends a child a signal by its name: `STOP`.
+pub fn signal(child: &Child, name: &str) {
+    run(Command::new("kill").args(["-s", name, &child.id().to_string()]));
+}
+
 /// What to do when a program that tests need is missing. No test is skipped for that.
 pub const REMEDY: &str = "scripts/test installs what the tests need (redis-server, postgresql, util-linux)";
 

@@ -188,18 +188,17 @@ impl World {
         &self.servers.as_ref().expect("a world of servers").redis
     }
 
-    /// Its Redis, to kill it.
-    #[track_caller]
-    pub fn redis_mut(&mut self) -> &mut Redis {
-        &mut self.servers.as_mut().expect("a world of servers").redis
-    }
-
     /// Its tables.
     pub fn db(&self) -> Db {
         match &self.servers {
             None => Db::Sqlite(self.settings["data"].clone().into()),
             Some(servers) => Db::Postgres(servers.database_url.clone()),
         }
+    }
+
+    /// The one whole number that `sql` finds; nothing while the database does not answer.
+    pub fn try_count(&self, sql: &str) -> Option<i64> {
+        self.db().try_count(sql)
     }
 
     /// Entries that the checkpoints have passed.

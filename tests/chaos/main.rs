@@ -1,0 +1,77 @@
+//! Damper under faults: real servers, real programs, really killed, and every law checked against the record.
+//!
+//! By itself this is the part that CI runs: rounds on both set-ups until there were enough kills and
+//! acknowledgements. `scripts/chaos` lets it run for longer and prints the certificate.
+
+mod embedded;
+mod mistakes;
+mod oracle;
+mod report;
+mod round;
+mod servers;
+mod site;
+#[path = "../suite/support/mod.rs"]
+#[allow(dead_code, unused_macros, unused_imports)]
+mod support;
+mod writers;
+
+use std::time::{Duration, Instant};
+
+use report::Report;
+use round::Setup;
+use support::postgres::Postgres;
+
+/// What CI must have seen.
+const KILLS_MIN: u64 = 200;
+const ACKNOWLEDGED_MIN: u64 = 100_000;
+/// More than CI ever takes; a run that is not done by then is told so.
+const ROUNDS_MAX: u64 = 20;
+const ROUND: Duration = Duration::from_secs(45);
+/// One round in so many is on a file.
+const EMBEDDED_EVERY: u64 = 4;
+
+#[test]
+fn nothing_is_lost_and_nothing_counts_twice() {
+    let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = variable("CHAOS_SEED").unwrap_or(1);
+    let minutes = variable("CHAOS_MINUTES");
+    let postgres = Postgres::start();
+    let (began, mut total) = (Instant::now(), Report::default());
+    let is_done = |total: &Report| match minutes {
+        Some(minutes) => began.elapsed() >= Duration::from_secs(60 * minutes),
+        None => {
+            let is_enough = total.kills() >= KILLS_MIN && total.acknowledged >= ACKNOWLEDGED_MIN;
+            is_enough || total.rounds >= ROUNDS_MAX
+        }
+    };
+    while !is_done(&total) {
+        // The second round, so that the shortest run has both.
+        let setup = if total.rounds % EMBEDDED_EVERY == 1 { Setup::Embedded } else { Setup::Servers };
+        let report = round::run(setup, &postgres, seed.wrapping_add(total.rounds), ROUND);
+        total.add(report);
+        eprintln!(
+            "round {}: {} s, {} faults ({} kills), {} acknowledged, {} lost, {} doubled",
+            total.rounds,
+            began.elapsed().as_secs(),
+            total.faults(),
+            total.kills(),
+            total.acknowledged,
+            total.findings.lost,
+            total.findings.doubled
+        );
+        assert!(
+            total.is_clean(),
+            "{}",
+            total.page(seed, "CHAOS_SEED of this round: its number added to the seed")
+        );
+    }
+    let command = match minutes {
+        Some(minutes) => format!("scripts/chaos --minutes {minutes} --seed {seed}"),
+        None => "scripts/test".to_owned(),
+    };
+    println!("{}", total.page(seed, &command));
+    if minutes.is_none() {
+        assert!(total.kills() >= KILLS_MIN, "only {} kills", total.kills());
+        assert!(total.acknowledged >= ACKNOWLEDGED_MIN, "only {} acknowledgements", total.acknowledged);
+    }
+}

@@ -1,0 +1,138 @@
+//! What rounds found, and the page that tells it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::oracle::Findings;
+
+/// One kind of fault.
+#[derive(Debug, Default, Clone)]
+pub struct Kind {
+    /// How often it was tried.
+    pub tried: u64,
+    /// How often it met work in flight; only these count.
+    pub met: u64,
+    /// How long the work then took to go on.
+    pub recovered: Vec<Duration>,
+}
+
+/// What one round, or all of them, came to.
+#[derive(Debug, Default, Clone)]
+pub struct Report {
+    pub kinds: BTreeMap<&'static str, Kind>,
+    pub acknowledged: u64,
+    pub refused: u64,
+    pub unanswered: u64,
+    pub findings: Findings,
+    pub rounds: u64,
+    pub seconds: u64,
+}
+
+impl Report {
+    /// Notes a fault that was tried.
+    pub fn note(&mut self, kind: &'static str, has_met: bool, recovered: Option<Duration>) {
+        let entry = self.kinds.entry(kind).or_default();
+        entry.tried += 1;
+        entry.met += u64::from(has_met);
+        entry.recovered.extend(recovered.filter(|_| has_met));
+    }
+
+    /// Adds another round.
+    pub fn add(&mut self, other: Report) {
+        for (name, kind) in other.kinds {
+            let entry = self.kinds.entry(name).or_default();
+            entry.tried += kind.tried;
+            entry.met += kind.met;
+            entry.recovered.extend(kind.recovered);
+        }
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.unanswered += other.unanswered;
+        self.rounds += other.rounds;
+        self.seconds += other.seconds;
+        self.findings.lost += other.findings.lost;
+        self.findings.doubled += other.findings.doubled;
+        self.findings.logged += other.findings.logged;
+        self.findings.broken.extend(other.findings.broken);
+    }
+
+    /// Faults that met work in flight.
+    pub fn faults(&self) -> u64 {
+        self.kinds.iter().filter(|(name, _)| !name.starts_with('(')).map(|(_, kind)| kind.met).sum()
+    }
+
+    /// Those of them that killed a process.
+    pub fn kills(&self) -> u64 {
+        self.kinds.iter().filter(|(name, _)| name.contains("killed")).map(|(_, kind)| kind.met).sum()
+    }
+
+    /// Whether every law held.
+    pub fn is_clean(&self) -> bool {
+        self.findings.lost == 0 && self.findings.doubled == 0 && self.findings.broken.is_empty()
+    }
+
+    /// The certificate: one page.
+    pub fn page(&self, seed: u64, command: &str) -> String {
+        let mut page = String::new();
+        let mut line = |text: String| {
+            let _ = writeln!(page, "{text}");
+        };
+        line(format!(
+            "damper under faults: {}",
+            if self.is_clean() { "every law held" } else { "A LAW WAS BROKEN" }
+        ));
+        line(String::new());
+        line(format!("command      {command}"));
+        line(format!("seed         {seed}"));
+        line(format!("versions     damper {}; {}; {}", env!("CARGO_PKG_VERSION"), redis(), postgres()));
+        line("settings     redis appendonly yes, appendfsync always; postgres as installed; SQLite synchronous=full".into());
+        line(
+            "             8 writers, 2 APIs, 2 workers, 4 shards, a tick a second, batches of 150 entries"
+                .into(),
+        );
+        line(format!("ran          {} rounds, {} s", self.rounds, self.seconds));
+        line(format!(
+            "writes       {} acknowledged, {} refused (503), {} without an answer; {} entries in the logs",
+            self.acknowledged, self.refused, self.unanswered, self.findings.logged
+        ));
+        line(format!(
+            "faults       {} while work was in flight, {} of them kills",
+            self.faults(),
+            self.kills()
+        ));
+        line(format!("lost         {}", self.findings.lost));
+        line(format!("doubled      {}", self.findings.doubled));
+        line(format!("laws broken  {}", self.findings.broken.len()));
+        line(String::new());
+        line(format!("{:44} {:>6} {:>6} {:>14} {:>9}", "fault", "tried", "met", "recovered in", "worst"));
+        for (name, kind) in &self.kinds {
+            let mut times = kind.recovered.clone();
+            times.sort_unstable();
+            let show = |time: Option<&Duration>| {
+                time.map_or("-".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()))
+            };
+            let (median, worst) = (show(times.get(times.len() / 2)), show(times.last()));
+            line(format!("{name:44} {:>6} {:>6} {median:>14} {worst:>9}", kind.tried, kind.met));
+        }
+        for broken in self.findings.broken.iter().take(20) {
+            line(format!("broken: {broken}"));
+        }
+        page
+    }
+}
+
+fn redis() -> String {
+    first_words(Command::new("redis-server").arg("--version"), 3)
+}
+
+fn postgres() -> String {
+    let newest = "ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -V | tail -1";
+    first_words(Command::new("sh").arg("-c").arg(format!("$({newest}) --version")), 3)
+}
+
+fn first_words(command: &mut Command, count: usize) -> String {
+    let told = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    told.unwrap_or_default().split_whitespace().take(count).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,129 @@
+//! A site under test: servers or one file, the proxies in between, and the programs, each started again whenever it
+//! is gone, as a supervisor would.
+
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::oracle;
+use crate::support::postgres::Postgres;
+use crate::support::process::{Process, Program};
+use crate::support::proxy::Proxy;
+use crate::support::redis::Redis;
+use crate::support::spawn::free_port;
+use crate::support::until;
+use crate::support::world::{EVERY_SECOND, World};
+use crate::writers::{Addresses, POSTS, post};
+
+/// Entries of one batch: small, so that a drain has many steps to be killed at.
+const BATCH_MAX: usize = 150;
+
+/// A world with its proxies and programs.
+pub struct Site {
+    pub world: World,
+    pub addresses: Addresses,
+    pub proxies: Option<Proxies>,
+    /// Two services, or one.
+    pub services: Vec<Mutex<Process>>,
+}
+
+/// What lies between the programs and their servers.
+pub struct Proxies {
+    pub redis: Proxy,
+    pub postgres: Proxy,
+}
+
+impl Site {
+    /// Two APIs on servers; workers are started apart.
+    pub fn servers(postgres: &Postgres) -> Self {
+        let redis = Redis::start_with(&["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]);
+        let proxies =
+            Proxies { redis: Proxy::start(&redis.address()), postgres: Proxy::start(&postgres.address()) };
+        let world = World::on(redis, postgres).with("shards", 4);
+        let database = world.env().into_iter().find(|(name, _)| name == "DAMPER_DATABASE_URL");
+        let (_, database) = database.expect("a world of servers has a database");
+        let through = database.replace(&postgres.address(), &proxies.postgres.address());
+        let world = world
+            .with("redis_url", format!("redis://{}", proxies.redis.address()))
+            .with("database_url", through);
+        Self::new(world, Some(proxies), 2)
+    }
+
+    /// One service on one file, whose buffer is copied row by row.
+    pub fn embedded() -> Self {
+        let world = World::embedded();
+        world.status();
+        world.db().change(oracle::TEE);
+        Self::new(world.with("tick", EVERY_SECOND), None, 1)
+    }
+
+    fn new(world: World, proxies: Option<Proxies>, count: usize) -> Self {
+        let world = world.with("drain.batch_max", BATCH_MAX);
+        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
+        let address = |i: usize| format!("127.0.0.1:{}", ports[i % count]);
+        let addresses: Addresses = Arc::new(RwLock::new([address(0), address(1)]));
+        let services = (0..count).map(|i| Mutex::new(start_service(&world, &address(i), ""))).collect();
+        let site = Self { world, addresses, proxies, services };
+        let api = site.services[0].lock().expect("nobody panics here").http();
+        (0..POSTS).for_each(|number| drop(api.create(&post(number))));
+        site
+    }
+
+    /// Kills a service and starts it again, armed to kill itself.
+    pub fn restart_service(&self, number: usize, armed: &str) {
+        let mut service = self.services[number].lock().expect("nobody panics here");
+        service.kill();
+        let address = self.addresses.read().expect("nobody panics here")[number].clone();
+        *service = start_service(&self.world, &address, armed);
+    }
+
+    /// Starts every service that is gone.
+    pub fn revive_services(&self) {
+        for (number, service) in self.services.iter().enumerate() {
+            if !service.lock().expect("nobody panics here").is_running() {
+                self.restart_service(number, "");
+            }
+        }
+    }
+
+    /// A worker that drains every second, armed to kill itself.
+    pub fn start_worker(&self, armed: &str) -> Process {
+        let mut env = self.world.env();
+        env.push(("DAMPER_TICK".into(), EVERY_SECOND.into()));
+        env.push(("FAULTS_AT".into(), armed.into()));
+        Process::spawn(Program::Worker, &[], &env, self.world.path(), b"")
+    }
+
+    /// Whether a drain has a transaction open.
+    pub fn is_draining(&self) -> bool {
+        let busy = "select count(*) from pg_stat_activity where datname = current_database()
+                    and application_name = 'damper-drain' and state <> 'idle'";
+        self.world.try_count(busy).is_some_and(|count| count > 0)
+    }
+
+    /// Waits until a drain has a transaction open; `false` when none had for a while.
+    pub fn await_drain(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if self.is_draining() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Entries that are merged or put aside; nothing while the database does not answer.
+    pub fn drained(&self) -> Option<i64> {
+        self.world.try_count("select cast(sum(applied + quarantined) as bigint) from checkpoints")
+    }
+}
+
+fn start_service(world: &World, address: &str, armed: &str) -> Process {
+    let program = if world.is_embedded() { Program::Damper } else { Program::Api };
+    let mut env = world.env();
+    env.push(("DAMPER_LISTEN".into(), address.into()));
+    env.push(("FAULTS_AT".into(), armed.into()));
+    let mut service = Process::spawn(program, &[], &env, world.path(), b"");
+    // A service whose servers are away at this moment ends; whoever supervises it starts it anew.
+    until("the service to listen, or to end", || !service.out().is_empty() || !service.is_running());
+    service
+}
