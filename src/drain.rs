@@ -28,8 +28,8 @@ use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, Seen, Trigger};
 pub const MOVES_MAX: usize = 10;
 /// Posts of one shard whose moves are remembered while it drains; the smallest moves are forgotten first.
 const MOVES_TRACKED_MAX: usize = 10_000;
-/// Times that a shard is tried again after an error that may pass, when no time says how long to go on.
-const RETRIES_MAX: u32 = 3;
+/// Times that a shard is tried again after an error that may pass, while somebody waits for the outcome.
+const RETRIES_MAX: u32 = 5;
 /// Retries wait for this, twice this, and so on, but no longer than the other, less up to half of it.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(4);
@@ -40,7 +40,7 @@ const LOOKS_MAX: usize = 100;
 pub struct DrainOrder<'a> {
     /// What started it.
     pub trigger: Trigger,
-    /// No batch is begun after this, and until then a server that does not answer is tried again.
+    /// No batch is begun after this. Until then a tick tries again what may pass by itself.
     pub until: Option<Instant>,
     /// Says whether to stop before the next batch.
     pub stop: &'a (dyn Fn() -> bool + Send + Sync),
@@ -59,7 +59,8 @@ impl DrainOrder<'_> {
     }
 
     fn may_retry(&self, attempt: u32) -> bool {
-        !self.is_over() && (self.until.is_some() || attempt < RETRIES_MAX)
+        let has_time = self.trigger == Trigger::Tick && self.until.is_some();
+        !self.is_over() && (has_time || attempt < RETRIES_MAX)
     }
 }
 

@@ -187,7 +187,7 @@ async fn what_redis_keeps_has_an_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_everything_is_a_miss_and_nothing_an_error() {
-    let mut world = World::servers();
+    let world = World::servers();
     let cache = cache(&world, 10).await;
     cache.put_many(&[cached("p", 1, 1, 0)]).await;
     world.redis().kill();

@@ -71,7 +71,7 @@ fn no_wrong_url_and_no_refused_login_tells_a_password() {
 
 #[test]
 fn no_log_of_a_service_tells_a_password() {
-    let mut world = guarded().with("log.filter", "debug");
+    let world = guarded().with("log.filter", "debug");
     let service = world.start(Program::Damper);
     let (api, admin) = (service.http(), service.admin());
     api.create("p");

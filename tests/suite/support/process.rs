@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -105,7 +105,7 @@ impl Process {
     }
 
     /// The address behind `name` on the screen that a start prints.
-    fn address(&self, name: &str) -> Option<String> {
+    pub fn address(&self, name: &str) -> Option<String> {
         let screen = self.out();
         let line = screen.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
         let url = line.split_whitespace().next()?;

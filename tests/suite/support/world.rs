@@ -83,6 +83,12 @@ impl World {
         self.settings.iter().map(|(name, value)| (variable(name), value.clone())).collect()
     }
 
+    /// The database's URL, past any proxy.
+    #[track_caller]
+    pub fn database_url(&self) -> String {
+        self.servers.as_ref().expect("a world of servers").database_url.clone()
+    }
+
     /// The settings as the library takes them.
     pub fn config(&self) -> Config {
         let mut settings = self.settings.clone();

@@ -1,0 +1,115 @@
+//! No room: Redis' memory, and the disks under the append-only file, Postgres and the SQLite file. What cannot be
+//! held is refused, and everything goes on by itself when there is room.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::rate;
+use crate::support::process::Program;
+use crate::support::redis::Redis;
+use crate::support::spawn;
+use crate::support::until;
+use crate::support::world::World;
+
+/// A file system of its own that is soon full; gone with the test.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &Path, size: &str) -> Self {
+        std::fs::create_dir_all(path).expect("a folder");
+        let options = format!("size={size},mode=777");
+        spawn::run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path));
+        Self(path.to_path_buf())
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let file = self.0.join("ballast");
+        // Ends when the disk is full, which is what it is for.
+        let _ = Command::new("dd").arg("if=/dev/zero").arg(format!("of={}", file.display())).output();
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.0.join("ballast")).expect("there is ballast");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_redis_without_memory_refuses_ratings_and_a_drain_makes_room() {
+    let world = World::on(Redis::start(), crate::support::postgres::Postgres::shared()).with("shards", 1);
+    let service = world.start(Program::Api);
+    let api = service.http();
+    api.create("p");
+    let line = |i: i64| format!("p,u{i},{},{}\n", i % 6, 1_790_000_000 + i);
+    world.import(&(0..20_000).map(line).collect::<String>());
+    let used = world.redis().command(&["INFO", "memory"]);
+    let used = String::from_utf8_lossy(used.bytes()).into_owned();
+    let used: u64 =
+        used.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a figure").parse().unwrap();
+    world.redis().command(&["CONFIG", "SET", "maxmemory", &(used - 100_000).to_string()]);
+    let refused = rate(&api, "p", "late", 5);
+    refused.problem(503, "unavailable");
+    assert!(!refused.header("retry-after").is_empty());
+    world.flush();
+    assert_eq!(rate(&api, "p", "late", 5).status, 202, "the drain has freed memory");
+    world.flush();
+    assert_eq!(world.db().count("select count(*) from ratings"), 20_001);
+    world.assert_consistent();
+}
+
+#[test]
+fn a_full_disk_under_the_append_only_file_acknowledges_nothing() {
+    let dir = spawn::temp_dir("small-");
+    let disk = SmallDisk::mount(&dir.path().join("redis"), "16m");
+    let folder = disk.0.display().to_string();
+    let redis = Redis::start_with(&["--dir", &folder, "--appendfsync", "everysec"]);
+    let world = World::on(redis, crate::support::postgres::Postgres::shared()).with("shards", 1);
+    let service = world.start(Program::Api);
+    let api = service.http();
+    api.create("p");
+    let mut acknowledged = 0;
+    assert_eq!(rate(&api, "p", "first", 1).status, 202);
+    disk.fill();
+    until("redis to refuse", || {
+        let answer = rate(&api, "p", &format!("u{acknowledged}"), 2);
+        acknowledged += i64::from(answer.status == 202);
+        answer.status == 503
+    });
+    disk.free();
+    until("writes to be taken again", || rate(&api, "p", "last", 3).status == 202);
+    world.flush();
+    let rows = world.db().count("select count(*) from ratings");
+    assert!(rows >= acknowledged + 2, "{rows} rows, {acknowledged} + 2 acknowledged");
+    world.assert_consistent();
+}
+
+#[test]
+fn a_full_disk_under_the_file_acknowledges_nothing_and_goes_on_when_there_is_room() {
+    let dir = spawn::temp_dir("small-");
+    let disk = SmallDisk::mount(&dir.path().join("data"), "8m");
+    let world = World::embedded();
+    let world = world.with("data", disk.0.join("test.db").display());
+    let service = world.start(Program::Damper);
+    let api = service.http();
+    api.create("p");
+    assert_eq!(rate(&api, "p", "first", 1).status, 202);
+    disk.fill();
+    let mut acknowledged = 0;
+    until("the service to refuse", || {
+        let answer = rate(&api, "p", &format!("u{acknowledged}"), 2);
+        acknowledged += i64::from(answer.status == 202);
+        answer.status == 503
+    });
+    assert_eq!(api.read("p")["id"], "p", "reads go on");
+    disk.free();
+    until("writes to be taken again", || rate(&api, "p", "last", 3).status == 202);
+    world.flush();
+    assert_eq!(world.db().count("select count(*) from ratings"), acknowledged + 2);
+    world.assert_consistent();
+}

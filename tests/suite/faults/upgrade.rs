@@ -1,0 +1,44 @@
+//! A newer program has migrated the database: older ones stop before they read what they may not understand.
+
+use super::rate;
+use crate::support::in_both_setups;
+use crate::support::process::Program;
+use crate::support::until;
+use crate::support::world::{EVERY_SECOND, World};
+
+in_both_setups!(a_service_under_a_newer_schema_goes_on_answering_and_drains_nothing,);
+
+const NEWER: &str = "update installation set schema_version = 99";
+
+#[test]
+fn a_running_worker_under_a_newer_schema_ends_and_says_why() {
+    let world = World::servers().with("tick", EVERY_SECOND);
+    let mut worker = world.start(Program::Worker);
+    world.import("p,ann,5,1790000000\n");
+    until("the worker to drain", || world.drained() == 1);
+    world.db().change(NEWER);
+    until("the worker to end", || !worker.is_running());
+    let ended = worker.finish().expect(78);
+    assert!(ended.err.contains("schema has version 99"), "{}", ended.err);
+}
+
+fn a_service_under_a_newer_schema_goes_on_answering_and_drains_nothing(world: World) {
+    let world = world.with("tick", EVERY_SECOND);
+    let service = world.start(Program::Damper);
+    let api = service.http();
+    api.create("p");
+    assert_eq!(rate(&api, "p", "ann", 5).status, 202);
+    until("the service to drain", || world.drained() == 1);
+    world.db().change(NEWER);
+    until("the drains to stop", || service.err().contains("no drains any more"));
+    for i in 0..20 {
+        assert_eq!(rate(&api, "p", &format!("u{i}"), 1).status, 202, "no request fails");
+        assert_eq!(api.read("p")["count"], 1);
+    }
+    assert_eq!(world.drained(), 1, "nothing is merged, nothing put aside");
+    world.cli(&["flush"]).expect(78);
+    world.db().change("update installation set schema_version = 1");
+    world.flush();
+    assert_eq!(world.drained(), 21);
+    world.assert_consistent();
+}
