@@ -35,6 +35,7 @@ pub mod import;
 mod loader;
 pub mod merge;
 pub mod post;
+pub mod quarantine;
 pub mod rating;
 pub mod read;
 pub mod smoothing;

@@ -6,6 +6,7 @@
 mod config;
 mod flush;
 mod import;
+mod quarantine;
 mod serve;
 mod show;
 mod status;
@@ -102,6 +103,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Show a post: means, histogram, history
     Show(show::ShowArgs),
+    /// List, show, retry or drop what was put aside
+    Quarantine(quarantine::QuarantineArgs),
     /// Show the settings in force and where each came from
     Config(config::ConfigArgs),
 }
@@ -149,6 +152,7 @@ pub fn damper() -> ExitCode {
         Some(Command::Import(args)) => import::import(settings, &args).await,
         Some(Command::Verify(args)) => verify::verify(settings, &args).await,
         Some(Command::Show(args)) => show::show(settings, &args).await,
+        Some(Command::Quarantine(args)) => quarantine::quarantine(settings, &args).await,
         Some(Command::Config(args)) => config::config(&settings, &args),
     })
 }

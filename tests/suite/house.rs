@@ -74,7 +74,7 @@ impl Source {
 }
 
 /// Which rooms a room may import; a room that is not named here fails the test, so that it gets its place.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("error", &[]),
     ("faults", &[]),
     ("rating", &["error"]),
@@ -111,6 +111,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
     ("history", &["app", "merge", "smoothing", "rating", "error"]),
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
+    ("quarantine", &["app", "faults", "store", "entry", "rating", "error"]),
     ("drain", &["app", "loader", "status", "faults", "store", "merge", "entry", "rating", "error"]),
     ("worker", &["app", "drain", "store", "rating", "error"]),
     (
@@ -138,6 +139,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
             "read",
             "history",
             "status",
+            "quarantine",
             "drain",
             "store",
             "import",

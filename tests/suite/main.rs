@@ -11,6 +11,7 @@ mod cli;
 mod crash;
 mod drain;
 mod house;
+mod quarantine;
 mod secrets;
 mod store;
 mod support;
