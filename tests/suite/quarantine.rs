@@ -1,6 +1,8 @@
 //! The quarantine: every poison is kept with its reason and bytes, a retry never beats what came later, and what is
 //! dropped is gone.
 
+mod refused;
+
 use damper::entry::Shard;
 use serde_json::{Value, json};
 
