@@ -5,6 +5,7 @@
 
 pub mod postgres;
 pub mod redis;
+pub mod redis_health;
 pub mod schema;
 pub mod sqlite;
 

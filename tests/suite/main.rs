@@ -15,4 +15,5 @@ mod quarantine;
 mod secrets;
 mod store;
 mod support;
+mod unsafe_redis;
 mod worker;
