@@ -26,6 +26,7 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod doctor;
 pub mod drain;
 pub mod entry;
 pub mod error;

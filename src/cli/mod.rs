@@ -4,6 +4,7 @@
 //! default, everything as JSON with `--json`.
 
 mod config;
+mod doctor;
 mod flush;
 mod import;
 mod quarantine;
@@ -105,6 +106,8 @@ enum Command {
     Show(show::ShowArgs),
     /// List, show, retry or drop what was put aside
     Quarantine(quarantine::QuarantineArgs),
+    /// Look for what puts ratings at risk: settings of the servers, or the data file and its disk
+    Doctor(JsonArg),
     /// Show the settings in force and where each came from
     Config(config::ConfigArgs),
 }
@@ -153,6 +156,7 @@ pub fn damper() -> ExitCode {
         Some(Command::Verify(args)) => verify::verify(settings, &args).await,
         Some(Command::Show(args)) => show::show(settings, &args).await,
         Some(Command::Quarantine(args)) => quarantine::quarantine(settings, &args).await,
+        Some(Command::Doctor(args)) => doctor::doctor(settings, &args).await,
         Some(Command::Config(args)) => config::config(&settings, &args),
     })
 }

@@ -4,10 +4,12 @@
 //! what is said over a connection is the business of `buffer`, `store` and `cache`.
 
 pub mod postgres;
+pub mod postgres_health;
 pub mod redis;
 pub mod redis_health;
 pub mod schema;
 pub mod sqlite;
+pub mod sqlite_health;
 
 use crate::error::Error;
 

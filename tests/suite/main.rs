@@ -9,6 +9,7 @@ mod buffer;
 mod cache;
 mod cli;
 mod crash;
+mod doctor;
 mod drain;
 mod house;
 mod quarantine;
