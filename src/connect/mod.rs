@@ -9,6 +9,7 @@ pub mod redis;
 pub mod redis_health;
 pub mod schema;
 pub mod sqlite;
+mod sqlite_backup;
 pub mod sqlite_health;
 
 use crate::error::Error;

@@ -5,6 +5,7 @@
 //! arranged. `support` starts the servers: redis-server and Postgres must be installed (scripts/test does it).
 
 mod api;
+mod backup;
 mod buffer;
 mod cache;
 mod cli;
