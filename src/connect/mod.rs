@@ -69,7 +69,7 @@ fn meaning(code: &str) -> Meaning {
         // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
         Ok(5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15) => Meaning::Passing,
         // TOOBIG, CONSTRAINT, MISMATCH.
-        Ok(18 | 19 | 20) => Meaning::Data,
+        Ok(18..=20) => Meaning::Data,
         _ => Meaning::Mistake,
     }
 }
