@@ -113,7 +113,8 @@ impl RedisHealth {
             let policy = self.eviction().unwrap_or_default();
             refusals.push((
                 format!(
-                    "redis at {host} evicts keys when its memory is full (maxmemory-policy {policy}), ratings among them"
+                    "redis at {host} evicts keys when its memory is full (maxmemory-policy {policy}), \
+                     ratings among them"
                 ),
                 "set maxmemory-policy noeviction",
             ));
@@ -128,8 +129,8 @@ impl RedisHealth {
                 "set appendonly yes",
             )),
             Keeping::Snapshots(points) => warnings.push(format!(
-                "redis at {host} has no append-only file: when it stops, ratings since its last snapshot are lost, which \
-                 may be {} ago (save {}): set appendonly yes",
+                "redis at {host} has no append-only file: when it stops, ratings since its last snapshot \
+                 are lost, which may be {} ago (save {}): set appendonly yes",
                 longest(&points),
                 told(&points)
             )),

@@ -1,8 +1,8 @@
-//! What the data file and its file system say of themselves. For `damper doctor`, which judges; nothing is written,
-//! and no file is made.
+//! What the data file and its file system say of themselves. For `damper doctor`, which judges; nothing is
+//! written, and no file is made.
 //!
-//! SQLite makes files of its own beside a file that it opens in write-ahead mode, even for reading. So a file that has
-//! none beside it, which nobody has open, is read as one that cannot change.
+//! SQLite makes files of its own beside a file that it opens in write-ahead mode, even for reading. So a file that
+//! has none beside it, which nobody has open, is read as one that cannot change.
 
 use std::fs::File;
 use std::io::Read;
@@ -101,8 +101,8 @@ async fn check(data: &Path, is_open: bool) -> Vec<String> {
     }
 }
 
-/// The write and read versions of a SQLite file stand in bytes 18 and 19 (fileformat2.html, section 1.3). A file of no
-/// bytes is a database in which nothing is yet.
+/// The write and read versions of a SQLite file stand in bytes 18 and 19 (fileformat2.html, section 1.3). A file of
+/// no bytes is a database in which nothing is yet.
 fn is_write_ahead(header: &[u8]) -> Option<bool> {
     match header {
         [] => Some(true),
