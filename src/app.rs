@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 use moka::future::Cache as Moka;
 use serde::Serialize;
+use tracing::warn;
 
 use crate::buffer::group::Grouped;
 use crate::buffer::redis::RedisBuffer;
@@ -22,6 +23,7 @@ use crate::cache::memory::{LIFE, MemoryCache};
 use crate::cache::redis::RedisCache;
 use crate::config::{Config, Setup};
 use crate::connect::redis::RedisLink;
+use crate::connect::redis_health::RedisHealth;
 use crate::connect::sqlite::SqliteFile;
 use crate::entry::{Action, Entry, Shard};
 use crate::error::{Error, Result};
@@ -98,6 +100,11 @@ impl App {
                     PostgresStore::open(&config.database_url, &config.store, config.shards, drains).await?;
                 let installation = store.installation().await?;
                 let link = Arc::new(RedisLink::open(&config.redis_url, append_timeout).await?);
+                let health = RedisHealth::ask(&link).await?;
+                let may_forget = config.buffer.allow_unsafe_redis;
+                for warning in health.check(config.redis_url.host(), may_forget)? {
+                    warn!("{warning}");
+                }
                 buffer::redis::stamp(&link, &installation.id, installation.shards).await?;
                 let buffer = RedisBuffer::open(link.clone(), installation.shards, append_timeout).await?;
                 let life = Duration::from_secs(config.cache.ttl_seconds);

@@ -3,9 +3,12 @@
 //! A command opens the [`App`] as every other caller does, calls it, and shows what came out: for people by
 //! default, everything as JSON with `--json`.
 
+mod backup;
 mod config;
+mod doctor;
 mod flush;
 mod import;
+mod quarantine;
 mod serve;
 mod show;
 mod status;
@@ -102,6 +105,12 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Show a post: means, histogram, history
     Show(show::ShowArgs),
+    /// List, show, retry or drop what was put aside
+    Quarantine(quarantine::QuarantineArgs),
+    /// Copy the data file while it is in use (embedded only)
+    Backup(backup::BackupArgs),
+    /// Look for what puts ratings at risk: settings of the servers, or the data file and its disk
+    Doctor(JsonArg),
     /// Show the settings in force and where each came from
     Config(config::ConfigArgs),
 }
@@ -149,6 +158,9 @@ pub fn damper() -> ExitCode {
         Some(Command::Import(args)) => import::import(settings, &args).await,
         Some(Command::Verify(args)) => verify::verify(settings, &args).await,
         Some(Command::Show(args)) => show::show(settings, &args).await,
+        Some(Command::Quarantine(args)) => quarantine::quarantine(settings, &args).await,
+        Some(Command::Backup(args)) => backup::backup(settings, &args).await,
+        Some(Command::Doctor(args)) => doctor::doctor(settings, &args).await,
         Some(Command::Config(args)) => config::config(&settings, &args),
     })
 }

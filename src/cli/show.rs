@@ -84,7 +84,7 @@ fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
     let _ = writeln!(
         text,
         "{} ({})   as of {} UTC, next {}",
-        printable(&view.post.title),
+        term::printable(&view.post.title),
         view.post.id,
         term::clock(view.as_of),
         term::clock(view.next_tick)
@@ -104,11 +104,6 @@ fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
     text.push_str(&histogram(&average.histogram));
     text.push_str(&lines(history));
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-/// A title is the site's text; a terminal must not obey it.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn histogram(counts: &[u64; Score::COUNT]) -> String {

@@ -73,7 +73,8 @@ fn screen(status: &Status, now: Time) -> String {
         ),
     );
     if balance.quarantined > 0 {
-        let what = format!("{} quarantined: see table quarantine", term::number(balance.quarantined));
+        let what =
+            format!("{} quarantined so far: damper quarantine list", term::number(balance.quarantined));
         line("attention", term::attention(&what));
     }
     if balance.lost > 0 {

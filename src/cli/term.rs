@@ -25,6 +25,11 @@ pub fn attention(text: &str) -> String {
     if has_color(&std::io::stdout()) { format!("\x1b[33m{text}\x1b[0m") } else { text.to_owned() }
 }
 
+/// Text that others wrote, such as a title: a terminal must not obey it.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// 1,234,567
 pub fn number(n: u64) -> String {
     let digits = n.to_string();

@@ -4,9 +4,13 @@
 //! what is said over a connection is the business of `buffer`, `store` and `cache`.
 
 pub mod postgres;
+pub mod postgres_health;
 pub mod redis;
+pub mod redis_health;
 pub mod schema;
 pub mod sqlite;
+mod sqlite_backup;
+pub mod sqlite_health;
 
 use crate::error::Error;
 
@@ -65,7 +69,7 @@ fn meaning(code: &str) -> Meaning {
         // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
         Ok(5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15) => Meaning::Passing,
         // TOOBIG, CONSTRAINT, MISMATCH.
-        Ok(18 | 19 | 20) => Meaning::Data,
+        Ok(18..=20) => Meaning::Data,
         _ => Meaning::Mistake,
     }
 }

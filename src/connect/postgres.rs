@@ -21,23 +21,31 @@ const CONNECTION_SECONDS_MAX: u64 = 1_800;
 /// # Errors
 /// [`Error::Unavailable`] when it does not answer, [`Error::Config`] when it refuses us or its schema is newer.
 pub async fn migrate(url: &ServerUrl, knobs: &StoreKnobs) -> Result<()> {
-    let within = Duration::from_millis(knobs.connect_timeout_ms);
-    let options = options(url)?;
-    let connecting = PgConnection::connect_with(&options);
-    let mut connection = match tokio::time::timeout(within, connecting).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(sqlx::Error::Database(e))) if !e.code().is_some_and(|code| super::is_passing(&code)) => {
-            return Err(Error::Config(format!(
-                "postgres at {} refuses the login: {e}. DAMPER_DATABASE_URL says who and which database",
-                url.host()
-            )));
-        }
-        Ok(Err(e)) => return Err(no_answer(url, within, &root_cause(&e))),
-        Err(_) => return Err(no_answer(url, within, "timed out")),
-    };
+    let mut connection = connect(url, knobs).await?;
     super::schema::explain(sqlx::migrate!("migrations/postgres").run(&mut connection).await)?;
     connection.close().await.ok();
     Ok(())
+}
+
+/// One connection, beside the pools.
+///
+/// # Errors
+/// [`Error::Unavailable`] when Postgres does not answer, [`Error::Config`] when it refuses us.
+pub(super) async fn connect(url: &ServerUrl, knobs: &StoreKnobs) -> Result<PgConnection> {
+    let within = Duration::from_millis(knobs.connect_timeout_ms);
+    let options = options(url)?;
+    let connecting = PgConnection::connect_with(&options);
+    match tokio::time::timeout(within, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(sqlx::Error::Database(e))) if !e.code().is_some_and(|code| super::is_passing(&code)) => {
+            Err(Error::Config(format!(
+                "postgres at {} refuses the login: {e}. DAMPER_DATABASE_URL says who and which database",
+                url.host()
+            )))
+        }
+        Ok(Err(e)) => Err(no_answer(url, within, &root_cause(&e))),
+        Err(_) => Err(no_answer(url, within, "timed out")),
+    }
 }
 
 /// Connections for reads and for the catalogue.

@@ -116,6 +116,10 @@ impl Store for Bounded {
         self.patient(self.inner.quarantined(after, limit)).await
     }
 
+    async fn count_quarantined(&self) -> Result<u64> {
+        self.patient(self.inner.count_quarantined()).await
+    }
+
     async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool> {
         self.patient(self.inner.forget_quarantined(shard, position)).await
     }

@@ -73,6 +73,9 @@ pub trait Store: Send + Sync {
     /// The quarantine in order of shard and position: at most `limit` that come after `after`.
     async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>>;
 
+    /// How many entries are in the quarantine.
+    async fn count_quarantined(&self) -> Result<u64>;
+
     /// Forgets a quarantined entry; returns whether it was there.
     async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool>;
 

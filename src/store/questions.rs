@@ -71,6 +71,7 @@ pub(super) const QUARANTINED: &str = "
     select cast(shard as bigint), position, reason, payload from quarantine
     where (shard, position) > ($1, $2) order by shard, position limit $3";
 
+pub(super) const COUNT_QUARANTINED: &str = "select count(*) from quarantine";
 pub(super) const FORGET_QUARANTINED: &str = "delete from quarantine where shard = $1 and position = $2";
 
 /// Shard, position, reason, payload.

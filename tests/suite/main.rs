@@ -5,15 +5,19 @@
 //! arranged. `support` starts the servers: redis-server and Postgres must be installed (scripts/test does it).
 
 mod api;
+mod backup;
 mod buffer;
 mod cache;
 mod cli;
 mod crash;
+mod doctor;
 mod drain;
 mod faults;
 mod house;
+mod quarantine;
 mod secrets;
 mod store;
 #[allow(dead_code, reason = "tests/chaos stands on it too")]
 mod support;
+mod unsafe_redis;
 mod worker;

@@ -23,7 +23,7 @@ fn guarded() -> World {
 fn no_command_tells_a_password() {
     let world = guarded();
     world.import("p,ann,5,1700000000\n");
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 16] = [
         &["flush"],
         &["flush", "--json"],
         &["status"],
@@ -35,6 +35,10 @@ fn no_command_tells_a_password() {
         &["config", "--json"],
         &["import", "nowhere.csv"],
         &["show", "nothing"],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["quarantine", "list"],
+        &["backup", "copy.db"],
         &["status", "--set", "log.filter=trace"],
     ];
     for command in commands {

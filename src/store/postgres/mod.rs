@@ -157,6 +157,12 @@ impl Store for PostgresStore {
         rows.into_iter().map(questions::kept).collect()
     }
 
+    async fn count_quarantined(&self) -> Result<u64> {
+        let pool = self.read_pool();
+        let (count,): (i64,) = sqlx::query_as(questions::COUNT_QUARANTINED).fetch_one(&pool).await?;
+        Ok(count.unsigned_abs())
+    }
+
     async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool> {
         let done = sqlx::query(questions::FORGET_QUARANTINED)
             .bind(shard.0 as i16)

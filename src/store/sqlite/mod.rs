@@ -126,6 +126,12 @@ impl Store for SqliteStore {
         rows.into_iter().map(questions::kept).collect()
     }
 
+    async fn count_quarantined(&self) -> Result<u64> {
+        let pool = self.file.readers();
+        let (count,): (i64,) = sqlx::query_as(questions::COUNT_QUARANTINED).fetch_one(pool).await?;
+        Ok(count.unsigned_abs())
+    }
+
     async fn forget_quarantined(&self, shard: Shard, position: Position) -> Result<bool> {
         let mut writing = self.file.begin().await?;
         let done = sqlx::query(questions::FORGET_QUARANTINED)

@@ -1,0 +1,78 @@
+//! `damper doctor`: what is at risk with these servers or this file, and what to set.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::{FAILED, JsonArg, MISCONFIGURED, UNREACHABLE, now, print_json, term};
+use crate::config::Settings;
+use crate::doctor::{Finding, Verdict, examine};
+use crate::error::Result;
+
+#[derive(Serialize)]
+struct DoctorJson {
+    /// Whether nothing is at risk, as far as it is known.
+    ok: bool,
+    findings: Vec<Finding>,
+}
+
+/// Examines; exit 1 on a risk, 69 when a server does not answer, 78 when it refuses us.
+pub async fn doctor(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
+    let findings = examine(&settings.config, &now).await;
+    let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
+    let code = match () {
+        () if has(Verdict::Down) => UNREACHABLE,
+        () if has(Verdict::Refused) => MISCONFIGURED,
+        () if has(Verdict::Risk) => FAILED,
+        () => 0,
+    };
+    if args.json {
+        print_json(&DoctorJson { ok: code == 0, findings })?;
+    } else {
+        term::print(&screen(&findings));
+    }
+    Ok(code.into())
+}
+
+/// A line for each finding, and below it what is at risk and what to set.
+fn screen(findings: &[Finding]) -> String {
+    let checks = findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    let mut part = "";
+    for finding in findings {
+        if finding.part != part {
+            let _ = writeln!(text, "{}{}", if part.is_empty() { "" } else { "\n" }, finding.part);
+            part = finding.part;
+        }
+        let word = match finding.verdict {
+            Verdict::Ok => "ok     ".to_owned(),
+            Verdict::Unknown => "unknown".to_owned(),
+            Verdict::Risk => term::attention("risk   "),
+            Verdict::Down => term::attention("down   "),
+            Verdict::Refused => term::attention("refused"),
+        };
+        let found = term::printable(&finding.found);
+        let _ = writeln!(text, "  {word}  {:<checks$}  {found}", finding.check);
+        let indent = 13 + checks;
+        if let Some(at_risk) = &finding.at_risk {
+            let _ = writeln!(text, "{:indent$}at risk: {at_risk}", "");
+        }
+        if let Some(remedy) = &finding.remedy {
+            let _ = writeln!(text, "{:indent$}{remedy}", "");
+        }
+    }
+    let risks = findings.iter().filter(|finding| finding.verdict == Verdict::Risk).count();
+    let silent: Vec<&str> = findings
+        .iter()
+        .filter(|finding| matches!(finding.verdict, Verdict::Down | Verdict::Refused))
+        .map(|finding| finding.part)
+        .collect();
+    let verdict = match (silent.is_empty(), risks) {
+        (true, 0) => "nothing is at risk, as far as it can be seen from here".to_owned(),
+        (true, _) => term::counted(risks as u64, "risk", "risks"),
+        (false, _) => format!("{} could not be examined", silent.join(" and ")),
+    };
+    let _ = writeln!(text, "\n{verdict}");
+    text
+}

@@ -1,0 +1,168 @@
+//! `damper quarantine`: what was put aside, and what is to become of it.
+//!
+//! Here are the arguments, and what changes it: retry and drop. What only looks is in `look.rs`.
+
+mod look;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{FAILED, JsonArg, open, print_json, term};
+use crate::app::App;
+use crate::config::Settings;
+use crate::error::Result;
+use crate::quarantine::{QuarantineId, Retried};
+use crate::store::Kept;
+
+const NOT_THERE: &str = "is not in the quarantine";
+
+#[derive(Args)]
+pub struct QuarantineArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List what is in the quarantine, in order of shard and position
+    List {
+        /// Show at most so many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        #[command(flatten)]
+        output: JsonArg,
+    },
+    /// Show one entry: reason, content, bytes
+    Show {
+        /// SHARD/POSITION, as listed
+        id: QuarantineId,
+        #[command(flatten)]
+        output: JsonArg,
+    },
+    /// Append entries once more; none beats what its user wanted later. Exit 1 when some had to stay
+    Retry(Chosen),
+    /// Forget entries for good; exit 1 when some were not there
+    Drop(Chosen),
+}
+
+#[derive(Args)]
+struct Chosen {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    output: JsonArg,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// SHARD/POSITION, as listed
+    #[arg(value_name = "ID")]
+    ids: Vec<QuarantineId>,
+    /// All that is in the quarantine now
+    #[arg(long)]
+    all: bool,
+}
+
+/// What became of one entry.
+#[derive(Serialize)]
+struct OutcomeJson {
+    id: String,
+    /// `retried` or `dropped`; `stays` or `unknown` when it could not be.
+    outcome: &'static str,
+    detail: String,
+}
+
+/// Runs one of the four.
+pub async fn quarantine(settings: Settings, args: &QuarantineArgs) -> Result<ExitCode> {
+    let app = open(settings).await?;
+    let code = match &args.command {
+        Command::List { limit, output } => look::list(&app, *limit, output).await,
+        Command::Show { id, output } => look::show(&app, *id, output).await,
+        Command::Retry(chosen) => change(&app, chosen, true).await,
+        Command::Drop(chosen) => change(&app, chosen, false).await,
+    };
+    app.close().await;
+    code
+}
+
+/// Retries or drops what was chosen, page by page, and says of each what became of it.
+async fn change(app: &App, chosen: &Chosen, is_retry: bool) -> Result<ExitCode> {
+    let mut told = Told { is_json: chosen.output.json, outcomes: Vec::new(), has_failed: false };
+    let changed = if chosen.which.all {
+        change_all(app, is_retry, &mut told).await
+    } else {
+        change_some(app, &chosen.which.ids, is_retry, &mut told).await
+    };
+    if told.is_json {
+        print_json(&told.outcomes)?;
+    } else if changed.is_ok() && chosen.which.all && told.outcomes.is_empty() {
+        term::print("nothing is in the quarantine\n");
+    }
+    changed?;
+    Ok(if told.has_failed { FAILED.into() } else { ExitCode::SUCCESS })
+}
+
+async fn change_all(app: &App, is_retry: bool, told: &mut Told) -> Result<()> {
+    let mut sweep = app.sweep_quarantine().await?;
+    loop {
+        let page = sweep.next().await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        change_kept(app, &page, is_retry, told).await?;
+    }
+}
+
+async fn change_some(app: &App, ids: &[QuarantineId], is_retry: bool, told: &mut Told) -> Result<()> {
+    // One at a time: whoever names them has chosen their order.
+    for id in ids {
+        match app.quarantined(*id).await? {
+            Some(kept) => change_kept(app, &[kept], is_retry, told).await?,
+            None => told.tell(*id, "unknown", NOT_THERE.into(), true),
+        }
+    }
+    Ok(())
+}
+
+async fn change_kept(app: &App, kept: &[Kept], is_retry: bool, told: &mut Told) -> Result<()> {
+    if is_retry {
+        for (kept, outcome) in kept.iter().zip(app.retry_quarantined(kept).await?) {
+            let id = QuarantineId::of(kept);
+            match outcome {
+                Retried::Waits(entry) => told.tell(id, "retried", look::said(&entry), false),
+                Retried::Stays(reason) => told.tell(id, "stays", reason, true),
+            }
+        }
+        return Ok(());
+    }
+    for kept in kept {
+        let id = QuarantineId::of(kept);
+        // Somebody else's drop or retry may have been faster.
+        if app.drop_quarantined(id).await? {
+            told.tell(id, "dropped", kept.entry.reason.clone(), false);
+        } else {
+            told.tell(id, "unknown", NOT_THERE.into(), true);
+        }
+    }
+    Ok(())
+}
+
+/// What was said so far: to people at once, to machines at the end.
+struct Told {
+    is_json: bool,
+    outcomes: Vec<OutcomeJson>,
+    has_failed: bool,
+}
+
+impl Told {
+    fn tell(&mut self, id: QuarantineId, outcome: &'static str, detail: String, is_failure: bool) {
+        self.has_failed |= is_failure;
+        if !self.is_json {
+            term::print(&format!("{id}  {outcome}: {}\n", term::printable(&detail)));
+        }
+        self.outcomes.push(OutcomeJson { id: id.to_string(), outcome, detail });
+    }
+}
