@@ -49,10 +49,10 @@ impl RedisHealth {
     /// # Errors
     /// `Unavailable` when it does not answer; a refused question is no error.
     pub async fn ask(link: &RedisLink) -> Result<Self> {
-        let info: Option<String> = answered(link.command("INFO", &[]).await)?;
+        let info: Option<String> = answered(link.drains.command("INFO", &[]).await)?;
         let mut health = Self { info: parse_info(&info.unwrap_or_default()), ..Self::default() };
         for name in SETTINGS {
-            let pair: Option<Vec<String>> = answered(link.command("CONFIG", &["GET", name]).await)?;
+            let pair: Option<Vec<String>> = answered(link.drains.command("CONFIG", &["GET", name]).await)?;
             if let Some(value) = pair.and_then(|pair| pair.into_iter().nth(1)) {
                 health.settings.insert(name, value);
             }
@@ -154,7 +154,7 @@ impl RedisHealth {
 
 /// The server's clock, in milliseconds since 1970.
 pub async fn clock_ms(link: &RedisLink) -> Result<i64> {
-    let (seconds, micros): (i64, i64) = link.command("TIME", &[]).await?;
+    let (seconds, micros): (i64, i64) = link.drains.command("TIME", &[]).await?;
     Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
 }
 

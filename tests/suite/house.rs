@@ -273,6 +273,7 @@ fn what_the_documents_link_to_is_there() {
         "CHANGELOG.md",
         "docs/SMOOTHING.md",
         "docs/OPERATIONS.md",
+        "docs/RELIABILITY.md",
     ] {
         let text = std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let folder = root.join(name).parent().expect("a folder").to_path_buf();
