@@ -153,6 +153,12 @@ impl Oracle {
 }
 
 impl World {
+    /// How many entries wait, in all shards.
+    pub fn waiting(&self) -> u64 {
+        let shards = self.logs.iter().zip(&self.tables.checkpoints);
+        shards.map(|(log, checkpoint)| log.backlog(checkpoint.position).waiting).sum()
+    }
+
     /// What must hold after every step, in every shard.
     pub fn check(&mut self) {
         let Self { logs, tables, oracle, .. } = self;

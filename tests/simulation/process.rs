@@ -21,6 +21,7 @@ use crate::cache::MemoryCache;
 use crate::log::MemoryBuffer;
 use crate::store::MemoryStore;
 use crate::tables::REFUSED_USER;
+use crate::verdict::is_a_score;
 use crate::world::{Seam, World, lock};
 
 /// No run takes so long.
@@ -110,7 +111,7 @@ impl Process {
             world.oracle.tell(&key, own.filter(|_| can_tell));
             let mean = view.as_ref().ok().and_then(|view| view.average.smoothed_mean(app.params()));
             world.trace.note("read", &[mean.map_or(0, f64::to_bits)], || format!("{key:?} {own:?} {mean:?}"));
-            if mean.is_some_and(|mean| !(0.0..=5.0).contains(&mean)) {
+            if mean.is_some_and(|mean| !is_a_score(mean)) {
                 world.oracle.object(format!("{} is published as {mean:?}", key.0));
             }
             objects(&mut world, "a reader", view.err().as_ref());

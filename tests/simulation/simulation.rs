@@ -70,6 +70,8 @@ struct Knobs {
     crash: usize,
     jump: usize,
     drains_max: u32,
+    /// Users pause while so many entries wait: else drains of one entry a batch would never catch up.
+    waiting_max: u64,
 }
 
 struct Simulation {
@@ -105,15 +107,17 @@ pub fn run(seed: u64, ticks: u64, is_told: bool) -> Outcome {
 impl Simulation {
     fn new(seed: u64, is_told: bool) -> Self {
         let mut rng = Rng(seed);
+        let batch_max = rng.pick(&[1, 2, 3, 7, 20, 20_000]);
         let knobs = Knobs {
             fault: rng.pick(&[0, 20, 100, 500, 1_500]),
             outage: rng.pick(&[0, 0, 5, 20]),
             crash: rng.pick(&[0, 5, 20, 100]),
             jump: rng.pick(&[0, 20, 100]),
             drains_max: rng.pick(&[1, 2, 4, 8]),
+            waiting_max: rng.pick(&[10, 40, 200]).min(8 * batch_max as u64),
         };
         let mut config = Settings::load(None, &[]).expect("the default settings are right").config;
-        config.drain.batch_max = rng.pick(&[1, 2, 3, 7, 20, 20_000]);
+        config.drain.batch_max = batch_max;
         config.drain.parallel_max = rng.pick(&[1, 2]);
         config.buffer.group_max = rng.pick(&[1, 3, 10_000]);
         let (posts, users) = (rng.pick(&[2, 3, 8]), rng.pick(&[3, 8, 40]));
@@ -196,9 +200,10 @@ impl Simulation {
         if self.rng.hits(self.knobs.jump) {
             return self.jump();
         }
+        let has_room = self.world().waiting() < self.knobs.waiting_max;
         match self.rng.below(100) {
-            0..8 => self.submit(),
-            8 => self.disturb(),
+            0..8 if has_room => self.submit(),
+            8 if has_room => self.disturb(),
             9 => self.read(),
             10..14 => self.drain(),
             14 if self.rng.hits(2_000) => self.linger(),
@@ -332,7 +337,7 @@ impl Simulation {
 
     /// Faults stop: everybody must be answered, and one drain must bring everything in.
     fn end(&mut self) -> Result<(), String> {
-        self.knobs = Knobs { fault: 0, outage: 0, crash: 0, jump: 0, drains_max: 0 };
+        self.knobs = Knobs { fault: 0, outage: 0, crash: 0, jump: 0, drains_max: 0, waiting_max: 0 };
         self.outage = None;
         let mut steps = 0;
         while self.is_anything_under_way() {

@@ -91,6 +91,11 @@ fn same<K: Ord + Debug, V: PartialEq + Debug>(
     }
 }
 
+/// Whether a mean is one of scores, to what the fifth law of docs/SMOOTHING.md leaves to rounding.
+pub fn is_a_score(mean: f64) -> bool {
+    (-1e-12..=5.0 + 1e-12).contains(&mean)
+}
+
 /// Judges a world in which everything that was appended has been drained; its digest goes into the trace.
 pub fn judge(world: &mut World, params: &Params) -> Result<(), String> {
     for (log, checkpoint) in world.logs.iter().zip(&world.tables.checkpoints) {
@@ -124,7 +129,7 @@ pub fn judge(world: &mut World, params: &Params) -> Result<(), String> {
         for days in [0, 1, 400] {
             let at = average.last.unwrap_or_default().max(world.now).plus_ms(days * DAY_MS);
             let mean = average.at(at, params).smoothed_mean(params);
-            if mean.is_some_and(|mean| !(0.0..=5.0).contains(&mean)) {
+            if mean.is_some_and(|mean| !is_a_score(mean)) {
                 return Err(format!("the published mean of {post} is {mean:?}"));
             }
         }
