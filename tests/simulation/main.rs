@@ -8,6 +8,8 @@ mod cache;
 mod chance;
 mod log;
 mod oracle;
+mod outcome;
+mod plan;
 mod process;
 mod simulation;
 mod store;
@@ -20,7 +22,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use damper::faults::{self, Mistake};
-use simulation::{Counts, Outcome, run};
+use outcome::{Counts, Outcome};
+use simulation::run;
 
 /// Drains of one run; part of what a seed means.
 const TICKS_PER_RUN: u64 = 100;
@@ -30,7 +33,7 @@ const TICKS: u64 = 10_000;
 const SEEDS_TO_NOTICE_MAX: u64 = 20;
 /// A long run says so often how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// What a replay shows of what happened last.
+/// What a replay shows of what happened last, unless `SIMULATION_LINES` says otherwise.
 const LINES_SHOWN: usize = 60;
 
 /// The process makes one mistake at a time, so one test runs at a time.
@@ -106,7 +109,8 @@ fn replay() {
     let _turn = making(None);
     let outcome = run(seed, TICKS_PER_RUN, true);
     if outcome.violation.is_some() {
-        let skipped = outcome.told.len().saturating_sub(LINES_SHOWN);
+        let shown = variable("SIMULATION_LINES").unwrap_or(LINES_SHOWN);
+        let skipped = outcome.told.len().saturating_sub(shown);
         outcome.told[skipped..].iter().for_each(|line| eprintln!("{line}"));
     }
     expect_honest(seed, &outcome);

@@ -3,76 +3,27 @@
 //! A step is one decision: a call gets its turn, a user or a tick comes, a process dies, a clock jumps. At the end
 //! faults stop, everybody is answered, a fresh process drains once, and the world is judged.
 
-use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use damper::config::{Config, Settings};
+use damper::config::Config;
 use damper::entry::{Action, Shard};
 use damper::merge::Key;
-use damper::post::Post;
-use damper::rating::{PostId, Score, Time, UserId};
-use damper::store::{Checkpoint, Trigger};
+use damper::rating::{PostId, Score, UserId};
+use damper::store::Trigger;
 
-use crate::chance::{Rng, Trace};
-use crate::log::Log;
-use crate::oracle::Oracle;
+use crate::chance::Rng;
+use crate::outcome::{Counts, Outcome};
+use crate::plan::{Knobs, Plan};
 use crate::process::Process;
-use crate::tables::{REFUSED_USER, Tables};
+use crate::tables::REFUSED_USER;
 use crate::verdict;
 use crate::world::{Fault, SHARDS, Side, World, lock};
 
-/// 14 November 2023.
-const START: Time = Time::from_ms(1_700_000_000_123);
 const HOUR_MS: usize = 3_600_000;
 /// Whoever is not answered in so many steps without faults never will be.
 const STEPS_TO_SETTLE_MAX: usize = 100_000;
 /// What a tick may take at most; a run that stops draining ends as a failure.
 const STEPS_PER_TICK_MAX: usize = 20_000;
-
-/// What happened in a run, or in many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub ticks: u64,
-    pub drains_ended: u64,
-    pub appends: u64,
-    pub acknowledged: u64,
-    pub crashes: u64,
-    pub failures: u64,
-    pub steps: u64,
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.ticks += other.ticks;
-        self.drains_ended += other.drains_ended;
-        self.appends += other.appends;
-        self.acknowledged += other.acknowledged;
-        self.crashes += other.crashes;
-        self.failures += other.failures;
-        self.steps += other.steps;
-    }
-}
-
-/// A run that ended.
-pub struct Outcome {
-    pub counts: Counts,
-    pub digest: u64,
-    /// What was violated, if anything was.
-    pub violation: Option<String>,
-    /// What happened, when it was asked for.
-    pub told: Vec<String>,
-}
-
-/// How rough a run is; so many times in 10,000.
-struct Knobs {
-    fault: usize,
-    outage: usize,
-    crash: usize,
-    jump: usize,
-    drains_max: u32,
-    /// Users pause while so many entries wait: else drains of one entry a batch would never catch up.
-    waiting_max: u64,
-}
 
 struct Simulation {
     rng: Rng,
@@ -107,43 +58,12 @@ pub fn run(seed: u64, ticks: u64, is_told: bool) -> Outcome {
 impl Simulation {
     fn new(seed: u64, is_told: bool) -> Self {
         let mut rng = Rng(seed);
-        let batch_max = rng.pick(&[1, 2, 3, 7, 20, 20_000]);
-        let knobs = Knobs {
-            fault: rng.pick(&[0, 20, 100, 500, 1_500]),
-            outage: rng.pick(&[0, 0, 5, 20]),
-            crash: rng.pick(&[0, 5, 20, 100]),
-            jump: rng.pick(&[0, 20, 100]),
-            drains_max: rng.pick(&[1, 2, 4, 8]),
-            waiting_max: rng.pick(&[10, 40, 200]).min(8 * batch_max as u64),
-        };
-        let mut config = Settings::load(None, &[]).expect("the default settings are right").config;
-        config.drain.batch_max = batch_max;
-        config.drain.parallel_max = rng.pick(&[1, 2]);
-        config.buffer.group_max = rng.pick(&[1, 3, 10_000]);
-        let (posts, users) = (rng.pick(&[2, 3, 8]), rng.pick(&[3, 8, 40]));
-        let posts: Vec<PostId> = (0..posts).map(|n| post_id(&format!("post{n}"))).collect();
-        let mut users: Vec<String> = (0..users).map(|n| format!("user{n}")).collect();
-        users.extend(rng.hits(5_000).then(|| REFUSED_USER.to_owned()));
-        let users = users.iter().map(|user| UserId::parse(user).expect("a user id")).collect();
-        let tables = Tables {
-            posts: posts.iter().map(|id| (id.clone(), Post::named_by_id(id.clone(), START))).collect(),
-            checkpoints: vec![Checkpoint::default(); usize::from(SHARDS)],
-            ..Tables::default()
-        };
-        let world = World {
-            logs: (0..SHARDS).map(|_| Log::default()).collect(),
-            tables,
-            shelf: Default::default(),
-            oracle: Oracle::new(),
-            trace: Trace { told: is_told.then(Vec::new), ..Trace::default() },
-            now: START,
-            turns: Vec::new(),
-            is_direct: false,
-        };
+        let Plan { knobs, config, posts, users } = Plan::by(&mut rng);
+        let world = Arc::new(Mutex::new(World::new(&posts, is_told)));
         let mut simulation = Self {
             knobs,
             config,
-            world: Arc::new(Mutex::new(world)),
+            world,
             processes: Vec::new(),
             processes_ever: 0,
             posts,
@@ -337,7 +257,7 @@ impl Simulation {
 
     /// Faults stop: everybody must be answered, and one drain must bring everything in.
     fn end(&mut self) -> Result<(), String> {
-        self.knobs = Knobs { fault: 0, outage: 0, crash: 0, jump: 0, drains_max: 0, waiting_max: 0 };
+        self.knobs = Knobs::default();
         self.outage = None;
         let mut steps = 0;
         while self.is_anything_under_way() {
@@ -366,8 +286,4 @@ impl Simulation {
         let drains: u32 = self.processes.iter().map(Process::drains).sum();
         !world.turns.is_empty() || drains > 0 || world.oracle.is_anybody_waiting()
     }
-}
-
-fn post_id(id: &str) -> PostId {
-    PostId::parse(id).expect("a post id")
 }
