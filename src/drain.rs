@@ -15,7 +15,7 @@ use serde::Serialize;
 use tracing::{debug, error, info, warn};
 
 use crate::app::App;
-use crate::entry::{Batch, Shard};
+use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
 use crate::loader::read_into;
@@ -200,9 +200,11 @@ impl App {
         // What a killed drain committed and could not trim any more.
         self.buffer.trim(shard, seen.checkpoint.position).await?;
         done.begin(seen.log.waiting, order);
+        // What is appended meanwhile is the next drain's, else one that is tried again might never end.
+        let end = *done.end.get_or_insert(seen.log.last);
         let batch_max = self.config.drain.batch_max.min(self.store.batch_max());
         let mut limit = batch_max;
-        while seen.checkpoint.position < seen.log.last {
+        while seen.checkpoint.position < end {
             if order.is_over() {
                 return Ok(false);
             }
@@ -385,6 +387,8 @@ struct ShardDrained {
     hasher: RandomState,
     moves: HashMap<PostId, Move>,
     has_begun: bool,
+    /// The log's end when the drain first saw it.
+    end: Option<Position>,
     complete: bool,
     failure: Option<Error>,
 }

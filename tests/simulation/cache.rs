@@ -1,0 +1,49 @@
+//! The cache in memory, shared by all processes as Redis is, and never forgetting: so its versions may only grow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use damper::cache::{Cache, Cached};
+use damper::faults::{self, Mistake};
+use damper::rating::PostId;
+
+use crate::world::{Call, Kind, Seam, Side, World};
+
+/// What is cached.
+pub type Shelf = BTreeMap<PostId, Arc<Cached>>;
+
+impl World {
+    fn keep(&mut self, entry: Arc<Cached>) {
+        let id = entry.state.post.id.clone();
+        let there = self.shelf.get(&id);
+        if faults::has(Mistake::BlindCache) || there.is_none_or(|there| entry.replaces(there)) {
+            self.oracle.cached(there.map(|there| there.state.newness()), entry.state.newness());
+            self.shelf.insert(id, entry);
+        }
+    }
+}
+
+/// The cache of one process; a call that fails is a miss.
+pub struct MemoryCache(pub Seam);
+
+#[async_trait]
+impl Cache for MemoryCache {
+    async fn get_many(&self, ids: &[PostId]) -> Vec<Option<Arc<Cached>>> {
+        let asked = ids.to_vec();
+        let get = move |world: &mut World| Ok(asked.iter().map(|id| world.shelf.get(id).cloned()).collect());
+        let call = Call { name: "cache.get", side: Side::Cache, kind: Kind::Read };
+        self.0.call(call, get).await.unwrap_or_else(|_| vec![None; ids.len()])
+    }
+
+    async fn put_many(&self, entries: &[Arc<Cached>]) {
+        let entries = entries.to_vec();
+        let put = move |world: &mut World| {
+            entries.into_iter().for_each(|entry| world.keep(entry));
+            Ok(())
+        };
+        let call = Call { name: "cache.put", side: Side::Cache, kind: Kind::Write };
+        // Readers ask the store then.
+        let _ = self.0.call(call, put).await;
+    }
+}

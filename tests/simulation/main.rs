@@ -1,0 +1,146 @@
+//! The core, simulated: the real front door and drain on a log, a database and a cache in memory, with every
+//! interleaving, crash, lost answer and outage decided by a seed.
+//!
+//! A failing seed prints the command that replays it. `scripts/simulate` runs for as long as one likes. Besides
+//! honest runs, known mistakes are brought back, and the simulation has to notice each.
+
+mod cache;
+mod chance;
+mod log;
+mod oracle;
+mod outcome;
+mod plan;
+mod process;
+mod simulation;
+mod store;
+mod tables;
+mod verdict;
+mod world;
+
+use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use damper::faults::{self, Mistake};
+use outcome::{Counts, Outcome};
+use simulation::run;
+
+/// Drains of one run; part of what a seed means.
+const TICKS_PER_RUN: u64 = 100;
+/// Drains of the honest runs in an ordinary test run.
+const TICKS: u64 = 10_000;
+/// A mistake must be noticed within so many seeds.
+const SEEDS_TO_NOTICE_MAX: u64 = 20;
+/// A long run says so often how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// What a replay shows of what happened last, unless `SIMULATION_LINES` says otherwise.
+const LINES_SHOWN: usize = 60;
+
+/// The process makes one mistake at a time, so one test runs at a time.
+fn making(mistake: Option<Mistake>) -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    faults::make(mistake);
+    turn
+}
+
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; it takes a whole number")))
+}
+
+#[track_caller]
+fn expect_honest(seed: u64, outcome: &Outcome) {
+    if let Some(violation) = &outcome.violation {
+        panic!("seed {seed}: {violation}\nreplay it: scripts/simulate --seed {seed}");
+    }
+}
+
+#[test]
+fn honest_runs_keep_every_promise() {
+    let _turn = making(None);
+    for seed in 0..TICKS / TICKS_PER_RUN {
+        expect_honest(seed, &run(seed, TICKS_PER_RUN, false));
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let _turn = making(None);
+    for seed in 1_000..1_010 {
+        let [first, second] = [false, true].map(|is_told| run(seed, TICKS_PER_RUN, is_told));
+        assert_eq!((first.digest, first.counts), (second.digest, second.counts), "seed {seed}");
+    }
+}
+
+/// How many seeds it takes to notice a mistake, and what is noticed.
+#[track_caller]
+fn expect_noticed(mistake: Mistake) {
+    let _turn = making(Some(mistake));
+    let noticed = (0..SEEDS_TO_NOTICE_MAX).find_map(|seed| run(seed, TICKS_PER_RUN, false).violation);
+    faults::make(None);
+    assert!(noticed.is_some(), "{mistake:?} goes unnoticed for {SEEDS_TO_NOTICE_MAX} seeds");
+}
+
+#[test]
+fn a_log_trimmed_before_the_commit_is_noticed() {
+    expect_noticed(Mistake::TrimBeforeCommit);
+}
+
+#[test]
+fn a_checkpoint_outside_the_commit_is_noticed() {
+    expect_noticed(Mistake::CheckpointOutside);
+}
+
+#[test]
+fn poison_that_stops_the_drain_is_noticed() {
+    expect_noticed(Mistake::PoisonStops);
+}
+
+#[test]
+fn a_blind_cache_is_noticed() {
+    expect_noticed(Mistake::BlindCache);
+}
+
+/// One seed once more, with what happened before the violation: `scripts/simulate --seed S`.
+#[test]
+fn replay() {
+    let Some(seed) = variable("SIMULATION_SEED") else { return };
+    let _turn = making(None);
+    let outcome = run(seed, TICKS_PER_RUN, true);
+    if outcome.violation.is_some() {
+        let shown = variable("SIMULATION_LINES").unwrap_or(LINES_SHOWN);
+        let skipped = outcome.told.len().saturating_sub(shown);
+        outcome.told[skipped..].iter().for_each(|line| eprintln!("{line}"));
+    }
+    expect_honest(seed, &outcome);
+    eprintln!("seed {seed} keeps every promise: {:?}, digest {:016x}", outcome.counts, outcome.digest);
+}
+
+/// As many drains as one likes: `scripts/simulate --ticks N`.
+#[test]
+fn long() {
+    let Some(ticks) = variable::<u64>("SIMULATION_TICKS") else { return };
+    let first: u64 = variable("SIMULATION_FIRST_SEED").unwrap_or_default();
+    let _turn = making(None);
+    let (began, mut told) = (Instant::now(), Instant::now());
+    let (mut all, mut seeds) = (Counts::default(), 0);
+    while all.ticks < ticks {
+        let outcome = run(first + seeds, TICKS_PER_RUN, false);
+        expect_honest(first + seeds, &outcome);
+        all += outcome.counts;
+        seeds += 1;
+        if told.elapsed() >= PROGRESS_INTERVAL {
+            told = Instant::now();
+            let per_second = all.ticks as f64 / began.elapsed().as_secs_f64();
+            eprintln!("{} of {ticks} ticks, {per_second:.0}/s, next seed {}", all.ticks, first + seeds);
+        }
+    }
+    let Counts { drains_ended, appends, acknowledged, crashes, failures, steps, .. } = all;
+    println!(
+        "{} ticks ({drains_ended} ended by themselves), {appends} appends, {acknowledged} acknowledged, {crashes} \
+         crashes, {failures} failures, {steps} steps, {seeds} seeds from {first}, {:.1} s: no violation",
+        all.ticks,
+        began.elapsed().as_secs_f64()
+    );
+}

@@ -1,0 +1,155 @@
+//! A process: the real [`App`] on the world's parts, in a runtime of its own whose clock moves only when told.
+//!
+//! Dropping it is a crash: every task stops at the await where it stands, and nothing that it held in memory is
+//! left. Starting one is the only time when calls need no turns.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use damper::App;
+use damper::config::Config;
+use damper::drain::{DrainOrder, Drained};
+use damper::entry::Action;
+use damper::error::Error;
+use damper::merge::Key;
+use damper::rating::Time;
+use damper::store::Trigger;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cache::MemoryCache;
+use crate::log::MemoryBuffer;
+use crate::store::MemoryStore;
+use crate::tables::REFUSED_USER;
+use crate::verdict::is_a_score;
+use crate::world::{Seam, World, lock};
+
+/// No run takes so long.
+const LONG: Duration = Duration::from_secs(24 * 3_600);
+
+/// A running process.
+pub struct Process {
+    runtime: Runtime,
+    app: Arc<App>,
+    seam: Seam,
+    /// How far its clock is off.
+    skew_ms: i64,
+    drains: Arc<AtomicU32>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Process {
+    /// Starts a process by the number `number`, which no other ever had.
+    pub fn start(world: &Arc<Mutex<World>>, number: u32, config: &Config, skew_ms: i64) -> Self {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime starts");
+        let seam = Seam { world: world.clone(), process: number };
+        lock(world).is_direct = true;
+        let app = runtime.block_on(App::assemble(
+            config.clone(),
+            Arc::new(MemoryBuffer(seam.clone())),
+            Arc::new(MemoryStore(seam.clone())),
+            Arc::new(MemoryCache(seam.clone())),
+        ));
+        lock(world).is_direct = false;
+        let app = app.expect("the app opens");
+        Self { runtime, app, seam, skew_ms, drains: Arc::default(), stop: Arc::default() }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.seam.process
+    }
+
+    /// How many drains are under way.
+    pub fn drains(&self) -> u32 {
+        self.drains.load(Ordering::Relaxed)
+    }
+
+    /// Its time goes on by `ms`; tasks go as far as they can.
+    pub fn run(&self, ms: u64) {
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
+    }
+
+    /// Asks its drains to stop before the next batch.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Time {
+        lock(&self.seam.world).now.plus_ms(self.skew_ms)
+    }
+
+    /// A user rates or withdraws, and waits for the answer.
+    pub fn submit(&self, key: Key, action: Action) {
+        let (app, now, world) = (self.app.clone(), self.now(), self.seam.world.clone());
+        lock(&world).oracle.ask(&key, self.number(), Some(action));
+        self.runtime.spawn(async move {
+            let outcome = app.submit(&key.0, &key.1, action, now).await;
+            let mut world = lock(&world);
+            world.trace.note("told", &[u64::from(outcome.is_ok())], || format!("{key:?} {outcome:?}"));
+            world.oracle.answer(&key, outcome.is_ok());
+            objects(&mut world, "a rating", outcome.err().as_ref());
+        });
+    }
+
+    /// A user reads a post with the own rating.
+    pub fn read(&self, key: Key) {
+        let (app, now, seam) = (self.app.clone(), self.now(), self.seam.clone());
+        let failures = {
+            let mut world = lock(&seam.world);
+            world.oracle.ask(&key, seam.process, None);
+            world.oracle.buffer_failures(seam.process)
+        };
+        self.runtime.spawn(async move {
+            let view = app.post(&key.0, Some(&key.1), now).await;
+            let mut world = lock(&seam.world);
+            let own = view.as_ref().ok().map(|view| view.own.and_then(|own| own.score));
+            // Without the buffer the stored rating is the best anybody knows; and what the database refuses is none.
+            let can_tell =
+                world.oracle.buffer_failures(seam.process) == failures && key.1.as_str() != REFUSED_USER;
+            world.oracle.tell(&key, own.filter(|_| can_tell));
+            let mean = view.as_ref().ok().and_then(|view| view.average.smoothed_mean(app.params()));
+            world.trace.note("read", &[mean.map_or(0, f64::to_bits)], || format!("{key:?} {own:?} {mean:?}"));
+            if mean.is_some_and(|mean| !is_a_score(mean)) {
+                world.oracle.object(format!("{} is published as {mean:?}", key.0));
+            }
+            objects(&mut world, "a reader", view.err().as_ref());
+        });
+    }
+
+    /// A drain begins. A tick goes on through any outage; a flush gives up after a few attempts.
+    pub fn drain(&self, trigger: Trigger) {
+        let (app, now, world) = (self.app.clone(), self.now(), self.seam.world.clone());
+        let (drains, stop) = (self.drains.clone(), self.stop.clone());
+        drains.fetch_add(1, Ordering::Relaxed);
+        self.runtime.spawn(async move {
+            let is_stopped = || stop.load(Ordering::Relaxed);
+            let until = (trigger == Trigger::Tick).then(|| Instant::now() + LONG);
+            let order = DrainOrder { until, stop: &is_stopped, ..DrainOrder::quiet(trigger) };
+            let drained = app.drain(now, &order).await;
+            drains.fetch_sub(1, Ordering::Relaxed);
+            let mut world = lock(&world);
+            let (numbers, words) = ([drained.applied, drained.quarantined], || format!("{drained:?}"));
+            world.trace.note("drained", &numbers, words);
+            world.oracle.drains_ended += 1;
+            objects(&mut world, "a drain", drained.failure.as_ref());
+        });
+    }
+
+    /// One drain that waits for nobody, with every call answered at once.
+    pub fn drain_alone(&self) -> Drained {
+        lock(&self.seam.world).is_direct = true;
+        let order = DrainOrder::quiet(Trigger::Flush);
+        let drained = self.runtime.block_on(self.app.drain(self.now(), &order));
+        lock(&self.seam.world).is_direct = false;
+        drained
+    }
+}
+
+/// Objects to an error that no failing server explains.
+fn objects(world: &mut World, who: &str, error: Option<&Error>) {
+    if let Some(error) = error.filter(|error| !error.is_transient()) {
+        world.oracle.object(format!("{who} met {error:?}"));
+    }
+}

@@ -1,0 +1,286 @@
+//! One run: a world, its processes, and the scheduler that decides, by the seed alone, what happens next.
+//!
+//! A step is one decision: a call gets its turn, a user or a tick comes, a process dies, a clock jumps. At the end
+//! faults stop, everybody is answered, a fresh process drains once, and the world is judged.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use damper::config::Config;
+use damper::entry::{Action, Shard};
+use damper::merge::Key;
+use damper::rating::{PostId, Score, UserId};
+use damper::store::Trigger;
+
+use crate::chance::Rng;
+use crate::outcome::{Counts, Outcome};
+use crate::plan::{Knobs, Plan};
+use crate::process::Process;
+use crate::tables::REFUSED_USER;
+use crate::verdict;
+use crate::world::{Fault, SHARDS, Side, World, lock};
+
+const HOUR_MS: usize = 3_600_000;
+/// Whoever is not answered in so many steps without faults never will be.
+const STEPS_TO_SETTLE_MAX: usize = 100_000;
+/// A run so rough that hardly a drain ends is ended after so many steps a tick: without faults all must end.
+const STEPS_PER_TICK_MAX: u64 = 2_000;
+
+struct Simulation {
+    rng: Rng,
+    knobs: Knobs,
+    config: Config,
+    world: Arc<Mutex<World>>,
+    processes: Vec<Process>,
+    processes_ever: u32,
+    posts: Vec<PostId>,
+    users: Vec<UserId>,
+    /// A server that is out, and for how many more steps.
+    outage: Option<(Side, usize)>,
+    counts: Counts,
+}
+
+/// Runs at most `ticks` drains by a seed. With `is_told`, it remembers what happened in words.
+pub fn run(seed: u64, ticks: u64, is_told: bool) -> Outcome {
+    let mut simulation = Simulation::new(seed, is_told);
+    let violation = simulation.live(ticks).and_then(|()| simulation.end()).err();
+    let mut world = lock(&simulation.world);
+    let oracle = &world.oracle;
+    let counts = Counts {
+        appends: oracle.appends,
+        acknowledged: oracle.acknowledged,
+        drains_ended: oracle.drains_ended,
+        ..simulation.counts
+    };
+    let told = world.trace.told.take().unwrap_or_default();
+    Outcome { counts, digest: world.trace.digest, violation, told }
+}
+
+impl Simulation {
+    fn new(seed: u64, is_told: bool) -> Self {
+        let mut rng = Rng(seed);
+        let Plan { knobs, config, posts, users } = Plan::by(&mut rng);
+        let world = Arc::new(Mutex::new(World::new(&posts, is_told)));
+        let mut simulation = Self {
+            knobs,
+            config,
+            world,
+            processes: Vec::new(),
+            processes_ever: 0,
+            posts,
+            users,
+            outage: None,
+            counts: Counts::default(),
+            rng,
+        };
+        for _ in 0..simulation.rng.pick(&[1, 2, 3]) {
+            simulation.start();
+        }
+        simulation
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    fn start(&mut self) {
+        self.processes_ever += 1;
+        let skew_ms = self.rng.below(10_000) as i64 - 5_000;
+        self.processes.push(Process::start(&self.world, self.processes_ever, &self.config, skew_ms));
+    }
+
+    fn live(&mut self, ticks: u64) -> Result<(), String> {
+        while self.counts.ticks < ticks && self.counts.steps < STEPS_PER_TICK_MAX * ticks {
+            self.step();
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut world = self.world();
+        world.check();
+        world.oracle.violation.take().map_or(Ok(()), Err)
+    }
+
+    fn step(&mut self) {
+        self.counts.steps += 1;
+        let passed = self.rng.below(2_000) as i64;
+        self.pass(passed);
+        self.outage = self.outage.and_then(|(side, left)| Some((side, left.checked_sub(1)?)));
+        if self.rng.hits(self.knobs.crash) {
+            return self.crash();
+        }
+        if self.rng.hits(self.knobs.outage) {
+            self.outage =
+                Some((self.rng.pick(&[Side::Buffer, Side::Store, Side::Cache]), self.rng.below(300)));
+        }
+        if self.rng.hits(self.knobs.jump) {
+            return self.jump();
+        }
+        let has_room = self.world().waiting() < self.knobs.waiting_max;
+        match self.rng.below(100) {
+            0..8 if has_room => self.submit(),
+            8 if has_room => self.disturb(),
+            9 => self.read(),
+            10..14 => self.drain(),
+            14 if self.rng.hits(2_000) => self.linger(),
+            _ => self.give(),
+        }
+    }
+
+    fn process(&mut self) -> usize {
+        self.rng.below(self.processes.len())
+    }
+
+    /// A user and a post, unless that user waits for an answer there.
+    fn key(&mut self) -> Option<Key> {
+        let (post, user) = (self.rng.below(self.posts.len()), self.rng.below(self.users.len()));
+        let key = (self.posts[post].clone(), self.users[user].clone());
+        let is_busy = self.world().oracle.wishes.get(&key).is_some_and(|wishes| wishes.is_busy());
+        (!is_busy).then_some(key)
+    }
+
+    fn submit(&mut self) {
+        let action = match self.rng.below(8) {
+            0 => Action::Withdraw,
+            score => Action::Rate(Score::parse((score as i64).min(5)).expect("a score")),
+        };
+        if let Some(key) = self.key() {
+            let process = self.process();
+            self.processes[process].submit(key, action);
+            self.processes[process].run(1);
+        }
+    }
+
+    fn read(&mut self) {
+        if let Some(key) = self.key() {
+            let process = self.process();
+            self.processes[process].read(key);
+            self.processes[process].run(1);
+        }
+    }
+
+    /// Somebody else writes into the log.
+    fn disturb(&mut self) {
+        let shard = Shard(self.rng.below(usize::from(SHARDS)) as u16);
+        let at = self.world().now.ms();
+        let bytes = match self.rng.below(4) {
+            0 => vec![0xff, 0xfe],
+            1 => format!("2 r post0 user0 5 {at}").into_bytes(),
+            2 => format!("1 r ghost user0 5 {at}").into_bytes(),
+            _ => format!("1 r post0 {REFUSED_USER} 5 {at}").into_bytes(),
+        };
+        self.world().append_foreign(shard, bytes);
+    }
+
+    fn drain(&mut self) {
+        let process = self.process();
+        let under_way: u32 = self.processes.iter().map(Process::drains).sum();
+        if under_way < self.knobs.drains_max {
+            let trigger = self.rng.pick(&[Trigger::Tick, Trigger::Tick, Trigger::Flush]);
+            self.counts.ticks += 1;
+            self.processes[process].drain(trigger);
+            self.processes[process].run(1);
+        }
+    }
+
+    /// A process dies, often after it was asked to stop; another takes its place.
+    fn crash(&mut self) {
+        let process = self.process();
+        if self.rng.hits(3_000) {
+            return self.processes[process].stop();
+        }
+        self.counts.crashes += 1;
+        let dead = self.processes.swap_remove(process);
+        self.bury(dead);
+        self.start();
+    }
+
+    fn bury(&mut self, dead: Process) {
+        let number = dead.number();
+        drop(dead);
+        let mut world = lock(&self.world);
+        world.trace.note("crash", &[u64::from(number)], || format!("of {number}"));
+        world.forget(number, &mut self.rng);
+        world.oracle.died(number);
+    }
+
+    /// All clocks jump: mostly ahead, sometimes back.
+    fn jump(&mut self) {
+        let ahead = self.rng.below(48 * HOUR_MS) as i64;
+        let back = self.rng.below(3 * HOUR_MS) as i64;
+        let is_back = self.rng.hits(3_000);
+        self.pass(if is_back { -back } else { ahead });
+    }
+
+    fn pass(&self, ms: i64) {
+        let mut world = self.world();
+        world.now = world.now.plus_ms(ms);
+    }
+
+    /// A process is left alone for longer than its patience.
+    fn linger(&mut self) {
+        let (process, ms) = (self.process(), self.rng.pick(&[100, 1_000, 5_000, 20_000]));
+        self.processes[process].run(ms);
+    }
+
+    /// A call gets its turn; when nothing is called, time passes.
+    fn give(&mut self) {
+        let mut world = lock(&self.world);
+        if world.turns.is_empty() {
+            drop(world);
+            let (process, ms) = (self.process(), self.rng.pick(&[1, 20, 200]));
+            return self.processes[process].run(ms);
+        }
+        let index = self.rng.below(world.turns.len());
+        let is_out = self.outage.is_some_and(|(side, _)| side == world.turns[index].call.side);
+        let fault = if !world.is_before_effect(index) {
+            None
+        } else if is_out {
+            Some(Fault::Before)
+        } else if self.rng.hits(self.knobs.fault) {
+            Some(self.rng.pick(&[Fault::Before, Fault::After, Fault::Busy]))
+        } else {
+            None
+        };
+        self.counts.failures += u64::from(fault.is_some());
+        let called = world.give(index, fault, self.rng.hits(5_000));
+        drop(world);
+        // A dead process' call moves nobody.
+        if let Some(process) = self.processes.iter().find(|process| process.number() == called) {
+            process.run(1);
+        }
+    }
+
+    /// Faults stop: everybody must be answered, and one drain must bring everything in.
+    fn end(&mut self) -> Result<(), String> {
+        self.knobs = Knobs::default();
+        self.outage = None;
+        let mut steps = 0;
+        while self.is_anything_under_way() {
+            steps += 1;
+            if steps > STEPS_TO_SETTLE_MAX {
+                return Err("somebody is never answered".into());
+            }
+            self.give();
+            self.check()?;
+        }
+        for dead in std::mem::take(&mut self.processes) {
+            self.bury(dead);
+        }
+        self.start();
+        let drained = self.processes[0].drain_alone();
+        self.check()?;
+        if !drained.complete {
+            return Err(format!("the last drain is incomplete: {drained:?}"));
+        }
+        let params = self.config.params().expect("the parameters are right");
+        verdict::judge(&mut self.world(), &params)
+    }
+
+    fn is_anything_under_way(&self) -> bool {
+        let world = self.world();
+        let drains: u32 = self.processes.iter().map(Process::drains).sum();
+        !world.turns.is_empty() || drains > 0 || world.oracle.is_anybody_waiting()
+    }
+}

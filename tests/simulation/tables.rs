@@ -1,0 +1,113 @@
+//! The database in memory: what the store's tables hold, and what a commit does to them.
+//!
+//! Each function here is one indivisible effect; what may come between two of them is up to [`store`](crate::store).
+
+use std::collections::{BTreeMap, HashMap};
+
+use damper::entry::{Batch, Position, Shard};
+use damper::error::{Error, Result};
+use damper::merge::{Key, Loaded, Merged, Quarantined, Rating};
+use damper::post::{Post, PostState};
+use damper::rating::{PostId, UserId};
+use damper::smoothing::Average;
+use damper::store::{Checkpoint, Seen};
+
+/// A user whose ratings the database will not have, as it would not have a text that breaks one of its rules.
+pub const REFUSED_USER: &str = "refused";
+
+/// The tables.
+#[derive(Default)]
+pub struct Tables {
+    pub checkpoints: Vec<Checkpoint>,
+    pub posts: BTreeMap<PostId, Post>,
+    pub averages: BTreeMap<PostId, (Average, Position)>,
+    pub ratings: BTreeMap<Key, Rating>,
+    pub withdrawals: BTreeMap<Key, Position>,
+    /// Ratings folded in, by post and hour.
+    pub history: BTreeMap<(PostId, i64), u64>,
+    pub quarantine: BTreeMap<(Shard, Position), Quarantined>,
+}
+
+impl Tables {
+    /// What a batch's keys hold.
+    pub fn load(&self, keys: &[Key], retried: &[Key]) -> Loaded {
+        let mut loaded = Loaded::default();
+        for key in keys {
+            if self.posts.contains_key(&key.0) {
+                let average = self.averages.get(&key.0).copied().unwrap_or_default();
+                loaded.averages.insert(key.0.clone(), average);
+            }
+            if let Some(rating) = self.ratings.get(key) {
+                loaded.ratings.insert(key.clone(), *rating);
+            }
+        }
+        let withdrawn = |key: &Key| Some((key.clone(), *self.withdrawals.get(key)?));
+        loaded.withdrawals = retried.iter().filter_map(withdrawn).collect::<HashMap<_, _>>();
+        loaded
+    }
+
+    /// Moves the checkpoint, unless another drain did; a batch with what cannot be kept is refused whole.
+    pub fn swap(&mut self, batch: &Batch, seen: &Seen, merged: &Merged) -> Result<bool> {
+        let checkpoint = &mut self.checkpoints[batch.shard.index()];
+        let key = |checkpoint: &Checkpoint| (checkpoint.position, checkpoint.accepted_base, checkpoint.lost);
+        if key(checkpoint) != key(&seen.checkpoint) {
+            return Ok(false);
+        }
+        let rated = merged.ratings.iter().map(|((_, user), _)| user);
+        let mut users = rated.chain(merged.withdrawn.iter().map(|((_, user), _)| user));
+        if users.any(|user: &UserId| user.as_str() == REFUSED_USER) {
+            return Err(Error::Refused("this user breaks a rule of the table".into()));
+        }
+        checkpoint.position = batch.to;
+        checkpoint.applied += merged.applied;
+        checkpoint.quarantined += merged.quarantined.len() as u64;
+        checkpoint.seen_appends = checkpoint.seen_appends.max(seen.log.appends);
+        checkpoint.seen_position = checkpoint.seen_position.max(seen.log.last);
+        Ok(true)
+    }
+
+    /// Writes what came out of a batch.
+    pub fn write(&mut self, shard: Shard, merged: &Merged) {
+        for (key, position) in &merged.withdrawn {
+            self.ratings.remove(key);
+            self.withdrawals.insert(key.clone(), *position);
+        }
+        for (key, rating) in &merged.ratings {
+            self.ratings.insert(key.clone(), *rating);
+        }
+        for average in &merged.averages {
+            self.averages.insert(average.post.clone(), (average.after, average.version));
+        }
+        for hour in &merged.history {
+            *self.history.entry((hour.post.clone(), hour.hour.ms())).or_default() += hour.arrivals;
+        }
+        for entry in &merged.quarantined {
+            self.quarantine.insert((shard, entry.position), entry.clone());
+        }
+    }
+
+    /// Counts a log anew that seems to have come back with less. No log here ever does, so the oracle objects.
+    pub fn recount(&mut self, shard: Shard, seen: &Seen) -> bool {
+        let checkpoint = &mut self.checkpoints[shard.index()];
+        if *checkpoint != seen.checkpoint {
+            return false;
+        }
+        let known = checkpoint.seen_appends.max(seen.log.appends);
+        let there = checkpoint.applied + checkpoint.quarantined + seen.log.waiting;
+        checkpoint.lost += checkpoint.accepted(known).saturating_sub(there);
+        checkpoint.accepted_base = there as i64 - seen.log.appends as i64;
+        checkpoint.seen_appends = seen.log.appends;
+        checkpoint.seen_position = seen.log.last;
+        true
+    }
+
+    /// Posts with their states, in the order asked.
+    pub fn states(&self, ids: &[PostId]) -> Vec<Option<PostState>> {
+        let state = |id: &PostId| {
+            let post = self.posts.get(id)?.clone();
+            let (average, version) = self.averages.get(id).copied().unwrap_or_default();
+            Some(PostState { post, average, version })
+        };
+        ids.iter().map(state).collect()
+    }
+}

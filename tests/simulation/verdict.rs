@@ -1,0 +1,140 @@
+//! The oracle, at a run's end: what a single thread makes of the copied log is what must be in the tables.
+//!
+//! The fold here knows no batches, checkpoints or retries, only the arithmetic; figures are compared bit by bit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use damper::entry::{Action, Entry, Position, Shard};
+use damper::merge::Key;
+use damper::rating::{PostId, Time};
+use damper::smoothing::{Average, Params, Row};
+
+use crate::tables::REFUSED_USER;
+use crate::world::World;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// What the log comes to.
+#[derive(Default)]
+struct Folded {
+    averages: BTreeMap<PostId, (Average, Position)>,
+    rows: BTreeMap<Key, (Row, Time, Position)>,
+    arrivals: BTreeMap<PostId, u64>,
+    poison: BTreeSet<(Shard, Position)>,
+}
+
+impl Folded {
+    fn of(world: &World, params: &Params) -> Self {
+        let mut folded = Self::default();
+        for (shard, lines) in world.oracle.lines.iter().enumerate() {
+            for (position, bytes) in lines {
+                let entry = Entry::decode(bytes).ok();
+                let is_wanted = |entry: &Entry| {
+                    world.tables.posts.contains_key(&entry.post) && entry.user.as_str() != REFUSED_USER
+                };
+                match entry.filter(is_wanted) {
+                    Some(entry) => folded.apply(&entry, *position, params),
+                    None => drop(folded.poison.insert((Shard(shard as u16), *position))),
+                }
+            }
+        }
+        folded
+    }
+
+    fn apply(&mut self, entry: &Entry, position: Position, params: &Params) {
+        let (average, version) = self.averages.entry(entry.post.clone()).or_default();
+        *version = position;
+        let key = (entry.post.clone(), entry.user.clone());
+        match entry.action {
+            Action::Rate(score) => {
+                let row = average.rate(self.rows.get(&key).map(|(row, ..)| row), score, entry.at, params);
+                self.rows.insert(key, (row, entry.at, position));
+                *self.arrivals.entry(entry.post.clone()).or_default() += 1;
+            }
+            Action::Withdraw => {
+                if let Some((row, ..)) = self.rows.remove(&key) {
+                    average.withdraw(&row, entry.at, params);
+                }
+            }
+        }
+    }
+}
+
+/// Every figure of an average as its bits, so that equal means equal to the last one.
+fn bits((average, version): &(Average, Position)) -> Vec<u64> {
+    let mut bits = vec![version.high, version.low, average.intensity.to_bits()];
+    for lane in [&average.calm, &average.surge] {
+        bits.extend([lane.count, lane.sum]);
+        bits.extend([lane.clock, lane.vested, lane.settled_count, lane.settled_sum].map(f64::to_bits));
+    }
+    bits.extend([average.born, average.last].map(|time| time.map_or(u64::MAX, |time| time.ms() as u64)));
+    bits.extend(average.histogram);
+    bits
+}
+
+fn row_bits((row, at, position): (Row, Time, Position)) -> Vec<u64> {
+    let floats = [row.vest_clock, row.unvested_sum, row.unvested_count];
+    let place = [row.lane as u64, u64::from(row.score.get()), at.ms() as u64, position.high, position.low];
+    floats.map(f64::to_bits).into_iter().chain(place).collect()
+}
+
+fn same<K: Ord + Debug, V: PartialEq + Debug>(
+    what: &str,
+    found: &BTreeMap<K, V>,
+    wanted: &BTreeMap<K, V>,
+) -> Result<(), String> {
+    match found.iter().find(|(key, value)| wanted.get(key) != Some(value)) {
+        Some((key, value)) => Err(format!("{what} of {key:?}: {value:?}, not {:?}", wanted.get(key))),
+        None if found.len() < wanted.len() => Err(format!("{what}: {} of {}", found.len(), wanted.len())),
+        None => Ok(()),
+    }
+}
+
+/// Whether a mean is one of scores, to what the fifth law of docs/SMOOTHING.md leaves to rounding.
+pub fn is_a_score(mean: f64) -> bool {
+    (-1e-12..=5.0 + 1e-12).contains(&mean)
+}
+
+/// Judges a world in which everything that was appended has been drained; its digest goes into the trace.
+pub fn judge(world: &mut World, params: &Params) -> Result<(), String> {
+    for (log, checkpoint) in world.logs.iter().zip(&world.tables.checkpoints) {
+        let waiting = log.backlog(checkpoint.position).waiting;
+        if waiting > 0 {
+            return Err(format!("{waiting} entries still wait after the last drain"));
+        }
+    }
+    let (folded, tables) = (Folded::of(world, params), &world.tables);
+    let averages = tables.averages.iter().map(|(post, average)| (post, bits(average))).collect();
+    same("average", &averages, &folded.averages.iter().map(|(p, average)| (p, bits(average))).collect())?;
+    let kept = tables.ratings.iter().map(|(key, r)| (key, row_bits((r.row, r.rated_at, r.position))));
+    let rows: BTreeMap<_, _> = kept.collect();
+    same("rating", &rows, &folded.rows.iter().map(|(key, row)| (key, row_bits(*row))).collect())?;
+    let mut arrivals = BTreeMap::new();
+    for ((post, _), ratings) in tables.history.iter().filter(|(_, ratings)| **ratings > 0) {
+        *arrivals.entry(post.clone()).or_default() += ratings;
+    }
+    same("arrivals", &arrivals, &folded.arrivals)?;
+    let quarantined: BTreeSet<_> = tables.quarantine.keys().copied().collect();
+    if quarantined != folded.poison {
+        return Err(format!("{} entries in quarantine, not {}", quarantined.len(), folded.poison.len()));
+    }
+    for (key, wishes) in world.oracle.wishes.iter().filter(|((_, user), _)| user.as_str() != REFUSED_USER) {
+        let (score, candidates) = (tables.ratings.get(key).map(|r| r.row.score), wishes.candidates());
+        if !candidates.contains(&score) {
+            return Err(format!("{key:?} ended as {score:?}, which is none of {candidates:?}"));
+        }
+    }
+    for (post, (average, _)) in &tables.averages {
+        for days in [0, 1, 400] {
+            let at = average.last.unwrap_or_default().max(world.now).plus_ms(days * DAY_MS);
+            let mean = average.at(at, params).smoothed_mean(params);
+            if mean.is_some_and(|mean| !is_a_score(mean)) {
+                return Err(format!("the published mean of {post} is {mean:?}"));
+            }
+        }
+    }
+    let figures: Vec<u64> = averages.into_values().chain(rows.into_values()).flatten().collect();
+    world.trace.add(&figures);
+    Ok(())
+}
