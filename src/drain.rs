@@ -203,18 +203,18 @@ impl App {
         // What is appended meanwhile is the next drain's, else one that is tried again might never end.
         let end = *done.end.get_or_insert(seen.log.last);
         let batch_max = self.config.drain.batch_max.min(self.store.batch_max());
-        let mut limit = batch_max;
         while seen.checkpoint.position < end {
             if order.is_over() {
                 return Ok(false);
             }
+            let limit = done.limit.unwrap_or(batch_max);
             match self.drain_batch(shard, &seen, limit, now, done).await? {
                 Outcome::Committed(entries) => {
                     (order.progress)(Progress::Merged(entries));
-                    limit = batch_max.min(limit * 2);
+                    done.limit = Some(batch_max.min(limit * 2));
                 }
                 Outcome::Superseded => debug!(%shard, "another drain was faster"),
-                Outcome::Refused(entries) => limit = entries.div_ceil(2),
+                Outcome::Refused(entries) => done.limit = Some(entries.div_ceil(2)),
                 // The log's end was never an entry.
                 Outcome::Nothing => break,
             }
@@ -389,6 +389,8 @@ struct ShardDrained {
     has_begun: bool,
     /// The log's end when the drain first saw it.
     end: Option<Position>,
+    /// Entries of the next batch at most: what halving has found out outlives an attempt.
+    limit: Option<usize>,
     complete: bool,
     failure: Option<Error>,
 }
