@@ -26,7 +26,9 @@ use crate::rating::{PostId, Score, Time, UserId};
 /// The only field of a stream's entries.
 const FIELD: &str = "e";
 /// A script of so many entries takes Redis a few milliseconds, in which it does nothing else.
-const APPEND_ENTRIES_MAX: usize = 2_000;
+const APPEND_ENTRIES_MAX: usize = 1_000;
+/// The same for what one command reads.
+const READ_ENTRIES_MAX: usize = 4_000;
 /// Clocks of this process and of Redis may differ by this much.
 const CLOCK_DIFFERENCE_MAX_MS: i64 = 60_000;
 /// Notes of so many milliseconds share a hash.
@@ -237,13 +239,23 @@ impl Buffer for RedisBuffer {
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
         self.learn_position(shard, from);
-        let (key, from_id, limit) = (stream(shard), format!("({from}"), Some(limit as u64));
-        let read = |client: Client| async move { client.xrange_values(key, from_id, "+", limit).await };
-        let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self.link.drains.ask(read).await?;
-        let lines = rows
-            .into_iter()
-            .map(|(id, fields)| Ok(Line { position: parse_position(&id)?, entry: parse_line(fields) }))
-            .collect::<Result<Vec<_>>>()?;
+        let mut lines: Vec<Line> = Vec::new();
+        while lines.len() < limit {
+            let after = lines.last().map_or(from, |line| line.position);
+            let count = (limit - lines.len()).min(READ_ENTRIES_MAX);
+            let (key, start) = (stream(shard), format!("({after}"));
+            let read = |client: Client| async move {
+                client.xrange_values(key, start, "+", Some(count as u64)).await
+            };
+            let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self.link.drains.ask(read).await?;
+            let is_end = rows.len() < count;
+            for (id, fields) in rows {
+                lines.push(Line { position: parse_position(&id)?, entry: parse_line(fields) });
+            }
+            if is_end {
+                break;
+            }
+        }
         Ok(Batch::of(shard, from, lines))
     }
 

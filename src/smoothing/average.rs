@@ -128,7 +128,9 @@ impl Average {
     pub fn smoothed_mean(&self, params: &Params) -> Option<f64> {
         let seed = params.knobs().seed_weight;
         let settled_sum = self.calm.settled_sum + self.surge.settled_sum;
-        self.raw_mean().map(|mean| (settled_sum + seed * mean) / (self.settled_count() + seed))
+        let read = |mean| (settled_sum + seed * mean) / (self.settled_count() + seed);
+        // Rounding alone can carry it over the edge of the scale, by the last bit.
+        self.raw_mean().map(|mean: f64| read(mean).clamp(0.0, f64::from(Score::MAX)))
     }
 
     /// q of both lanes: how much is phasing in, in ratings; never negative.

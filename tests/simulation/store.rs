@@ -90,6 +90,10 @@ impl Store for MemoryStore {
         unasked()
     }
 
+    async fn count_quarantined(&self) -> Result<u64> {
+        unasked()
+    }
+
     async fn forget_quarantined(&self, _: Shard, _: Position) -> Result<bool> {
         unasked()
     }
