@@ -56,7 +56,11 @@ impl Engine {
     }
 
     async fn append(&self, entries: &[Entry]) -> Vec<Position> {
-        self.buffer.append(SHARD, entries).await.expect("the buffer appends")
+        let mut positions = Vec::new();
+        for group in entries.chunks(self.buffer.append_max()) {
+            positions.extend(self.buffer.append(SHARD, group).await.expect("the buffer appends"));
+        }
+        positions
     }
 
     /// Everything after `from`.

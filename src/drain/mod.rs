@@ -3,31 +3,31 @@
 //! Read after the checkpoint, merge, commit with the new checkpoint, refresh the cache, trim. Whoever runs it,
 //! and however many at once, the commit's compare-and-swap decides; a drain that was faster is met by reading
 //! the checkpoint again. It ends on a fact: the checkpoint has passed what the log held when the drain began.
+//! What it did is counted in `tally.rs`.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+mod tally;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use serde::Serialize;
 use tracing::{debug, error, info, warn};
 
 use crate::app::App;
-use crate::entry::{Batch, Position, Shard};
+use crate::entry::{Batch, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
 use crate::loader::read_into;
-use crate::merge::{Merged, MergedAverage, merge};
+use crate::merge::{Merged, merge};
 use crate::rating::{PostId, Time};
 use crate::status::Balance;
 use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, Seen, Trigger};
+use tally::ShardDrained;
 
-/// Moves that a drain reports.
-pub const MOVES_MAX: usize = 10;
-/// Posts of one shard whose moves are remembered while it drains; the smallest moves are forgotten first.
-const MOVES_TRACKED_MAX: usize = 10_000;
+pub use tally::{Drained, MOVES_MAX, Move};
+
 /// Times that a shard is tried again after an error that may pass, while somebody waits for the outcome.
 const RETRIES_MAX: u32 = 5;
 /// Retries wait for this, twice this, and so on, but no longer than the other, less up to half of it.
@@ -73,61 +73,6 @@ pub enum Progress {
     Merged(u64),
 }
 
-/// What a drain did.
-#[derive(Debug, Default)]
-pub struct Drained {
-    /// Entries folded in.
-    pub applied: u64,
-    /// Entries put aside.
-    pub quarantined: u64,
-    /// Different posts whose average changed.
-    pub posts: u64,
-    /// Commits.
-    pub batches: u64,
-    /// How long it took.
-    pub duration_ms: u64,
-    /// The posts whose published mean moved most, largest first.
-    pub moves: Vec<Move>,
-    /// Whether every checkpoint has passed what its log held at the beginning.
-    pub complete: bool,
-    /// The first error that stopped a shard.
-    pub failure: Option<Error>,
-}
-
-/// How far a drain moved a post's published mean.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Move {
-    /// Whose mean it is.
-    pub post_id: PostId,
-    /// The published mean without the drained entries; nothing for a post that had no ratings.
-    pub before: Option<f64>,
-    /// The published mean with them.
-    pub after: Option<f64>,
-    /// The exact mean.
-    pub raw_average: Option<f64>,
-    /// Ratings that count.
-    pub count: u64,
-    /// Ratings' worth that has yet to vest.
-    pub phasing_in: u64,
-    /// Whether the pace limit sets the speed.
-    pub crowded: bool,
-}
-
-impl Move {
-    fn size(&self) -> f64 {
-        match (self.before, self.after) {
-            (Some(before), Some(after)) => (after - before).abs(),
-            // A first rating moves nothing that anybody saw.
-            _ => 0.0,
-        }
-    }
-
-    fn sort(moves: &mut [Move]) {
-        let key = |m: &Move| (m.size(), m.count);
-        moves.sort_by(|a, b| key(b).partial_cmp(&key(a)).unwrap_or(std::cmp::Ordering::Equal));
-    }
-}
-
 impl App {
     /// Drains every shard up to what its log holds now. Safe at any time, by anybody, at once.
     ///
@@ -148,8 +93,7 @@ impl App {
         if drained.failure.is_none() && self.drains_are_stuck.swap(false, Ordering::Relaxed) {
             info!("drains go on");
         }
-        Move::sort(&mut drained.moves);
-        drained.moves.truncate(MOVES_MAX);
+        drained.sort_moves();
         if order.trigger == Trigger::Tick && drained.failure.is_none() && !order.is_over() {
             self.rerank(now).await;
         }
@@ -280,7 +224,7 @@ impl App {
             return Ok(Outcome::Superseded);
         };
         faults::reach("commit.done");
-        done.count(&merged, |average| self.move_of(average, as_of.0));
+        done.count(&merged, as_of);
         self.refresh(&merged, now).await;
         faults::reach("drain.refreshed");
         self.buffer.trim(shard, batch.to).await?;
@@ -301,20 +245,6 @@ impl App {
                 warn!(%error, "the cache could not be refreshed after a commit");
                 return;
             }
-        }
-    }
-
-    fn move_of(&self, merged: &MergedAverage, last_tick: Time) -> Move {
-        let as_of = merged.after.last.map_or(last_tick, |last| last.max(last_tick));
-        let (before, after) = (merged.before.at(as_of, &self.params), merged.after.at(as_of, &self.params));
-        Move {
-            post_id: merged.post.clone(),
-            before: before.smoothed_mean(&self.params),
-            after: after.smoothed_mean(&self.params),
-            raw_average: after.raw_mean(),
-            count: after.count(),
-            phasing_in: after.unvested().round() as u64,
-            crowded: after.is_crowded(&self.params),
         }
     }
 
@@ -374,66 +304,4 @@ fn retry_delay(shard: Shard, now: Time, attempt: u32) -> Duration {
     let mut hasher = DefaultHasher::new();
     (shard, now.ms(), attempt).hash(&mut hasher);
     delay - delay.mul_f64((hasher.finish() % 1_000) as f64 / 2_000.0)
-}
-
-/// What became of one shard.
-#[derive(Default)]
-struct ShardDrained {
-    applied: u64,
-    quarantined: u64,
-    batches: u64,
-    /// Hashes of the posts that changed: a post lives in one shard, so shards' counts add up.
-    posts: HashSet<u64>,
-    hasher: RandomState,
-    moves: HashMap<PostId, Move>,
-    has_begun: bool,
-    /// The log's end when the drain first saw it.
-    end: Option<Position>,
-    /// Entries of the next batch at most: what halving has found out outlives an attempt.
-    limit: Option<usize>,
-    complete: bool,
-    failure: Option<Error>,
-}
-
-impl ShardDrained {
-    fn begin(&mut self, waiting: u64, order: &DrainOrder<'_>) {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            (order.progress)(Progress::Begun(waiting));
-        }
-    }
-
-    fn count(&mut self, merged: &Merged, move_of: impl Fn(&MergedAverage) -> Move) {
-        self.applied += merged.applied;
-        self.quarantined += merged.quarantined.len() as u64;
-        self.batches += 1;
-        for average in &merged.averages {
-            self.posts.insert(self.hasher.hash_one(&average.post));
-            let moved = move_of(average);
-            let before = self.moves.get(&average.post).map_or(moved.before, |earlier| earlier.before);
-            self.moves.insert(average.post.clone(), Move { before, ..moved });
-        }
-        if self.moves.len() > MOVES_TRACKED_MAX {
-            let kept = self.largest_moves(MOVES_TRACKED_MAX / 2);
-            self.moves = kept.into_iter().map(|m| (m.post_id.clone(), m)).collect();
-        }
-    }
-
-    fn largest_moves(&mut self, count: usize) -> Vec<Move> {
-        let mut moves: Vec<Move> = self.moves.drain().map(|(_, m)| m).collect();
-        Move::sort(&mut moves);
-        moves.truncate(count);
-        moves
-    }
-}
-
-impl Drained {
-    fn absorb(&mut self, mut shard: ShardDrained) {
-        self.applied += shard.applied;
-        self.quarantined += shard.quarantined;
-        self.batches += shard.batches;
-        self.posts += shard.posts.len() as u64;
-        self.moves.extend(shard.largest_moves(MOVES_MAX));
-        self.complete &= shard.complete;
-        self.failure = self.failure.take().or(shard.failure);
-    }
 }
