@@ -236,15 +236,19 @@ async fn watch(client: Client, connection: Arc<Connection>) {
         tokio::select! {
             Ok((error, _)) = errors.recv() => connection.lost(&cause(&error)),
             Ok(_) = reconnects.recv() => connection.back(),
-            () = tokio::time::sleep(PING_INTERVAL), if !connection.is_up() => {
+            // Also while it is up: whoever finds out that it is not may be a caller that waited in vain.
+            () = tokio::time::sleep(PING_INTERVAL) => {
+                if connection.is_up() {
+                    continue;
+                }
                 let ping = CustomCommand::new_static("PING", ClusterHash::Random, false);
                 let answer = client.custom::<String, String>(ping, Vec::new());
                 match tokio::time::timeout(PING_INTERVAL, answer).await {
                     Ok(Ok(_)) => connection.back(),
-                    // Refused: the client is reconnecting by itself.
-                    Ok(Err(_)) => unanswered = 0,
+                    // There is no connection: the client is reconnecting by itself.
+                    Ok(Err(error)) if *error.kind() != ErrorKind::Timeout => unanswered = 0,
                     // Nothing comes back over this connection any more; another one may do.
-                    Err(_) => unanswered += 1,
+                    _ => unanswered += 1,
                 }
                 if unanswered == UNANSWERED_MAX {
                     unanswered = 0;

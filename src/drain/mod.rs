@@ -146,16 +146,16 @@ impl App {
         done.begin(seen.log.waiting, order);
         // What is appended meanwhile is the next drain's, else one that is tried again might never end.
         let end = *done.end.get_or_insert(seen.log.last);
-        let batch_max = self.config.drain.batch_max.min(self.store.batch_max());
         while seen.checkpoint.position < end {
             if order.is_over() {
                 return Ok(false);
             }
-            let limit = done.limit.unwrap_or(batch_max);
+            let batch_max = self.config.drain.batch_max.min(self.store.batch_max());
+            let limit = done.limit.map_or(batch_max, |limit| limit.min(batch_max));
             match self.drain_batch(shard, &seen, limit, now, done).await? {
                 Outcome::Committed(entries) => {
                     (order.progress)(Progress::Merged(entries));
-                    done.limit = Some(batch_max.min(limit * 2));
+                    done.limit = done.limit.map(|limit| limit.saturating_mul(2));
                 }
                 Outcome::Superseded => debug!(%shard, "another drain was faster"),
                 Outcome::Refused(entries) => done.limit = Some(entries.div_ceil(2)),

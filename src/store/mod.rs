@@ -39,7 +39,7 @@ pub trait Store: Send + Sync {
     /// Up to where a shard's log is in the averages.
     async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint>;
 
-    /// Most entries of one commit.
+    /// Most entries of one commit, as of now.
     fn batch_max(&self) -> usize {
         usize::MAX
     }

@@ -4,6 +4,8 @@
 //! and the writes. Loading before it is safe: only a commit changes what was loaded, and the swap fails if there
 //! was one. Rows go in as parameters of many-row statements, since text would not carry a float's 8 bytes.
 
+use std::time::Instant;
+
 use sqlx::query_builder::Separated;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
@@ -21,8 +23,9 @@ use crate::store::rows::{
 };
 use crate::store::{AsOf, MergeFn, Seen};
 
-/// Parameters of one statement at most (SQLite allows 32,766).
-const PARAMETERS_MAX: usize = 8_000;
+/// Rows that one statement writes: so few different statements are prepared once and kept, whatever a batch holds.
+/// (SQLite allows 32,766 parameters.)
+const ROWS_AT_ONCE: [usize; 3] = [256, 16, 1];
 
 const LOAD_RATINGS: &str = "select r.* from json_each($1) k cross join ratings r
      on r.post_id = k.value ->> 0 and r.user_id = k.value ->> 1";
@@ -40,6 +43,7 @@ impl SqliteStore {
         let merged = merge(self.load(batch).await?);
         faults::reach("commit.loaded");
         let mut writing = self.file.begin().await?;
+        let began = Instant::now();
         if !swap(writing.connection()?, batch, seen, &merged).await? {
             writing.roll_back().await?;
             return Ok(None);
@@ -52,6 +56,7 @@ impl SqliteStore {
         write(writing.connection()?, batch, &merged, as_of).await?;
         faults::reach("commit.written");
         writing.commit().await?;
+        self.learn_pace(batch.lines.len(), began.elapsed());
         Ok(Some(merged))
     }
 
@@ -132,20 +137,22 @@ async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as
     .await
 }
 
-/// Writes `rows` into `table`, as many a statement as its parameters allow.
+/// Writes `rows` into `table`, many a statement.
 pub(super) async fn insert<T>(
     writer: &mut SqliteConnection,
     table: &Table,
     rows: &[T],
     write: impl Fn(&mut dyn Sink, &T),
 ) -> Result<()> {
-    for chunk in rows.chunks(PARAMETERS_MAX / table.width()) {
+    let mut rest = rows;
+    while let Some(count) = ROWS_AT_ONCE.into_iter().find(|&count| count <= rest.len()) {
+        let chunk;
+        (chunk, rest) = rest.split_at(count);
         let mut statement =
             QueryBuilder::<Sqlite>::new(format!("insert into {} ({}) ", table.name, table.columns()));
         statement.push_values(chunk, |values, row| write(&mut ParameterRow(values), row));
         statement.push(table.on_conflict());
-        // Full chunks share one statement text, so they are prepared once.
-        statement.build().persistent(chunk.len() > 1).execute(&mut *writer).await?;
+        statement.build().persistent(true).execute(&mut *writer).await?;
     }
     Ok(())
 }

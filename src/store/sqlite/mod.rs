@@ -3,7 +3,9 @@
 mod commit;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -23,12 +25,19 @@ use crate::merge::{Hour, Merged, Rating};
 use crate::post::{Post, PostState};
 use crate::rating::{PostId, UserId};
 
-/// A commit of so many entries keeps the file's other writers waiting for tens of milliseconds.
-const BATCH_MAX: usize = 5_000;
+/// Whoever else writes to the file waits for a commit, so it shall take about this. How many entries that is depends
+/// on how scattered they are, and on the disk.
+const COMMIT_MS: f64 = 70.0;
+/// The first commit of a process takes so many entries; the next ones as many as the last one's pace allows.
+const BATCH_FIRST: usize = 1_000;
+const BATCH_MIN: usize = 100;
+const BATCH_MAX: usize = 20_000;
 
 /// The tables of an open file.
 pub struct SqliteStore {
     file: Arc<SqliteFile>,
+    /// Entries that a commit may have now.
+    batch_max: AtomicUsize,
 }
 
 static POSTS: LazyLock<String> = LazyLock::new(|| {
@@ -53,7 +62,18 @@ impl SqliteStore {
             .execute(writing.connection()?)
             .await?;
         writing.commit().await?;
-        Ok(Self { file })
+        Ok(Self { file, batch_max: AtomicUsize::new(BATCH_FIRST) })
+    }
+}
+
+impl SqliteStore {
+    /// Learns from a commit of so many entries how many the next may have.
+    fn learn_pace(&self, entries: usize, took: Duration) {
+        let fitting = entries as f64 * COMMIT_MS / (took.as_secs_f64() * 1_000.0).max(1.0);
+        let next = (fitting as usize).clamp(BATCH_MIN, BATCH_MAX);
+        // Up by half at most: a small batch tells little of a large one's pages.
+        let limit = self.batch_max() + self.batch_max() / 2;
+        self.batch_max.store(next.min(limit).max(BATCH_MIN), Ordering::Relaxed);
     }
 }
 
@@ -77,7 +97,7 @@ impl Store for SqliteStore {
     }
 
     fn batch_max(&self) -> usize {
-        BATCH_MAX
+        self.batch_max.load(Ordering::Relaxed)
     }
 
     async fn commit(

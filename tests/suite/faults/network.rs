@@ -60,6 +60,8 @@ fn redis_is_away(fault: Fault) {
     distant.redis.set(Fault::None);
     until("writes to be taken again", || rate(&api, "p", "after", 3).status == 202);
     until("the service to be ready again", || api.get("/readyz").status == 200);
+    let own = json!({"score": 3, "pending": true});
+    until("readers to see what waits again", || api.post_as("p", "after")["my_rating"] == own);
     distant.world.flush();
     // What was refused may not count: its deadline had passed.
     distant.world.assert_exact(&rows(&[("before".into(), 1), ("after".into(), 3)]));
