@@ -1,14 +1,18 @@
 //! The listeners: the public one for everybody, the admin one for operators, the probes on each.
 
+use std::io::Write;
+use std::net::TcpStream;
+
 use crate::support::http::Http;
-use crate::support::in_both_setups;
 use crate::support::process::Program;
 use crate::support::world::World;
+use crate::support::{in_both_setups, until};
 
 in_both_setups!(
     probes_answer_on_every_listener,
     metrics_are_for_operators_and_tell_the_balance,
     a_service_says_where_it_listens_and_what_to_try,
+    a_second_signal_ends_a_service_that_still_waits_for_a_caller,
 );
 
 /// A metric's value on a page; none when it is not there.
@@ -68,4 +72,18 @@ fn a_service_says_where_it_listens_and_what_to_try(world: World) {
     {
         assert!(screen.contains(part), "{part} in {screen}");
     }
+}
+
+fn a_second_signal_ends_a_service_that_still_waits_for_a_caller(world: World) {
+    let service = world.start_api();
+    let address = service.address("api").expect("a public listener");
+    let mut caller = TcpStream::connect(&address).expect("a connection");
+    // The rest of the body never comes, so the request is under way until its time is over.
+    let head = "POST /api/posts HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    caller.write_all(head.as_bytes()).expect("it is sent");
+    until("the request to be read", || service.http().get("/livez").status == 200);
+    service.terminate();
+    until("the listener to close", || TcpStream::connect(&address).is_err());
+    service.terminate();
+    service.finish().expect(1);
 }

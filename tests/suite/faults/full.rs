@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::rate;
+use crate::support::postgres::Postgres;
 use crate::support::process::Program;
 use crate::support::redis::Redis;
 use crate::support::spawn;
@@ -42,7 +43,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_redis_without_memory_refuses_ratings_and_a_drain_makes_room() {
-    let world = World::on(Redis::start(), crate::support::postgres::Postgres::shared()).with("shards", 1);
+    let world = World::on(Redis::start(), Postgres::shared()).with("shards", 1);
     let service = world.start(Program::Api);
     let api = service.http();
     api.create("p");
@@ -69,7 +70,7 @@ fn a_full_disk_under_the_append_only_file_acknowledges_nothing() {
     let disk = SmallDisk::mount(&dir.path().join("redis"), "16m");
     let folder = disk.0.display().to_string();
     let redis = Redis::start_with(&["--dir", &folder, "--appendfsync", "everysec"]);
-    let world = World::on(redis, crate::support::postgres::Postgres::shared()).with("shards", 1);
+    let world = World::on(redis, Postgres::shared()).with("shards", 1);
     let service = world.start(Program::Api);
     let api = service.http();
     api.create("p");
@@ -112,4 +113,30 @@ fn a_full_disk_under_the_file_acknowledges_nothing_and_goes_on_when_there_is_roo
     world.flush();
     assert_eq!(world.db().count("select count(*) from ratings"), acknowledged + 2);
     world.assert_consistent();
+}
+
+#[test]
+fn a_full_disk_under_postgres_keeps_ratings_waiting_until_there_is_room() {
+    let dir = spawn::temp_dir("small-");
+    let disk = SmallDisk::mount(&dir.path().join("tables"), "8m");
+    let postgres = Postgres::start();
+    let world = World::on(Redis::start(), &postgres).with("shards", 1);
+    let owner = if spawn::is_root() { "postgres" } else { "root" };
+    spawn::run(Command::new("chown").arg(owner).arg(&disk.0));
+    let service = world.start(Program::Api);
+    service.http().create("p0");
+    // Only the tables lie on the small disk; a full disk under its log ends Postgres, whose start mends it.
+    world.db().change(&format!("create tablespace small location '{}'", disk.0.display()));
+    world.db().change("alter table ratings set tablespace small");
+    let line = |i: i64| format!("p{},u{i},{},{}\n", i % 3, i % 6, 1_790_000_000 + i);
+    world.import(&(0..60_000).map(line).collect::<String>());
+    disk.fill();
+    world.cli(&["flush"]).expect(69);
+    assert_eq!(rate(&service.http(), "p0", "late", 5).status, 202, "writes go on");
+    disk.free();
+    world.flush();
+    assert_eq!(world.db().count("select count(*) from ratings"), 60_001);
+    world.assert_consistent();
+    // The tables must not outlive their disk.
+    drop((service, world, postgres));
 }

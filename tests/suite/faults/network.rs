@@ -174,3 +174,21 @@ fn callers_that_go_away_leave_no_transaction_open() {
     world.flush();
     world.assert_consistent();
 }
+
+#[test]
+fn a_redis_that_became_a_replica_takes_nothing_until_it_is_a_primary_again() {
+    let world = World::servers().with("shards", 1);
+    let service = world.start(Program::Api);
+    let api = service.http();
+    api.create("p");
+    assert_eq!(rate(&api, "p", "before", 1).status, 202);
+    // Of a primary that nobody is: it goes on answering reads.
+    world.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
+    rate(&api, "p", "during", 2).problem(503, "unavailable");
+    assert_eq!(api.read("p")["id"], "p");
+    assert_eq!(api.post_as("p", "before")["my_rating"], json!({"score": 1, "pending": true}));
+    world.redis().command(&["REPLICAOF", "NO", "ONE"]);
+    until("writes to be taken again", || rate(&api, "p", "after", 3).status == 202);
+    world.flush();
+    world.assert_exact(&rows(&[("before".into(), 1), ("after".into(), 3)]));
+}

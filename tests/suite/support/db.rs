@@ -90,7 +90,7 @@ impl Db {
             })
         });
         let changed = changed.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let is_definition = ["create", "drop", "alter"].iter().any(|verb| sql.starts_with(verb));
+        let is_definition = ["create", "alter", "drop"].iter().any(|word| sql.starts_with(word));
         assert!(changed > 0 || is_definition, "nothing changed by {sql}");
     }
 }
