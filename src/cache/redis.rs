@@ -30,8 +30,8 @@ pub struct RedisCache {
     link: Arc<RedisLink>,
     life: Duration,
     put: Script,
-    /// Whether the last call failed: one line is logged a change.
-    is_down: AtomicBool,
+    /// Whether Redis was said to refuse, though it answers.
+    has_warned: AtomicBool,
 }
 
 impl RedisCache {
@@ -43,7 +43,7 @@ impl RedisCache {
             include_str!("put.lua")
         };
         let put = Script::from_lua(put);
-        Self { near, link, life, put, is_down: AtomicBool::new(false) }
+        Self { near, link, life, put, has_warned: AtomicBool::new(false) }
     }
 
     async fn get(&self, id: &PostId) -> Option<Arc<Cached>> {
@@ -64,17 +64,17 @@ impl RedisCache {
     }
 
     fn note<T>(&self, outcome: crate::Result<T>) -> Option<T> {
-        let was_down = self.is_down.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
             Ok(value) => {
-                if was_down {
-                    info!("the read cache is back");
+                if self.has_warned.swap(false, Ordering::Relaxed) {
+                    info!("the read cache works again");
                 }
                 Some(value)
             }
             Err(error) => {
-                if !was_down {
-                    warn!(%error, "the read cache is gone; reading from the store");
+                // That Redis is away has been said by the connection.
+                if self.link.reads.is_up() && !self.has_warned.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "the read cache does not work; reading from the store");
                 }
                 None
             }

@@ -6,7 +6,7 @@
 //! the third. All reconnect for ever, with a delay that grows and jitters, and log one line a change.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fred::prelude::*;
@@ -51,10 +51,11 @@ pub struct Side {
 
 /// Whether a connection stands, told once a change. fred's own state stays "connected" through an outage.
 struct Connection {
-    purpose: &'static str,
     is_up: AtomicBool,
     /// Grows with each time it came back.
     number: AtomicU64,
+    /// How many connections of this process are down: one outage takes them all, and is told once.
+    down: Arc<AtomicUsize>,
 }
 
 impl RedisLink {
@@ -63,9 +64,10 @@ impl RedisLink {
     /// # Errors
     /// `Unavailable` when Redis does not answer, `Config` when the URL cannot be read or the login is refused.
     pub async fn open(url: &ServerUrl, append_timeout: Duration) -> Result<Self> {
-        let appends = Side::open(url, append_timeout, "appends").await?;
-        let reads = Side::open(url, READ_TIMEOUT, "reads").await?;
-        let drains = Side::open(url, DRAIN_TIMEOUT, "drains").await?;
+        let down = Arc::default();
+        let appends = Side::open(url, append_timeout, &down).await?;
+        let reads = Side::open(url, READ_TIMEOUT, &down).await?;
+        let drains = Side::open(url, DRAIN_TIMEOUT, &down).await?;
         Ok(Self { appends, reads, drains })
     }
 
@@ -99,7 +101,7 @@ impl RedisLink {
 }
 
 impl Side {
-    async fn open(url: &ServerUrl, timeout: Duration, purpose: &'static str) -> Result<Self> {
+    async fn open(url: &ServerUrl, timeout: Duration, down: &Arc<AtomicUsize>) -> Result<Self> {
         let mut config = Config::from_url(url.expose()).map_err(|_| {
             crate::Error::Config(format!("redis_url {url} cannot be read; redis://user:password@host:6379"))
         })?;
@@ -136,10 +138,18 @@ impl Side {
                 url.host()
             )));
         }
-        let connection =
-            Arc::new(Connection { purpose, is_up: AtomicBool::new(true), number: AtomicU64::new(1) });
+        let connection = Arc::new(Connection {
+            is_up: AtomicBool::new(true),
+            number: AtomicU64::new(1),
+            down: down.clone(),
+        });
         tokio::spawn(watch(client.clone(), connection.clone()));
         Ok(Self { client, timeout, connection })
+    }
+
+    /// Whether there is a connection; whoever lost it has said so.
+    pub fn is_up(&self) -> bool {
+        self.connection.is_up()
     }
 
     /// Runs a script.
@@ -165,7 +175,7 @@ impl Side {
 
     /// The client, unless it would only queue what it is told until it is connected again.
     fn connected(&self) -> Result<&Client, Error> {
-        if self.connection.is_up() {
+        if self.is_up() {
             Ok(&self.client)
         } else {
             Err(Error::new(ErrorKind::IO, "not connected; reconnecting"))
@@ -212,16 +222,16 @@ impl Connection {
     }
 
     fn lost(&self, why: &dyn std::fmt::Display) {
-        if self.is_up.swap(false, Ordering::Relaxed) {
-            warn!(%why, purpose = self.purpose, "redis connection lost; reconnecting");
+        if self.is_up.swap(false, Ordering::Relaxed) && self.down.fetch_add(1, Ordering::Relaxed) == 0 {
+            warn!(%why, "redis is away; reconnecting");
         }
     }
 
     fn back(&self) {
         // Before anybody sees that it is up.
         self.number.fetch_add(1, Ordering::Relaxed);
-        if !self.is_up.swap(true, Ordering::Relaxed) {
-            info!(purpose = self.purpose, "redis connection is back");
+        if !self.is_up.swap(true, Ordering::Relaxed) && self.down.fetch_sub(1, Ordering::Relaxed) == 1 {
+            info!("redis is back");
         }
     }
 }

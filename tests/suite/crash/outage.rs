@@ -50,6 +50,10 @@ fn without_redis_reads_go_on_and_writes_are_taken_again_when_it_is_back() {
     until("writes to be taken again", || rate(&api, "after", 3).status == 202);
     acknowledged.push(("after".into(), 3));
     until("the service to be ready again", || api.get("/readyz").status == 200);
+    until("its return to be told", || service.err().contains("redis is back"));
+    for told in ["redis is away", "redis is back"] {
+        assert_eq!(service.err().matches(told).count(), 1, "one line a change: {}", service.err());
+    }
     let own = json!({"score": 3, "pending": true});
     until("readers to see what waits again", || api.post_as("p", "after")["my_rating"] == own);
     world.flush();
