@@ -277,7 +277,7 @@ fn cause(error: &Error) -> String {
 }
 
 /// Conditions that Redis names in the first word of an error and that pass by themselves or by an operator.
-const PASSING: [&str; 10] = [
+const PASSING: [&str; 11] = [
     "OOM",
     "LOADING",
     "READONLY",
@@ -288,6 +288,8 @@ const PASSING: [&str; 10] = [
     "MASTERDOWN",
     "BUSY",
     "NOAUTH",
+    // Forgotten again between its loading and its use.
+    "NOSCRIPT",
 ];
 
 /// Whether Redis itself said no, rather than nobody: its errors begin with a word in capitals.
