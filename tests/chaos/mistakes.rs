@@ -12,6 +12,8 @@ use crate::support::world::World;
 /// Ratings in a scenario, and how many are in a batch.
 const RATINGS: usize = 400;
 const BATCH_MAX: usize = 50;
+/// How often a mistake that a time-out may hide is tried.
+const TRIES_MAX: usize = 10;
 
 /// Laws that a scenario found broken.
 type Broken = Vec<String>;
@@ -34,7 +36,9 @@ fn an_entry_that_stops_the_drain_is_caught() {
 #[test]
 fn a_blind_overwrite_of_the_cache_is_caught() {
     assert_eq!(overtaken_reader(""), Broken::new(), "without the mistake");
-    assert_ne!(overtaken_reader("blind-cache"), Broken::new(), "with the mistake");
+    // A cache may fail: on a busy machine the late reader's put may be given up, and then does no harm.
+    let is_caught = (0..TRIES_MAX).any(|_| !overtaken_reader("blind-cache").is_empty());
+    assert!(is_caught, "with the mistake");
 }
 
 fn is_caught(mistake: &str, scenario: fn(&World, &str) -> Broken) {
