@@ -30,7 +30,7 @@ pub fn check(found: i64) -> Result<()> {
 }
 
 /// The refusal of a schema that is newer than this program.
-pub fn newer(found: i64) -> Error {
+fn newer(found: i64) -> Error {
     Error::Config(format!(
         "the database's schema has version {found}, this damper knows up to {SCHEMA_VERSION}: \
          install the newer damper that migrated it"

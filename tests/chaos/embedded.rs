@@ -3,20 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::round::Round;
+use crate::site::{self, SUBMIT};
 use crate::support::log::Rng;
-
-/// Places where the service is killed.
-const PLACES: [&str; 9] = [
-    "submit.held",
-    "drain.read",
-    "commit.loaded",
-    "commit.swapped",
-    "commit.upserted",
-    "commit.written",
-    "commit.done",
-    "drain.refreshed",
-    "drain.trimmed",
-];
 
 /// Brings one fault after the other about for `length`.
 pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration) {
@@ -33,8 +21,8 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng) {
             round.note("service on a file killed", has_met, round.await_acknowledged());
         }
         1..=5 => {
-            let place = PLACES[rng.below(PLACES.len() as u64) as usize];
-            let most = if place == "submit.held" { 400 } else { 8 };
+            let place = site::place(rng, SUBMIT);
+            let most = if place == SUBMIT { 400 } else { 8 };
             round.site.restart_service(0, &format!("{place}=kill@{}", 1 + rng.below(most)));
             let began = Instant::now();
             let mut has_met = false;

@@ -113,8 +113,9 @@ pub fn run(setup: Setup, postgres: &Postgres, seed: u64, length: Duration) -> Re
         });
         let troubled = faults.join();
         watch.stop.store(true, Ordering::SeqCst);
-        let records =
-            writers.into_iter().map(|writer| writer.join().expect("a writer is never answered wrongly"));
+        let records = writers
+            .into_iter()
+            .map(|writer| writer.join().expect("a writer goes on whatever it is answered"));
         let record = records.fold(Record::default(), Record::join);
         troubled.expect("the faults were all brought about");
         record
@@ -125,6 +126,11 @@ pub fn run(setup: Setup, postgres: &Postgres, seed: u64, length: Duration) -> Re
     report.findings.broken.extend(findings.broken.clone());
     report.findings = oracle::Findings { broken: report.findings.broken, ..findings };
     check_cache(&site, &mut report);
+    let wrong = watch.wrong.into_inner().expect("nobody panics here");
+    if !wrong.is_empty() {
+        report.findings.broken.extend(wrong);
+        report.findings.broken.extend(site.errors());
+    }
     report.acknowledged = watch.acknowledged.load(Ordering::Relaxed);
     report.refused = watch.refused.load(Ordering::Relaxed);
     report.unanswered = watch.unanswered.load(Ordering::Relaxed);

@@ -3,22 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::round::Round;
-use crate::site::Proxies;
+use crate::site::{self, Proxies, SUBMIT};
 use crate::support::log::Rng;
 use crate::support::proxy::{Fault, Proxy};
 
-/// Places inside a drain where a worker is killed or stopped.
-const PLACES: [&str; 9] = [
-    "drain.read",
-    "commit.loaded",
-    "commit.brought",
-    "commit.swapped",
-    "commit.upserted",
-    "commit.written",
-    "commit.done",
-    "drain.refreshed",
-    "drain.trimmed",
-];
 const WORKERS: usize = 2;
 
 /// Brings one fault after the other about for `length`.
@@ -38,7 +26,7 @@ pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration) {
 /// A worker is started again and again, each time armed to be killed, or stopped, inside a drain.
 fn workers_die(round: &Round<'_>, mut rng: Rng) {
     while !round.is_calm() {
-        let place = PLACES[rng.below(PLACES.len() as u64) as usize];
+        let place = site::place(&mut rng, "commit.brought");
         let pass = 1 + rng.below(8);
         let is_stop = rng.below(10) == 0;
         let is_armed = rng.below(4) != 0;
@@ -69,7 +57,7 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng) {
     let pause = Duration::from_millis(50 + rng.below(900));
     match rng.below(18) {
         0 | 1 => kill_service(round, rng, ""),
-        2 | 3 => kill_service(round, rng, "submit.held"),
+        2 | 3 => kill_service(round, rng, SUBMIT),
         4 | 5 => {
             let has_met = round.is_busy(0) || round.is_busy(1);
             round.site.world.redis().kill();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::oracle;
+use crate::support::log::Rng;
 use crate::support::postgres::Postgres;
 use crate::support::process::{Process, Program};
 use crate::support::proxy::Proxy;
@@ -17,6 +18,25 @@ use crate::writers::{Addresses, POSTS, post};
 /// Entries of one batch: small, so that a drain has many steps to be killed at.
 const BATCH_MAX: usize = 150;
 
+/// The place between an append and its answer.
+pub const SUBMIT: &str = "submit.held";
+/// Places inside every drain where it is killed or stopped.
+const PLACES: [&str; 8] = [
+    "drain.read",
+    "commit.loaded",
+    "commit.swapped",
+    "commit.upserted",
+    "commit.written",
+    "commit.done",
+    "drain.refreshed",
+    "drain.trimmed",
+];
+
+/// One of the places inside a drain, or `other`, which only one set-up has.
+pub fn place(rng: &mut Rng, other: &'static str) -> &'static str {
+    PLACES.get(rng.below(PLACES.len() as u64 + 1) as usize).copied().unwrap_or(other)
+}
+
 /// A world with its proxies and programs.
 pub struct Site {
     pub world: World,
@@ -24,6 +44,8 @@ pub struct Site {
     pub proxies: Option<Proxies>,
     /// Two services, or one.
     pub services: Vec<Mutex<Process>>,
+    /// What services that are gone told of errors.
+    told: Mutex<Vec<String>>,
 }
 
 /// What lies between the programs and their servers.
@@ -62,7 +84,7 @@ impl Site {
         let address = |i: usize| format!("127.0.0.1:{}", ports[i % count]);
         let addresses: Addresses = Arc::new(RwLock::new([address(0), address(1)]));
         let services = (0..count).map(|i| Mutex::new(start_service(&world, &address(i), ""))).collect();
-        let site = Self { world, addresses, proxies, services };
+        let site = Self { world, addresses, proxies, services, told: Mutex::default() };
         let api = site.services[0].lock().expect("nobody panics here").http();
         (0..POSTS).for_each(|number| drop(api.create(&post(number))));
         site
@@ -72,6 +94,7 @@ impl Site {
     pub fn restart_service(&self, number: usize, armed: &str) {
         let mut service = self.services[number].lock().expect("nobody panics here");
         service.kill();
+        self.told.lock().expect("nobody panics here").extend(errors(&service));
         let address = self.addresses.read().expect("nobody panics here")[number].clone();
         *service = start_service(&self.world, &address, armed);
     }
@@ -83,6 +106,15 @@ impl Site {
                 self.restart_service(number, "");
             }
         }
+    }
+
+    /// What the services told of errors.
+    pub fn errors(&self) -> Vec<String> {
+        let mut told = self.told.lock().expect("nobody panics here").clone();
+        told.extend(
+            self.services.iter().flat_map(|service| errors(&service.lock().expect("nobody panics here"))),
+        );
+        told
     }
 
     /// A worker that drains every second, armed to kill itself.
@@ -115,6 +147,10 @@ impl Site {
     pub fn drained(&self) -> Option<i64> {
         self.world.try_count("select cast(sum(applied + quarantined) as bigint) from checkpoints")
     }
+}
+
+fn errors(service: &Process) -> Vec<String> {
+    service.err().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
 }
 
 fn start_service(world: &World, address: &str, armed: &str) -> Process {

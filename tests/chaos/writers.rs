@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use damper::rating::Time;
@@ -59,6 +59,8 @@ pub struct Watch {
     pub unanswered: AtomicU64,
     /// When each service last acknowledged something, in ms since the start.
     pub last_acknowledged_ms: [AtomicU64; 2],
+    /// Answers that nobody should get.
+    pub wrong: Mutex<Vec<String>>,
     /// Requests under way, by service.
     pub in_flight: [AtomicUsize; 2],
 }
@@ -98,7 +100,11 @@ pub fn write(number: usize, seed: u64, began: Instant, addresses: &Addresses, wa
                 watch.refused.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(10));
             }
-            Ok((status, text)) => panic!("{pair:?} {wish:?} was answered {status}: {text}"),
+            Ok((status, text)) => {
+                known.unknown.push(wish);
+                let text = format!("{pair:?} {wish:?} was answered {status}: {text}");
+                watch.wrong.lock().expect("nobody panics here").push(text);
+            }
             Err(_) => {
                 known.unknown.push(wish);
                 watch.unanswered.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::columns::insert;
 use super::copy::copy_in;
 use super::{POSTS, PostgresStore};
-use crate::connect::schema::{SCHEMA_VERSION, newer};
+use crate::connect::schema::{self, SCHEMA_VERSION};
 use crate::entry::Batch;
 use crate::error::Result;
 use crate::faults::{self, Mistake};
@@ -138,9 +138,9 @@ async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Seen, merged:
     if moved.rows_affected() == 1 {
         return Ok(true);
     }
-    let (version,): (i64,) =
-        sqlx::query_as("select schema_version from installation").fetch_one(connection).await?;
-    if version == SCHEMA_VERSION { Ok(false) } else { Err(newer(version)) }
+    let (version,): (i64,) = sqlx::query_as(questions::SCHEMA).fetch_one(connection).await?;
+    schema::check(version)?;
+    Ok(false)
 }
 
 async fn write(connection: &mut PgConnection, batch: &Batch, merged: &Merged) -> Result<()> {

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use super::{POSTS, SqliteStore, json};
-use crate::connect::schema::{SCHEMA_VERSION, newer};
+use crate::connect::schema::{self, SCHEMA_VERSION};
 use crate::entry::Batch;
 use crate::error::Result;
 use crate::faults::{self, Mistake};
@@ -102,9 +102,9 @@ async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Seen, merged:
     if moved.rows_affected() == 1 {
         return Ok(true);
     }
-    let (version,): (i64,) =
-        sqlx::query_as("select schema_version from installation").fetch_one(writer).await?;
-    if version == SCHEMA_VERSION { Ok(false) } else { Err(newer(version)) }
+    let (version,): (i64,) = sqlx::query_as(questions::SCHEMA).fetch_one(writer).await?;
+    schema::check(version)?;
+    Ok(false)
 }
 
 async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as_of: AsOf<'_>) -> Result<()> {

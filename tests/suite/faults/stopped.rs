@@ -69,7 +69,7 @@ fn a_stopped_postgres_and_a_stopped_redis_are_waited_for() {
     until("the worker to drain", || world.drained() > 0);
     postgres.pause();
     world.redis().pause();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    until("the worker to notice", || worker.err().contains("the database does not answer"));
     world.redis().resume();
     postgres.resume();
     until("the worker to drain the rest", || {
