@@ -13,6 +13,7 @@ use futures_util::future::{join_all, try_join_all};
 use moka::future::Cache as Moka;
 use serde::Serialize;
 use tracing::warn;
+use utoipa::ToSchema;
 
 use crate::buffer::group::Grouped;
 use crate::buffer::redis::RedisBuffer;
@@ -28,14 +29,15 @@ use crate::connect::sqlite::SqliteFile;
 use crate::entry::{Action, Entry, Shard};
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::limits::Limits;
 use crate::loader::Loader;
 use crate::post::Post;
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Params;
-use crate::store::Store;
 use crate::store::bounded::Bounded;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{DrainRun, Store};
 use crate::ticks::Ticks;
 
 /// Posts that a process remembers to exist; posts are never deleted.
@@ -55,6 +57,7 @@ pub struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) cache: Arc<dyn Cache>,
     pub(crate) loader: Loader,
+    pub(crate) limits: Limits,
     /// Posts that exist.
     pub(crate) known: Moka<PostId, ()>,
     /// Posts that did not exist a moment ago.
@@ -64,7 +67,7 @@ pub struct App {
 }
 
 /// What a caller learns of an accepted rating or withdrawal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Accepted {
     /// What was rated.
     pub post_id: PostId,
@@ -92,7 +95,7 @@ impl App {
                 let file = Arc::new(SqliteFile::open(&config.data, &config.store).await?);
                 let store = Arc::new(SqliteStore::open(file.clone()).await?);
                 let buffer = Arc::new(SqliteBuffer::new(file, append_timeout));
-                Self::assemble(config, buffer, store, Arc::new(near)).await
+                Self::assemble(config, buffer, store, Arc::new(near), None).await
             }
             Setup::Servers => {
                 let drains = config.drain.parallel_max;
@@ -108,26 +111,29 @@ impl App {
                 buffer::redis::stamp(&link, &installation.id, installation.shards).await?;
                 let buffer = RedisBuffer::open(link.clone(), installation.shards, append_timeout).await?;
                 let life = Duration::from_secs(config.cache.ttl_seconds);
-                let cache = Arc::new(RedisCache::new(near, link, life));
-                Self::assemble(config, Arc::new(buffer), Arc::new(store), cache).await
+                let cache = Arc::new(RedisCache::new(near, link.clone(), life));
+                Self::assemble(config, Arc::new(buffer), Arc::new(store), cache, Some(link)).await
             }
         }
     }
 
-    /// Puts an app together from parts, which tests may choose.
+    /// Puts an app together from parts, which tests may choose. Limits are shared through `shared`.
     pub async fn assemble(
         config: Config,
         buffer: Arc<dyn Buffer>,
         store: Arc<dyn Store>,
         cache: Arc<dyn Cache>,
+        shared: Option<Arc<RedisLink>>,
     ) -> Result<Arc<Self>> {
         let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
         let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
         let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
+        let installation = store.installation().await?;
         let app = Self {
             params: config.params()?,
             ticks: config.ticks()?,
-            shards: store.installation().await?.shards,
+            shards: installation.shards,
+            limits: Limits::new(config.limits.clone(), shared, &installation.id),
             loader: Loader::new(store.clone(), cache.clone()),
             known: Moka::new(KNOWN_POSTS_MAX),
             unknown: Moka::builder().max_capacity(KNOWN_POSTS_MAX).time_to_live(LIFE).build(),
@@ -275,6 +281,16 @@ impl App {
     /// The settings that this app was opened with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The newest drains, newest first.
+    pub async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
+        self.store.drains(limit).await
+    }
+
+    /// How fast ratings are taken.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The timetable.

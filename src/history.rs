@@ -4,6 +4,7 @@
 //! The store keeps the state after each clock hour's last entry; any moment between is that state evaluated.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::smoothing::{Average, Params};
 pub const POINTS_MAX: usize = 1_000;
 
 /// One step of a series.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Point {
     /// The step's end; the means belong to this moment.
     pub at: Time,

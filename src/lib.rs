@@ -19,6 +19,7 @@
 //! Invariant: imports go down only, and the wall clock is read in `api`, `cli` and `worker` only
 //! (`tests/suite/house.rs`).
 
+mod admin_token;
 pub mod api;
 pub mod app;
 pub mod buffer;
@@ -31,8 +32,11 @@ pub mod drain;
 pub mod entry;
 pub mod error;
 pub mod faults;
+pub mod forget;
 pub mod history;
+pub mod identity;
 pub mod import;
+pub mod limits;
 mod loader;
 pub mod merge;
 pub mod post;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::cache::Cached;
@@ -35,7 +36,7 @@ pub struct PostView {
 }
 
 /// A reader's own newest rating of a post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Own {
     /// The score; nothing for a withdrawal that waits.
     pub score: Option<Score>,

@@ -5,6 +5,7 @@
 
 use futures_util::future::try_join_all;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::config::Setup;
@@ -17,7 +18,7 @@ use crate::store::{Audited, DrainRun, Seen};
 const LOOKS_MAX: usize = 100;
 
 /// What has become of everything that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Balance {
     /// Entries ever accepted.
     pub accepted: u64,
@@ -64,7 +65,7 @@ impl Balance {
 }
 
 /// How Damper is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// `embedded` or `servers`.
     pub setup: &'static str,

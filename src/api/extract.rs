@@ -1,25 +1,30 @@
 //! Parsing at the edge: bodies, path and query, each refused with the place that must change.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use super::gate::Gate;
 use super::problem::Problem;
 use crate::error::Invalid;
-use crate::rating::{PostId, UserId};
+use crate::rating::PostId;
 
 /// A JSON body: malformed text is a 400, anything but the expected fields a 422.
 pub struct Body<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Gate> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, gate: &Gate) -> Result<Self, Problem> {
         check_content_type(&request)?;
-        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        let knobs = &gate.app().config().api;
+        let within = Duration::from_millis(knobs.body_timeout_ms);
+        let read = tokio::time::timeout(within, read(request, knobs.body_bytes_max));
+        let bytes = read.await.map_err(|_| too_slow(within))??;
         check_object(&bytes)?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut json).map_err(explain)?;
@@ -39,6 +44,12 @@ fn check_object(bytes: &[u8]) -> Result<(), Problem> {
 }
 
 fn check_content_type(request: &Request) -> Result<(), Problem> {
+    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let detail = format!("content-encoding {encoding:?} is not taken; send the body as it is");
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
+    }
     let Some(value) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
     let media = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/json") {
@@ -48,15 +59,34 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
 }
 
-fn unread(rejection: BytesRejection) -> Problem {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
-            "the body is larger than api.body_bytes_max allows",
-        ),
-        _ => Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", rejection.body_text()),
+fn too_slow(within: Duration) -> Problem {
+    let detail = format!("the body was not there after {} ms", within.as_millis());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
+}
+
+/// The whole body. Copied together as it comes: a piece of one byte would keep the buffer that it was read into.
+async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        let detail = format!("the body is larger than {bytes_max} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+    };
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > bytes_max) {
+        return Err(too_large());
     }
+    let mut bytes = Vec::new();
+    let mut pieces = request.into_body().into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|e| {
+            Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", format!("the body broke off: {e}"))
+        })?;
+        if bytes.len() + piece.len() > bytes_max {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -119,8 +149,3 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Paramet
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoParameters {}
-
-/// The user whom a query names, if it names one (open mode).
-pub fn reader(user_id: Option<&str>) -> Result<Option<UserId>, Problem> {
-    user_id.map(UserId::parse).transpose().map_err(|e| Problem::in_parameter(e, "user_id"))
-}

@@ -1,89 +1,161 @@
 //! The HTTP API: three listeners over one [`App`].
 //!
-//! Thin on purpose: a handler parses at the edge (`extract`), calls the app, and shapes the answer. Errors are
-//! problem+json (`problem`), whoever makes them: handlers, the router, or a layer. The wall clock is read here,
-//! once a request.
+//! Thin on purpose: a handler parses at the edge (`extract`), knows who is asking (`gate`), calls the app, and
+//! shapes the answer. Errors are problem+json (`problem`), whoever makes them: handlers, the router, or a layer.
+//! Connections come in through `door`. The wall clock is read here, once a request.
 
+mod address;
+mod admin;
+mod door;
 mod extract;
+mod gate;
+mod openapi;
+mod origin;
 mod posts;
 mod problem;
 mod rates;
+mod schema;
 mod system;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Router, ServiceExt};
 use tokio::net::TcpListener;
-use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::normalize_path::NormalizePathLayer;
-use tracing::{debug, error};
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::{Instrument, debug, error, info_span};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::rating::Time;
+use openapi::Audience;
 use problem::Problem;
 
+pub use door::{make_room, serve};
+pub use gate::Gate;
+pub use problem::{KINDS, Kind};
 pub use system::install_metrics;
 
-/// What handlers share.
+/// The front door, as handlers take it.
 type Shared = State<Arc<App>>;
 
-/// The public listener's routes: `/api/**` and the probes.
-pub fn public(app: Arc<App>) -> Router {
-    let routes = Router::new()
-        .route("/api/posts", post(posts::create).get(posts::list))
-        .route("/api/posts/{id}", get(posts::read))
-        .route("/api/posts/{id}/history", get(posts::history))
-        .route("/api/posts/{id}/rate", post(rates::rate).delete(rates::withdraw))
-        .merge(system::probes());
-    finish(routes, app)
+/// Bears a request's id, in requests, answers and logs.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A caller's own request id is taken up to this length.
+const REQUEST_ID_CHARS_MAX: usize = 64;
+/// How long a browser may remember what CORS allows.
+const CORS_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// The public listener's routes: `/api/**`, the probes, the API's description and its problems.
+pub fn public(gate: &Gate) -> Result<Router> {
+    let (routes, api) = public_routes().split_for_parts();
+    let api = openapi::describe(&api, Audience { is_open: gate.is_open(), is_admin: false });
+    let routes = routes.merge(openapi::route(&api)).merge(problem::pages());
+    let routes = routes.layer(from_fn_with_state(gate.clone(), origin::check_site));
+    Ok(finish(routes, gate).layer(cors(&gate.app().config().api.cors_origins)?))
 }
 
-/// The admin listener's routes: the probes and the metrics; also the worker's.
-pub fn admin(app: Arc<App>) -> Router {
-    finish(system::probes().merge(system::metrics()), app)
+fn public_routes() -> OpenApiRouter<Gate> {
+    OpenApiRouter::new()
+        .routes(routes!(posts::create, posts::list))
+        .routes(routes!(posts::read))
+        .routes(routes!(posts::history))
+        .routes(routes!(rates::rate, rates::withdraw))
+        .merge(system::probes())
 }
 
-/// What every listener has: problem+json for whatever no handler answers, and limits.
-fn finish(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+/// The admin listener's routes: operations, metrics, the probes, and both descriptions to look at.
+pub fn admin(gate: &Gate) -> Router {
+    let (_, public) = public_routes().split_for_parts();
+    let (routes, api) = OpenApiRouter::new()
+        .routes(routes!(admin::flush))
+        .routes(routes!(admin::status))
+        .routes(routes!(admin::drains))
+        .merge(system::probes())
+        .merge(system::metrics())
+        .split_for_parts();
+    let is_open = gate.is_open();
+    let public = openapi::describe(&public, Audience { is_open, is_admin: false });
+    let api = openapi::describe(&api, Audience { is_open, is_admin: true });
+    let routes = routes.merge(openapi::ui(public, api)).merge(problem::pages());
+    let routes = routes.fallback(not_found).layer(from_fn_with_state(gate.clone(), origin::check_host));
+    finish(routes, gate)
+}
+
+/// The worker's routes: the probes and the metrics.
+pub fn worker(gate: &Gate) -> Router {
+    finish(system::probes().merge(system::metrics()).into(), gate)
+}
+
+/// What every listener has: problem+json for whatever no handler answers, limits, and a name for each request.
+fn finish(routes: Router<Gate>, gate: &Gate) -> Router {
     routes
-        .fallback(async |request: Request| Problem::no_route(request.uri().path()))
+        .fallback(not_found)
         .method_not_allowed_fallback(async |request: Request| Problem::wrong_method(request.method()))
-        .layer(from_fn_with_state(app.clone(), limit_time))
+        .layer(from_fn_with_state(gate.clone(), limit_time))
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(DefaultBodyLimit::max(app.config().api.body_bytes_max))
-        .with_state(app)
+        .layer(CompressionLayer::new())
+        .layer(from_fn(name_request))
+        .with_state(gate.clone())
 }
 
-/// Serves `routes` until `shutdown`, then lets requests end for as long as the settings allow.
-pub async fn serve(
-    listener: TcpListener,
-    routes: Router,
-    grace: Duration,
-    shutdown: impl Future<Output = ()> + Clone + Send + 'static,
-) -> Result<()> {
-    // Outside the router: a trailing slash is taken off before a route is looked for.
-    let service = NormalizePathLayer::trim_trailing_slash().layer(routes);
-    let service = ServiceExt::<Request>::into_make_service(service);
-    let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone());
-    let overdue = async {
-        shutdown.await;
-        tokio::time::sleep(grace).await;
+async fn not_found(request: Request) -> Problem {
+    Problem::no_route(request.uri().path())
+}
+
+/// Which pages of other sites may call, as browsers ask it.
+fn cors(origins: &[String]) -> Result<CorsLayer> {
+    let parse = |origin: &String| {
+        let is_origin =
+            origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        HeaderValue::try_from(origin).ok().filter(|_| is_origin).ok_or_else(|| {
+            Error::Config(format!(
+                "api.cors_origins {origin:?} is no origin; write https://example.org, or *"
+            ))
+        })
     };
-    tokio::select! {
-        served = serving.into_future() => served.map_err(|e| Error::Internal(format!("listener stopped: {e}"))),
-        () = overdue => {
-            debug!("requests that outlast the shutdown end with the process");
-            Ok(())
-        }
-    }
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().map(parse).collect::<Result<Vec<_>>>()?)
+    };
+    let shown = ["etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"];
+    Ok(CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, REQUEST_ID])
+        .expose_headers(shown.map(HeaderName::from_static))
+        .max_age(CORS_MAX_AGE))
+}
+
+/// Gives each request an id, the caller's own if it is plain, which its log lines and its answer bear.
+async fn name_request(request: Request, next: Next) -> Response {
+    let is_plain = |value: &&HeaderValue| {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+        (1..=REQUEST_ID_CHARS_MAX).contains(&value.len()) && value.as_bytes().iter().all(allowed)
+    };
+    let own = request.headers().get(REQUEST_ID).filter(is_plain).cloned();
+    let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok());
+    let Some(id) = id else { return next.run(request).await };
+    let span = info_span!("request", id = id.to_str().unwrap_or_default());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let respond = async {
+        let mut response = next.run(request).await;
+        debug!(%method, path, status = response.status().as_u16(), "answered");
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, id);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    };
+    respond.instrument(span).await
 }
 
 /// Binds a listener; port 0 takes any free one.

@@ -5,9 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Body, NoParameters, Parameters, PostPath, reader};
-use super::problem::Problem;
+use super::extract::{Body, NoParameters, Parameters, PostPath};
+use super::gate::{Caller, Somebody};
+use super::problem::{Problem, ProblemJson};
 use super::{Shared, now};
 use crate::error::{Error, Invalid};
 use crate::history::{POINTS_MAX, Point};
@@ -24,52 +26,82 @@ const LIMIT_MAX: usize = 100;
 /// Points of a series when the caller does not say.
 const POINTS_DEFAULT: usize = 200;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
+    /// The site's own id; without one Damper gives one
+    #[schema(value_type = Option<PostId>)]
     id: Option<String>,
+    /// One line, not blank
+    #[schema(min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
     title: String,
+    #[schema(max_length = 20000, pattern = "^[^\\x00]*$")]
     content: Option<String>,
+    /// Who made it
+    #[schema(value_type = Option<UserId>)]
     created_by: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ReadQuery {
+    /// Whose own rating is shown as well
+    #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// Posts on the page
+    #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<usize>,
+    /// `next_cursor` of the page before
+    #[param(pattern = "^([0-9a-f]{2})+$")]
     cursor: Option<String>,
+    /// The newest first, or the highest published average
+    #[param(inline)]
     sort: Option<Sort>,
+    /// Whose own ratings are shown as well
+    #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
+    /// Even steps in time
+    #[param(minimum = 1, maximum = 1000, default = 200)]
     points: Option<usize>,
 }
 
-/// A post as JSON.
-#[derive(Serialize)]
-struct PostJson {
+/// A post and its average.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Post)]
+pub struct PostJson {
     id: PostId,
     title: String,
     content: Option<String>,
     created_by: Option<UserId>,
     created_at: Time,
+    /// The published, smoothed mean at `as_of`; null without ratings
     average: Option<f64>,
+    /// The exact mean
     raw_average: Option<f64>,
     count: u64,
+    /// Ratings' worth of weight that has yet to arrive in `average`
     phasing_in: u64,
+    /// So much is phasing in that the pace limit sets the speed
     crowded: bool,
+    /// So few ratings have settled that `average` says little yet
     early: bool,
+    /// Ratings by score, 0 to 5; not in lists
     #[serde(skip_serializing_if = "Option::is_none")]
     histogram: Option<[u64; Score::COUNT]>,
+    /// The reader's own newest rating
     my_rating: Option<Own>,
     as_of: Time,
     next_tick: Time,
@@ -102,29 +134,37 @@ impl PostJson {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Posts)]
 pub struct ListJson {
     posts: Vec<PostJson>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = History)]
 pub struct HistoryJson {
     post_id: PostId,
     points: Vec<Point>,
 }
 
-/// Makes a post: 201 with the post and where it is.
+/// Create a post
+#[utoipa::path(post, path = "/api/posts", tag = "posts", request_body = CreateBody, responses(
+    (status = 201, description = "Created", body = PostJson,
+        headers(("Location" = String, description = "The post's path"))),
+    (status = 409, description = "`conflict`: the id is taken", body = ProblemJson<'static>,
+        content_type = "application/problem+json"),
+))]
 pub async fn create(
     State(app): Shared,
+    Somebody(caller): Somebody,
     Parameters(_): Parameters<NoParameters>,
     Body(body): Body<CreateBody>,
 ) -> Result<Response, Problem> {
     let now = now();
     let id = body.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let id = PostId::parse(&id).map_err(|e| Problem::in_body(e, "/id"))?;
-    let created_by = body.created_by.as_deref().map(UserId::parse).transpose();
-    let created_by = created_by.map_err(|e| Problem::in_body(e, "/created_by"))?;
+    let created_by = caller.author(body.created_by.as_deref())?;
     let post = Post::new(id, body.title, body.content, created_by, now).map_err(|e| {
         let pointer = if e.detail.starts_with("title") { "/title" } else { "/content" };
         Problem::in_body(e, pointer)
@@ -136,15 +176,26 @@ pub async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(json)).into_response())
 }
 
-/// One post. It changes at ticks only, so whoever does not ask for a user's own rating may keep it until then.
+/// Read a post
+///
+/// It changes at ticks only, so whoever does not ask for a user's own rating may keep it until then.
+#[utoipa::path(
+    get, path = "/api/posts/{id}", tag = "posts",
+    params(("id" = PostId, Path, description = "The post"), ReadQuery),
+    responses(
+        (status = 200, description = "The post", body = PostJson, headers(("ETag" = String))),
+        (status = 304, description = "It is what If-None-Match names"),
+    )
+)]
 pub async fn read(
     State(app): Shared,
+    caller: Caller,
     PostPath(id): PostPath,
     Parameters(query): Parameters<ReadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let now = now();
-    let reader = reader(query.user_id.as_deref())?;
+    let reader = caller.reader(query.user_id.as_deref())?;
     let view = app.post(&id, reader.as_ref(), now).await?;
     let etag = etag(&view);
     let caching = match reader {
@@ -158,9 +209,13 @@ pub async fn read(
     Ok((caching, Json(PostJson::new(view, app.params()))).into_response())
 }
 
-/// A page of posts.
+/// List posts
+#[utoipa::path(get, path = "/api/posts", tag = "posts", params(ListQuery), responses(
+    (status = 200, description = "A page", body = ListJson),
+))]
 pub async fn list(
     State(app): Shared,
+    caller: Caller,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<ListJson>, Problem> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
@@ -171,15 +226,21 @@ pub async fn list(
     let sort = query.sort.unwrap_or(Sort::New);
     let after = query.cursor.as_deref().map(|cursor| parse_cursor(cursor, sort)).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let reader = reader(query.user_id.as_deref())?;
+    let reader = caller.reader(query.user_id.as_deref())?;
     let page = app.page(sort, after.as_ref(), limit, reader.as_ref(), now()).await?;
     let posts = page.posts.into_iter().map(|view| PostJson::new(view, app.params()).in_list());
     Ok(Json(ListJson { posts: posts.collect(), next_cursor: page.next.as_ref().map(cursor) }))
 }
 
-/// The series behind a post's chart.
+/// Read the series behind a post's chart
+#[utoipa::path(
+    get, path = "/api/posts/{id}/history", tag = "posts",
+    params(("id" = PostId, Path, description = "The post"), HistoryQuery),
+    responses((status = 200, description = "Even steps in time, oldest first", body = HistoryJson))
+)]
 pub async fn history(
     State(app): Shared,
+    _: Caller,
     PostPath(id): PostPath,
     Parameters(query): Parameters<HistoryQuery>,
 ) -> Result<Json<HistoryJson>, Problem> {

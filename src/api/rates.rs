@@ -1,59 +1,151 @@
 //! Rating and withdrawing: `POST` and `DELETE /api/posts/{id}/rate`.
 
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use serde::Deserialize;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Body, NoParameters, Parameters, PostPath, reader};
+use super::address::ClientAddress;
+use super::extract::{Body, NoParameters, Parameters, PostPath};
+use super::gate::{Caller, Somebody};
 use super::problem::Problem;
 use super::{Shared, now};
-use crate::app::Accepted;
+use crate::app::{Accepted, App};
 use crate::entry::Action;
 use crate::error::Invalid;
-use crate::rating::{Score, UserId};
+use crate::limits::{Admission, Quota};
+use crate::rating::{PostId, Score, Time, UserId};
 
-#[derive(Deserialize)]
+/// What is left of each limit (RateLimit header fields for HTTP, an Internet-Draft of the HTTPAPI group).
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The limits themselves.
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateBody {
-    user_id: String,
-    /// Anything, so that what is wrong with it can be said in our words.
+    /// Who rates
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = UserId)]
+    user_id: Option<String>,
+    // Anything, so that what is wrong with it can be said in our words.
+    /// A whole number
+    #[schema(value_type = Score)]
     score: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct WithdrawQuery {
+    /// Whose rating is withdrawn
+    #[param(value_type = UserId, required = true)]
     user_id: Option<String>,
 }
 
-/// Takes a rating: 202 once it is held durably.
+/// A field that may be absent, but is no null.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
+}
+
+/// Rate a post
+///
+/// Answered once the rating is held durably; it counts from the tick in `counts_from` on.
+#[utoipa::path(
+    post, path = "/api/posts/{id}/rate", tag = "ratings", params(("id" = PostId, Path, description = "The post")),
+    request_body = RateBody, responses((status = 202, description = "Taken", body = Accepted))
+)]
 pub async fn rate(
     State(app): Shared,
+    Somebody(caller): Somebody,
+    ClientAddress(address): ClientAddress,
     PostPath(post): PostPath,
     Parameters(_): Parameters<NoParameters>,
     Body(body): Body<RateBody>,
-) -> Result<(StatusCode, Json<Accepted>), Problem> {
-    let user = UserId::parse(&body.user_id).map_err(|e| Problem::in_body(e, "/user_id"))?;
+) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+    let user = rater(&caller, body.user_id.as_deref())?;
     let score = parse_score(&body.score).map_err(|e| Problem::in_body(e, "/score"))?;
-    let accepted = app.submit(&post, &user, Action::Rate(score), now()).await?;
-    Ok((StatusCode::ACCEPTED, Json(accepted)))
+    take(&app, (&user, address), &post, Action::Rate(score)).await
 }
 
-/// Takes a withdrawal of the caller's rating.
+/// Withdraw a rating
+///
+/// Answered as a rating is, whether or not there was one.
+#[utoipa::path(
+    delete, path = "/api/posts/{id}/rate", tag = "ratings",
+    params(("id" = PostId, Path, description = "The post"), WithdrawQuery),
+    responses((status = 202, description = "Taken", body = Accepted))
+)]
 pub async fn withdraw(
     State(app): Shared,
+    Somebody(caller): Somebody,
+    ClientAddress(address): ClientAddress,
     PostPath(post): PostPath,
     Parameters(query): Parameters<WithdrawQuery>,
-) -> Result<(StatusCode, Json<Accepted>), Problem> {
+) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
     let unnamed = || {
         let detail = "whose rating is withdrawn? Add ?user_id=…";
         Problem::in_parameter(Invalid::new("user-missing", detail), "user_id")
     };
-    let user = reader(query.user_id.as_deref())?.ok_or_else(unnamed)?;
-    let accepted = app.submit(&post, &user, Action::Withdraw, now()).await?;
-    Ok((StatusCode::ACCEPTED, Json(accepted)))
+    let user = caller.reader(query.user_id.as_deref())?.ok_or_else(unnamed)?;
+    take(&app, (&user, address), &post, Action::Withdraw).await
+}
+
+/// Whose rating it is: the token's user, or in open mode the one that the body names.
+fn rater(caller: &Caller, named: Option<&str>) -> Result<UserId, Problem> {
+    let unnamed = || Problem::in_body(Invalid::new("invalid-body", "missing field `user_id`"), "/user_id");
+    let place = |problem: Problem| problem.at("/user_id");
+    caller.reader(named).map_err(place)?.ok_or_else(unnamed)
+}
+
+/// Hands a rating or withdrawal in, if no limit is reached: that is asked first, since it costs no database work.
+async fn take(
+    app: &App,
+    (user, address): (&UserId, IpAddr),
+    post: &PostId,
+    action: Action,
+) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+    let now: Time = now();
+    let admission = app.limits().take(user, address, post, now).await;
+    let told = headers(&admission);
+    if let Some(quota) = admission.refused {
+        return Err(limited(&quota, told));
+    }
+    let accepted = app.submit(post, user, action, now).await?;
+    Ok((StatusCode::ACCEPTED, told, Json(accepted)))
+}
+
+fn headers(admission: &Admission) -> HeaderMap {
+    let (mut policies, mut left) = (String::new(), String::new());
+    for Quota { policy, per_minute, remaining, reset_seconds, .. } in &admission.quotas {
+        let comma = if left.is_empty() { "" } else { ", " };
+        let _ = write!(policies, "{comma}\"{policy}\";q={per_minute};w=60");
+        let _ = write!(left, "{comma}\"{policy}\";r={remaining};t={reset_seconds}");
+    }
+    let mut headers = HeaderMap::new();
+    for (name, text) in [(RATE_LIMIT_POLICY, policies), (RATE_LIMIT, left)] {
+        if let Ok(value) = HeaderValue::try_from(text)
+            && !value.is_empty()
+        {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+fn limited(quota: &Quota, told: HeaderMap) -> Problem {
+    let Quota { policy, per_minute, wait_seconds, .. } = quota;
+    let detail =
+        format!("more than {per_minute} ratings a minute of one {policy}; try again in {wait_seconds} s");
+    let wait = HeaderValue::from(*wait_seconds);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
+        .with_all(told)
+        .with(header::RETRY_AFTER, wait)
 }
 
 /// Takes whole numbers, 0..=5; `5.0`, `"5"` and `true` are not whole numbers.

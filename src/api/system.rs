@@ -1,19 +1,20 @@
 //! For operators: is it alive, is it ready, how is it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::problem::Problem;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::gate::Gate;
+use super::problem::{Problem, ProblemJson};
 use super::{Shared, now};
-use crate::app::App;
 use crate::error::{Error, Result};
 use crate::store::Trigger;
 
@@ -54,21 +55,38 @@ pub fn install_metrics() -> Result<()> {
 }
 
 /// `/livez`: the process answers. `/readyz`: what it needs answers too.
-pub fn probes() -> Router<Arc<App>> {
-    Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready))
+pub fn probes() -> OpenApiRouter<Gate> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready))
 }
 
 /// `/metrics`, for Prometheus.
-pub fn metrics() -> Router<Arc<App>> {
-    Router::new().route("/metrics", get(scrape))
+pub fn metrics() -> OpenApiRouter<Gate> {
+    OpenApiRouter::new().routes(routes!(scrape))
 }
 
+/// Whether the process answers
+#[utoipa::path(get, path = "/livez", tag = "probes", responses(
+    (status = 200, description = "It does", body = String, content_type = "text/plain"),
+))]
+async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Whether what the process needs answers too
+#[utoipa::path(get, path = "/readyz", tag = "probes", responses(
+    (status = 200, description = "It does", body = String, content_type = "text/plain"),
+    (status = 503, description = "`unavailable`", body = ProblemJson<'static>, content_type = "application/problem+json"),
+))]
 async fn ready(State(app): Shared) -> Result<&'static str, Problem> {
     let timed_out = |_| Error::Unavailable(format!("no answer within {} s", READY_WITHIN.as_secs()));
     tokio::time::timeout(READY_WITHIN, app.check_ready()).await.map_err(timed_out)??;
     Ok("ok\n")
 }
 
+/// Metrics, for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "probes", responses(
+    (status = 200, description = "Metrics", body = String, content_type = "text/plain"),
+))]
 async fn scrape(State(app): Shared) -> impl IntoResponse {
     let balance = tokio::time::timeout(READY_WITHIN, app.balance()).await.ok().and_then(Result::ok);
     gauge!("damper_ready").set(f64::from(u8::from(balance.is_some())));

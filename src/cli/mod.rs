@@ -7,12 +7,14 @@ mod backup;
 mod config;
 mod doctor;
 mod flush;
+mod forget;
 mod import;
 mod quarantine;
 mod serve;
 mod show;
 mod status;
 mod term;
+mod token;
 mod verify;
 
 use std::ffi::OsString;
@@ -109,6 +111,12 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Copy the data file while it is in use (embedded only)
     Backup(backup::BackupArgs),
+    /// Mint a token for a user, where the settings hold the secret
+    Token(token::TokenArgs),
+    /// Make a new token for the admin listener of a Damper without keys
+    AdminToken(JsonArg),
+    /// Erase what is held about a user, or show it (--export)
+    Forget(forget::ForgetArgs),
     /// Look for what puts ratings at risk: settings of the servers, or the data file and its disk
     Doctor(JsonArg),
     /// Show the settings in force and where each came from
@@ -160,6 +168,9 @@ pub fn damper() -> ExitCode {
         Some(Command::Show(args)) => show::show(settings, &args).await,
         Some(Command::Quarantine(args)) => quarantine::quarantine(settings, &args).await,
         Some(Command::Backup(args)) => backup::backup(settings, &args).await,
+        Some(Command::Token(args)) => token::token(&settings, &args),
+        Some(Command::AdminToken(args)) => token::admin_token(settings, &args).await,
+        Some(Command::Forget(args)) => forget::forget(settings, &args).await,
         Some(Command::Doctor(args)) => doctor::doctor(settings, &args).await,
         Some(Command::Config(args)) => config::config(&settings, &args),
     })

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{now, term};
+use crate::api::Gate;
 use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
 use crate::connect::sqlite::ServeLock;
@@ -62,21 +62,22 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
     };
     let stop = stop_on_signal()?;
     let listeners = bind(&config, parts).await?;
+    api::make_room(&config.api);
     let app = App::open(config).await?;
+    let gate = Gate::open(app.clone())?;
+    let admin_token = if parts.has_api && gate.is_open() { app.first_admin_token().await? } else { None };
     api::install_metrics()?;
-    term::print(&banner(&app, parts, &listeners, is_new)?);
+    let (public, admin, worker) = (api::public(&gate)?, api::admin(&gate), api::worker(&gate));
+    term::print(&banner(&app, parts, &listeners, Start { is_new, admin_token })?);
 
     let mut tasks = JoinSet::new();
-    let grace = Duration::from_secs(app.config().api.shutdown_seconds_max);
-    for (listener, routes) in [
-        (listeners.public, api::public(app.clone())),
-        (listeners.admin, api::admin(app.clone())),
-        (listeners.worker, api::admin(app.clone())),
-    ] {
+    for (listener, routes) in
+        [(listeners.public, public), (listeners.admin, admin), (listeners.worker, worker)]
+    {
         if let Some(listener) = listener {
             let stopped = stop.clone();
             let stopped = async move { stopped.cancelled().await };
-            tasks.spawn(api::serve(listener, routes, grace, futures_util::FutureExt::shared(stopped)));
+            tasks.spawn(api::serve(listener, routes, app.config().api.clone(), stopped));
         }
     }
     if parts.has_worker {
@@ -106,14 +107,22 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
+/// What only a first start has to say.
+struct Start {
+    /// The data file was not there.
+    is_new: bool,
+    /// Told once.
+    admin_token: Option<String>,
+}
+
 /// Without keys anyone may rate as anyone: not for other machines, unless it is said aloud.
 fn check_open(config: &Config, parts: Parts) -> Result<()> {
     let listeners = [("listen", config.listen), ("admin_listen", config.admin_listen)];
     match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
-        Some((name, address)) if parts.has_api && config.open != Open::Anywhere => {
+        Some((name, address)) if parts.has_api && !config.has_keys() && config.open != Open::Anywhere => {
             Err(Error::Config(format!(
                 "{name} {address} can be reached from other machines, and without keys anyone there could rate as \
-             anyone: listen on 127.0.0.1, or say DAMPER_OPEN=anywhere"
+             anyone: set DAMPER_AUTH__JWT_SECRET, listen on 127.0.0.1, or say DAMPER_OPEN=anywhere"
             )))
         }
         _ => Ok(()),
@@ -159,11 +168,11 @@ fn stop_on_signal() -> Result<CancellationToken> {
     Ok(stop)
 }
 
-fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, is_new: bool) -> Result<String> {
+fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, start: Start) -> Result<String> {
     let config = app.config();
     let setup = match config.setup() {
         Setup::Embedded => {
-            format!("embedded, {}{}", config.data.display(), if is_new { " (new)" } else { "" })
+            format!("embedded, {}{}", config.data.display(), if start.is_new { " (new)" } else { "" })
         }
         Setup::Servers => {
             format!("servers, redis {} and postgres {}", config.redis_url.host(), config.database_url.host())
@@ -176,8 +185,17 @@ fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, is_new: bool) -> 
     if let Some(listener) = &listeners.public {
         let _ = writeln!(text, "  api     http://{}", address(listener)?);
     }
-    for listener in listeners.admin.iter().chain(&listeners.worker) {
+    if let Some(listener) = &listeners.admin {
+        let _ = writeln!(text, "  admin   http://{}   /docs /metrics /livez /readyz", address(listener)?);
+    }
+    if let Some(listener) = &listeners.worker {
         let _ = writeln!(text, "  admin   http://{}   /metrics /livez /readyz", address(listener)?);
+    }
+    if let Some(token) = start.admin_token {
+        let _ = writeln!(
+            text,
+            "  token   {token}   of the admin listener, shown once; damper admin-token makes another"
+        );
     }
     if parts.has_worker {
         let next = app.ticks().around(now()).next;
@@ -186,9 +204,28 @@ fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, is_new: bool) -> 
         let _ = writeln!(text, "  ticks   every {every}, next at {} UTC", term::clock(next));
     }
     if let Some(listener) = &listeners.public {
-        text.push_str(&try_it(config, address(listener)?));
+        text.push_str(&if config.has_keys() {
+            try_with_tokens(config, address(listener)?)
+        } else {
+            try_it(config, address(listener)?)
+        });
     }
     Ok(text)
+}
+
+fn try_with_tokens(config: &Config, api: SocketAddr) -> String {
+    // Only whoever has the private key of a public one can mint.
+    let token = if config.auth.jwt_secret.is_empty() { "…" } else { "$(damper token --user ann)" };
+    format!(
+        "
+try it
+  token={token}
+  curl -H \"Authorization: Bearer $token\" --json '{{\"id\":\"hello\",\"title\":\"Hello\"}}' http://{api}/api/posts
+  curl -H \"Authorization: Bearer $token\" --json '{{\"score\":5}}' http://{api}/api/posts/hello/rate
+  curl -H \"Authorization: Bearer $token\" http://{api}/api/posts/hello   # your rating, pending
+
+"
+    )
 }
 
 fn try_it(config: &Config, api: SocketAddr) -> String {

@@ -4,6 +4,8 @@
 //! it. What is returned is checked, so that nothing behind it has to. Passwords inside URLs never come out of
 //! [`ServerUrl`]'s `Display` or `Debug`.
 
+mod networks;
+mod secret;
 mod settings;
 mod url;
 
@@ -16,11 +18,15 @@ use crate::error::{Error, Result};
 use crate::smoothing::{Knobs, Params};
 use crate::ticks::Ticks;
 
+pub use networks::Networks;
+pub use secret::Secret;
 pub use settings::{CONFIG_VARIABLE, Settings};
 pub use url::ServerUrl;
 
 /// The settings' reference: every knob, its unit, default and why. Printed by `damper config --default`.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+/// The highest rate that a limit may have, a minute: a call every 60 µs.
+const RATE_MAX: u64 = 1_000_000;
 /// Most shards that a first migration may fix.
 pub const SHARDS_MAX: u16 = 1024;
 
@@ -40,6 +46,8 @@ knobs! {
         listen: SocketAddr,
         /// Admin listener.
         admin_listen: SocketAddr,
+        /// Names under which the admin listener may be called.
+        admin_hosts: Vec<String>,
         /// The worker's listener; empty: off.
         worker_listen: String,
         /// The SQLite file of the embedded set-up.
@@ -54,6 +62,8 @@ knobs! {
         tick: String,
         /// Who may reach a Damper without keys.
         open: Open,
+        /// Who signs tokens.
+        auth: AuthKnobs,
         /// The arithmetic's parameters.
         smoothing: Knobs,
         /// Appends.
@@ -72,6 +82,23 @@ knobs! {
         limits: LimitKnobs,
         /// Logging.
         log: LogKnobs,
+    }
+}
+knobs! {
+    /// `[auth]`
+    AuthKnobs {
+        /// The secret of HS256, or empty.
+        jwt_secret: Secret,
+        /// A PEM file with the public key of RS256 or EdDSA, or empty.
+        jwt_public_key_file: PathBuf,
+        /// A JWKS file, or empty.
+        jwks_file: PathBuf,
+        /// What `aud` must name, or empty.
+        audience: String,
+        /// What `iss` must name, or empty.
+        issuer: String,
+        /// The claim with the roles: a name, or a JSON pointer.
+        roles_claim: String,
     }
 }
 knobs! {
@@ -125,6 +152,16 @@ knobs! {
     ApiKnobs {
         /// Larger bodies are answered 413.
         body_bytes_max: usize,
+        /// Slower headers end a connection.
+        header_timeout_ms: u64,
+        /// Slower bodies are answered 408.
+        body_timeout_ms: u64,
+        /// Clients that take nothing for so long are let go.
+        write_timeout_ms: u64,
+        /// Connections of one listener.
+        connections_max: usize,
+        /// Web origins whose pages may call.
+        cors_origins: Vec<String>,
         /// Slower requests are answered 503.
         request_timeout_ms: u64,
         /// Time to end requests after SIGTERM.
@@ -141,10 +178,14 @@ knobs! {
 knobs! {
     /// `[limits]`
     LimitKnobs {
-        /// Without effect so far.
+        /// Of one user; 0: off.
         ratings_per_minute_per_user: u32,
-        /// Without effect so far.
+        /// From one address; 0: off.
         ratings_per_minute_per_address: u32,
+        /// Of one post; 0: off.
+        ratings_per_minute_per_post: u32,
+        /// Proxies that are believed when they name the client.
+        trusted_proxies: Networks,
     }
 }
 knobs! {
@@ -190,6 +231,14 @@ impl Config {
     /// The way to run that these settings choose.
     pub fn setup(&self) -> Setup {
         if self.database_url.is_empty() { Setup::Embedded } else { Setup::Servers }
+    }
+
+    /// Whether there are keys, so that callers must show tokens.
+    pub fn has_keys(&self) -> bool {
+        let auth = &self.auth;
+        !auth.jwt_secret.is_empty()
+            || !auth.jwt_public_key_file.as_os_str().is_empty()
+            || !auth.jwks_file.as_os_str().is_empty()
     }
 
     /// The timetable.
@@ -249,6 +298,7 @@ impl Config {
     }
 
     fn check_ranges(&self) -> Result<()> {
+        let limits = &self.limits;
         let whole = [
             ("shards", u64::from(self.shards), 1, u64::from(SHARDS_MAX)),
             ("buffer.append_timeout_ms", self.buffer.append_timeout_ms, 10, 60_000),
@@ -264,8 +314,30 @@ impl Config {
             ("cache.posts_max", self.cache.posts_max, 0, 100_000_000),
             ("cache.ttl_seconds", self.cache.ttl_seconds, 1, 86_400),
             ("api.body_bytes_max", self.api.body_bytes_max as u64, 1_024, 16 << 20),
+            ("api.header_timeout_ms", self.api.header_timeout_ms, 100, 600_000),
+            ("api.body_timeout_ms", self.api.body_timeout_ms, 100, 600_000),
+            ("api.write_timeout_ms", self.api.write_timeout_ms, 100, 600_000),
+            ("api.connections_max", self.api.connections_max as u64, 1, 1_000_000),
             ("api.request_timeout_ms", self.api.request_timeout_ms, 100, 600_000),
             ("api.shutdown_seconds_max", self.api.shutdown_seconds_max, 1, 600),
+            (
+                "limits.ratings_per_minute_per_user",
+                u64::from(limits.ratings_per_minute_per_user),
+                0,
+                RATE_MAX,
+            ),
+            (
+                "limits.ratings_per_minute_per_address",
+                u64::from(limits.ratings_per_minute_per_address),
+                0,
+                RATE_MAX,
+            ),
+            (
+                "limits.ratings_per_minute_per_post",
+                u64::from(limits.ratings_per_minute_per_post),
+                0,
+                RATE_MAX,
+            ),
             ("import.sort_rows_max", self.import.sort_rows_max as u64, 1, 1 << 32),
         ];
         if self.api.request_timeout_ms <= 3 * self.buffer.append_timeout_ms {

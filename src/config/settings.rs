@@ -35,12 +35,15 @@ impl Settings {
             }
             figment = figment.merge(Toml::file_exact(path));
         }
-        figment = figment.merge(environment());
-        for (name, value) in flags {
-            // Flags are typed as the environment is: `5` is a number, anything else a text.
-            let value: Value = value.parse().unwrap_or_else(|never| match never {});
-            let flag = Serialized::global(name, value);
-            figment = figment.merge(Named { provider: flag, source: format!("flag --{name}") });
+        let defaults = Figment::from(Toml::string(DEFAULT_TOML));
+        let environment = environment();
+        let environment =
+            environment.iter().map(|(name, text)| (name.to_string(), text, "environment".to_owned()));
+        let flags = flags.iter().map(|(name, text)| (name.clone(), text.clone(), format!("flag --{name}")));
+        for (name, text, source) in environment.chain(flags) {
+            let name = name.to_lowercase();
+            let provider = Serialized::global(&name, typed(&defaults, &name, text));
+            figment = figment.merge(Named { provider, source });
         }
         let config: Config = figment.extract().map_err(|e| explain(&figment, e))?;
         config.check()?;
@@ -63,6 +66,15 @@ impl Settings {
         let order: Vec<String> = default_names();
         rows.sort_by_key(|(name, ..)| order.iter().position(|n| n == name));
         rows
+    }
+}
+
+/// What is a text in the default file is taken as it stands: a secret may look like a number, or a list. Anything else
+/// is read as TOML would be.
+fn typed(defaults: &Figment, name: &str, text: String) -> Value {
+    match defaults.find_value(name) {
+        Ok(Value::String(..)) => Value::from(text),
+        _ => text.parse().unwrap_or_else(|never| match never {}),
     }
 }
 
@@ -100,7 +112,6 @@ impl<P: figment::Provider> NestedName for P {
 fn source_of(metadata: &Metadata) -> String {
     match &metadata.source {
         Some(figment::Source::File(path)) => path.display().to_string(),
-        _ if metadata.name.contains("environment variable") => "environment".into(),
         _ => metadata.name.to_string(),
     }
 }

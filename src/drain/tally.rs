@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{DrainOrder, Progress};
 use crate::entry::Position;
@@ -39,7 +40,7 @@ pub struct Drained {
 }
 
 /// How far a drain moved a post's published mean.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Move {
     /// Whose mean it is.
     pub post_id: PostId,

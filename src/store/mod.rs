@@ -14,6 +14,7 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::entry::{Backlog, Batch, Position, Shard};
 use crate::error::Result;
@@ -111,6 +112,26 @@ pub trait Store: Send + Sync {
     /// The newest drains, newest first.
     async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>>;
 
+    /// The hash of the admin token, if there is one.
+    async fn admin_token(&self) -> Result<Option<String>>;
+
+    /// Keeps the hash of an admin token, unless there is one that is not to be replaced; returns whether it did.
+    async fn keep_admin_token(&self, hash: &str, replaces: bool) -> Result<bool>;
+
+    /// The posts that a user has rated, in order: at most `limit` that come after `after`, with the ratings.
+    async fn ratings_by(
+        &self,
+        user: &UserId,
+        after: Option<&PostId>,
+        limit: usize,
+    ) -> Result<Vec<(PostId, Rating)>>;
+
+    /// The posts that a user has made.
+    async fn posts_by(&self, user: &UserId) -> Result<Vec<PostId>>;
+
+    /// Takes a user's name from the posts that he has made, and drops the marks of his withdrawals.
+    async fn forget(&self, user: &UserId) -> Result<()>;
+
     /// Lets go of all connections, hanging ones too; the next question opens new ones.
     fn renew(&self) {}
 
@@ -183,7 +204,7 @@ pub struct Kept {
 pub type AsOf<'a> = (Time, &'a crate::smoothing::Params);
 
 /// In which order posts are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
     /// The newest first.
@@ -245,7 +266,7 @@ pub struct Audited {
 }
 
 /// One run of the drain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DrainRun {
     /// When it began.
     pub started_at: Time,
@@ -264,7 +285,7 @@ pub struct DrainRun {
 }
 
 /// What starts a drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
     /// The clock.

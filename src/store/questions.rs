@@ -139,6 +139,20 @@ pub(super) fn top_after(after: Option<&PageKey>) -> (f64, &str) {
     }
 }
 
+pub(super) const ADMIN_TOKEN: &str = "select hash from admin_token";
+/// Keeps $1; replaces what there is when $2 is 1.
+pub(super) const KEEP_ADMIN_TOKEN: &str = "
+    insert into admin_token (only_row, hash) values (1, $1)
+    on conflict (only_row) do update set hash = excluded.hash where $2 = 1";
+
+/// In the order of the key, so that page after page is one walk through the table.
+pub(super) const RATINGS_BY: &str =
+    "select * from ratings where post_id > $2 and user_id = $1 order by post_id limit $3";
+pub(super) const POSTS_BY: &str = "select id from posts where created_by = $1 order by id";
+pub(super) const FORGET_AUTHOR: &str =
+    "update posts set created_by = null, revision = revision + 1 where created_by = $1";
+pub(super) const FORGET_WITHDRAWALS: &str = "delete from withdrawals where user_id = $1";
+
 pub(super) const COUNT_POSTS: &str = "select count(*) from posts";
 
 /// A page of the newest as places in the list.

@@ -50,6 +50,7 @@ impl Process {
             Arc::new(MemoryBuffer(seam.clone())),
             Arc::new(MemoryStore(seam.clone())),
             Arc::new(MemoryCache(seam.clone())),
+            None,
         ));
         lock(world).is_direct = false;
         let app = app.expect("the app opens");

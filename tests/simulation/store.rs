@@ -86,6 +86,26 @@ impl Store for MemoryStore {
         self.0.call(read("check_schema"), |_| Ok(())).await
     }
 
+    async fn admin_token(&self) -> Result<Option<String>> {
+        unasked()
+    }
+
+    async fn keep_admin_token(&self, _: &str, _: bool) -> Result<bool> {
+        unasked()
+    }
+
+    async fn ratings_by(&self, _: &UserId, _: Option<&PostId>, _: usize) -> Result<Vec<(PostId, Rating)>> {
+        unasked()
+    }
+
+    async fn posts_by(&self, _: &UserId) -> Result<Vec<PostId>> {
+        unasked()
+    }
+
+    async fn forget(&self, _: &UserId) -> Result<()> {
+        unasked()
+    }
+
     async fn quarantined(&self, _: Option<(Shard, Position)>, _: usize) -> Result<Vec<Kept>> {
         unasked()
     }

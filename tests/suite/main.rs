@@ -1,8 +1,8 @@
 //! The integration tests: real servers, real processes, and every promise in both set-ups.
 //!
 //! `buffer`, `store`, `cache` hold the two implementations of each seam to one conduct; `drain` the one loop;
-//! `api`, `cli`, `worker` what people and programs see; `crash` what a kill leaves; `faults` what else may happen; `house` how the source is
-//! arranged. `support` starts the servers: redis-server and Postgres must be installed (scripts/test does it).
+//! `api`, `interface`, `cli`, `worker` what people and programs see; `identity`, `limits`, `doors` who may do what;
+//! `crash` what a kill leaves; `faults` what else may happen; `house` how the source is arranged. `support` starts the servers: redis-server and Postgres must be installed (scripts/test does it).
 
 mod api;
 mod backup;
@@ -11,9 +11,14 @@ mod cache;
 mod cli;
 mod crash;
 mod doctor;
+mod doors;
 mod drain;
 mod faults;
+mod forget;
 mod house;
+mod identity;
+mod interface;
+mod limits;
 mod quarantine;
 mod secrets;
 mod store;

@@ -1,12 +1,17 @@
-//! Errors as RFC 9457 problem+json: what is wrong, where, and what to change.
+//! Errors as RFC 9457 problem+json: what is wrong, where, and what to change. Every kind is listed in `kinds`.
+
+mod kinds;
 
 use axum::Json;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::{debug, error};
+use utoipa::ToSchema;
 
 use crate::error::{Error, Invalid};
+
+pub use kinds::{KINDS, Kind, pages};
 
 /// When a caller may try again after a 503.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -19,15 +24,17 @@ pub struct Problem {
     detail: String,
     pointer: Option<String>,
     parameter: Option<String>,
+    headers: HeaderMap,
 }
 
 /// A problem as it is answered.
-#[derive(Serialize)]
-struct ProblemJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemJson<'a> {
     /// A stable name, as a path: `/problems/score-out-of-range`.
     #[serde(rename = "type")]
     kind: String,
-    title: String,
+    title: &'a str,
     status: u16,
     detail: &'a str,
     /// JSON pointer to the field of the body that must change.
@@ -40,7 +47,14 @@ struct ProblemJson<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status, detail: detail.into(), pointer: None, parameter: None }
+        Self {
+            name,
+            status,
+            detail: detail.into(),
+            pointer: None,
+            parameter: None,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// A value in the body's field `/name`.
@@ -51,6 +65,39 @@ impl Problem {
     /// A value in a parameter of path or query.
     pub fn in_parameter(invalid: Invalid, parameter: impl Into<String>) -> Self {
         Self { parameter: Some(parameter.into()), ..Self::from(invalid) }
+    }
+
+    /// Nobody that is known, or whose word is taken (RFC 6750, section 3).
+    pub fn unauthenticated(invalid: &Invalid) -> Self {
+        let challenge = match invalid.problem {
+            "token-missing" => "Bearer realm=\"damper\"",
+            _ => "Bearer realm=\"damper\", error=\"invalid_token\"",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, invalid.problem, invalid.detail.clone())
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    /// Somebody who may not do this.
+    pub fn forbidden(role: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "role-missing", format!("this takes a token with the role {role}"))
+    }
+
+    /// The same, of the body's field at `pointer`.
+    pub fn at(mut self, pointer: &str) -> Self {
+        (self.pointer, self.parameter) = (Some(pointer.to_owned()), None);
+        self
+    }
+
+    /// The same with these headers.
+    pub fn with_all(mut self, headers: HeaderMap) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// The same with a header.
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
     }
 
     pub fn no_route(path: &str) -> Self {
@@ -95,7 +142,7 @@ impl IntoResponse for Problem {
         let status = self.status;
         let json = ProblemJson {
             kind: format!("/problems/{}", self.name),
-            title: self.name.replace('-', " "),
+            title: Kind::of(self.name).map_or(self.name, |kind| kind.title),
             status: status.as_u16(),
             detail: &self.detail,
             pointer: self.pointer.as_deref(),
@@ -103,6 +150,7 @@ impl IntoResponse for Problem {
         };
         let mut response = (status, Json(json)).into_response();
         let headers = response.headers_mut();
+        headers.extend(self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -308,6 +308,53 @@ impl Store for PostgresStore {
         Ok(())
     }
 
+    async fn admin_token(&self) -> Result<Option<String>> {
+        let found: Option<(String,)> =
+            sqlx::query_as(questions::ADMIN_TOKEN).fetch_optional(&self.read_pool()).await?;
+        Ok(found.map(|(hash,)| hash))
+    }
+
+    async fn keep_admin_token(&self, hash: &str, replaces: bool) -> Result<bool> {
+        let kept = sqlx::query(questions::KEEP_ADMIN_TOKEN).bind(hash).bind(i32::from(replaces));
+        Ok(kept.execute(&self.read_pool()).await?.rows_affected() == 1)
+    }
+
+    async fn ratings_by(
+        &self,
+        user: &UserId,
+        after: Option<&PostId>,
+        limit: usize,
+    ) -> Result<Vec<(PostId, Rating)>> {
+        let mut connection = self.drain_pool().acquire().await?;
+        let mut transaction = connection.begin().await?;
+        // It may have to walk through all there is.
+        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+        let found: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_BY)
+            .bind(user.as_str())
+            .bind(after.map_or("", PostId::as_str))
+            .bind(limit as i64)
+            .fetch_all(&mut *transaction)
+            .await?;
+        found.iter().map(|row| Ok((rows::post_id(&row.post_id)?, row.rating()?))).collect()
+    }
+
+    async fn posts_by(&self, user: &UserId) -> Result<Vec<PostId>> {
+        let found: Vec<(String,)> =
+            sqlx::query_as(questions::POSTS_BY).bind(user.as_str()).fetch_all(&self.drain_pool()).await?;
+        found.iter().map(|(id,)| rows::post_id(id)).collect()
+    }
+
+    async fn forget(&self, user: &UserId) -> Result<()> {
+        let mut connection = self.drain_pool().acquire().await?;
+        let mut transaction = connection.begin().await?;
+        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+        for forget in [questions::FORGET_AUTHOR, questions::FORGET_WITHDRAWALS] {
+            sqlx::query(forget).bind(user.as_str()).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     async fn count_posts(&self) -> Result<u64> {
         let (count,): (i64,) = sqlx::query_as(questions::COUNT_POSTS).fetch_one(&self.read_pool()).await?;
         Ok(count.unsigned_abs())

@@ -287,6 +287,49 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn admin_token(&self) -> Result<Option<String>> {
+        let found: Option<(String,)> =
+            sqlx::query_as(questions::ADMIN_TOKEN).fetch_optional(self.file.readers()).await?;
+        Ok(found.map(|(hash,)| hash))
+    }
+
+    async fn keep_admin_token(&self, hash: &str, replaces: bool) -> Result<bool> {
+        let mut writing = self.file.begin().await?;
+        let kept = sqlx::query(questions::KEEP_ADMIN_TOKEN).bind(hash).bind(i32::from(replaces));
+        let kept = kept.execute(writing.connection()?).await?.rows_affected() == 1;
+        writing.commit().await?;
+        Ok(kept)
+    }
+
+    async fn ratings_by(
+        &self,
+        user: &UserId,
+        after: Option<&PostId>,
+        limit: usize,
+    ) -> Result<Vec<(PostId, Rating)>> {
+        let found: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_BY)
+            .bind(user.as_str())
+            .bind(after.map_or("", PostId::as_str))
+            .bind(limit as i64)
+            .fetch_all(self.file.readers())
+            .await?;
+        found.iter().map(|row| Ok((rows::post_id(&row.post_id)?, row.rating()?))).collect()
+    }
+
+    async fn posts_by(&self, user: &UserId) -> Result<Vec<PostId>> {
+        let found: Vec<(String,)> =
+            sqlx::query_as(questions::POSTS_BY).bind(user.as_str()).fetch_all(self.file.readers()).await?;
+        found.iter().map(|(id,)| rows::post_id(id)).collect()
+    }
+
+    async fn forget(&self, user: &UserId) -> Result<()> {
+        let mut writing = self.file.begin().await?;
+        for forget in [questions::FORGET_AUTHOR, questions::FORGET_WITHDRAWALS] {
+            sqlx::query(forget).bind(user.as_str()).execute(writing.connection()?).await?;
+        }
+        writing.commit().await
+    }
+
     async fn count_posts(&self) -> Result<u64> {
         let (count,): (i64,) = sqlx::query_as(questions::COUNT_POSTS).fetch_one(self.file.readers()).await?;
         Ok(count.unsigned_abs())

@@ -49,7 +49,7 @@ fn a_wrong_rating_is_refused_with_its_place(world: World) {
         (r#"{"user_id":"ann","score":[5]}"#, "score-not-whole", "/score"),
         (r#"{"user_id":"ann"}"#, "invalid-body", "/score"),
         (r#"{"score":5}"#, "invalid-body", "/user_id"),
-        (r#"{}"#, "invalid-body", "/user_id"),
+        (r#"{}"#, "invalid-body", "/score"),
         (r#"{"user_id":"ann","score":5,"weight":9}"#, "invalid-body", "/weight"),
         (r#"{"user_id":"ann","score":5,"score":4}"#, "invalid-body", "/score"),
         (r#"{"user_id":"ann","user_id":"bob","score":5}"#, "invalid-body", "/user_id"),

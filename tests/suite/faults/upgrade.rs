@@ -1,5 +1,7 @@
 //! A newer program has migrated the database: older ones stop before they read what they may not understand.
 
+use damper::connect::schema::SCHEMA_VERSION;
+
 use super::rate;
 use crate::support::in_both_setups;
 use crate::support::process::Program;
@@ -37,7 +39,7 @@ fn a_service_under_a_newer_schema_goes_on_answering_and_drains_nothing(world: Wo
     }
     assert_eq!(world.drained(), 1, "nothing is merged, nothing put aside");
     world.cli(&["flush"]).expect(78);
-    world.db().change("update installation set schema_version = 1");
+    world.db().change(&format!("update installation set schema_version = {SCHEMA_VERSION}"));
     world.flush();
     assert_eq!(world.drained(), 21);
     world.assert_consistent();

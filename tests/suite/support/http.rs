@@ -11,6 +11,7 @@ use ureq::{Agent, Body};
 pub struct Http {
     base: String,
     agent: Agent,
+    token: Option<String>,
 }
 
 /// What came back.
@@ -30,7 +31,17 @@ impl Http {
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(30)))
             .allow_non_standard_methods(true);
-        Self { base: format!("http://{address}"), agent: config.build().into() }
+        Self { base: format!("http://{address}"), agent: config.build().into(), token: None }
+    }
+
+    /// The same caller, who shows this token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// Where it calls: `host:port`.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
     }
 
     /// `GET`.
@@ -71,6 +82,9 @@ impl Http {
         body: Option<&[u8]>,
     ) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -155,6 +155,11 @@ impl Process {
         Run { code: status.code().unwrap_or(-1), out, err }
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_none()

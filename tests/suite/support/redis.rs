@@ -114,6 +114,16 @@ impl Drop for Redis {
 }
 
 impl Reply {
+    /// The texts that it holds.
+    #[track_caller]
+    pub fn texts(&self) -> Vec<String> {
+        match self {
+            Reply::Text(text) => vec![String::from_utf8_lossy(text).into_owned()],
+            Reply::List(list) => list.iter().flat_map(Reply::texts).collect(),
+            other => panic!("{other:?} holds no texts"),
+        }
+    }
+
     /// The number that it is.
     #[track_caller]
     pub fn int(&self) -> i64 {

@@ -70,6 +70,9 @@ impl World {
             .with("listen", "127.0.0.1:0")
             .with("admin_listen", "127.0.0.1:0")
             .with("tick", NO_TICK)
+            // Tests are faster than people.
+            .with("limits.ratings_per_minute_per_user", 0)
+            .with("limits.ratings_per_minute_per_address", 0)
     }
 
     /// The same with a setting by its dotted name: `drain.batch_max`.

@@ -1,0 +1,143 @@
+//! For operators, on the admin listener: flush, status, drains.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{NoParameters, Parameters};
+use super::gate::Operator;
+use super::problem::Problem;
+use super::{Shared, now};
+use crate::app::App;
+use crate::drain::{DrainOrder, Move};
+use crate::error::{Error, Invalid, Result};
+use crate::status::Status;
+use crate::store::{DrainRun, Trigger};
+
+/// A caller hears of a flush that takes longer when it looks at the drains.
+const FLUSH_WAIT: Duration = Duration::from_secs(8);
+/// A flush that takes longer leaves the rest to the next tick.
+const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(600);
+/// Drains on a page when the caller does not say.
+const DRAINS_DEFAULT: usize = 20;
+/// Drains on a page at most.
+const DRAINS_MAX: usize = 1_000;
+
+/// What a flush did.
+#[derive(Serialize, ToSchema)]
+pub struct FlushJson {
+    applied: u64,
+    quarantined: u64,
+    posts: u64,
+    /// Entries that wait now.
+    waiting: u64,
+    batches: u64,
+    duration_ms: u64,
+    /// Whether everything that waited when it began is merged.
+    complete: bool,
+    /// The posts whose published mean moved most.
+    moves: Vec<Move>,
+}
+
+/// A flush that goes on.
+#[derive(Serialize, ToSchema)]
+pub struct FlushingJson {
+    /// `running`
+    state: &'static str,
+    /// What it has done shows here in the end.
+    see: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct DrainsJson {
+    /// The newest first.
+    drains: Vec<DrainRun>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DrainsQuery {
+    /// How many
+    #[param(minimum = 1, maximum = 1000, default = 20)]
+    limit: Option<usize>,
+}
+
+/// Merge what waits now
+///
+/// Answers once it is merged, or 202 when that takes longer than a few seconds; it goes on then.
+#[utoipa::path(post, path = "/api/admin/flush", tag = "operations", responses(
+    (status = 200, description = "Merged", body = FlushJson),
+    (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
+))]
+pub async fn flush(
+    State(app): Shared,
+    _: Operator,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<(StatusCode, axum::response::Response), Problem> {
+    use axum::response::IntoResponse;
+    // In a task of its own: it goes on when the caller goes away.
+    let flushing = tokio::spawn(flushed(app));
+    match tokio::time::timeout(FLUSH_WAIT, flushing).await {
+        Ok(flushed) => {
+            let flushed = flushed.map_err(|e| Error::Internal(format!("a flush stopped: {e}")))??;
+            Ok((StatusCode::OK, Json(flushed).into_response()))
+        }
+        Err(_) => {
+            let json = FlushingJson { state: "running", see: "/api/admin/drains" };
+            Ok((StatusCode::ACCEPTED, Json(json).into_response()))
+        }
+    }
+}
+
+async fn flushed(app: Arc<App>) -> Result<FlushJson> {
+    let until = Instant::now().checked_add(FLUSH_SECONDS_MAX);
+    let drained = app.drain(now(), &DrainOrder { until, ..DrainOrder::quiet(Trigger::Flush) }).await;
+    if let Some(error) = drained.failure {
+        return Err(error);
+    }
+    Ok(FlushJson {
+        applied: drained.applied,
+        quarantined: drained.quarantined,
+        posts: drained.posts,
+        waiting: app.balance().await?.0.waiting,
+        batches: drained.batches,
+        duration_ms: drained.duration_ms,
+        complete: drained.complete,
+        moves: drained.moves,
+    })
+}
+
+/// How Damper is: what waits, the last drain, the balance
+#[utoipa::path(get, path = "/api/admin/status", tag = "operations", responses(
+    (status = 200, description = "How it is", body = Status),
+))]
+pub async fn status(
+    State(app): Shared,
+    _: Operator,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<Json<Status>, Problem> {
+    Ok(Json(app.status(now()).await?))
+}
+
+/// The newest drains
+#[utoipa::path(get, path = "/api/admin/drains", tag = "operations", params(DrainsQuery), responses(
+    (status = 200, description = "The newest first", body = DrainsJson),
+))]
+pub async fn drains(
+    State(app): Shared,
+    _: Operator,
+    Parameters(query): Parameters<DrainsQuery>,
+) -> Result<Json<DrainsJson>, Problem> {
+    let limit = query.limit.unwrap_or(DRAINS_DEFAULT);
+    if !(1..=DRAINS_MAX).contains(&limit) {
+        let detail = format!("limit {limit} is outside 1..={DRAINS_MAX}");
+        return Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"));
+    }
+    Ok(Json(DrainsJson { drains: app.drains(limit).await? }))
+}

@@ -1,0 +1,161 @@
+//! Who is asking, and whether he may: what handlers share, and the callers that they take.
+//!
+//! With keys in the settings a caller shows a token and is its `sub`; without any Damper is open, callers name
+//! themselves, and operators show the admin token. Reading needs nobody; a token that is shown must be good.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use super::now;
+use super::problem::Problem;
+use crate::app::App;
+use crate::error::{Invalid, Result};
+use crate::identity::{Identity, Keys, Role};
+use crate::rating::UserId;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Gate {
+    app: Arc<App>,
+    /// Without keys Damper is open.
+    keys: Option<Arc<Keys>>,
+}
+
+impl Gate {
+    /// The gate of `app`, with the keys that its settings name.
+    ///
+    /// # Errors
+    /// `Config` when a key cannot be used.
+    pub fn open(app: Arc<App>) -> Result<Self> {
+        let keys = Keys::load(app.config())?.map(Arc::new);
+        Ok(Self { app, keys })
+    }
+
+    /// The front door behind it.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Whether callers name themselves.
+    pub fn is_open(&self) -> bool {
+        self.keys.is_none()
+    }
+}
+
+impl FromRef<Gate> for Arc<App> {
+    fn from_ref(gate: &Gate) -> Self {
+        gate.app.clone()
+    }
+}
+
+/// Whoever asks; perhaps nobody that is known.
+pub enum Caller {
+    /// Somebody who names himself (open mode).
+    Unnamed,
+    /// Nobody: there are keys, and no token was shown.
+    Nobody,
+    /// Who showed a token.
+    Known(Arc<Identity>),
+}
+
+impl Caller {
+    /// Whose own rating is shown: the token's user, or in open mode the one that the query names.
+    pub fn reader(&self, named: Option<&str>) -> Result<Option<UserId>, Problem> {
+        let place = |problem: Invalid| Problem::in_parameter(problem, "user_id");
+        match (self, named) {
+            (Caller::Unnamed, named) => named.map(UserId::parse).transpose().map_err(place),
+            (Caller::Nobody | Caller::Known(_), Some(_)) => Err(place(not_named("user_id"))),
+            (Caller::Nobody, None) => Ok(None),
+            (Caller::Known(identity), None) => Ok(Some(identity.user.clone())),
+        }
+    }
+
+    /// The author of a new post: the token's user, or in open mode the one that the body names, if it names one.
+    pub fn author(&self, named: Option<&str>) -> Result<Option<UserId>, Problem> {
+        let place = |problem: Invalid| Problem::in_body(problem, "/created_by");
+        match (self, named) {
+            (Caller::Unnamed, named) => named.map(UserId::parse).transpose().map_err(place),
+            (Caller::Nobody | Caller::Known(_), Some(_)) => Err(place(not_named("created_by"))),
+            (Caller::Nobody, None) => Err(unknown_caller()),
+            (Caller::Known(identity), None) => Ok(Some(identity.user.clone())),
+        }
+    }
+}
+
+fn not_named(field: &str) -> Invalid {
+    Invalid::new("user-named", format!("{field} is not taken: the token says who is asking; leave it out"))
+}
+
+impl FromRequestParts<Gate> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
+        let Some(keys) = &gate.keys else { return Ok(Caller::Unnamed) };
+        match bearer(&parts.headers)? {
+            None => Ok(Caller::Nobody),
+            Some(token) => {
+                keys.verify(token, now()).map(Caller::Known).map_err(|e| Problem::unauthenticated(&e))
+            }
+        }
+    }
+}
+
+/// A caller of a call that changes something: somebody.
+pub struct Somebody(pub Caller);
+
+impl FromRequestParts<Gate> for Somebody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, gate).await? {
+            Caller::Nobody => Err(unknown_caller()),
+            caller => Ok(Self(caller)),
+        }
+    }
+}
+
+/// A caller who may operate Damper.
+pub struct Operator;
+
+impl FromRequestParts<Gate> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, gate).await? {
+            Caller::Nobody => Err(unknown_caller()),
+            Caller::Known(identity) if identity.has(Role::Admin) => Ok(Self),
+            Caller::Known(_) => Err(Problem::forbidden(Role::Admin.as_str())),
+            Caller::Unnamed => {
+                let Some(token) = bearer(&parts.headers)? else { return Err(unknown_caller()) };
+                if gate.app.is_admin_token(token).await? {
+                    return Ok(Self);
+                }
+                let detail = "this is not the admin token; damper admin-token makes a new one";
+                Err(Problem::unauthenticated(&Invalid::new("token-invalid", detail)))
+            }
+        }
+    }
+}
+
+fn unknown_caller() -> Problem {
+    let detail = "who is asking? Send the header Authorization: Bearer <token>";
+    Problem::unauthenticated(&Invalid::new("token-missing", detail))
+}
+
+/// The token in the header, if there is one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let wrong = |detail| Problem::unauthenticated(&Invalid::new("token-invalid", detail));
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(wrong("there are several Authorization headers; send one"));
+    }
+    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
+        Some((_, token)) => Ok(Some(token.trim())),
+        None => Err(wrong("the Authorization header is not of the form: Bearer <token>")),
+    }
+}

@@ -1,0 +1,135 @@
+//! The API's description (OpenAPI 3.1), made from the handlers, and Swagger UI to look at it.
+//!
+//! A handler says what it takes and what it answers when all is well. What every call may answer besides, and what
+//! follows from who may ask (with keys nobody is named in a body or query), is added here.
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::{Map, Value, json};
+use utoipa::PartialSchema;
+use utoipa_swagger_ui::{SwaggerUi, Url};
+
+use super::problem::{KINDS, Kind, ProblemJson};
+
+/// Where Swagger UI is, and the page that this stands for.
+pub const UI: &str = "/docs/";
+pub const UI_INDEX: &str = "/docs/index.html";
+/// Fields and parameters that name a user in open mode.
+const NAMES: [&str; 2] = ["user_id", "created_by"];
+
+/// For whom a description is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audience {
+    /// Whether callers name themselves.
+    pub is_open: bool,
+    /// Whether it is the admin listener's.
+    pub is_admin: bool,
+}
+
+/// Completes what the handlers say.
+pub fn describe(api: &utoipa::openapi::OpenApi, audience: Audience) -> Value {
+    let mut api = serde_json::to_value(api).unwrap_or_default();
+    api["info"] = json!({
+        "title": if audience.is_admin { "Damper, for its operators" } else { "Damper" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": env!("CARGO_PKG_DESCRIPTION"),
+        "license": {"name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE")},
+    });
+    api["components"]["schemas"]["Problem"] = serde_json::to_value(ProblemJson::schema()).unwrap_or_default();
+    api["components"]["securitySchemes"]["token"] = json!({"type": "http", "scheme": "bearer"});
+    for (path, item) in api["paths"].as_object_mut().into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            complete(operation, (method, path), audience);
+        }
+    }
+    name_users(&mut api["components"]["schemas"], audience.is_open);
+    api
+}
+
+/// Adds who may ask, and the problems that any such call may answer.
+fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audience) {
+    if !path.starts_with("/api/") {
+        return;
+    }
+    let has_body = operation.get("requestBody").is_some();
+    let mut statuses = vec![422, 500, 503];
+    if has_body {
+        statuses.extend([400, 408, 413, 415]);
+    }
+    if path.contains('{') {
+        statuses.extend([400, 404]);
+    }
+    if path.ends_with("/rate") {
+        statuses.push(429);
+    }
+    if audience.is_admin {
+        statuses.extend([401, 403]);
+    } else {
+        statuses.push(if audience.is_open { 403 } else { 401 });
+    }
+    for status in statuses {
+        let responses = &mut operation["responses"];
+        if responses.get(status.to_string()).is_none() {
+            responses[status.to_string()] = problem(status);
+        }
+    }
+    let token = json!({"token": []});
+    operation["security"] =
+        match (audience.is_open && !audience.is_admin, method == "get" && !audience.is_admin) {
+            (true, _) => json!([]),
+            (false, true) => json!([{}, token]),
+            (false, false) => json!([token]),
+        };
+    if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
+        parameters.retain(|parameter| audience.is_open || !is_name(&parameter["name"]));
+    }
+}
+
+/// The response of a problem's status.
+fn problem(status: u16) -> Value {
+    let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| kind.status == status).collect();
+    let description: Vec<String> =
+        kinds.iter().map(|kind| format!("`{}`: {}", kind.name, kind.title)).collect();
+    let schema = json!({"$ref": "#/components/schemas/Problem"});
+    json!({"description": description.join("; "), "content": {"application/problem+json": {"schema": schema}}})
+}
+
+fn is_name(value: &Value) -> bool {
+    value.as_str().is_some_and(|name| NAMES.contains(&name))
+}
+
+/// In what is sent a user is named in open mode, and must be where a rating is sent; with keys nobody is.
+fn name_users(schemas: &mut Value, is_open: bool) {
+    for (name, schema) in schemas.as_object_mut().into_iter().flatten() {
+        if !name.ends_with("Body") {
+            continue;
+        }
+        match (is_open, schema.get_mut("properties").and_then(Value::as_object_mut)) {
+            (true, Some(fields)) if fields.contains_key("user_id") => {
+                if let Some(required) = schema["required"].as_array_mut() {
+                    required.push("user_id".into());
+                }
+            }
+            (false, Some(fields)) => NAMES.iter().for_each(|name| drop(Map::remove(fields, *name))),
+            _ => {}
+        }
+    }
+}
+
+/// `/openapi.json`
+pub fn route<S: Clone + Send + Sync + 'static>(api: &Value) -> Router<S> {
+    let text = api.to_string();
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Router::new().route("/openapi.json", get(async move || (json, text).into_response()))
+}
+
+/// `/docs`: both descriptions, to read and to try.
+pub fn ui<S: Clone + Send + Sync + 'static>(public: Value, admin: Value) -> Router<S> {
+    let url = |name, url| Url::new(name, url);
+    SwaggerUi::new("/docs")
+        .external_url_unchecked(url("for operators", "/openapi.json"), admin)
+        .external_url_unchecked(url("public", "/docs/public.json"), public)
+        .into()
+}

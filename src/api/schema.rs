@@ -1,0 +1,47 @@
+//! How the words look in the API's description: patterns and ranges of ids, scores and times.
+
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema as AnySchema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::rating::{ID_CHARS_MAX, PostId, Score, Time, UserId};
+
+/// The alphabet of ids; neither `.` nor `..` is one, which a pattern that every tool reads cannot say.
+const ID_PATTERN: &str = "^[A-Za-z0-9._~:@+=|-]+$";
+
+fn id(description: &str) -> RefOr<AnySchema> {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
+        .pattern(Some(ID_PATTERN))
+        .min_length(Some(1))
+        .max_length(Some(ID_CHARS_MAX));
+    Schema::Object(Object::from(text)).into()
+}
+
+macro_rules! schema {
+    ($($name:ident => $schema:expr,)*) => {
+        $(
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<AnySchema> {
+                    $schema
+                }
+            }
+            impl ToSchema for $name {}
+        )*
+    };
+}
+
+schema! {
+    PostId => id("What is rated: 1 to 64 characters of A-Z a-z 0-9 . _ ~ : @ + = | -, neither . nor .."),
+    UserId => id("Who rates: 1 to 64 characters of A-Z a-z 0-9 . _ ~ : @ + = | -, neither . nor .."),
+    Score => {
+        let whole = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(Score::MAX));
+        Schema::Object(Object::from(whole)).into()
+    },
+    Time => {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        let text = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+        Schema::Object(Object::from(text)).into()
+    },
+}

@@ -1,0 +1,66 @@
+//! `damper forget`: shows what is held about a user, or erases it.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{FAILED, JsonArg, now, open, print_json, term};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::forget::Held;
+use crate::rating::UserId;
+
+#[derive(Args)]
+pub struct ForgetArgs {
+    /// Whose data
+    #[arg(value_name = "USER")]
+    user: String,
+    /// Only show what is held, as JSON, and keep it
+    #[arg(long)]
+    export: bool,
+    /// Do not ask before erasing
+    #[arg(long, conflicts_with = "export")]
+    yes: bool,
+    #[command(flatten)]
+    output: JsonArg,
+}
+
+/// Erases what is held about a user, or only shows it. A person at a terminal is asked first.
+pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
+    let user = UserId::parse(&args.user)?;
+    let app = open(settings).await?;
+    if args.export {
+        print_json(&app.held(&user, now()).await?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !args.yes && std::io::stdin().is_terminal() {
+        let held = app.held(&user, now()).await?;
+        eprint!("erase {} for good? [y/N] ", summary(&held));
+        std::io::stderr().flush().map_err(|e| Error::Internal(e.to_string()))?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(|e| Error::Internal(e.to_string()))?;
+        if !answer.trim().eq_ignore_ascii_case("y") {
+            eprintln!("damper: nothing was erased");
+            return Ok(FAILED.into());
+        }
+    }
+    let erased = app.forget(&user, now()).await?;
+    app.close().await;
+    if args.output.json {
+        print_json(&erased)?;
+    } else {
+        term::print(&format!("erased {}\n", summary(&erased)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(held: &Held) -> String {
+    format!(
+        "{}, the name on {} and {} of {}",
+        term::counted(held.ratings.len() as u64, "rating", "ratings"),
+        term::counted(held.posts.len() as u64, "post", "posts"),
+        term::counted(held.quarantined.len() as u64, "quarantined entry", "quarantined entries"),
+        held.user_id
+    )
+}

@@ -1,0 +1,61 @@
+//! `damper token`: mints a token with the secret in the settings. `damper admin-token`: makes a new admin token.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{JsonArg, now, open, print_json, term};
+use crate::config::Settings;
+use crate::error::{Invalid, Result};
+use crate::identity::{HOURS_MAX, Order, Role, mint};
+use crate::rating::UserId;
+
+#[derive(Args)]
+pub struct TokenArgs {
+    /// Whom it is about
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// What the user may do besides rating: ingest, moderator or admin; may be given several times
+    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    role: Vec<Role>,
+    /// How long it is good
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=i64::from(HOURS_MAX)))]
+    hours: u32,
+    #[command(flatten)]
+    output: JsonArg,
+}
+
+fn parse_role(name: &str) -> Result<Role, String> {
+    let names = || Role::ALL.map(Role::as_str).join(", ");
+    Role::parse(name).ok_or_else(|| format!("roles are {}", names()))
+}
+
+/// Prints a token, and nothing else, so that a script can take it.
+pub fn token(settings: &Settings, args: &TokenArgs) -> Result<ExitCode> {
+    let user =
+        UserId::parse(&args.user).map_err(|e| Invalid::new(e.problem, format!("--user: {}", e.detail)))?;
+    let order = Order { user: &user, roles: &args.role, hours: args.hours };
+    let now = now();
+    let token = mint(&settings.config.auth, &order, now)?;
+    if args.output.json {
+        let expires_at = now.plus_ms(i64::from(args.hours) * 3_600_000);
+        print_json(&json!({"token": token, "user_id": user, "expires_at": expires_at}))?;
+    } else {
+        term::print(&format!("{token}\n"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the new admin token, and nothing else.
+pub async fn admin_token(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
+    let app = open(settings).await?;
+    let token = app.new_admin_token().await?;
+    app.close().await;
+    if args.json {
+        print_json(&json!({"token": token}))?;
+    } else {
+        term::print(&format!("{token}\n"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

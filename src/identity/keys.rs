@@ -1,0 +1,189 @@
+//! The keys that tokens are verified with: a secret, a public key, or a file of them that may change.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use tracing::{info, warn};
+
+use super::Identity;
+use super::token::{Rules, Tokens};
+use crate::config::Config;
+use crate::error::{Error, Invalid, Result};
+use crate::rating::Time;
+
+/// A shorter secret can be guessed.
+pub const SECRET_BYTES_MIN: usize = 32;
+/// RSA keys with a shorter modulus can be factored.
+const RSA_BYTES_MIN: usize = 256;
+/// A JWKS file is looked at so often at most.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A longer JWKS file is none.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A key and what it may be used for.
+pub(super) struct TrustedKey {
+    /// Its name, where it has one.
+    pub id: Option<String>,
+    pub algorithm: Algorithm,
+    pub key: DecodingKey,
+}
+
+/// Verifies tokens by the keys in the settings.
+pub struct Keys {
+    tokens: Tokens,
+    file: Option<KeyFile>,
+}
+
+/// A JWKS file, as it was read last.
+struct KeyFile {
+    path: PathBuf,
+    read: Mutex<(Instant, Vec<u8>)>,
+}
+
+impl Keys {
+    /// Reads the keys that the settings name; nothing when they name none.
+    ///
+    /// # Errors
+    /// `Config` when a key is no key, is too weak, or there are several sources.
+    pub fn load(config: &Config) -> Result<Option<Self>> {
+        let auth = &config.auth;
+        let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.to_path_buf());
+        let (pem, jwks) = (path(&auth.jwt_public_key_file), path(&auth.jwks_file));
+        let (keys, file) = match (auth.jwt_secret.is_empty(), pem, jwks) {
+            (true, None, None) => return Ok(None),
+            (false, None, None) => (vec![of_secret(auth.jwt_secret.expose().as_bytes())?], None),
+            (true, Some(pem), None) => (vec![of_pem(&pem)?], None),
+            (true, None, Some(jwks)) => {
+                let text = read(&jwks, "auth.jwks_file")?;
+                let keys = of_jwks(&text).map_err(|why| refuse("auth.jwks_file", &jwks, &why))?;
+                (keys, Some(KeyFile { path: jwks, read: Mutex::new((Instant::now(), text)) }))
+            }
+            _ => {
+                return Err(Error::Config(
+                    "set one of DAMPER_AUTH__JWT_SECRET, DAMPER_AUTH__JWT_PUBLIC_KEY_FILE and \
+                     DAMPER_AUTH__JWKS_FILE, not several: one place says who is trusted"
+                        .into(),
+                ));
+            }
+        };
+        Ok(Some(Self { tokens: Tokens::new(Rules::new(auth), keys), file }))
+    }
+
+    /// Who shows this token.
+    ///
+    /// # Errors
+    /// `token-invalid` says what is wrong with it.
+    pub fn verify(&self, token: &str, now: Time) -> Result<Arc<Identity>, Invalid> {
+        if let Some(file) = &self.file {
+            file.follow(&self.tokens);
+        }
+        self.tokens.verify(token, now)
+    }
+}
+
+impl KeyFile {
+    /// Takes over what the file holds now, if it was not looked at a moment ago. A file that cannot be used leaves
+    /// the keys as they are: it may be about to be written.
+    fn follow(&self, tokens: &Tokens) {
+        // Whoever finds it held leaves the look to the holder.
+        let Ok(mut read_last) = self.read.try_lock() else { return };
+        if read_last.0.elapsed() < LOOK_INTERVAL {
+            return;
+        }
+        read_last.0 = Instant::now();
+        let text = match read(&self.path, "auth.jwks_file") {
+            Ok(text) if text == read_last.1 => return,
+            Ok(text) => text,
+            Err(error) if read_last.1.is_empty() => return drop(error),
+            Err(error) => {
+                warn!(%error, "the keys stay as they were");
+                // Told once: whatever comes next differs from nothing.
+                read_last.1.clear();
+                return;
+            }
+        };
+        match of_jwks(&text) {
+            Ok(keys) => {
+                info!(keys = keys.len(), file = %self.path.display(), "read the keys anew");
+                tokens.trust(keys);
+            }
+            Err(why) => warn!(why, file = %self.path.display(), "the keys stay as they were"),
+        }
+        read_last.1 = text;
+    }
+}
+
+fn read(path: &Path, setting: &str) -> Result<Vec<u8>> {
+    let bytes = std::fs::metadata(path).map_err(|e| refuse(setting, path, &e.to_string()))?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(refuse(setting, path, &format!("{bytes} bytes are no keys")));
+    }
+    std::fs::read(path).map_err(|e| refuse(setting, path, &e.to_string()))
+}
+
+fn refuse(setting: &str, path: &Path, why: &str) -> Error {
+    Error::Config(format!("{setting} {} cannot be used: {why}", path.display()))
+}
+
+fn of_secret(secret: &[u8]) -> Result<TrustedKey> {
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(Error::Config(format!(
+            "auth.jwt_secret has {} bytes; it takes {SECRET_BYTES_MIN} at least: openssl rand -base64 32",
+            secret.len()
+        )));
+    }
+    Ok(TrustedKey { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) })
+}
+
+fn of_pem(path: &Path) -> Result<TrustedKey> {
+    const SETTING: &str = "auth.jwt_public_key_file";
+    let pem = read(path, SETTING)?;
+    if pem.windows(11).any(|words| words == b"PRIVATE KEY") {
+        return Err(refuse(SETTING, path, "it holds a private key; Damper takes the public one only"));
+    }
+    if let Ok(key) = DecodingKey::from_rsa_pem(&pem) {
+        // The key's bytes hold its modulus and little besides.
+        if key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() < RSA_BYTES_MIN) {
+            return Err(refuse(SETTING, path, "an RSA key takes 2,048 bits at least"));
+        }
+        return Ok(TrustedKey { id: None, algorithm: Algorithm::RS256, key });
+    }
+    let key = DecodingKey::from_ed_pem(&pem)
+        .map_err(|_| refuse(SETTING, path, "it is no PEM file with a public key of RSA or Ed25519"))?;
+    Ok(TrustedKey { id: None, algorithm: Algorithm::EdDSA, key })
+}
+
+/// The keys of a set that verify signatures; others may stand beside them.
+fn of_jwks(text: &[u8]) -> Result<Vec<TrustedKey>, String> {
+    let set: JwkSet = serde_json::from_slice(text).map_err(|e| format!("it is no JWKS: {e}"))?;
+    let keys: Vec<TrustedKey> = set.keys.iter().filter_map(of_jwk).collect();
+    if keys.is_empty() {
+        return Err("it holds no key for RS256 or EdDSA".into());
+    }
+    Ok(keys)
+}
+
+fn of_jwk(jwk: &Jwk) -> Option<TrustedKey> {
+    let common = &jwk.common;
+    let (algorithm, named) = match &jwk.algorithm {
+        AlgorithmParameters::RSA(rsa) if rsa.n.len() >= RSA_BYTES_MIN => {
+            (Algorithm::RS256, KeyAlgorithm::RS256)
+        }
+        AlgorithmParameters::OctetKeyPair(_) => (Algorithm::EdDSA, KeyAlgorithm::EdDSA),
+        _ => return None,
+    };
+    let is_for_signatures = common.public_key_use.as_ref().is_none_or(|it| *it == PublicKeyUse::Signature);
+    let is_for_this = common.key_algorithm.is_none_or(|it| it == named);
+    if !is_for_signatures || !is_for_this {
+        return None;
+    }
+    Some(TrustedKey { id: common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(jwk).ok()? })
+}
+
+/// A lock whose holder panicked holds nothing that could be half-way.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

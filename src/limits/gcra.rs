@@ -1,0 +1,143 @@
+//! The generic cell rate algorithm (ITU-T I.371): a bucket is one moment, the one at which it will be empty.
+//!
+//! Each call pours an interval in, time lets it run out, and a call for which there is no room is refused and pours
+//! nothing. `take.lua` does the same in Redis.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use crate::rating::Time;
+
+/// A limit is so many calls in this time, and so many at once. In microseconds, as all that follows.
+pub const PERIOD_US: u64 = 60_000_000;
+/// Buckets that are kept; what is beyond them begins anew, which errs on the caller's side.
+const BUCKETS_MAX: usize = 200_000;
+
+/// What a call adds to a bucket that takes `per_minute` of them.
+pub fn interval_us(per_minute: u32) -> u64 {
+    PERIOD_US / u64::from(per_minute.max(1))
+}
+
+/// How many calls a bucket of this level has room for.
+pub fn remaining(level_us: u64, interval_us: u64) -> u64 {
+    PERIOD_US.saturating_sub(level_us) / interval_us
+}
+
+/// How long until a bucket of this level has room for a call.
+pub fn wait_us(level_us: u64, interval_us: u64) -> u64 {
+    (level_us + interval_us).saturating_sub(PERIOD_US)
+}
+
+/// What came of a call: the place of the bucket that is full, if one is, and every bucket's level afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The first bucket without room; then nothing was taken of any.
+    pub full: Option<usize>,
+    /// Each bucket's level.
+    pub levels_us: Vec<u64>,
+}
+
+/// Buckets in memory, by their keys.
+pub struct Buckets<K> {
+    /// When each will be empty, in microseconds since the epoch.
+    empty_at_us: HashMap<K, i64>,
+}
+
+impl<K> Default for Buckets<K> {
+    fn default() -> Self {
+        Self { empty_at_us: HashMap::new() }
+    }
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    /// Takes one call out of each bucket (its key and its interval), or out of none when one of them is full.
+    pub fn take(&mut self, buckets: &[(K, u64)], now: Time) -> Taken {
+        let levels: Vec<u64> = buckets.iter().map(|(key, _)| self.level_us(key, now)).collect();
+        let after: Vec<u64> =
+            levels.iter().zip(buckets).map(|(level, (_, interval))| level + interval).collect();
+        let full = after.iter().position(|level| *level > PERIOD_US);
+        if full.is_some() {
+            return Taken { full, levels_us: levels };
+        }
+        for ((key, _), level) in buckets.iter().zip(&after) {
+            self.set(key, *level, now);
+        }
+        Taken { full: None, levels_us: after }
+    }
+
+    /// A bucket's level. One that a clock set back has left in the future is full, and no fuller.
+    fn level_us(&self, key: &K, now: Time) -> u64 {
+        let level = self.empty_at_us.get(key).map_or(0, |empty_at| empty_at - us(now));
+        level.max(0).unsigned_abs().min(PERIOD_US)
+    }
+
+    /// Notes a level that is known from elsewhere.
+    pub fn set(&mut self, key: &K, level_us: u64, now: Time) {
+        if self.empty_at_us.len() >= BUCKETS_MAX {
+            let now = us(now);
+            self.empty_at_us.retain(|_, empty_at| *empty_at > now);
+            if self.empty_at_us.len() >= BUCKETS_MAX {
+                self.empty_at_us.clear();
+            }
+        }
+        self.empty_at_us.insert(key.clone(), us(now).saturating_add_unsigned(level_us));
+    }
+}
+
+fn us(time: Time) -> i64 {
+    time.ms().saturating_mul(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_ms(1_790_000_000_000);
+
+    #[test]
+    fn a_minutes_worth_at_once_and_then_the_rate() {
+        let mut buckets = Buckets::default();
+        let ten = [("ann", interval_us(10))];
+        for left in (0..10).rev() {
+            let taken = buckets.take(&ten, NOW);
+            assert_eq!((taken.full, remaining(taken.levels_us[0], interval_us(10))), (None, left));
+        }
+        let refused = buckets.take(&ten, NOW);
+        assert_eq!(refused.full, Some(0));
+        assert_eq!(wait_us(refused.levels_us[0], interval_us(10)), 6_000_000);
+        assert_eq!(buckets.take(&ten, NOW.plus_ms(5_999)).full, Some(0));
+        assert_eq!(buckets.take(&ten, NOW.plus_ms(6_000)).full, None);
+        assert_eq!(buckets.take(&ten, NOW.plus_ms(6_000)).full, Some(0));
+        let taken = (0..20).filter(|_| buckets.take(&ten, NOW.plus_ms(3_600_000)).full.is_none()).count();
+        assert_eq!(taken, 10, "an hour of rest is worth no more than a minute");
+    }
+
+    #[test]
+    fn a_call_that_one_bucket_refuses_costs_the_others_nothing() {
+        let mut buckets = Buckets::default();
+        let both = [("ann", interval_us(5)), ("here", interval_us(2))];
+        let outcomes: Vec<_> = (0..10).map(|_| buckets.take(&both, NOW).full).collect();
+        assert_eq!(outcomes[..3], [None, None, Some(1)]);
+        let alone = (0..10).filter(|_| buckets.take(&both[..1], NOW).full.is_none()).count();
+        assert_eq!(alone, 3, "the eight refused calls took nothing of ann's");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_locks_nobody_out() {
+        let mut buckets = Buckets::default();
+        let one = [("ann", interval_us(60))];
+        while buckets.take(&one, NOW).full.is_none() {}
+        let before = NOW.plus_ms(-86_400_000);
+        assert_eq!(buckets.take(&one, before).full, Some(0));
+        assert_eq!(wait_us(buckets.take(&one, before).levels_us[0], interval_us(60)), 1_000_000);
+    }
+
+    #[test]
+    fn more_buckets_than_are_kept_begin_anew() {
+        let mut buckets = Buckets::default();
+        for key in 0..2 * BUCKETS_MAX {
+            assert_eq!(buckets.take(&[(key, interval_us(1))], NOW).full, None);
+        }
+        assert!(buckets.empty_at_us.len() <= BUCKETS_MAX);
+    }
+}

@@ -1,0 +1,179 @@
+//! Limits on how fast one user, one address or one post takes ratings: token buckets of a minute.
+//!
+//! The processes of a server set-up share their buckets in Redis, and each keeps a copy of what it saw: whom that
+//! refuses Redis is not asked about, and while Redis is away it is what counts. An address is kept for a minute at
+//! most, and only as a hash.
+
+mod gcra;
+mod redis;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::LimitKnobs;
+use crate::connect::redis::RedisLink;
+use crate::rating::{PostId, Time, UserId};
+use gcra::{Buckets, Taken};
+use redis::RedisBuckets;
+
+/// Whose calls are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// One user's.
+    User,
+    /// One address', or one network's of 64 bits (IPv6).
+    Address,
+    /// One post's.
+    Post,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Policy::User => "user",
+            Policy::Address => "address",
+            Policy::Post => "post",
+        })
+    }
+}
+
+/// How much of a limit is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Which limit.
+    pub policy: Policy,
+    /// What it allows a minute, and at once.
+    pub per_minute: u32,
+    /// Calls that would be taken now.
+    pub remaining: u64,
+    /// Until all of it is there again.
+    pub reset_seconds: u64,
+    /// Until a call is taken again; 0 when one is taken now.
+    pub wait_seconds: u64,
+}
+
+/// What came of asking for one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Every limit that is on.
+    pub quotas: Vec<Quota>,
+    /// The one that refuses.
+    pub refused: Option<Quota>,
+}
+
+/// A bucket's name.
+type Key = (Policy, String);
+
+/// The limits of one process.
+pub struct Limits {
+    knobs: LimitKnobs,
+    near: Mutex<Buckets<Key>>,
+    shared: Option<RedisBuckets>,
+}
+
+impl Limits {
+    /// Limits by these settings, shared through Redis where there is one; `installation` salts the hashes.
+    pub fn new(knobs: LimitKnobs, link: Option<Arc<RedisLink>>, installation: &str) -> Self {
+        let shared = link.map(|link| RedisBuckets::new(link, installation));
+        Self { knobs, near: Mutex::default(), shared }
+    }
+
+    /// Takes one call of this user from this address for this post, if every limit has room for it.
+    pub async fn take(&self, user: &UserId, address: IpAddr, post: &PostId, now: Time) -> Admission {
+        let knobs = &self.knobs;
+        let policies: Vec<(Key, u32)> = [
+            ((Policy::User, user.to_string()), knobs.ratings_per_minute_per_user),
+            ((Policy::Address, network(address)), knobs.ratings_per_minute_per_address),
+            ((Policy::Post, post.to_string()), knobs.ratings_per_minute_per_post),
+        ]
+        .into_iter()
+        .filter(|(_, per_minute)| *per_minute > 0)
+        .collect();
+        if policies.is_empty() {
+            return Admission { quotas: Vec::new(), refused: None };
+        }
+        let buckets: Vec<(Key, u64)> =
+            policies.iter().map(|(key, per_minute)| (key.clone(), gcra::interval_us(*per_minute))).collect();
+        let taken = self.take_of(&buckets, now).await;
+        admission(&policies, &taken)
+    }
+
+    async fn take_of(&self, buckets: &[(Key, u64)], now: Time) -> Taken {
+        let near = self.near(|near| near.take(buckets, now));
+        let Some(shared) = self.shared.as_ref().filter(|_| near.full.is_none()) else { return near };
+        match shared.take(buckets).await {
+            Some(taken) => {
+                self.near(|near| {
+                    for ((key, _), level) in buckets.iter().zip(&taken.levels_us) {
+                        near.set(key, *level, now);
+                    }
+                });
+                taken
+            }
+            None => near,
+        }
+    }
+
+    fn near<T>(&self, with: impl FnOnce(&mut Buckets<Key>) -> T) -> T {
+        with(&mut self.near.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn admission(policies: &[(Key, u32)], taken: &Taken) -> Admission {
+    let quota = |(((policy, _), per_minute), level_us): (&(Key, u32), &u64)| {
+        let interval_us = gcra::interval_us(*per_minute);
+        Quota {
+            policy: *policy,
+            per_minute: *per_minute,
+            remaining: gcra::remaining(*level_us, interval_us),
+            reset_seconds: level_us.div_ceil(1_000_000),
+            wait_seconds: gcra::wait_us(*level_us, interval_us).div_ceil(1_000_000),
+        }
+    };
+    let quotas: Vec<Quota> = policies.iter().zip(&taken.levels_us).map(quota).collect();
+    Admission { refused: taken.full.and_then(|full| quotas.get(full).copied()), quotas }
+}
+
+/// What counts as one address: whoever has one of IPv6 has 2^64 of them.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:x}", address.to_bits() >> 64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_network_has_one_address() {
+        let network = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+
+    #[tokio::test]
+    async fn the_user_is_told_what_is_left_of_each_limit() {
+        let knobs = LimitKnobs {
+            ratings_per_minute_per_user: 3,
+            ratings_per_minute_per_address: 2,
+            ratings_per_minute_per_post: 0,
+            trusted_proxies: Default::default(),
+        };
+        let limits = Limits::new(knobs, None, "test");
+        let (post, address) = (PostId::parse("p").unwrap(), "192.0.2.1".parse().unwrap());
+        let now = Time::from_ms(1_790_000_000_000);
+        let take = async |user: &str| limits.take(&UserId::parse(user).unwrap(), address, &post, now).await;
+        let first = take("ann").await;
+        assert_eq!(first.refused, None);
+        let left: Vec<_> = first.quotas.iter().map(|quota| (quota.policy, quota.remaining)).collect();
+        assert_eq!(left, [(Policy::User, 2), (Policy::Address, 1)]);
+        assert_eq!(take("ann").await.refused, None);
+        let refused = take("bob").await.refused.unwrap();
+        assert_eq!((refused.policy, refused.wait_seconds), (Policy::Address, 30));
+    }
+}

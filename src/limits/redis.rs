@@ -1,0 +1,54 @@
+//! The buckets that the processes of a server set-up share: a key each, with a life of a minute at most.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use fred::types::scripts::Script;
+use sha2::{Digest, Sha256};
+
+use super::gcra::{PERIOD_US, Taken};
+use super::{Key, Policy};
+use crate::connect::redis::RedisLink;
+
+/// Bytes of a hash that a key bears.
+const HASH_BYTES: usize = 16;
+
+/// Buckets in Redis.
+pub struct RedisBuckets {
+    link: Arc<RedisLink>,
+    script: Script,
+    salt: String,
+}
+
+impl RedisBuckets {
+    pub fn new(link: Arc<RedisLink>, salt: &str) -> Self {
+        Self { link, script: Script::from_lua(include_str!("take.lua")), salt: salt.to_owned() }
+    }
+
+    /// Takes one call out of each bucket, or out of none; nothing when Redis cannot tell.
+    pub async fn take(&self, buckets: &[(Key, u64)]) -> Option<Taken> {
+        let keys: Vec<String> = buckets.iter().map(|(key, _)| self.name(key)).collect();
+        let mut args = vec![PERIOD_US.to_string()];
+        args.extend(buckets.iter().map(|(_, interval_us)| interval_us.to_string()));
+        let reply: Vec<u64> = self.link.reads.call(&self.script, &keys, args).await.ok()?;
+        let (full, levels_us) = reply.split_first().filter(|(_, levels)| levels.len() == buckets.len())?;
+        Some(Taken { full: (*full as usize).checked_sub(1), levels_us: levels_us.to_vec() })
+    }
+
+    /// One tag for all, so that one script may take them together in a cluster too.
+    fn name(&self, (policy, whose): &Key) -> String {
+        let whose = match policy {
+            Policy::Address => self.hash(whose),
+            Policy::User | Policy::Post => whose.clone(),
+        };
+        format!("damper:{{limit}}:{policy}:{whose}")
+    }
+
+    fn hash(&self, address: &str) -> String {
+        let digest = Sha256::digest(format!("{} {address}", self.salt));
+        digest.iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! The listeners' doors: slow, huge and forging clients, against the real programs.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::http::Http;
+use crate::support::process::Process;
+use crate::support::until;
+use crate::support::world::World;
+
+/// Slow clients at once.
+const SLOW: usize = 1_000;
+/// What a service may grow by meanwhile, in KiB: a connection's task and first buffer.
+const GROWTH_KIB_MAX: u64 = 64 * 1_024;
+
+/// A connection that says `text` at once.
+fn connect(api: &Http, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(api.address()).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    // A service may close the door before it has heard all.
+    let _ = stream.write_all(text.as_bytes());
+    stream
+}
+
+/// Everything that comes until the end.
+fn rest(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    // A reset is an end, too.
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn memory_kib(service: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_thousand_slow_clients_are_ended_and_hurt_nobody() {
+    let world = World::embedded().with("api.header_timeout_ms", 3_000).with("api.body_timeout_ms", 3_000);
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let before = memory_kib(&service);
+    let head = "POST /api/posts/p/rate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let mut slow: Vec<TcpStream> = (0..SLOW)
+        .map(|i| match i % 2 {
+            0 => connect(&api, "GET /api/posts HTTP/1.1\r\nhost: x\r\nx-slow: "),
+            _ => connect(&api, &format!("{head}content-length: 1000\r\n\r\n{{")),
+        })
+        .collect();
+    let (mut peak, mut worst) = (before, Duration::ZERO);
+    until("all of them to be ended", || {
+        // Each sends a byte; one that was ended hears it.
+        slow.retain_mut(|stream| {
+            stream.set_nonblocking(true).expect("a mode");
+            let ended = matches!(stream.read(&mut [0; 4_096]), Ok(0)) || stream.write_all(b" ").is_err();
+            !ended
+        });
+        let asked = Instant::now();
+        api.rate("p", "ann", 5);
+        worst = worst.max(asked.elapsed());
+        peak = peak.max(memory_kib(&service));
+        slow.is_empty()
+    });
+    eprintln!("the slowest answer took {worst:?}; memory went from {before} to {peak} KiB");
+    assert!(peak < before + GROWTH_KIB_MAX, "{before} to {peak} KiB");
+    assert_eq!(api.read("p")["id"], "p");
+}
+
+#[test]
+fn a_slow_body_is_told_and_an_idle_connection_is_ended() {
+    let world = World::embedded().with("api.header_timeout_ms", 500).with("api.body_timeout_ms", 500);
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let head = "POST /api/posts/p/rate HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    let told = rest(connect(&api, head));
+    assert!(told.starts_with("HTTP/1.1 408") && told.contains("body-too-slow"), "{told}");
+    // Nothing, half a header, and a second request that never comes: each ends without the client's doing.
+    for begun in ["", "GET /livez HTTP/1.1\r\nho", "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        rest(connect(&api, begun));
+    }
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+    let world = World::embedded().with("api.write_timeout_ms", 500).with("api.connections_max", 3);
+    let service = world.start_api();
+    let api = service.http();
+    let content = "x".repeat(20_000);
+    for i in 0..100 {
+        api.post("/api/posts", &json!({"id": format!("p{i}"), "title": "T", "content": content})).expect(201);
+    }
+    // As many as there are doors, each asking for megabytes again and again.
+    let asks = "GET /api/posts?limit=100 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20);
+    let deaf: Vec<TcpStream> = (0..3).map(|_| connect(&api, &asks)).collect();
+    assert_eq!(api.read("p1")["id"], "p1", "it gets in once one of them is gone");
+    drop(deaf);
+}
+
+#[test]
+fn who_comes_when_all_doors_are_taken_waits_for_one() {
+    let world = World::embedded().with("api.connections_max", 5).with("api.header_timeout_ms", 1_000);
+    let service = world.start_api();
+    let api = service.http();
+    let idle: Vec<TcpStream> = (0..5).map(|_| connect(&api, "")).collect();
+    assert_eq!(api.get("/livez").status, 200);
+    assert_eq!(service.admin().get("/livez").status, 200, "the other listener has doors of its own");
+    drop(idle);
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_memory_stays_flat() {
+    let world = World::embedded();
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let before = memory_kib(&service);
+    let status = |text: String| rest(connect(&api, &text)).lines().next().unwrap_or_default().to_owned();
+    let close = "connection: close\r\n";
+    // Ten thousand headers, one long one, a long path.
+    let many: String = (0..10_000).map(|i| format!("x-{i}: y\r\n")).collect();
+    let ended = |status: &str| status.starts_with("HTTP/1.1 431") || status.starts_with("HTTP/1.1 414");
+    for head in [
+        format!("GET /livez HTTP/1.1\r\nhost: x\r\n{close}{many}\r\n"),
+        format!("GET /livez HTTP/1.1\r\nhost: x\r\n{close}x: {}\r\n\r\n", "y".repeat(1 << 20)),
+        format!("GET /{} HTTP/1.1\r\nhost: x\r\n{close}\r\n", "y".repeat(1 << 20)),
+    ] {
+        let answer = status(head);
+        assert!(ended(&answer) || answer.is_empty(), "{answer}");
+    }
+    assert!(
+        status(format!("GET /livez HTTP/1.1\r\nhost: x\r\n{close}x: {}\r\n\r\n", "y".repeat(1 << 14)))
+            .contains("200")
+    );
+    // A body of 10 MB, announced and not; a body that is packed.
+    let good = br#"{"user_id":"ann","score":5}"#.to_vec();
+    let large = [good.clone(), vec![b' '; 10 << 20]].concat();
+    for headers in [&[][..], &[("transfer-encoding", "chunked")]] {
+        let refused = api.try_send("POST", "/api/posts/p/rate", headers, Some(&large));
+        assert!(refused.map_or(true, |answer| answer.status == 413));
+    }
+    for encoding in ["gzip", "deflate", "br", "gzip, gzip"] {
+        let answer = api.send("POST", "/api/posts/p/rate", &[("content-encoding", encoding)], Some(&good));
+        answer.problem(415, "unsupported-media-type");
+    }
+    let peak = memory_kib(&service);
+    assert!(peak < before + GROWTH_KIB_MAX, "{before} to {peak} KiB");
+    assert_eq!(world.status()["accepted"], 0);
+}
+
+#[test]
+fn the_admin_listener_answers_no_page_of_another_site() {
+    let world = World::embedded().with("admin_hosts", "[damper.internal]");
+    let service = world.start_api();
+    let admin = service.admin();
+    let port = admin.address().rsplit(':').next().expect("a port").to_owned();
+    let first = |host: &str, more: &str| {
+        let text = format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{more}\r\n");
+        rest(connect(&admin, &text)).lines().next().unwrap_or_default().to_owned()
+    };
+    for host in ["localhost", "127.0.0.1", "[::1]", "damper.internal", "10.1.2.3"] {
+        assert_eq!(first(&format!("{host}:{port}"), ""), "HTTP/1.1 200 OK", "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "a b", "x@localhost"] {
+        let answer = first(&format!("{host}:{port}"), "");
+        assert!(answer.contains("403") || answer.contains("400"), "{host}: {answer}");
+    }
+    let own = format!("localhost:{port}");
+    assert_eq!(first(&own, &format!("origin: http://{own}\r\n")), "HTTP/1.1 200 OK");
+    for origin in ["https://evil.example", "null", "http://localhost:1", "http://localhost", ""] {
+        assert_eq!(first(&own, &format!("origin: {origin}\r\n")), "HTTP/1.1 403 Forbidden", "{origin}");
+    }
+    // The form of a request that names its host in the first line.
+    let absolute = "GET http://evil.example/metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert!(rest(connect(&admin, absolute)).starts_with("HTTP/1.1 403"));
+}
+
+#[test]
+fn while_callers_name_themselves_no_other_site_does_it_for_them() {
+    let world = World::embedded().with("api.cors_origins", "[\"https://site.example\"]");
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let body = br#"{"user_id":"ann","score":5}"#;
+    let rate = |headers: &[(&str, &str)]| api.send("POST", "/api/posts/p/rate", headers, Some(body)).status;
+    let cross = ("sec-fetch-site", "cross-site");
+    assert_eq!(rate(&[cross, ("origin", "https://evil.example")]), 403);
+    assert_eq!(rate(&[cross]), 403);
+    assert_eq!(rate(&[cross, ("origin", "https://site.example")]), 202);
+    assert_eq!(rate(&[("sec-fetch-site", "same-origin")]), 202);
+    assert_eq!(api.send("GET", "/api/posts/p", &[cross], None).status, 200, "reading is for everybody");
+}
+
+#[test]
+fn nothing_that_a_client_sends_makes_a_line_of_its_own() {
+    let world = World::embedded().with("log.filter", "trace");
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let evil = "%0d%0aset-cookie:%20a=b%0d%0aERROR%20forged";
+    for answer in [
+        api.get(&format!("/api/posts/{evil}")),
+        api.get(&format!("/nothing/{evil}")),
+        api.get(&format!("/api/posts?cursor={evil}")),
+        api.post("/api/posts/p/rate", &json!({"user_id": "a\r\nERROR forged", "score": 5})),
+        api.post("/api/posts/p/rate", &json!({"user_id": "ann", "score": "\r\nERROR forged\u{1b}[31m"})),
+        api.post("/api/posts/p/rate", &json!({"\r\nERROR forged": 1})),
+        api.send("GET", "/api/posts", &[("x-request-id", "a b\tERROR forged")], None),
+        api.post("/api/posts", &json!({"id": "x", "title": "\r\nERROR forged\r\n\u{1b}[31m"})),
+    ] {
+        assert!(!answer.headers.contains_key("set-cookie"), "{:?}", answer.headers);
+        assert!(!answer.header("location").contains(['\r', '\n']));
+    }
+    world.flush();
+    service.terminate();
+    let run = service.finish().expect(0);
+    let forged = run.err.lines().find(|line| line.trim_start().starts_with("ERROR forged"));
+    assert_eq!(forged, None);
+    assert!(!run.err.contains('\u{1b}'), "no escape code gets into the log");
+}

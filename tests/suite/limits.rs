@@ -1,0 +1,198 @@
+//! Limits on ratings: by user, by address, by post; over several processes; whatever proxies and forgers say.
+
+use serde_json::json;
+
+use crate::support::http::{Answer, Http, JSON};
+use crate::support::process::Process;
+use crate::support::world::World;
+use crate::support::{in_both_setups, until};
+
+in_both_setups!(
+    a_user_has_a_minutes_worth_and_is_told_what_is_left,
+    a_withdrawal_counts_and_a_refused_body_does_not,
+    an_address_is_limited_whatever_it_says_of_itself,
+    a_trusted_proxy_names_the_client,
+    a_post_takes_so_many_if_it_is_asked_for,
+    a_limited_request_asks_no_database,
+);
+
+fn rate(api: &Http, user: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({"user_id": user, "score": 5}).to_string();
+    api.send("POST", "/api/posts/p/rate", &[&[JSON], headers].concat(), Some(body.as_bytes()))
+}
+
+/// A service that limits users and addresses, and its one post.
+fn start(world: &World) -> (Process, Http) {
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    (service, api)
+}
+
+fn with(world: World, user: u32, address: u32) -> World {
+    world
+        .with("limits.ratings_per_minute_per_user", user)
+        .with("limits.ratings_per_minute_per_address", address)
+}
+
+fn a_user_has_a_minutes_worth_and_is_told_what_is_left(world: World) {
+    let world = with(world, 3, 100);
+    let (_service, api) = start(&world);
+    for left in [2, 1, 0] {
+        let taken = rate(&api, "ann", &[]);
+        assert_eq!(taken.status, 202, "{}", taken.text);
+        assert_eq!(taken.header("ratelimit-policy"), r#""user";q=3;w=60, "address";q=100;w=60"#);
+        assert!(
+            taken.header("ratelimit").starts_with(&format!("\"user\";r={left};t=")),
+            "{:?}",
+            taken.headers
+        );
+    }
+    let refused = rate(&api, "ann", &[]);
+    let problem = refused.problem(429, "rate-limited");
+    assert!(
+        problem["detail"].as_str().expect("a text").contains("3 ratings a minute of one user"),
+        "{problem}"
+    );
+    let wait: u32 = refused.header("retry-after").parse().expect("seconds");
+    assert!((1..=20).contains(&wait), "{wait}");
+    assert!(refused.header("ratelimit").contains("\"user\";r=0"), "{:?}", refused.headers);
+    assert_eq!(rate(&api, "bob", &[]).status, 202, "others are free");
+    assert_eq!(world.status()["accepted"], 4);
+}
+
+fn a_withdrawal_counts_and_a_refused_body_does_not(world: World) {
+    let world = with(world, 2, 0);
+    let (_service, api) = start(&world);
+    for _ in 0..5 {
+        let body = br#"{"user_id":"ann","score":9}"#;
+        api.send("POST", "/api/posts/p/rate", &[JSON], Some(body)).problem(422, "score-out-of-range");
+    }
+    assert_eq!(rate(&api, "ann", &[]).status, 202);
+    api.delete("/api/posts/p/rate?user_id=ann").expect(202);
+    api.delete("/api/posts/p/rate?user_id=ann").problem(429, "rate-limited");
+    rate(&api, "ann", &[]).problem(429, "rate-limited");
+    assert_eq!(api.read("p")["id"], "p", "reading is not limited");
+}
+
+fn an_address_is_limited_whatever_it_says_of_itself(world: World) {
+    let world = with(world, 0, 5);
+    let (_service, api) = start(&world);
+    let taken = (0..200u32)
+        .filter(|i| {
+            let forged = format!("{}.{}.{}.{}", i % 250 + 1, i / 250, i % 7, i % 11);
+            let headers = [
+                ("x-forwarded-for", forged.as_str()),
+                ("x-real-ip", &forged),
+                ("forwarded", "for=192.0.2.60"),
+                ("true-client-ip", &forged),
+            ];
+            rate(&api, &format!("u{i}"), &headers).status == 202
+        })
+        .count();
+    assert_eq!(taken, 5);
+}
+
+fn a_trusted_proxy_names_the_client(world: World) {
+    let world = with(world, 0, 2).with("limits.trusted_proxies", "127.0.0.0/8, 10.0.0.0/8");
+    let (_service, api) = start(&world);
+    let mut users = 0;
+    let mut from = |forwarded: &str| {
+        users += 1;
+        rate(&api, &format!("u{users}"), &[("x-forwarded-for", forwarded)]).status
+    };
+    assert_eq!([from("192.0.2.1"), from("192.0.2.1"), from("192.0.2.1")], [202, 202, 429]);
+    assert_eq!(from("192.0.2.2, 10.1.2.3"), 202, "another client, behind two proxies");
+    assert_eq!(from("192.0.2.9, 192.0.2.1"), 429, "what the client itself put in front is not believed");
+    assert_eq!([from("2001:db8::1"), from("2001:db8::2"), from("[2001:db8::3]:99")], [202, 202, 429]);
+    assert_eq!(
+        [from("nonsense"), from("nonsense"), from("unknown")],
+        [202, 202, 429],
+        "then it is the proxy's own"
+    );
+}
+
+fn a_post_takes_so_many_if_it_is_asked_for(world: World) {
+    let world = world.with("limits.ratings_per_minute_per_post", 4);
+    let (_service, api) = start(&world);
+    api.create("q");
+    let taken = (0..10).filter(|i| rate(&api, &format!("u{i}"), &[]).status == 202).count();
+    assert_eq!(taken, 4);
+    api.rate("q", "u0", 5);
+}
+
+fn a_limited_request_asks_no_database(world: World) {
+    let world = with(world, 1, 0);
+    let (_service, api) = start(&world);
+    assert_eq!(rate(&api, "ann", &[]).status, 202);
+    // A post that nobody has heard of would have to be looked up.
+    let body = json!({"user_id": "ann", "score": 5});
+    api.post("/api/posts/unheard-of/rate", &body).problem(429, "rate-limited");
+    api.post("/api/posts/unheard-of/rate", &json!({"user_id": "bob", "score": 5})).problem(404, "not-found");
+}
+
+#[test]
+fn processes_share_their_limits_through_redis_and_go_on_without_it() {
+    let world = with(World::servers(), 6, 0);
+    let services = [world.start_api(), world.start_api()];
+    let apis = [services[0].http(), services[1].http()];
+    apis[0].create("p");
+    let outcome = |user: &str, count: usize| -> usize {
+        let statuses = (0..count).map(|i| rate(&apis[i % 2], user, &[]).status);
+        statuses.filter(|status| *status == 202).count()
+    };
+    assert_eq!(outcome("ann", 30), 6, "six, whichever process is asked");
+    let named = world.redis().command(&["KEYS", "damper:{limit}:*"]).texts();
+    assert_eq!(named, ["damper:{limit}:user:ann"]);
+    let ttl = world.redis().command(&["PTTL", "damper:{limit}:user:ann"]).int();
+    assert!((1..=60_000).contains(&ttl), "{ttl}");
+    world.redis().kill();
+    until("the outage to be noticed", || rate(&apis[0], "bob", &[]).status == 503);
+    // What they saw is remembered, and each counts by itself.
+    for api in &apis {
+        until("ann to be limited", || rate(api, "ann", &[]).status == 429);
+    }
+    world.redis().start_again();
+    until("ratings to be taken again", || apis.iter().all(|api| rate(api, "carol", &[]).status == 202));
+    world.redis().command(&["SET", "damper:{limit}:user:dave", "no time at all"]);
+    assert_eq!(outcome("dave", 20), 6, "a value that is none begins anew");
+}
+
+#[test]
+fn no_address_is_stored() {
+    let world = with(World::servers(), 0, 100)
+        .with("limits.trusted_proxies", "127.0.0.1")
+        .with("log.filter", "trace");
+    let service = world.start_api();
+    service.http().create("p");
+    assert_eq!(rate(&service.http(), "ann", &[("x-forwarded-for", "192.0.2.77")]).status, 202);
+    let keys = world.redis().command(&["KEYS", "*"]).texts().join(" ");
+    assert!(keys.contains("{limit}:address:") && !keys.contains("192.0.2.77"), "{keys}");
+    world.flush();
+    service.terminate();
+    let run = service.finish().expect(0);
+    assert!(!run.err.contains("192.0.2.77"), "it is in the log");
+}
+
+#[test]
+fn ten_thousand_forged_addresses_are_one() {
+    let world = with(World::servers(), 0, 20);
+    let services = [world.start_api(), world.start_api()];
+    services[0].http().create("p");
+    let taken: usize = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8usize)
+            .map(|caller| {
+                let api = services[caller % 2].http();
+                scope.spawn(move || {
+                    let forged = |i: usize| format!("10.{}.{}.{caller}", i / 250, i % 250);
+                    let status =
+                        |i| rate(&api, &format!("u{caller}-{i}"), &[("x-forwarded-for", &forged(i))]).status;
+                    (0..1_250).filter(|i| status(*i) == 202).count()
+                })
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().expect("a caller ends")).sum()
+    });
+    // The bucket goes on filling while they call: one in three seconds.
+    assert!((20..=60).contains(&taken), "{taken}");
+}
