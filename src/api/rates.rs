@@ -112,40 +112,36 @@ async fn take(
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
     let now: Time = now();
     let admission = app.limits().take(user, address, post, now).await;
-    let told = headers(&admission);
+    let told = told(&admission);
     if let Some(quota) = admission.refused {
         return Err(limited(&quota, told));
     }
     let accepted = app.submit(post, user, action, now).await?;
-    Ok((StatusCode::ACCEPTED, told, Json(accepted)))
+    Ok((StatusCode::ACCEPTED, told.into_iter().collect(), Json(accepted)))
 }
 
-fn headers(admission: &Admission) -> HeaderMap {
+/// The headers that tell what is left.
+fn told(admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
     let (mut policies, mut left) = (String::new(), String::new());
     for Quota { policy, per_minute, remaining, reset_seconds, .. } in &admission.quotas {
         let comma = if left.is_empty() { "" } else { ", " };
         let _ = write!(policies, "{comma}\"{policy}\";q={per_minute};w=60");
         let _ = write!(left, "{comma}\"{policy}\";r={remaining};t={reset_seconds}");
     }
-    let mut headers = HeaderMap::new();
-    for (name, text) in [(RATE_LIMIT_POLICY, policies), (RATE_LIMIT, left)] {
-        if let Ok(value) = HeaderValue::try_from(text)
-            && !value.is_empty()
-        {
-            headers.insert(name, value);
-        }
-    }
+    let headers = [(RATE_LIMIT_POLICY, policies), (RATE_LIMIT, left)].into_iter();
     headers
+        .filter(|(_, text)| !text.is_empty())
+        .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
+        .collect()
 }
 
-fn limited(quota: &Quota, told: HeaderMap) -> Problem {
+fn limited(quota: &Quota, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
     let Quota { policy, per_minute, wait_seconds, .. } = quota;
     let detail =
         format!("more than {per_minute} ratings a minute of one {policy}; try again in {wait_seconds} s");
-    let wait = HeaderValue::from(*wait_seconds);
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
-        .with_all(told)
-        .with(header::RETRY_AFTER, wait)
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
+        .with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
+    told.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
 }
 
 /// Takes whole numbers, 0..=5; `5.0`, `"5"` and `true` are not whole numbers.

@@ -6,8 +6,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::rating::{ID_CHARS_MAX, PostId, Score, Time, UserId};
 
-/// The alphabet of ids; neither `.` nor `..` is one, which a pattern that every tool reads cannot say.
-const ID_PATTERN: &str = "^[A-Za-z0-9._~:@+=|-]+$";
+/// The alphabet of ids, without `.` and `..`: up to two dots and something else, or three dots and anything.
+const ID_PATTERN: &str = r"^(\.{0,2}[A-Za-z0-9_~:@+=|-][A-Za-z0-9._~:@+=|-]*|\.{3}[A-Za-z0-9._~:@+=|-]*)$";
 
 fn id(description: &str) -> RefOr<AnySchema> {
     let text = ObjectBuilder::new()
@@ -36,7 +36,8 @@ schema! {
     PostId => id("What is rated: 1 to 64 characters of A-Z a-z 0-9 . _ ~ : @ + = | -, neither . nor .."),
     UserId => id("Who rates: 1 to 64 characters of A-Z a-z 0-9 . _ ~ : @ + = | -, neither . nor .."),
     Score => {
-        let whole = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(Score::MAX));
+        // Listed, since to JSON Schema 5.0 is an integer, too.
+        let whole = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some(0..=Score::MAX));
         Schema::Object(Object::from(whole)).into()
     },
     Time => {

@@ -259,7 +259,12 @@ fn a_data_file_is_well_before_it_is_there_while_it_is_served_and_afterwards() {
     service.kill();
     assert_well(&world.cli(&["doctor", "--json"]));
     assert_eq!(world.flush()["applied"], 1);
-    look();
+    // Most often a flush that ends takes SQLite's own files along; a log that it left behind is read as a log.
+    if files(&world).iter().any(|file| file.ends_with("-wal")) {
+        assert_well(&world.cli(&["doctor", "--json"]));
+    } else {
+        look();
+    }
 }
 
 #[test]

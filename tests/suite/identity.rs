@@ -1,6 +1,6 @@
 //! Who is asking: tokens of every kind that must be taken, and of every kind that must not.
 
-mod admin_token;
+pub mod admin_token;
 mod forged;
 mod kinds;
 mod routes;

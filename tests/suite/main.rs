@@ -20,6 +20,7 @@ mod identity;
 mod interface;
 mod limits;
 mod quarantine;
+mod random;
 mod secrets;
 mod store;
 #[allow(dead_code, reason = "tests/chaos stands on it too")]

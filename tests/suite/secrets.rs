@@ -95,6 +95,91 @@ fn no_log_of_a_service_tells_a_password() {
     }
 }
 
+/// A secret that is a canary of at least 32 bytes.
+fn secret() -> String {
+    format!("{CANARY}-{}", "x".repeat(32))
+}
+
+#[test]
+fn no_output_tells_a_secret_or_a_token() {
+    let world = World::embedded().with("auth.jwt_secret", secret()).with("log.filter", "trace");
+    let token = world.cli(&["token", "--user", "ann", "--role", "admin"]).expect(0).out.trim_end().to_owned();
+    let signature = token.rsplit('.').next().expect("a signature").to_owned();
+    let service = world.start(Program::Damper);
+    let (api, admin) = (service.http(), service.admin());
+    let (ann, olga) = (api.with_token(&token), admin.with_token(&token));
+    ann.post("/api/posts", &serde_json::json!({"id": "p", "title": "P"})).expect(201);
+    ann.post("/api/posts/p/rate", &serde_json::json!({"score": 5})).expect(202);
+    let mut told = vec![
+        olga.post("/api/admin/flush", &serde_json::json!({})).text,
+        olga.get("/api/admin/status").text,
+        olga.get("/api/admin/drains").text,
+        admin.get("/metrics").text,
+        admin.get("/openapi.json").text,
+        api.with_token(&format!("{token}x")).get("/api/posts").text,
+        api.with_token(&secret()).get("/api/posts").text,
+        api.send("GET", "/api/posts", &[("authorization", &format!("Basic {token}"))], None).text,
+        ann.get(&format!("/api/posts?cursor={CANARY}")).text.replace(CANARY, ""),
+    ];
+    for command in [
+        &["config"][..],
+        &["config", "--json"],
+        &["status"],
+        &["doctor"],
+        &["admin-token"],
+        &["forget", "ann"],
+    ] {
+        let run = world.cli(command);
+        told.extend([run.out, run.err]);
+    }
+    service.terminate();
+    told.push(service.out());
+    let run = service.finish().expect(0);
+    told.extend([run.out, run.err]);
+    for text in &told {
+        assert!(!text.contains(CANARY) && !text.contains(&signature), "{text}");
+    }
+    // A secret of the wrong shape is not quoted in the refusal.
+    let file = world.file("wrong.toml", "[auth]\njwt_secret = 4242424242\n");
+    let run = World::embedded().cli(&["config", "--config", &file]).expect(78);
+    assert!(run.err.contains("auth.jwt_secret") && !run.err.contains("4242"), "{}", run.err);
+    let short = World::embedded().with("auth.jwt_secret", CANARY).cli(&["serve"]).expect(78);
+    assert!(!short.err.contains(CANARY), "{}", short.err);
+}
+
+#[test]
+fn no_output_but_the_first_screen_tells_the_admin_token() {
+    let world = World::embedded().with("log.filter", "trace");
+    let service = world.start(Program::Damper);
+    let token = crate::identity::admin_token::told(&service).expect("a token");
+    let admin = service.admin().with_token(&token);
+    admin.post("/api/admin/flush", &serde_json::json!({})).expect(200);
+    service.admin().with_token(&token[1..]).get("/api/admin/status").problem(401, "token-invalid");
+    let mut told = vec![service.err(), admin.get("/metrics").text, admin.get("/api/admin/status").text];
+    for command in [&["status"][..], &["config"], &["doctor"], &["show", "p"]] {
+        let run = world.cli(command);
+        told.extend([run.out, run.err]);
+    }
+    for text in &told {
+        assert!(!text.contains(&token[4..]), "{text}");
+    }
+    let file = std::fs::read(world.config().data).expect("the data file");
+    let log = std::fs::read(world.path().join("test.db-wal")).unwrap_or_default();
+    for bytes in [file, log] {
+        assert!(!String::from_utf8_lossy(&bytes).contains(&token[4..]), "the token itself is not kept");
+    }
+}
+
+#[test]
+fn with_keys_any_address_will_do() {
+    for setting in ["listen", "admin_listen"] {
+        let world = World::embedded().with("auth.jwt_secret", secret()).with(setting, "0.0.0.0:0");
+        let service = Process::spawn(Program::Damper, &[], &world.env(), world.path(), b"");
+        until("it to start", || service.out().contains("api "));
+        assert!(!service.out().contains("open mode"), "{}", service.out());
+    }
+}
+
 #[test]
 fn a_damper_without_keys_is_open_to_this_machine_only_unless_it_is_said_aloud() {
     for setting in ["listen", "admin_listen"] {

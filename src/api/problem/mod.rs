@@ -3,7 +3,7 @@
 mod kinds;
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::{debug, error};
@@ -24,7 +24,8 @@ pub struct Problem {
     detail: String,
     pointer: Option<String>,
     parameter: Option<String>,
-    headers: HeaderMap,
+    /// Beside those that every problem has.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A problem as it is answered.
@@ -47,14 +48,7 @@ pub struct ProblemJson<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            name,
-            status,
-            detail: detail.into(),
-            pointer: None,
-            parameter: None,
-            headers: HeaderMap::new(),
-        }
+        Self { name, status, detail: detail.into(), pointer: None, parameter: None, headers: Vec::new() }
     }
 
     /// A value in the body's field `/name`.
@@ -88,15 +82,9 @@ impl Problem {
         self
     }
 
-    /// The same with these headers.
-    pub fn with_all(mut self, headers: HeaderMap) -> Self {
-        self.headers.extend(headers);
-        self
-    }
-
     /// The same with a header.
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
