@@ -157,7 +157,7 @@ impl App {
     /// whether the post exists: then nothing will be counted that a later answer does not know of.
     pub async fn submit(&self, post: &PostId, user: &UserId, action: Action, now: Time) -> Result<Accepted> {
         // What is left of the request's time must be enough to hear the append's outcome.
-        let known = tokio::time::timeout(self.time_to_find_a_post(), self.require_post(post, now));
+        let known = tokio::time::timeout(self.config.find_timeout(), self.require_post(post, now));
         known.await.map_err(|_| {
             Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
         })??;
@@ -227,13 +227,6 @@ impl App {
     pub async fn close(&self) {
         // A connection that does not come back must not keep the process from ending.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
-    }
-
-    /// Two appends' time (the group under way, and one's own) is kept back from a request's.
-    fn time_to_find_a_post(&self) -> Duration {
-        let (request_ms, append_ms) =
-            (self.config.api.request_timeout_ms, self.config.buffer.append_timeout_ms);
-        Duration::from_millis(request_ms.saturating_sub(3 * append_ms))
     }
 
     /// Passes when the post exists; asks whoever knows, nearest first.

@@ -18,6 +18,9 @@ use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Average;
 use crate::store::{PageKey, Sort};
 
+/// A page ends early when its posts' texts are longer than this together: one answer must not hold megabytes.
+const PAGE_TEXT_BYTES_MAX: usize = 1 << 20;
+
 /// A post as a reader sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PostView {
@@ -75,11 +78,20 @@ impl App {
     ) -> Result<Page> {
         // One more than asked for tells whether there is a next page.
         let mut keys = self.store.page(sort, after, limit + 1).await?;
-        let more = keys.len() > limit;
+        let mut more = keys.len() > limit;
         keys.truncate(limit);
-        let next = if more { keys.last().cloned() } else { None };
         let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();
-        let states = self.states(&ids, now).await?.into_iter().flatten().collect();
+        let mut states: Vec<Arc<Cached>> = self.states(&ids, now).await?.into_iter().flatten().collect();
+        let fitting = fitting(&states);
+        if let Some(last) = states.get(fitting.saturating_sub(1)).filter(|_| fitting < states.len()) {
+            let last = &last.state.post.id;
+            keys.truncate(
+                keys.iter().position(|key| key.post() == last).map_or(keys.len(), |place| place + 1),
+            );
+            states.truncate(fitting);
+            more = true;
+        }
+        let next = if more { keys.last().cloned() } else { None };
         Ok(Page { posts: self.views(states, reader, now).await?, next })
     }
 
@@ -204,4 +216,15 @@ impl App {
         let newest = newest.collect();
         Ok((states, newest))
     }
+}
+
+/// How many of the posts, one at least, have texts that fit on a page.
+fn fitting(states: &[Arc<Cached>]) -> usize {
+    let mut bytes = 0;
+    let fits = |cached: &&Arc<Cached>| {
+        let post = &cached.state.post;
+        bytes += post.title.len() + post.content.as_ref().map_or(0, String::len);
+        bytes <= PAGE_TEXT_BYTES_MAX
+    };
+    states.iter().take_while(fits).count().max(1)
 }

@@ -9,6 +9,7 @@ use damper::api::{Gate, public};
 use damper::config::Settings;
 use damper::{App, post::Post, rating::PostId, rating::Time};
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 struct Site {
@@ -33,7 +34,7 @@ fn site() -> &'static Site {
             let app = App::open(config).await.expect("an app");
             let post = Post::named_by_id(PostId::parse("p").expect("an id"), Time::from_ms(1_790_000_000_000));
             app.create_post(post).await.expect("a post");
-            public(&Gate::open(app).expect("a gate")).expect("routes")
+            public(&Gate::open(app, CancellationToken::new()).expect("a gate")).expect("routes")
         });
         Site { runtime, routes, _folder: folder }
     })

@@ -1,26 +1,26 @@
 //! For operators, on the admin listener: flush, status, drains.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{NoParameters, Parameters};
-use super::gate::Operator;
+use super::gate::{Gate, Operator};
 use super::problem::Problem;
 use super::{Shared, now};
-use crate::app::App;
 use crate::drain::{DrainOrder, Move};
 use crate::error::{Error, Invalid, Result};
 use crate::status::Status;
 use crate::store::{DrainRun, Trigger};
 
-/// A caller hears of a flush that takes longer when it looks at the drains.
-const FLUSH_WAIT: Duration = Duration::from_secs(8);
+/// A caller waits this part of a request's time, and hears of a flush that takes longer when it looks at the drains.
+const FLUSH_WAIT: f64 = 0.8;
 /// A flush that takes longer leaves the rest to the next tick.
 const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(600);
 /// Drains on a page when the caller does not say.
@@ -76,28 +76,35 @@ pub struct DrainsQuery {
     (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
 ))]
 pub async fn flush(
-    State(app): Shared,
+    State(gate): State<Gate>,
     _: Operator,
     Parameters(_): Parameters<NoParameters>,
-) -> Result<(StatusCode, axum::response::Response), Problem> {
-    use axum::response::IntoResponse;
-    // In a task of its own: it goes on when the caller goes away.
-    let flushing = tokio::spawn(flushed(app));
-    match tokio::time::timeout(FLUSH_WAIT, flushing).await {
-        Ok(flushed) => {
-            let flushed = flushed.map_err(|e| Error::Internal(format!("a flush stopped: {e}")))??;
-            Ok((StatusCode::OK, Json(flushed).into_response()))
-        }
+) -> Result<Response, Problem> {
+    let wait = Duration::from_millis(gate.app().config().api.request_timeout_ms).mul_f64(FLUSH_WAIT);
+    let flushed = async {
+        let turn = gate.turn_to_flush().await;
+        // In a task of its own: it goes on when the caller goes away.
+        let flushing = tokio::spawn(flushed(gate.clone(), turn));
+        flushing.await.unwrap_or_else(|e| Err(Error::Internal(format!("a flush stopped: {e}"))))
+    };
+    match tokio::time::timeout(wait, flushed).await {
+        Ok(flushed) => Ok(Json(flushed?).into_response()),
         Err(_) => {
             let json = FlushingJson { state: "running", see: "/api/admin/drains" };
-            Ok((StatusCode::ACCEPTED, Json(json).into_response()))
+            Ok((StatusCode::ACCEPTED, Json(json)).into_response())
         }
     }
 }
 
-async fn flushed(app: Arc<App>) -> Result<FlushJson> {
-    let until = Instant::now().checked_add(FLUSH_SECONDS_MAX);
-    let drained = app.drain(now(), &DrainOrder { until, ..DrainOrder::quiet(Trigger::Flush) }).await;
+/// Flushes while it is its turn.
+async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<FlushJson> {
+    let app = gate.app();
+    let order = DrainOrder {
+        until: Instant::now().checked_add(FLUSH_SECONDS_MAX),
+        stop: &|| gate.is_stopping(),
+        ..DrainOrder::quiet(Trigger::Flush)
+    };
+    let drained = app.drain(now(), &order).await;
     if let Some(error) = drained.failure {
         return Err(error);
     }

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tower::{Layer, ServiceExt};
 use tower_http::normalize_path::NormalizePathLayer;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::address::Peer;
 use super::openapi;
@@ -65,12 +66,13 @@ pub async fn serve(
 ) -> Result<()> {
     let doors = Arc::new(Semaphore::new(knobs.connections_max));
     let connections = GracefulShutdown::new();
+    let is_short = AtomicBool::new(false);
     tokio::pin!(shutdown);
     loop {
         let entering = async {
             // Never closed.
             let door = doors.clone().acquire_owned().await;
-            (door, accept(&listener).await)
+            (door, accept(&listener, &is_short).await)
         };
         let (door, (stream, peer)) = tokio::select! {
             entered = entering => entered,
@@ -92,14 +94,22 @@ pub async fn serve(
     Ok(())
 }
 
-async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
+/// The next connection. That none can be taken is said once, and so is that they can be again.
+async fn accept(listener: &TcpListener, is_short: &AtomicBool) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, Peer(peer.ip())),
+            Ok((stream, peer)) => {
+                if is_short.swap(false, Ordering::Relaxed) {
+                    info!("connections are taken again");
+                }
+                return (stream, Peer(peer.ip()));
+            }
             // The client's own fault, or nobody's.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                warn!(%error, "no connection can be taken");
+                if !is_short.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "no connection can be taken");
+                }
                 tokio::time::sleep(ACCEPT_DELAY).await;
             }
         }

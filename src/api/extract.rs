@@ -21,9 +21,9 @@ impl<T: DeserializeOwned> FromRequest<Gate> for Body<T> {
 
     async fn from_request(request: Request, gate: &Gate) -> Result<Self, Problem> {
         check_content_type(&request)?;
-        let knobs = &gate.app().config().api;
-        let within = Duration::from_millis(knobs.body_timeout_ms);
-        let read = tokio::time::timeout(within, read(request, knobs.body_bytes_max));
+        let config = gate.app().config();
+        let within = config.body_timeout();
+        let read = tokio::time::timeout(within, read(request, config.api.body_bytes_max));
         let bytes = read.await.map_err(|_| too_slow(within))??;
         check_object(&bytes)?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);

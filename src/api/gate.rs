@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::now;
 use super::problem::Problem;
@@ -22,16 +24,35 @@ pub struct Gate {
     app: Arc<App>,
     /// Without keys Damper is open.
     keys: Option<Arc<Keys>>,
+    /// Held by the one flush that may be under way.
+    flushing: Arc<Mutex<()>>,
+    /// The process is to end.
+    stop: CancellationToken,
 }
 
 impl Gate {
-    /// The gate of `app`, with the keys that its settings name.
+    /// The gate of `app`, with the keys that its settings name; flushes end early once `stop` is cancelled.
     ///
     /// # Errors
     /// `Config` when a key cannot be used.
-    pub fn open(app: Arc<App>) -> Result<Self> {
+    pub fn open(app: Arc<App>, stop: CancellationToken) -> Result<Self> {
         let keys = Keys::load(app.config())?.map(Arc::new);
-        Ok(Self { app, keys })
+        Ok(Self { keys, ..Self::without_keys(app, stop) })
+    }
+
+    /// The gate of a process that nobody has to sign in at.
+    pub fn without_keys(app: Arc<App>, stop: CancellationToken) -> Self {
+        Self { app, keys: None, flushing: Arc::default(), stop }
+    }
+
+    /// Waits for its turn to flush; the turn ends with what is returned.
+    pub async fn turn_to_flush(&self) -> OwnedMutexGuard<()> {
+        self.flushing.clone().lock_owned().await
+    }
+
+    /// Whether the process is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// The front door behind it.

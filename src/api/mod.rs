@@ -58,9 +58,10 @@ const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 pub fn public(gate: &Gate) -> Result<Router> {
     let (routes, api) = public_routes().split_for_parts();
     let api = openapi::describe(&api, Audience { is_open: gate.is_open(), is_admin: false });
-    let routes = routes.merge(openapi::route(&api)).merge(problem::pages());
-    let routes = routes.layer(from_fn_with_state(gate.clone(), origin::check_site));
-    Ok(finish(routes, gate).layer(cors(&gate.app().config().api.cors_origins)?))
+    let routes = bounded(routes.merge(openapi::route(&api)), gate)
+        .layer(from_fn_with_state(gate.clone(), origin::check_site))
+        .layer(cors(&gate.app().config().api.cors_origins)?);
+    Ok(named(routes, gate))
 }
 
 fn public_routes() -> OpenApiRouter<Gate> {
@@ -85,30 +86,28 @@ pub fn admin(gate: &Gate) -> Router {
     let is_open = gate.is_open();
     let public = openapi::describe(&public, Audience { is_open, is_admin: false });
     let api = openapi::describe(&api, Audience { is_open, is_admin: true });
-    let routes = routes.merge(openapi::ui(public, api)).merge(problem::pages());
-    let routes = routes.fallback(not_found).layer(from_fn_with_state(gate.clone(), origin::check_host));
-    finish(routes, gate)
+    let routes = bounded(routes.merge(openapi::ui(public, api)), gate);
+    named(routes.layer(from_fn_with_state(gate.clone(), origin::check_host)), gate)
 }
 
 /// The worker's routes: the probes and the metrics.
 pub fn worker(gate: &Gate) -> Router {
-    finish(system::probes().merge(system::metrics()).into(), gate)
+    named(bounded(system::probes().merge(system::metrics()).into(), gate), gate)
 }
 
-/// What every listener has: problem+json for whatever no handler answers, limits, and a name for each request.
-fn finish(routes: Router<Gate>, gate: &Gate) -> Router {
+/// What every listener has: problem+json for whatever no handler answers, pages about them, and a limit of time.
+fn bounded(routes: Router<Gate>, gate: &Gate) -> Router<Gate> {
     routes
-        .fallback(not_found)
+        .merge(problem::pages())
+        .fallback(async |request: Request| Problem::no_route(request.uri().path()))
         .method_not_allowed_fallback(async |request: Request| Problem::wrong_method(request.method()))
         .layer(from_fn_with_state(gate.clone(), limit_time))
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(CompressionLayer::new())
-        .layer(from_fn(name_request))
-        .with_state(gate.clone())
 }
 
-async fn not_found(request: Request) -> Problem {
-    Problem::no_route(request.uri().path())
+/// Outermost: whoever answers, the answer has a name and may be packed.
+fn named(routes: Router<Gate>, gate: &Gate) -> Router {
+    routes.layer(CompressionLayer::new()).layer(from_fn(name_request)).with_state(gate.clone())
 }
 
 /// Which pages of other sites may call, as browsers ask it.

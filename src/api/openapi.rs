@@ -125,7 +125,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(api: &Value) -> Router<S> {
     Router::new().route("/openapi.json", get(async move || (json, text).into_response()))
 }
 
-/// `/docs`: both descriptions, to read and to try.
+/// `/docs`: both descriptions to read, and the operators' to try (this listener's page may not call the public one).
 pub fn ui<S: Clone + Send + Sync + 'static>(public: Value, admin: Value) -> Router<S> {
     let url = |name, url| Url::new(name, url);
     SwaggerUi::new("/docs")

@@ -28,15 +28,22 @@ pub async fn check_host(State(gate): State<Gate>, request: Request, next: Next) 
 }
 
 /// On the public listener, while callers name themselves: a page of another site must not name one for its visitor.
+/// A browser says of every call that changes something which page asks.
 pub async fn check_site(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    let is_other = text(headers, "sec-fetch-site") == Some("cross-site");
+    let origin = text(headers, header::ORIGIN.as_str());
+    let host = text(headers, header::HOST.as_str());
+    let is_own = match origin.map(|origin| origin.split_once("://")) {
+        None => text(headers, "sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none"),
+        Some(origin) => origin.is_some_and(|(_, from)| Some(from) == host),
+    };
     let allowed = &gate.app().config().api.cors_origins;
-    let is_allowed = text(headers, header::ORIGIN.as_str())
-        .is_some_and(|origin| allowed.iter().any(|allowed| allowed == "*" || allowed == origin));
-    if gate.is_open() && is_other && !reads && !is_allowed {
-        return refuse("a page of another site asks; the setting api.cors_origins lists those that may");
+    let is_allowed =
+        origin.is_some_and(|origin| allowed.iter().any(|allowed| allowed == "*" || allowed == origin));
+    if gate.is_open() && !reads && !is_own && !is_allowed {
+        let detail = "a page of another site asks; the setting api.cors_origins lists those that may";
+        return Problem::new(StatusCode::FORBIDDEN, "origin-refused", detail).into_response();
     }
     next.run(request).await
 }

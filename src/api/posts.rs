@@ -202,7 +202,9 @@ pub async fn read(
         Some(_) => "private, no-cache".to_owned(),
         None => format!("public, max-age={}", (view.next_tick.ms() - now.ms()).max(0) / 1_000),
     };
-    let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, caching)];
+    // Who shows a token sees more at the same address.
+    let vary = header::AUTHORIZATION.as_str().to_owned();
+    let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, caching), (header::VARY, vary)];
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }

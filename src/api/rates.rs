@@ -116,7 +116,8 @@ async fn take(
     if let Some(quota) = admission.refused {
         return Err(limited(&quota, told));
     }
-    let accepted = app.submit(post, user, action, now).await?;
+    let accepted = app.submit(post, user, action, now).await;
+    let accepted = accepted.map_err(|error| with_all(Problem::from(error), told.clone()))?;
     Ok((StatusCode::ACCEPTED, told.into_iter().collect(), Json(accepted)))
 }
 
@@ -141,6 +142,10 @@ fn limited(quota: &Quota, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
         format!("more than {per_minute} ratings a minute of one {policy}; try again in {wait_seconds} s");
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
         .with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
+    with_all(problem, told)
+}
+
+fn with_all(problem: Problem, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
     told.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
 }
 

@@ -31,7 +31,9 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
     let user = UserId::parse(&args.user)?;
     let app = open(settings).await?;
     if args.export {
-        print_json(&app.held(&user, now()).await?)?;
+        let held = app.held(&user, now()).await?;
+        app.close().await;
+        print_json(&held)?;
         return Ok(ExitCode::SUCCESS);
     }
     if !args.yes && std::io::stdin().is_terminal() {
@@ -41,6 +43,7 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map_err(|e| Error::Internal(e.to_string()))?;
         if !answer.trim().eq_ignore_ascii_case("y") {
+            app.close().await;
             eprintln!("damper: nothing was erased");
             return Ok(FAILED.into());
         }

@@ -64,7 +64,10 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
     let listeners = bind(&config, parts).await?;
     api::make_room(&config.api);
     let app = App::open(config).await?;
-    let gate = Gate::open(app.clone())?;
+    let gate = match parts.has_api {
+        true => Gate::open(app.clone(), stop.clone())?,
+        false => Gate::without_keys(app.clone(), stop.clone()),
+    };
     let admin_token = if parts.has_api && gate.is_open() { app.first_admin_token().await? } else { None };
     api::install_metrics()?;
     let (public, admin, worker) = (api::public(&gate)?, api::admin(&gate), api::worker(&gate));

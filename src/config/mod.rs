@@ -11,6 +11,7 @@ mod url;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub use url::ServerUrl;
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 /// The highest rate that a limit may have, a minute: a call every 60 µs.
 const RATE_MAX: u64 = 1_000_000;
+/// Claims of RFC 7519 that have a meaning of their own.
+const REGISTERED_CLAIMS: [&str; 7] = ["aud", "exp", "iat", "iss", "jti", "nbf", "sub"];
 /// Most shards that a first migration may fix.
 pub const SHARDS_MAX: u16 = 1024;
 
@@ -233,6 +236,22 @@ impl Config {
         if self.database_url.is_empty() { Setup::Embedded } else { Setup::Servers }
     }
 
+    /// How long a body may take: at most half of what is left of a request's time when appends have had theirs (the
+    /// group under way, and one's own, and as much again for what is asked of Redis before).
+    pub fn body_timeout(&self) -> Duration {
+        self.half_of_the_rest().min(Duration::from_millis(self.api.body_timeout_ms))
+    }
+
+    /// How long it may take to find out whether there is a post; the other half.
+    pub fn find_timeout(&self) -> Duration {
+        self.half_of_the_rest()
+    }
+
+    fn half_of_the_rest(&self) -> Duration {
+        let appends_ms = 3 * self.buffer.append_timeout_ms;
+        Duration::from_millis(self.api.request_timeout_ms.saturating_sub(appends_ms) / 2)
+    }
+
     /// Whether there are keys, so that callers must show tokens.
     pub fn has_keys(&self) -> bool {
         let auth = &self.auth;
@@ -294,7 +313,25 @@ impl Config {
         self.ticks()?;
         self.params()?;
         self.worker_listen()?;
+        self.check_names()?;
         self.check_ranges()
+    }
+
+    fn check_names(&self) -> Result<()> {
+        let is_name = |host: &&String| host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+        if let Some(host) = self.admin_hosts.iter().find(|host| !is_name(host)) {
+            return Err(Error::Config(format!(
+                "admin_hosts {host:?} is no name; write [damper.internal], without a port"
+            )));
+        }
+        let claim = &self.auth.roles_claim;
+        let first = claim.strip_prefix('/').unwrap_or(claim).split('/').next().unwrap_or_default();
+        if first.is_empty() || REGISTERED_CLAIMS.contains(&first) {
+            return Err(Error::Config(format!(
+                "auth.roles_claim {claim:?} cannot hold roles; write roles, or /realm_access/roles"
+            )));
+        }
+        Ok(())
     }
 
     fn check_ranges(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -16,6 +16,17 @@ impl Networks {
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// A network of IPv4 that is written as one of IPv6 (`::ffff:10.0.0.0/104`) is one of IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    match (network, network.addr().to_canonical()) {
+        (IpNet::V6(_), IpAddr::V4(address)) if network.prefix_len() >= MAPPED_BITS => {
+            Ipv4Net::new(address, network.prefix_len() - MAPPED_BITS).map_or(network, IpNet::V4)
+        }
+        _ => network,
     }
 }
 
@@ -33,7 +44,8 @@ impl<'de> Deserialize<'de> for Networks {
             Written::Text(text) => text.split(',').map(str::to_owned).collect(),
             Written::List(list) => list,
         };
-        let parse = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let parse =
+            |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map(canonical);
         let networks = networks.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).map(|text| {
             parse(text).map_err(|_| {
                 D::Error::custom(format!("{text:?} is no network; write 10.0.0.0/8 or 10.1.2.3"))
@@ -50,7 +62,7 @@ mod tests {
     #[test]
     fn networks_are_read_from_a_list_or_a_text() {
         let read = |json: &str| serde_json::from_str::<Networks>(json);
-        for written in [r#"["10.0.0.0/8", "::1"]"#, r#""10.0.0.0/8, ::1""#] {
+        for written in [r#"["10.0.0.0/8", "::1"]"#, r#""10.0.0.0/8, ::1""#, r#""::ffff:10.0.0.0/104,::1""#] {
             let networks = read(written).unwrap();
             for (address, is_in) in [
                 ("10.255.0.1", true),

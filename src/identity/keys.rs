@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use tracing::{info, warn};
 
 use super::Identity;
@@ -16,8 +16,8 @@ use crate::rating::Time;
 
 /// A shorter secret can be guessed.
 pub const SECRET_BYTES_MIN: usize = 32;
-/// RSA keys with a shorter modulus can be factored.
-const RSA_BYTES_MIN: usize = 256;
+/// RSA keys with a shorter modulus can be factored, and with a longer one they are not verified.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 /// A JWKS file is looked at so often at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A longer JWKS file is none.
@@ -144,16 +144,28 @@ fn of_pem(path: &Path) -> Result<TrustedKey> {
     if pem.windows(11).any(|words| words == b"PRIVATE KEY") {
         return Err(refuse(SETTING, path, "it holds a private key; Damper takes the public one only"));
     }
-    if let Ok(key) = DecodingKey::from_rsa_pem(&pem) {
-        // The key's bytes hold its modulus and little besides.
-        if key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() < RSA_BYTES_MIN) {
-            return Err(refuse(SETTING, path, "an RSA key takes 2,048 bits at least"));
+    let (algorithm, key) = match (DecodingKey::from_rsa_pem(&pem), DecodingKey::from_ed_pem(&pem)) {
+        (Ok(key), _) => (Algorithm::RS256, key),
+        (_, Ok(key)) => (Algorithm::EdDSA, key),
+        _ => return Err(refuse(SETTING, path, "it is no PEM file with a public key of RSA or Ed25519")),
+    };
+    check(&key).map_err(|why| refuse(SETTING, path, &why))?;
+    Ok(TrustedKey { id: None, algorithm, key })
+}
+
+/// Passes a key that the library can verify with: it reads some that it cannot.
+fn check(key: &DecodingKey) -> Result<(), String> {
+    let public = Jwk::from_decoding_key(key, None).map_err(|_| "it holds no key that can be read")?;
+    let parts = DecodingKey::from_jwk(&public).map_err(|_| "it holds no key that can be read")?;
+    let DecodingKeyKind::RsaModulusExponent { n, .. } = parts.kind() else { return Ok(()) };
+    let zeros: usize = n.iter().take_while(|byte| **byte == 0).count();
+    let bits = n.get(zeros).map_or(0, |first| 8 * (n.len() - zeros) - first.leading_zeros() as usize);
+    match RSA_BITS.contains(&bits) {
+        true => Ok(()),
+        false => {
+            Err(format!("its RSA key has {bits} bits; it takes {} to {}", RSA_BITS.start(), RSA_BITS.end()))
         }
-        return Ok(TrustedKey { id: None, algorithm: Algorithm::RS256, key });
     }
-    let key = DecodingKey::from_ed_pem(&pem)
-        .map_err(|_| refuse(SETTING, path, "it is no PEM file with a public key of RSA or Ed25519"))?;
-    Ok(TrustedKey { id: None, algorithm: Algorithm::EdDSA, key })
 }
 
 /// The keys of a set that verify signatures; others may stand beside them.
@@ -169,10 +181,10 @@ fn of_jwks(text: &[u8]) -> Result<Vec<TrustedKey>, String> {
 fn of_jwk(jwk: &Jwk) -> Option<TrustedKey> {
     let common = &jwk.common;
     let (algorithm, named) = match &jwk.algorithm {
-        AlgorithmParameters::RSA(rsa) if rsa.n.len() >= RSA_BYTES_MIN => {
-            (Algorithm::RS256, KeyAlgorithm::RS256)
+        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
         }
-        AlgorithmParameters::OctetKeyPair(_) => (Algorithm::EdDSA, KeyAlgorithm::EdDSA),
         _ => return None,
     };
     let is_for_signatures = common.public_key_use.as_ref().is_none_or(|it| *it == PublicKeyUse::Signature);
@@ -180,7 +192,12 @@ fn of_jwk(jwk: &Jwk) -> Option<TrustedKey> {
     if !is_for_signatures || !is_for_this {
         return None;
     }
-    Some(TrustedKey { id: common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(jwk).ok()? })
+    let key = DecodingKey::from_jwk(jwk).ok()?;
+    if let Err(why) = check(&key) {
+        warn!(why, kid = common.key_id, "a key of the JWKS file is left out");
+        return None;
+    }
+    Some(TrustedKey { id: common.key_id.clone(), algorithm, key })
 }
 
 /// A lock whose holder panicked holds nothing that could be half-way.

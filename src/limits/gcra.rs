@@ -10,8 +10,10 @@ use crate::rating::Time;
 
 /// A limit is so many calls in this time, and so many at once. In microseconds, as all that follows.
 pub const PERIOD_US: u64 = 60_000_000;
-/// Buckets that are kept; what is beyond them begins anew, which errs on the caller's side.
+/// Buckets that are kept; when there are more, all begin anew, which errs on the callers' side.
 const BUCKETS_MAX: usize = 200_000;
+/// Empty buckets are thrown away so often.
+const SWEEP_INTERVAL_MS: i64 = 60_000;
 
 /// What a call adds to a bucket that takes `per_minute` of them.
 pub fn interval_us(per_minute: u32) -> u64 {
@@ -41,11 +43,12 @@ pub struct Taken {
 pub struct Buckets<K> {
     /// When each will be empty, in microseconds since the epoch.
     empty_at_us: HashMap<K, i64>,
+    swept: Time,
 }
 
 impl<K> Default for Buckets<K> {
     fn default() -> Self {
-        Self { empty_at_us: HashMap::new() }
+        Self { empty_at_us: HashMap::new(), swept: Time::default() }
     }
 }
 
@@ -65,20 +68,21 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         Taken { full: None, levels_us: after }
     }
 
-    /// A bucket's level. One that a clock set back has left in the future is full, and no fuller.
+    /// A bucket's level. One that says more than a bucket holds comes from a clock that was set back: it begins anew.
     fn level_us(&self, key: &K, now: Time) -> u64 {
-        let level = self.empty_at_us.get(key).map_or(0, |empty_at| empty_at - us(now));
-        level.max(0).unsigned_abs().min(PERIOD_US)
+        let level = self.empty_at_us.get(key).map_or(0, |empty_at| empty_at.saturating_sub(us(now)));
+        u64::try_from(level).ok().filter(|level| *level <= PERIOD_US).unwrap_or(0)
     }
 
     /// Notes a level that is known from elsewhere.
     pub fn set(&mut self, key: &K, level_us: u64, now: Time) {
-        if self.empty_at_us.len() >= BUCKETS_MAX {
+        if (now.ms() - self.swept.ms()).abs() >= SWEEP_INTERVAL_MS {
+            self.swept = now;
             let now = us(now);
             self.empty_at_us.retain(|_, empty_at| *empty_at > now);
-            if self.empty_at_us.len() >= BUCKETS_MAX {
-                self.empty_at_us.clear();
-            }
+        }
+        if self.empty_at_us.len() >= BUCKETS_MAX && !self.empty_at_us.contains_key(key) {
+            self.empty_at_us.clear();
         }
         self.empty_at_us.insert(key.clone(), us(now).saturating_add_unsigned(level_us));
     }
@@ -128,8 +132,9 @@ mod tests {
         let one = [("ann", interval_us(60))];
         while buckets.take(&one, NOW).full.is_none() {}
         let before = NOW.plus_ms(-86_400_000);
-        assert_eq!(buckets.take(&one, before).full, Some(0));
-        assert_eq!(wait_us(buckets.take(&one, before).levels_us[0], interval_us(60)), 1_000_000);
+        let taken = (0..100).filter(|_| buckets.take(&one, before).full.is_none()).count();
+        assert_eq!(taken, 60, "it began anew, and is a limit again");
+        assert_eq!(buckets.take(&one, before.plus_ms(1_000)).full, None);
     }
 
     #[test]
@@ -139,5 +144,7 @@ mod tests {
             assert_eq!(buckets.take(&[(key, interval_us(1))], NOW).full, None);
         }
         assert!(buckets.empty_at_us.len() <= BUCKETS_MAX);
+        buckets.take(&[(0, interval_us(1))], NOW.plus_ms(120_000));
+        assert_eq!(buckets.empty_at_us.len(), 1, "those that are empty by now are gone");
     }
 }

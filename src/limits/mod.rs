@@ -1,8 +1,8 @@
 //! Limits on how fast one user, one address or one post takes ratings: token buckets of a minute.
 //!
 //! The processes of a server set-up share their buckets in Redis, and each keeps a copy of what it saw: whom that
-//! refuses Redis is not asked about, and while Redis is away it is what counts. An address is kept for a minute at
-//! most, and only as a hash.
+//! refuses Redis is not asked about, and while Redis is away it is what counts. An address stays in memory
+//! for a minute or two; Redis sees a hash of it, for a minute at most.
 
 mod gcra;
 mod redis;

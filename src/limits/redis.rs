@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fred::types::scripts::Script;
 use sha2::{Digest, Sha256};
+use tracing::{info, warn};
 
 use super::gcra::{PERIOD_US, Taken};
 use super::{Key, Policy};
@@ -18,11 +20,18 @@ pub struct RedisBuckets {
     link: Arc<RedisLink>,
     script: Script,
     salt: String,
+    /// Whether Redis was said to refuse, though it answers.
+    has_warned: AtomicBool,
 }
 
 impl RedisBuckets {
     pub fn new(link: Arc<RedisLink>, salt: &str) -> Self {
-        Self { link, script: Script::from_lua(include_str!("take.lua")), salt: salt.to_owned() }
+        Self {
+            link,
+            script: Script::from_lua(include_str!("take.lua")),
+            salt: salt.to_owned(),
+            has_warned: AtomicBool::new(false),
+        }
     }
 
     /// Takes one call out of each bucket, or out of none; nothing when Redis cannot tell.
@@ -30,7 +39,19 @@ impl RedisBuckets {
         let keys: Vec<String> = buckets.iter().map(|(key, _)| self.name(key)).collect();
         let mut args = vec![PERIOD_US.to_string()];
         args.extend(buckets.iter().map(|(_, interval_us)| interval_us.to_string()));
-        let reply: Vec<u64> = self.link.reads.call(&self.script, &keys, args).await.ok()?;
+        let reply: Vec<u64> = match self.link.reads.call(&self.script, &keys, args).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                // That Redis is away has been said by the connection.
+                if self.link.reads.is_up() && !self.has_warned.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "limits are not shared: each process counts by itself");
+                }
+                return None;
+            }
+        };
+        if self.has_warned.swap(false, Ordering::Relaxed) {
+            info!("limits are shared again");
+        }
         let (full, levels_us) = reply.split_first().filter(|(_, levels)| levels.len() == buckets.len())?;
         Some(Taken { full: (*full as usize).checked_sub(1), levels_us: levels_us.to_vec() })
     }

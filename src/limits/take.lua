@@ -9,7 +9,10 @@ local reply = {0}
 local after = {}
 for i, key in ipairs(KEYS) do
   local level = (tonumber(redis.call('GET', key) or '') or now) - now
-  level = math.min(math.max(level, 0), period)
+  -- Less than nothing, more than a bucket holds, or no number at all: it begins anew.
+  if not (level >= 0 and level <= period) then
+    level = 0
+  end
   reply[i + 1] = level
   after[i] = level + tonumber(ARGV[i + 1])
   if after[i] > period and reply[1] == 0 then

@@ -149,9 +149,11 @@ pub(super) const KEEP_ADMIN_TOKEN: &str = "
 pub(super) const RATINGS_BY: &str =
     "select * from ratings where post_id > $2 and user_id = $1 order by post_id limit $3";
 pub(super) const POSTS_BY: &str = "select id from posts where created_by = $1 order by id";
+pub(super) const WITHDRAWALS_BY: &str = "select post_id from withdrawals where user_id = $1 order by post_id";
+/// By the keys, so that nobody waits for a walk through the table.
 pub(super) const FORGET_AUTHOR: &str =
-    "update posts set created_by = null, revision = revision + 1 where created_by = $1";
-pub(super) const FORGET_WITHDRAWALS: &str = "delete from withdrawals where user_id = $1";
+    "update posts set created_by = null, revision = revision + 1 where created_by = $1 and id = $2";
+pub(super) const FORGET_WITHDRAWAL: &str = "delete from withdrawals where user_id = $1 and post_id = $2";
 
 pub(super) const COUNT_POSTS: &str = "select count(*) from posts";
 

@@ -92,10 +92,22 @@ fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
     let world = World::embedded().with("api.write_timeout_ms", 500).with("api.connections_max", 3);
     let service = world.start_api();
     let api = service.http();
-    let content = "x".repeat(20_000);
+    let content = "é".repeat(20_000);
     for i in 0..100 {
         api.post("/api/posts", &json!({"id": format!("p{i}"), "title": "T", "content": content})).expect(201);
     }
+    // A page of texts ends early; all pages together have every post once.
+    let (mut cursor, mut ids) = (String::new(), Vec::new());
+    loop {
+        let page = api.get(&format!("/api/posts?limit=100{cursor}")).expect(200);
+        assert!(page.to_string().len() < 2 << 20);
+        ids.extend(page["posts"].as_array().expect("posts").iter().map(|post| post["id"].to_string()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 100);
     // As many as there are doors, each asking for megabytes again and again.
     let asks = "GET /api/posts?limit=100 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20);
     let deaf: Vec<TcpStream> = (0..3).map(|_| connect(&api, &asks)).collect();
@@ -193,7 +205,18 @@ fn while_callers_name_themselves_no_other_site_does_it_for_them() {
     assert_eq!(rate(&[cross, ("origin", "https://evil.example")]), 403);
     assert_eq!(rate(&[cross]), 403);
     assert_eq!(rate(&[cross, ("origin", "https://site.example")]), 202);
+    assert_eq!(
+        rate(&[("origin", "http://evil.example")]),
+        403,
+        "a browser that does not say where it fetches from"
+    );
+    assert_eq!(rate(&[("origin", "null")]), 403);
+    assert_eq!(rate(&[("sec-fetch-site", "same-site")]), 403);
     assert_eq!(rate(&[("sec-fetch-site", "same-origin")]), 202);
+    assert_eq!(
+        rate(&[("sec-fetch-site", "same-origin"), ("origin", &format!("http://{}", api.address()))]),
+        202
+    );
     assert_eq!(api.send("GET", "/api/posts/p", &[cross], None).status, 200, "reading is for everybody");
 }
 

@@ -111,7 +111,10 @@ fn reading_needs_nobody_and_shows_the_own_rating_to_its_owner(world: World) {
         assert_eq!(other.read("p")["my_rating"], Value::Null);
         assert_eq!(other.get("/api/posts").expect(200)["posts"][0]["my_rating"], Value::Null);
     }
-    assert!(nobody.get("/api/posts/p").header("cache-control").starts_with("public"));
+    let public = nobody.get("/api/posts/p");
+    assert!(public.header("cache-control").starts_with("public"));
+    let varies = public.headers.get_all("vary").iter().any(|value| value == "authorization");
+    assert!(varies, "{:?}", public.headers);
     // A token that is shown must be good, even where none is needed.
     let stranger = nobody.with_token("no.good.token");
     for path in ["/api/posts/p", "/api/posts", "/api/posts/p/history"] {

@@ -92,7 +92,9 @@ fn every_problem_has_a_page_and_stands_in_the_docs() {
         assert!(docs.contains(&row), "docs/PROBLEMS.md lacks the line\n{row}");
     }
     assert_eq!(docs.matches("\n| 4").count() + docs.matches("\n| 5").count(), KINDS.len());
-    service.http().get("/problems/nothing").problem(404, "no-such-route");
+    for nothing in ["nothing", "%FF", "x%00"] {
+        service.http().get(&format!("/problems/{nothing}")).problem(404, "no-such-route");
+    }
 }
 
 /// Names that the source gives to problems which a caller of the API may meet.
@@ -130,6 +132,8 @@ fn a_request_bears_an_id_in_its_answer_and_its_log_lines() {
         (0..5).map(|_| api.get("/api/posts/none").header("x-request-id").to_owned()).collect();
     assert_eq!(given.len(), 5, "each its own: {given:?}");
     for plainly_not in ["", "a b", &"x".repeat(65), "é"] {
+        let answer = api.send("OPTIONS", "/nothing", &[("x-request-id", plainly_not)], None);
+        assert_ne!(answer.header("x-request-id"), "");
         let answer = api.send("GET", "/livez", &[("x-request-id", plainly_not)], None);
         assert_ne!(answer.header("x-request-id"), plainly_not);
         assert_eq!(answer.header("x-content-type-options"), "nosniff");

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use axum::Router;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -63,6 +64,12 @@ pub const KINDS: [Kind; 30] = [
         "Call the admin listener by localhost, by its IP address, or by a name that the setting admin_hosts lists, \
          and from no page of another site.",
     ),
+    kind(
+        "origin-refused",
+        403,
+        "a page of another site asks",
+        "Ask from the site itself, or list the site in the setting api.cors_origins.",
+    ),
     kind("not-found", 404, "there is no such post", "Check the id, or create the post first."),
     kind("no-such-route", 404, "there is nothing at this path", "Check the path against /openapi.json."),
     kind(
@@ -113,7 +120,6 @@ pub const KINDS: [Kind; 30] = [
         "too many ratings in a minute",
         "Wait as long as Retry-After says; RateLimit tells how much is left of each limit.",
     ),
-    kind("headers-too-large", 431, "the headers are too large", "Send fewer and shorter headers."),
     kind(
         "internal",
         500,
@@ -142,8 +148,8 @@ pub fn pages<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/problems/{name}", get(one))
 }
 
-async fn one(Path(name): Path<String>) -> Response {
-    match Kind::of(&name) {
+async fn one(name: Result<Path<String>, PathRejection>) -> Response {
+    match name.ok().and_then(|Path(name)| Kind::of(&name)) {
         Some(kind) => page(
             kind.name,
             &format!(

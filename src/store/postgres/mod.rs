@@ -66,6 +66,16 @@ impl PostgresStore {
         self.pools.read().unwrap_or_else(PoisonError::into_inner).drain.clone()
     }
 
+    /// The posts that `find` names for a user, however long it takes to walk through all there is.
+    async fn walk(&self, find: &'static str, user: &UserId) -> Result<Vec<String>> {
+        let mut connection = self.drain_pool().acquire().await?;
+        let mut transaction = connection.begin().await?;
+        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+        let found: Vec<(String,)> =
+            sqlx::query_as(find).bind(user.as_str()).fetch_all(&mut *transaction).await?;
+        Ok(found.into_iter().map(|(post,)| post).collect())
+    }
+
     /// Fixes the name and the number of shards, unless an earlier start did.
     async fn found(&self, shards: u16) -> Result<()> {
         let mut connection = self.read_pool().acquire().await?;
@@ -339,19 +349,18 @@ impl Store for PostgresStore {
     }
 
     async fn posts_by(&self, user: &UserId) -> Result<Vec<PostId>> {
-        let found: Vec<(String,)> =
-            sqlx::query_as(questions::POSTS_BY).bind(user.as_str()).fetch_all(&self.drain_pool()).await?;
-        found.iter().map(|(id,)| rows::post_id(id)).collect()
+        self.walk(questions::POSTS_BY, user).await?.iter().map(|id| rows::post_id(id)).collect()
     }
 
     async fn forget(&self, user: &UserId) -> Result<()> {
-        let mut connection = self.drain_pool().acquire().await?;
-        let mut transaction = connection.begin().await?;
-        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
-        for forget in [questions::FORGET_AUTHOR, questions::FORGET_WITHDRAWALS] {
-            sqlx::query(forget).bind(user.as_str()).execute(&mut *transaction).await?;
+        for (find, forget) in [
+            (questions::POSTS_BY, questions::FORGET_AUTHOR),
+            (questions::WITHDRAWALS_BY, questions::FORGET_WITHDRAWAL),
+        ] {
+            for post in self.walk(find, user).await? {
+                sqlx::query(forget).bind(user.as_str()).bind(post).execute(&self.drain_pool()).await?;
+            }
         }
-        transaction.commit().await?;
         Ok(())
     }
 

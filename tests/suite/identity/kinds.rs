@@ -140,10 +140,21 @@ fn what_is_no_key_is_refused_at_start_with_a_remedy() {
         ("auth.jwt_public_key_file", "/nowhere.pem".to_owned(), "/nowhere.pem"),
         ("auth.jwt_public_key_file", file("text.pem", "no key"), "no PEM file"),
         ("auth.jwt_public_key_file", file("private.pem", &private), "private key"),
-        ("auth.jwt_public_key_file", file("weak.pem", WEAK_PUBLIC), "2,048 bits"),
+        ("auth.jwt_public_key_file", file("weak.pem", WEAK_PUBLIC), "has 1024 bits"),
         ("auth.jwks_file", "/nowhere.json".to_owned(), "/nowhere.json"),
         ("auth.jwks_file", file("empty.json", "{\"keys\":[]}"), "no key"),
         ("auth.jwks_file", file("list.json", "[]"), "no JWKS"),
+        (
+            "auth.jwks_file",
+            file(
+                "short.json",
+                r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AQ"},{"kty":"RSA","n":"AQ","e":"AQAB"}]}"#,
+            ),
+            "no key",
+        ),
+        ("auth.roles_claim", String::new(), "roles_claim"),
+        ("auth.roles_claim", "/sub/roles".to_owned(), "roles_claim"),
+        ("admin_hosts", "[\"damper.internal:8081\"]".to_owned(), "admin_hosts"),
     ];
     for (setting, value, told) in table {
         let run = World::embedded().with(setting, &value).cli(&["serve"]).expect(78);
