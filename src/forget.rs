@@ -46,7 +46,7 @@ pub struct HeldRating {
 impl App {
     /// Everything that is held about `user`, once what waits is merged.
     pub async fn held(&self, user: &UserId, now: Time) -> Result<Held> {
-        self.merge_all(now).await?;
+        self.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
         let mut ratings = Vec::new();
         loop {
             let after = ratings.last().map(|rating: &HeldRating| rating.post_id.clone());
@@ -116,13 +116,6 @@ impl App {
             found.extend(
                 page.into_iter().filter(|kept| entry_of(kept).is_ok_and(|entry| entry.user == *user)),
             );
-        }
-    }
-
-    async fn merge_all(&self, now: Time) -> Result<()> {
-        match self.drain(now, &DrainOrder::quiet(Trigger::Flush)).await.failure {
-            None => Ok(()),
-            Some(error) => Err(error),
         }
     }
 }

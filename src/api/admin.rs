@@ -14,7 +14,7 @@ use super::extract::{NoParameters, Parameters};
 use super::gate::{Gate, Operator};
 use super::problem::Problem;
 use super::{Shared, now};
-use crate::drain::{DrainOrder, Move};
+use crate::drain::{DrainOrder, Flushed};
 use crate::error::{Error, Invalid, Result};
 use crate::status::Status;
 use crate::store::{DrainRun, Trigger};
@@ -27,22 +27,6 @@ const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(600);
 const DRAINS_DEFAULT: usize = 20;
 /// Drains on a page at most.
 const DRAINS_MAX: usize = 1_000;
-
-/// What a flush did.
-#[derive(Serialize, ToSchema)]
-pub struct FlushJson {
-    applied: u64,
-    quarantined: u64,
-    posts: u64,
-    /// Entries that wait now.
-    waiting: u64,
-    batches: u64,
-    duration_ms: u64,
-    /// Whether everything that waited when it began is merged.
-    complete: bool,
-    /// The posts whose published mean moved most.
-    moves: Vec<Move>,
-}
 
 /// A flush that goes on.
 #[derive(Serialize, ToSchema)]
@@ -72,7 +56,7 @@ pub struct DrainsQuery {
 ///
 /// Answers once it is merged, or 202 when that takes longer than a few seconds; it goes on then.
 #[utoipa::path(post, path = "/api/admin/flush", tag = "operations", responses(
-    (status = 200, description = "Merged", body = FlushJson),
+    (status = 200, description = "Merged", body = Flushed),
     (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
 ))]
 pub async fn flush(
@@ -97,27 +81,13 @@ pub async fn flush(
 }
 
 /// Flushes while it is its turn.
-async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<FlushJson> {
-    let app = gate.app();
+async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Flushed> {
     let order = DrainOrder {
         until: Instant::now().checked_add(FLUSH_SECONDS_MAX),
         stop: &|| gate.is_stopping(),
         ..DrainOrder::quiet(Trigger::Flush)
     };
-    let drained = app.drain(now(), &order).await;
-    if let Some(error) = drained.failure {
-        return Err(error);
-    }
-    Ok(FlushJson {
-        applied: drained.applied,
-        quarantined: drained.quarantined,
-        posts: drained.posts,
-        waiting: app.balance().await?.0.waiting,
-        batches: drained.batches,
-        duration_ms: drained.duration_ms,
-        complete: drained.complete,
-        moves: drained.moves,
-    })
+    gate.app().flush(now(), &order).await
 }
 
 /// How Damper is: what waits, the last drain, the balance

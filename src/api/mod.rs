@@ -6,6 +6,7 @@
 
 mod address;
 mod admin;
+mod cursor;
 mod door;
 mod extract;
 mod gate;
@@ -59,9 +60,14 @@ pub fn public(gate: &Gate) -> Result<Router> {
     let (routes, api) = public_routes().split_for_parts();
     let api = openapi::describe(&api, Audience { is_open: gate.is_open(), is_admin: false });
     let routes = bounded(routes.merge(openapi::route(&api)), gate)
-        .layer(from_fn_with_state(gate.clone(), origin::check_site))
-        .layer(cors(&gate.app().config().api.cors_origins)?);
-    Ok(named(routes, gate))
+        .layer(from_fn_with_state(gate.clone(), origin::check_site));
+    Ok(named(
+        match gate.app().config().api.cors_origins.as_slice() {
+            [] => routes,
+            origins => routes.layer(cors(origins)?),
+        },
+        gate,
+    ))
 }
 
 fn public_routes() -> OpenApiRouter<Gate> {

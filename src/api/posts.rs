@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::cursor;
 use super::extract::{Body, NoParameters, Parameters, PostPath};
 use super::gate::{Caller, Somebody};
 use super::problem::{Problem, ProblemJson};
@@ -17,7 +18,7 @@ use crate::post::Post;
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::read::{Own, PostView};
 use crate::smoothing::Params;
-use crate::store::{PageKey, Sort};
+use crate::store::Sort;
 
 /// Posts on a page when the caller does not say.
 const LIMIT_DEFAULT: usize = 20;
@@ -226,12 +227,12 @@ pub async fn list(
         return Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"));
     }
     let sort = query.sort.unwrap_or(Sort::New);
-    let after = query.cursor.as_deref().map(|cursor| parse_cursor(cursor, sort)).transpose();
+    let after = query.cursor.as_deref().map(|text| cursor::parse(text, sort)).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
     let reader = caller.reader(query.user_id.as_deref())?;
     let page = app.page(sort, after.as_ref(), limit, reader.as_ref(), now()).await?;
     let posts = page.posts.into_iter().map(|view| PostJson::new(view, app.params()).in_list());
-    Ok(Json(ListJson { posts: posts.collect(), next_cursor: page.next.as_ref().map(cursor) }))
+    Ok(Json(ListJson { posts: posts.collect(), next_cursor: page.next.as_ref().map(cursor::write) }))
 }
 
 /// Read the series behind a post's chart
@@ -276,63 +277,4 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
-}
-
-/// A place in a list as text that URLs carry unchanged. Opaque to callers; checked when it comes back.
-fn cursor(key: &PageKey) -> String {
-    let text = match key {
-        PageKey::New(at, post) => format!("n {} {post}", at.ms()),
-        PageKey::Top(mean, post) => format!("t {} {post}", mean.to_bits()),
-    };
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn parse_cursor(cursor: &str, sort: Sort) -> Result<PageKey, Invalid> {
-    let wrong = || Invalid::new("invalid-cursor", "cursor is not one that this list gave; begin without");
-    let key = read_cursor(cursor).ok_or_else(wrong)?;
-    if key.sort() != sort {
-        return Err(Invalid::new(
-            "invalid-cursor",
-            "cursor belongs to another sort; keep the sort, or begin without",
-        ));
-    }
-    Ok(key)
-}
-
-fn read_cursor(cursor: &str) -> Option<PageKey> {
-    if !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
-        return None;
-    }
-    let bytes = (0..cursor.len()).step_by(2).map(|i| u8::from_str_radix(&cursor[i..i + 2], 16).ok());
-    let text = String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()?;
-    let mut words = text.splitn(3, ' ');
-    let (kind, key, post) = (words.next()?, words.next()?, PostId::parse(words.next()?).ok()?);
-    match kind {
-        "n" => Some(PageKey::New(Time::from_ms(key.parse().ok()?), post)),
-        "t" => Some(PageKey::Top(f64::from_bits(key.parse().ok()?), post)).filter(|key| match key {
-            PageKey::Top(mean, _) => mean.is_finite(),
-            PageKey::New(..) => false,
-        }),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_comes_back_and_a_forged_one_does_not() {
-        let post = PostId::parse("a|b+c=d").unwrap();
-        for key in [PageKey::New(Time::from_ms(1_790_000_000_000), post.clone()), PageKey::Top(4.25, post)] {
-            assert_eq!(parse_cursor(&cursor(&key), key.sort()), Ok(key));
-        }
-        let newest = cursor(&PageKey::New(Time::from_ms(5), PostId::parse("p").unwrap()));
-        assert!(parse_cursor(&newest, Sort::Top).unwrap_err().detail.contains("another sort"));
-        for forged in ["", "zz", "6", "é", "6e2035", "7420397465737420"] {
-            assert!(parse_cursor(forged, Sort::New).is_err(), "{forged}");
-        }
-        let nan: String = format!("t {} p", f64::NAN.to_bits()).bytes().map(|b| format!("{b:02x}")).collect();
-        assert!(parse_cursor(&nan, Sort::Top).is_err());
-    }
 }

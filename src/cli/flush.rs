@@ -4,11 +4,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde::Serialize;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::config::Settings;
-use crate::drain::{DrainOrder, Move, Progress};
+use crate::drain::{DrainOrder, Flushed, Move, Progress};
 use crate::error::Result;
 use crate::store::Trigger;
 
@@ -19,19 +18,6 @@ pub struct FlushArgs {
     /// Give up after so many seconds (exit 1); what was drained by then stays drained
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
-}
-
-/// What a flush did, for machines.
-#[derive(Serialize)]
-struct FlushJson {
-    applied: u64,
-    quarantined: u64,
-    posts: u64,
-    waiting: u64,
-    batches: u64,
-    duration_ms: u64,
-    complete: bool,
-    moves: Vec<Move>,
 }
 
 /// Drains until every checkpoint has passed what its log held at the beginning, whoever drained it.
@@ -48,55 +34,42 @@ pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
         },
         ..DrainOrder::quiet(Trigger::Flush)
     };
-    let drained = app.drain(now(), &order).await;
+    let flushed = app.flush(now(), &order).await;
     bar.finish_and_clear();
-    if let Some(error) = drained.failure {
-        return Err(error);
-    }
-    let (balance, _) = app.balance().await?;
+    let flushed = flushed?;
     app.close().await;
-    let json = FlushJson {
-        applied: drained.applied,
-        quarantined: drained.quarantined,
-        posts: drained.posts,
-        waiting: balance.waiting,
-        batches: drained.batches,
-        duration_ms: drained.duration_ms,
-        complete: drained.complete,
-        moves: drained.moves,
-    };
     if args.output.json {
-        print_json(&json)?;
+        print_json(&flushed)?;
     } else {
-        term::print(&summary(&json));
+        term::print(&summary(&flushed));
     }
-    if drained.complete {
+    if flushed.complete {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("damper: not done within {} s; flush again, or raise --timeout", args.timeout);
     Ok(FAILED.into())
 }
 
-fn summary(json: &FlushJson) -> String {
-    let entries = json.applied + json.quarantined;
+fn summary(flushed: &Flushed) -> String {
+    let entries = flushed.applied + flushed.quarantined;
     let mut text = if entries == 0 {
-        let outcome = if json.complete { "nothing to drain" } else { "nothing drained yet" };
-        format!("{outcome}: {} waiting\n", term::number(json.waiting))
+        let outcome = if flushed.complete { "nothing to drain" } else { "nothing drained yet" };
+        format!("{outcome}: {} waiting\n", term::number(flushed.waiting))
     } else {
         format!(
             "drained {} into {} in {} ({}): {} applied, {} quarantined, {} waiting\n",
             term::counted(entries, "entry", "entries"),
-            term::counted(json.posts, "post", "posts"),
-            term::span_ms(json.duration_ms),
-            term::rate(entries, json.duration_ms),
-            term::number(json.applied),
-            term::number(json.quarantined),
-            term::number(json.waiting),
+            term::counted(flushed.posts, "post", "posts"),
+            term::span_ms(flushed.duration_ms),
+            term::rate(entries, flushed.duration_ms),
+            term::number(flushed.applied),
+            term::number(flushed.quarantined),
+            term::number(flushed.waiting),
         )
     };
-    if !json.moves.is_empty() {
+    if !flushed.moves.is_empty() {
         let mut table = term::table(&["largest moves", "published", "raw", "ratings", "phasing in", ""]);
-        for m in &json.moves {
+        for m in &flushed.moves {
             table.add_row([
                 m.post_id.to_string(),
                 published(m),

@@ -208,7 +208,8 @@ fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, start: Start) -> 
     }
     if let Some(listener) = &listeners.public {
         text.push_str(&if config.has_keys() {
-            try_with_tokens(config, address(listener)?)
+            let admin = listeners.admin.as_ref().map(address).transpose()?;
+            try_with_tokens(config, address(listener)?, admin)
         } else {
             try_it(config, address(listener)?)
         });
@@ -216,19 +217,29 @@ fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, start: Start) -> 
     Ok(text)
 }
 
-fn try_with_tokens(config: &Config, api: SocketAddr) -> String {
+fn try_with_tokens(config: &Config, api: SocketAddr, admin: Option<SocketAddr>) -> String {
     // Only whoever has the private key of a public one can mint.
-    let token = if config.auth.jwt_secret.is_empty() { "…" } else { "$(damper token --user ann)" };
-    format!(
+    let can_mint = !config.auth.jwt_secret.is_empty();
+    let token = |order: &str| if can_mint { format!("$(damper token {order})") } else { "…".to_owned() };
+    let (user, operator) = (token("--user ann"), token("--user olga --role admin"));
+    let mut text = format!(
         "
 try it
-  token={token}
+  token={user}
   curl -H \"Authorization: Bearer $token\" --json '{{\"id\":\"hello\",\"title\":\"Hello\"}}' http://{api}/api/posts
   curl -H \"Authorization: Bearer $token\" --json '{{\"score\":5}}' http://{api}/api/posts/hello/rate
   curl -H \"Authorization: Bearer $token\" http://{api}/api/posts/hello   # your rating, pending
-
 "
-    )
+    );
+    if let Some(admin) = admin {
+        let _ = writeln!(text, "  token={operator}");
+        let _ = writeln!(
+            text,
+            "  curl -H \"Authorization: Bearer $token\" -X POST http://{admin}/api/admin/flush"
+        );
+    }
+    text.push('\n');
+    text
 }
 
 fn try_it(config: &Config, api: SocketAddr) -> String {

@@ -3,8 +3,9 @@
 //! Read after the checkpoint, merge, commit with the new checkpoint, refresh the cache, trim. Whoever runs it,
 //! and however many at once, the commit's compare-and-swap decides; a drain that was faster is met by reading
 //! the checkpoint again. It ends on a fact: the checkpoint has passed what the log held when the drain began.
-//! What it did is counted in `tally.rs`.
+//! What it did is counted in `tally.rs`; `flush.rs` is the drain by hand.
 
+mod flush;
 mod tally;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,6 +27,7 @@ use crate::status::Balance;
 use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, Seen, Trigger};
 use tally::ShardDrained;
 
+pub use flush::Flushed;
 pub use tally::{Drained, MOVES_MAX, Move};
 
 /// Times that a shard is tried again after an error that may pass, while somebody waits for the outcome.

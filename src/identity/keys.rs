@@ -1,35 +1,25 @@
 //! The keys that tokens are verified with: a secret, a public key, or a file of them that may change.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use tracing::{info, warn};
 
-use super::Identity;
 use super::token::{Rules, Tokens};
+use super::{Identity, SECRET_BYTES_MIN, TrustedKey};
 use crate::config::Config;
 use crate::error::{Error, Invalid, Result};
 use crate::rating::Time;
 
-/// A shorter secret can be guessed.
-pub const SECRET_BYTES_MIN: usize = 32;
 /// RSA keys with a shorter modulus can be factored, and with a longer one they are not verified.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 /// A JWKS file is looked at so often at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A longer JWKS file is none.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// A key and what it may be used for.
-pub(super) struct TrustedKey {
-    /// Its name, where it has one.
-    pub id: Option<String>,
-    pub algorithm: Algorithm,
-    pub key: DecodingKey,
-}
 
 /// Verifies tokens by the keys in the settings.
 pub struct Keys {
@@ -198,9 +188,4 @@ fn of_jwk(jwk: &Jwk) -> Option<TrustedKey> {
         return None;
     }
     Some(TrustedKey { id: common.key_id.clone(), algorithm, key })
-}
-
-/// A lock whose holder panicked holds nothing that could be half-way.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

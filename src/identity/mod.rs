@@ -7,10 +7,23 @@
 mod keys;
 mod token;
 
+use jsonwebtoken::{Algorithm, DecodingKey};
+
 use crate::rating::UserId;
 
-pub use keys::{Keys, SECRET_BYTES_MIN};
+pub use keys::Keys;
 pub use token::{HOURS_MAX, Order, mint};
+
+/// A shorter secret can be guessed.
+const SECRET_BYTES_MIN: usize = 32;
+
+/// A key and what it may be used for.
+struct TrustedKey {
+    /// Its name, where it has one.
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
 
 /// What a user may do besides rating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@
 //! changes. What was verified is forgotten when it expires or the keys change.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_header, encode};
@@ -12,8 +12,7 @@ use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::keys::{SECRET_BYTES_MIN, TrustedKey, lock};
-use super::{Identity, Role};
+use super::{Identity, Role, SECRET_BYTES_MIN, TrustedKey};
 use crate::config::AuthKnobs;
 use crate::error::{Error, Invalid, Result};
 use crate::rating::{Time, UserId};
@@ -117,13 +116,13 @@ impl Tokens {
 
     /// From now on these keys are trusted, and no others.
     pub fn trust(&self, keys: Vec<TrustedKey>) {
-        let mut trusted = lock(&self.trusted);
+        let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         *trusted = (trusted.0 + 1, Arc::new(keys));
         self.remembered.invalidate_all();
     }
 
     pub fn verify(&self, token: &str, now: Time) -> Result<Arc<Identity>, Invalid> {
-        let (number, keys) = lock(&self.trusted).clone();
+        let (number, keys) = self.trusted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = self.remembered.get(token).filter(|verified| verified.keys == number);
         let is_new = known.is_none();
         let verified = match known {

@@ -1,0 +1,65 @@
+//! Cursors: a place in a list, as text that callers hand back.
+
+use crate::error::Invalid;
+use crate::rating::{PostId, Time};
+use crate::store::{PageKey, Sort};
+
+/// A place in a list as text that URLs carry unchanged. Opaque to callers; checked when it comes back.
+pub fn write(key: &PageKey) -> String {
+    let text = match key {
+        PageKey::New(at, post) => format!("n {} {post}", at.ms()),
+        PageKey::Top(mean, post) => format!("t {} {post}", mean.to_bits()),
+    };
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The place that a caller names in a list of this order.
+pub fn parse(cursor: &str, sort: Sort) -> Result<PageKey, Invalid> {
+    let wrong = || Invalid::new("invalid-cursor", "cursor is not one that this list gave; begin without");
+    let key = read(cursor).ok_or_else(wrong)?;
+    if key.sort() != sort {
+        return Err(Invalid::new(
+            "invalid-cursor",
+            "cursor belongs to another sort; keep the sort, or begin without",
+        ));
+    }
+    Ok(key)
+}
+
+fn read(cursor: &str) -> Option<PageKey> {
+    if !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
+        return None;
+    }
+    let bytes = (0..cursor.len()).step_by(2).map(|i| u8::from_str_radix(&cursor[i..i + 2], 16).ok());
+    let text = String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()?;
+    let mut words = text.splitn(3, ' ');
+    let (kind, key, post) = (words.next()?, words.next()?, PostId::parse(words.next()?).ok()?);
+    match kind {
+        "n" => Some(PageKey::New(Time::from_ms(key.parse().ok()?), post)),
+        "t" => Some(PageKey::Top(f64::from_bits(key.parse().ok()?), post)).filter(|key| match key {
+            PageKey::Top(mean, _) => mean.is_finite(),
+            PageKey::New(..) => false,
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_and_a_forged_one_does_not() {
+        let post = PostId::parse("a|b+c=d").unwrap();
+        for key in [PageKey::New(Time::from_ms(1_790_000_000_000), post.clone()), PageKey::Top(4.25, post)] {
+            assert_eq!(parse(&write(&key), key.sort()), Ok(key));
+        }
+        let newest = write(&PageKey::New(Time::from_ms(5), PostId::parse("p").unwrap()));
+        assert!(parse(&newest, Sort::Top).unwrap_err().detail.contains("another sort"));
+        for forged in ["", "zz", "6", "é", "6e2035", "7420397465737420"] {
+            assert!(parse(forged, Sort::New).is_err(), "{forged}");
+        }
+        let nan: String = format!("t {} p", f64::NAN.to_bits()).bytes().map(|b| format!("{b:02x}")).collect();
+        assert!(parse(&nan, Sort::Top).is_err());
+    }
+}
