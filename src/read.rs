@@ -67,6 +67,12 @@ impl App {
         views.pop().ok_or_else(|| Error::Internal("a post has no view".into()))
     }
 
+    /// Those of the posts that there are, in the order asked, with the own ratings of `reader` if one is named.
+    pub async fn posts(&self, ids: &[PostId], reader: Option<&UserId>, now: Time) -> Result<Vec<PostView>> {
+        let states = self.states(ids, now).await?.into_iter().flatten().collect();
+        self.views(states, reader, now).await
+    }
+
     /// A page of posts after `after`, at most `limit`.
     pub async fn page(
         &self,

@@ -1,7 +1,9 @@
 //! Parsing at the edge: bodies, path and query, each refused with the place that must change.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -118,11 +120,18 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+        let malformed =
+            |e: PathRejection| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text());
+        let mut ids =
+            Path::<HashMap<String, String>>::from_request_parts(parts, state).await.map_err(malformed)?;
+        // A route that takes no id is a post's whose name it bears.
+        let id = ids.remove("id").unwrap_or_else(|| last_segment(parts.uri.path()).to_owned());
         PostId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
     }
+}
+
+fn last_segment(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// The query's parameters; one that is not known is refused.

@@ -8,6 +8,7 @@ mod address;
 mod admin;
 mod cursor;
 mod door;
+mod explain;
 mod extract;
 mod gate;
 mod openapi;
@@ -26,6 +27,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -74,7 +76,13 @@ fn public_routes() -> OpenApiRouter<Gate> {
     OpenApiRouter::new()
         .routes(routes!(posts::create, posts::list))
         .routes(routes!(posts::read))
+        .routes(routes!(posts::batch))
+        // A post may bear that name.
+        .route("/api/posts/batch", get(posts::read))
         .routes(routes!(posts::history))
+        .routes(routes!(explain::explain))
+        .routes(routes!(explain::aggregate_rating))
+        .routes(routes!(explain::badge))
         .routes(routes!(rates::rate, rates::withdraw))
         .merge(system::probes())
 }

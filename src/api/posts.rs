@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -67,6 +67,17 @@ pub struct ListQuery {
     sort: Option<Sort>,
     /// Whose own ratings are shown as well
     #[param(value_type = Option<UserId>)]
+    user_id: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchBody {
+    /// Posts to read, at most 100
+    #[schema(value_type = Vec<PostId>, min_items = 1, max_items = 100)]
+    ids: Vec<String>,
+    /// Whose own ratings are shown as well
+    #[schema(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
 
@@ -143,6 +154,15 @@ pub struct ListJson {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub struct BatchJson {
+    /// In the order asked
+    posts: Vec<PostJson>,
+    /// Ids that no post has
+    missing: Vec<PostId>,
+}
+
+#[derive(Serialize, ToSchema)]
 #[schema(as = History)]
 pub struct HistoryJson {
     post_id: PostId,
@@ -201,7 +221,10 @@ pub async fn read(
     let etag = etag(&view);
     let caching = match reader {
         Some(_) => "private, no-cache".to_owned(),
-        None => format!("public, max-age={}", (view.next_tick.ms() - now.ms()).max(0) / 1_000),
+        None => {
+            let [(_, caching)] = caching(&view, now);
+            caching
+        }
     };
     // Who shows a token sees more at the same address.
     let vary = header::AUTHORIZATION.as_str().to_owned();
@@ -214,13 +237,14 @@ pub async fn read(
 
 /// List posts
 #[utoipa::path(get, path = "/api/posts", tag = "posts", params(ListQuery), responses(
-    (status = 200, description = "A page", body = ListJson),
+    (status = 200, description = "A page; it may hold fewer posts than asked for and still have a next one", body = ListJson,
+        headers(("Link" = String, description = "The next page (rel=next)"))),
 ))]
 pub async fn list(
     State(app): Shared,
     caller: Caller,
     Parameters(query): Parameters<ListQuery>,
-) -> Result<Json<ListJson>, Problem> {
+) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         let detail = format!("limit {limit} is outside 1..={LIMIT_MAX}");
@@ -231,8 +255,45 @@ pub async fn list(
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
     let reader = caller.reader(query.user_id.as_deref())?;
     let page = app.page(sort, after.as_ref(), limit, reader.as_ref(), now()).await?;
-    let posts = page.posts.into_iter().map(|view| PostJson::new(view, app.params()).in_list());
-    Ok(Json(ListJson { posts: posts.collect(), next_cursor: page.next.as_ref().map(cursor::write) }))
+    let posts = page.posts.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
+    let next_cursor = page.next.as_ref().map(cursor::write);
+    let link = next_cursor.as_ref().map(|cursor| {
+        let user = query.user_id.map(|user| format!("&user_id={}", escape(&user))).unwrap_or_default();
+        let text =
+            format!("</api/posts?sort={}&limit={limit}&cursor={cursor}{user}>; rel=\"next\"", sort.as_str());
+        [(header::LINK, text)]
+    });
+    Ok((link.map(AppendHeaders), Json(ListJson { posts, next_cursor })).into_response())
+}
+
+/// Of an id's alphabet these mean something else in a query.
+fn escape(id: &str) -> String {
+    id.replace('+', "%2B").replace('=', "%3D").replace('|', "%7C")
+}
+
+/// Read many posts by their ids
+#[utoipa::path(post, path = "/api/posts/batch", tag = "posts", request_body = BatchBody, responses(
+    (status = 200, description = "The posts that there are", body = BatchJson),
+))]
+pub async fn batch(
+    State(app): Shared,
+    caller: Caller,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<BatchBody>,
+) -> Result<Json<BatchJson>, Problem> {
+    if !(1..=LIMIT_MAX).contains(&body.ids.len()) {
+        let detail = format!("{} ids are asked for; it takes 1 to {LIMIT_MAX}", body.ids.len());
+        return Err(Problem::in_body(Invalid::new("limit-out-of-range", detail), "/ids"));
+    }
+    let ids = body.ids.iter().enumerate();
+    let ids = ids.map(|(i, id)| PostId::parse(id).map_err(|e| Problem::in_body(e, format!("/ids/{i}"))));
+    let ids: Vec<PostId> = ids.collect::<Result<_, _>>()?;
+    let reader = caller.reader(body.user_id.as_deref()).map_err(|problem| problem.at("/user_id"))?;
+    let views = app.posts(&ids, reader.as_ref(), now()).await?;
+    let missing: Vec<PostId> =
+        ids.into_iter().filter(|id| views.iter().all(|view| view.post.id != *id)).collect();
+    let posts = views.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
+    Ok(Json(BatchJson { posts, missing }))
 }
 
 /// Read the series behind a post's chart
@@ -254,6 +315,12 @@ pub async fn history(
     }
     let points = app.history(&id, points, now()).await?;
     Ok(Json(HistoryJson { post_id: id, points }))
+}
+
+/// Until the next tick nothing about a post changes for a reader who is not named.
+pub fn caching(view: &PostView, now: Time) -> [(HeaderName, String); 1] {
+    let seconds = (view.next_tick.ms() - now.ms()).max(0) / 1_000;
+    [(header::CACHE_CONTROL, format!("public, max-age={seconds}"))]
 }
 
 /// Changes with everything that the answer shows.

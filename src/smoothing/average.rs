@@ -190,13 +190,18 @@ impl Average {
         (calm, calm + self.surge.vested)
     }
 
-    /// Whether more has arrived lately than k times what the post's own average rate would show.
+    /// Whether more has arrived lately than the post's own history lets expect.
     fn is_surge(&self, params: &Params) -> bool {
+        self.intensity > self.surge_above(params)
+    }
+
+    /// The intensity above which a rating takes the surge lane: k times what the post's own average rate would show.
+    pub fn surge_above(&self, params: &Params) -> f64 {
         let knobs = params.knobs();
         let known = self.count().min(self.calm.count.saturating_mul(KNOWN_PER_CALM));
         let age_ms = self.age_ms().max(params.surge_half_life_ms);
         let expected = known as f64 * params.surge_memory_ms / age_ms;
-        self.intensity > knobs.surge_floor.max(knobs.surge_factor * expected)
+        knobs.surge_floor.max(knobs.surge_factor * expected)
     }
 
     /// The post's age at its last entry; 0 before the first.

@@ -35,7 +35,7 @@ pub struct Lane {
 
 impl Lane {
     /// q = n − V: what is unvested, in ratings. Rounding may leave it a trifle below zero.
-    pub(super) fn unvested(&self) -> f64 {
+    pub fn unvested(&self) -> f64 {
         self.count as f64 - self.vested
     }
 

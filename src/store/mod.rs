@@ -213,6 +213,16 @@ pub enum Sort {
     Top,
 }
 
+impl Sort {
+    /// The word that callers use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sort::New => "new",
+            Sort::Top => "top",
+        }
+    }
+}
+
 /// A post's place in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum PageKey {

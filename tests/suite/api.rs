@@ -1,6 +1,7 @@
 //! The API as callers see it: the whole contract, over real processes, in both set-ups.
 
 mod edges;
+mod explain;
 mod listeners;
 mod lists;
 mod pages;

@@ -101,9 +101,19 @@ fn every_problem_has_a_page_and_stands_in_the_docs() {
 #[test]
 fn every_problem_that_the_api_names_is_a_kind() {
     let mut named = BTreeSet::new();
-    for file in
-        ["extract", "gate", "mod", "origin", "posts", "rates", "admin", "problem/mod", "problem/kinds"]
-    {
+    for file in [
+        "cursor",
+        "explain",
+        "extract",
+        "gate",
+        "mod",
+        "origin",
+        "posts",
+        "rates",
+        "admin",
+        "problem/mod",
+        "problem/kinds",
+    ] {
         let path = format!("{}/src/api/{file}.rs", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
         for maker in ["Invalid::new(", "Problem::new(", "Self::new("] {

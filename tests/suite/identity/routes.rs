@@ -44,11 +44,16 @@ const OPERATED: [u16; 6] = [401, 401, 403, 403, 403, 200];
 const OPERATED_OPEN: [u16; 6] = [401, 401, 401, 401, 401, 200];
 
 /// Of the public listener.
-const PUBLIC: [Row; 12] = [
+const PUBLIC: [Row; 17] = [
     row("get", "/api/posts", READ, ALL),
     row("post", "/api/posts", [401, 401, 201, 201, 201, 201], [201; 6]),
     row("get", "/api/posts/{id}", READ, ALL),
     row("get", "/api/posts/{id}/history", READ, ALL),
+    row("get", "/api/posts/{id}/explain", READ, ALL),
+    row("get", "/api/posts/{id}/aggregate-rating", READ, ALL),
+    row("get", "/api/posts/{id}/badge.svg", READ, ALL),
+    row("post", "/api/posts/batch", READ, ALL),
+    row("get", "/api/posts/batch", [404, 401, 404, 404, 404, 404], [404; 6]),
     row("post", "/api/posts/{id}/rate", RATED, TAKEN),
     row("delete", "/api/posts/{id}/rate", RATED, TAKEN),
     row("get", "/livez", ALL, ALL),
@@ -78,6 +83,7 @@ fn ask(api: &Http, method: &str, path: &str, is_open: bool, body_needed: bool) -
     let path = path.replace("{id}", "p").replace("{name}", "not-found");
     let mut body = match path.as_str() {
         "/api/posts" => json!({"title": "T"}),
+        "/api/posts/batch" => json!({"ids": ["p"]}),
         _ => json!({"score": 3}),
     };
     if is_open && path.ends_with("/rate") {
@@ -176,7 +182,7 @@ fn what_no_description_shows_is_listed_here() {
     {
         collect(&entry.path(), &mut plain);
     }
-    let expected = ["/openapi.json", "/problems", "/problems/{name}"].map(str::to_owned);
+    let expected = ["/api/posts/batch", "/openapi.json", "/problems", "/problems/{name}"].map(str::to_owned);
     assert_eq!(plain, expected.into());
 }
 
