@@ -45,7 +45,21 @@ pub fn describe(api: &utoipa::openapi::OpenApi, audience: Audience) -> Value {
         }
     }
     name_users(&mut api["components"]["schemas"], audience.is_open);
+    name_a_post_as_its_route(&mut api["paths"]);
     api
+}
+
+/// A post may bear the name of a route beside it; reading it is the same call.
+fn name_a_post_as_its_route(paths: &mut Value) {
+    let mut read = paths["/api/posts/{id}"]["get"].clone();
+    if let (Some(batch), Some(parameters)) =
+        (paths.get_mut("/api/posts/batch"), read.get_mut("parameters").and_then(Value::as_array_mut))
+    {
+        parameters.retain(|parameter| parameter["in"] != "path");
+        read["operationId"] = "read_post_named_batch".into();
+        read["summary"] = "Read the post whose id is batch".into();
+        batch["get"] = read;
+    }
 }
 
 /// Adds who may ask, and the problems that any such call may answer.
@@ -76,12 +90,13 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
         }
     }
     let token = json!({"token": []});
-    operation["security"] =
-        match (audience.is_open && !audience.is_admin, method == "get" && !audience.is_admin) {
-            (true, _) => json!([]),
-            (false, true) => json!([{}, token]),
-            (false, false) => json!([token]),
-        };
+    // Reading takes no token, and with one it shows more.
+    let reads = method == "get" || path.ends_with("/batch");
+    operation["security"] = match (audience.is_open && !audience.is_admin, reads && !audience.is_admin) {
+        (true, _) => json!([]),
+        (false, true) => json!([{}, token]),
+        (false, false) => json!([token]),
+    };
     if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         parameters.retain(|parameter| audience.is_open || !is_name(&parameter["name"]));
     }
@@ -107,7 +122,10 @@ fn name_users(schemas: &mut Value, is_open: bool) {
             continue;
         }
         match (is_open, schema.get_mut("properties").and_then(Value::as_object_mut)) {
-            (true, Some(fields)) if fields.contains_key("user_id") => {
+            // One that may be null may be left out as well.
+            (true, Some(fields))
+                if fields.get("user_id").is_some_and(|field| field.get("$ref").is_some()) =>
+            {
                 if let Some(required) = schema["required"].as_array_mut() {
                     required.push("user_id".into());
                 }
