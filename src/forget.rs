@@ -24,6 +24,8 @@ const ROUNDS_MAX: usize = 10;
 pub struct Held {
     /// Whose data it is.
     pub user_id: UserId,
+    /// The name that the user has told.
+    pub username: Option<String>,
     /// What the user has rated, in order of the posts.
     pub ratings: Vec<HeldRating>,
     /// Posts that bear the user's name.
@@ -64,6 +66,7 @@ impl App {
         let quarantined = self.quarantined_of(user).await?;
         Ok(Held {
             user_id: user.clone(),
+            username: self.store.user(user).await?.map(|user| user.username),
             ratings,
             posts: self.store.posts_by(user).await?,
             quarantined: quarantined.iter().map(|kept| QuarantineId::of(kept).to_string()).collect(),

@@ -47,6 +47,8 @@ pub mod smoothing;
 pub mod status;
 pub mod store;
 pub mod ticks;
+pub mod user;
+pub mod users;
 pub mod worker;
 
 pub use app::App;

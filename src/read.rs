@@ -73,17 +73,18 @@ impl App {
         self.views(states, reader, now).await
     }
 
-    /// A page of posts after `after`, at most `limit`.
+    /// A page of posts after `after`, at most `limit`; only of `author`, if one is named.
     pub async fn page(
         &self,
         sort: Sort,
+        author: Option<&UserId>,
         after: Option<&PageKey>,
         limit: usize,
         reader: Option<&UserId>,
         now: Time,
     ) -> Result<Page> {
         // One more than asked for tells whether there is a next page.
-        let mut keys = self.store.page(sort, after, limit + 1).await?;
+        let mut keys = self.store.page(sort, author, after, limit + 1).await?;
         let mut more = keys.len() > limit;
         keys.truncate(limit);
         let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();

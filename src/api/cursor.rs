@@ -1,8 +1,9 @@
 //! Cursors: a place in a list, as text that callers hand back.
 
 use crate::error::Invalid;
-use crate::rating::{PostId, Time};
+use crate::rating::{PostId, Time, UserId};
 use crate::store::{PageKey, Sort};
+use crate::users::UserKey;
 
 /// A place in a list as text that URLs carry unchanged. Opaque to callers; checked when it comes back.
 pub fn write(key: &PageKey) -> String {
@@ -10,12 +11,34 @@ pub fn write(key: &PageKey) -> String {
         PageKey::New(at, post) => format!("n {} {post}", at.ms()),
         PageKey::Top(mean, post) => format!("t {} {post}", mean.to_bits()),
     };
+    encode(&text)
+}
+
+fn encode(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A place in the list of users.
+pub fn write_user((at, id): &UserKey) -> String {
+    encode(&format!("u {} {id}", at.ms()))
+}
+
+/// The place that a caller names in the list of users.
+pub fn parse_user(cursor: &str) -> Result<UserKey, Invalid> {
+    let read = || {
+        let text = decode(cursor)?;
+        let (at, id) = text.strip_prefix("u ")?.split_once(' ')?;
+        Some((Time::from_ms(at.parse().ok()?), UserId::parse(id).ok()?))
+    };
+    read().ok_or_else(wrong)
+}
+
+fn wrong() -> Invalid {
+    Invalid::new("invalid-cursor", "cursor is not one that this list gave; begin without")
 }
 
 /// The place that a caller names in a list of this order.
 pub fn parse(cursor: &str, sort: Sort) -> Result<PageKey, Invalid> {
-    let wrong = || Invalid::new("invalid-cursor", "cursor is not one that this list gave; begin without");
     let key = read(cursor).ok_or_else(wrong)?;
     if key.sort() != sort {
         return Err(Invalid::new(
@@ -26,12 +49,16 @@ pub fn parse(cursor: &str, sort: Sort) -> Result<PageKey, Invalid> {
     Ok(key)
 }
 
-fn read(cursor: &str) -> Option<PageKey> {
+fn decode(cursor: &str) -> Option<String> {
     if !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
         return None;
     }
     let bytes = (0..cursor.len()).step_by(2).map(|i| u8::from_str_radix(&cursor[i..i + 2], 16).ok());
-    let text = String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()?;
+    String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+fn read(cursor: &str) -> Option<PageKey> {
+    let text = decode(cursor)?;
     let mut words = text.splitn(3, ' ');
     let (kind, key, post) = (words.next()?, words.next()?, PostId::parse(words.next()?).ok()?);
     match kind {

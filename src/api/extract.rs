@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::gate::Gate;
 use super::problem::Problem;
 use crate::error::Invalid;
-use crate::rating::PostId;
+use crate::rating::{PostId, UserId};
 
 /// A JSON body: malformed text is a 400, anything but the expected fields a 422.
 pub struct Body<T>(pub T);
@@ -127,6 +127,20 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
         // A route that takes no id is a post's whose name it bears.
         let id = ids.remove("id").unwrap_or_else(|| last_segment(parts.uri.path()).to_owned());
         PostId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
+    }
+}
+
+/// The user that the path names.
+pub struct UserPath(pub UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+        UserId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
     }
 }
 

@@ -18,6 +18,7 @@ mod problem;
 mod rates;
 mod schema;
 mod system;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,9 @@ fn public_routes() -> OpenApiRouter<Gate> {
         .routes(routes!(explain::aggregate_rating))
         .routes(routes!(explain::badge))
         .routes(routes!(rates::rate, rates::withdraw))
+        .routes(routes!(users::create, users::list))
+        .routes(routes!(users::read))
+        .routes(routes!(users::posts))
         .merge(system::probes())
 }
 

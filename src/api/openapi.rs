@@ -130,6 +130,8 @@ fn name_users(schemas: &mut Value, is_open: bool) {
                     required.push("user_id".into());
                 }
             }
+            // With keys a user tells his own name.
+            (false, Some(fields)) if name == "UserBody" => drop(fields.remove("id")),
             (false, Some(fields)) => NAMES.iter().for_each(|name| drop(Map::remove(fields, *name))),
             _ => {}
         }

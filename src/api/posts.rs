@@ -12,6 +12,7 @@ use super::extract::{Body, NoParameters, Parameters, PostPath};
 use super::gate::{Caller, Somebody};
 use super::problem::{Problem, ProblemJson};
 use super::{Shared, now};
+use crate::app::App;
 use crate::error::{Error, Invalid};
 use crate::history::{POINTS_MAX, Point};
 use crate::post::Post;
@@ -65,6 +66,9 @@ pub struct ListQuery {
     /// The newest first, or the highest published average
     #[param(inline)]
     sort: Option<Sort>,
+    /// Only posts that this user has made
+    #[param(value_type = Option<UserId>)]
+    author: Option<String>,
     /// Whose own ratings are shown as well
     #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
@@ -245,25 +249,70 @@ pub async fn list(
     caller: Caller,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        let detail = format!("limit {limit} is outside 1..={LIMIT_MAX}");
-        return Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"));
-    }
+    let author = query.author.as_deref().map(UserId::parse).transpose();
+    let author = author.map_err(|e| Problem::in_parameter(e, "author"))?;
+    let path = match &author {
+        Some(author) => format!("/api/posts?author={}&", escape(author.as_str())),
+        None => "/api/posts?".to_owned(),
+    };
+    let ListQuery { limit, cursor, sort, user_id, .. } = query;
+    page(&app, &caller, author.as_ref(), &PageQuery { limit, cursor, sort, user_id }, &path).await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Posts on the page
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<usize>,
+    /// `next_cursor` of the page before
+    #[param(pattern = "^([0-9a-f]{2})+$")]
+    cursor: Option<String>,
+    /// The newest first, or the highest published average
+    #[param(inline)]
+    sort: Option<Sort>,
+    /// Whose own ratings are shown as well
+    #[param(value_type = Option<UserId>)]
+    user_id: Option<String>,
+}
+
+/// A page of the list that is at `path`, which ends where its parameters go on.
+pub async fn page(
+    app: &App,
+    caller: &Caller,
+    author: Option<&UserId>,
+    query: &PageQuery,
+    path: &str,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit)?;
     let sort = query.sort.unwrap_or(Sort::New);
     let after = query.cursor.as_deref().map(|text| cursor::parse(text, sort)).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
     let reader = caller.reader(query.user_id.as_deref())?;
-    let page = app.page(sort, after.as_ref(), limit, reader.as_ref(), now()).await?;
+    let page = app.page(sort, author, after.as_ref(), limit, reader.as_ref(), now()).await?;
     let posts = page.posts.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
     let next_cursor = page.next.as_ref().map(cursor::write);
-    let link = next_cursor.as_ref().map(|cursor| {
-        let user = query.user_id.map(|user| format!("&user_id={}", escape(&user))).unwrap_or_default();
-        let text =
-            format!("</api/posts?sort={}&limit={limit}&cursor={cursor}{user}>; rel=\"next\"", sort.as_str());
-        [(header::LINK, text)]
-    });
-    Ok((link.map(AppendHeaders), Json(ListJson { posts, next_cursor })).into_response())
+    let user = query.user_id.as_deref().map(|user| format!("&user_id={}", escape(user))).unwrap_or_default();
+    let link = next_cursor
+        .as_ref()
+        .map(|cursor| next(&format!("{path}sort={}&limit={limit}&cursor={cursor}{user}", sort.as_str())));
+    Ok((link, Json(ListJson { posts, next_cursor })).into_response())
+}
+
+/// How many a page shall hold.
+pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    let limit = asked.unwrap_or(LIMIT_DEFAULT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    let detail = format!("limit {limit} is outside 1..={LIMIT_MAX}");
+    Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"))
+}
+
+/// The link to the next page (RFC 8288).
+pub fn next(path: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
+    AppendHeaders([(header::LINK, format!("<{path}>; rel=\"next\""))])
 }
 
 /// Of an id's alphabet these mean something else in a query.

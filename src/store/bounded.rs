@@ -15,7 +15,8 @@ use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Merged, Rating};
 use crate::post::{Post, PostState};
-use crate::rating::{PostId, UserId};
+use crate::rating::{PostId, Time, UserId};
+use crate::user::User;
 
 /// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -162,8 +163,26 @@ impl Store for Bounded {
         self.quick(self.inner.posts(ids)).await
     }
 
-    async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>> {
-        self.quick(self.inner.page(sort, after, limit)).await
+    async fn page(
+        &self,
+        sort: Sort,
+        author: Option<&UserId>,
+        after: Option<&PageKey>,
+        limit: usize,
+    ) -> Result<Vec<PageKey>> {
+        self.quick(self.inner.page(sort, author, after, limit)).await
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool> {
+        self.quick(self.inner.add_user(user)).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>> {
+        self.quick(self.inner.user(id)).await
+    }
+
+    async fn users(&self, after: Option<&(Time, UserId)>, limit: usize) -> Result<Vec<User>> {
+        self.quick(self.inner.users(after, limit)).await
     }
 
     async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {

@@ -22,6 +22,7 @@ use crate::merge::{Hour, Loaded, Merged, Quarantined, Rating};
 use crate::post::{Post, PostState};
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Difference};
+use crate::user::User;
 
 /// Most posts that one question may name.
 pub const POSTS_ASKED_MAX: usize = 1_000;
@@ -91,7 +92,23 @@ pub trait Store: Send + Sync {
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>>;
 
     /// The ids of a page of posts: at most `limit` that come after `after`, with the keys to go on from.
-    async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>>;
+    /// Only of one author, if one is named.
+    async fn page(
+        &self,
+        sort: Sort,
+        author: Option<&UserId>,
+        after: Option<&PageKey>,
+        limit: usize,
+    ) -> Result<Vec<PageKey>>;
+
+    /// Adds a user, unless the id or the name is taken; returns whether it did.
+    async fn add_user(&self, user: &User) -> Result<bool>;
+
+    /// The user of that id, if there is one.
+    async fn user(&self, id: &UserId) -> Result<Option<User>>;
+
+    /// The newest users: at most `limit` that come after `after`.
+    async fn users(&self, after: Option<&(Time, UserId)>, limit: usize) -> Result<Vec<User>>;
 
     /// A user's ratings of these posts, in the order asked.
     async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>>;
@@ -129,7 +146,7 @@ pub trait Store: Send + Sync {
     /// The posts that a user has made.
     async fn posts_by(&self, user: &UserId) -> Result<Vec<PostId>>;
 
-    /// Takes a user's name from the posts that he has made, and drops the marks of his withdrawals.
+    /// Takes a user's id from the posts that he has made, and drops his name and the marks of his withdrawals.
     async fn forget(&self, user: &UserId) -> Result<()>;
 
     /// Lets go of all connections, hanging ones too; the next question opens new ones.

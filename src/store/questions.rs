@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 
 use sqlx::FromRow;
 
-use super::rows::{AVERAGES, HISTORY, position, post_id};
+use super::rows::{AVERAGES, HISTORY, position, post_id, user_id};
 use super::{Checkpoint, DrainRun, Kept, PageKey, Trigger};
 use crate::entry::Shard;
 use crate::error::Result;
 use crate::merge::Quarantined;
-use crate::rating::Time;
+use crate::rating::{Time, UserId};
+use crate::user::User;
 
 pub(super) const CHECKPOINT: &str =
     "select position, applied, quarantined, seen_appends, seen_position, accepted_base, lost
@@ -122,6 +123,34 @@ pub(super) const PAGE_NEW: &str = "select created_at, id from posts where (creat
                                    order by created_at desc, id desc limit $3";
 pub(super) const PAGE_TOP: &str = "select smoothed, post_id from ranking where (smoothed, post_id) < ($1, $2)
                                    order by smoothed desc, post_id desc limit $3";
+
+/// The same of one author ($4).
+pub(super) const PAGE_NEW_BY: &str =
+    "select created_at, id from posts where created_by = $4 and (created_at, id) < ($1, $2)
+                                      order by created_at desc, id desc limit $3";
+pub(super) const PAGE_TOP_BY: &str =
+    "select r.smoothed, r.post_id from posts p join ranking r on r.post_id = p.id
+                                      where p.created_by = $4 and (r.smoothed, r.post_id) < ($1, $2)
+                                      order by r.smoothed desc, r.post_id desc limit $3";
+
+pub(super) const ADD_USER: &str =
+    "insert into users (id, username, created_at) values ($1, $2, $3) on conflict do nothing";
+pub(super) const USER: &str = "select id, username, created_at from users where id = $1";
+pub(super) const USERS: &str = "select id, username, created_at from users where (created_at, id) < ($1, $2)
+                                order by created_at desc, id desc limit $3";
+pub(super) const FORGET_USER: &str = "delete from users where id = $1";
+
+/// Id, name, when it was told.
+pub(super) type UserRow = (String, String, i64);
+
+pub(super) fn user((id, username, created_at): UserRow) -> Result<User> {
+    Ok(User { id: user_id(&id)?, username, created_at: Time::from_ms(created_at) })
+}
+
+/// The key after which a page of users begins; the first page comes after the end of time.
+pub(super) fn users_after(after: Option<&(Time, UserId)>) -> (i64, &str) {
+    after.map_or((i64::MAX, ""), |(at, id)| (at.ms(), id.as_str()))
+}
 
 /// The key after which a page of the newest begins; the first page comes after the end of time.
 pub(super) fn new_after(after: Option<&PageKey>) -> (i64, &str) {

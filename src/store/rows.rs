@@ -179,7 +179,7 @@ pub(super) fn post_id(text: &str) -> Result<PostId> {
     PostId::parse(text).map_err(|_| corrupt("a post id", text))
 }
 
-fn user_id(text: &str) -> Result<UserId> {
+pub fn user_id(text: &str) -> Result<UserId> {
     UserId::parse(text).map_err(|_| corrupt("a user id", text))
 }
 

@@ -9,10 +9,11 @@ use damper::error::{Error, Result};
 use damper::faults::{self, Mistake};
 use damper::merge::{Hour, Merged, Rating, retried, touched};
 use damper::post::{Post, PostState};
-use damper::rating::{PostId, UserId};
+use damper::rating::{PostId, Time, UserId};
 use damper::store::{
     AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
 };
+use damper::user::User;
 
 use crate::world::{Call, Kind, SHARDS, Seam, Side, World};
 
@@ -131,7 +132,19 @@ impl Store for MemoryStore {
         self.0.call(read("posts"), move |world| Ok(world.tables.states(&ids))).await
     }
 
-    async fn page(&self, _: Sort, _: Option<&PageKey>, _: usize) -> Result<Vec<PageKey>> {
+    async fn page(&self, _: Sort, _: Option<&UserId>, _: Option<&PageKey>, _: usize) -> Result<Vec<PageKey>> {
+        unasked()
+    }
+
+    async fn add_user(&self, _: &User) -> Result<bool> {
+        unasked()
+    }
+
+    async fn user(&self, _: &UserId) -> Result<Option<User>> {
+        unasked()
+    }
+
+    async fn users(&self, _: Option<&(Time, UserId)>, _: usize) -> Result<Vec<User>> {
         unasked()
     }
 

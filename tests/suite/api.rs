@@ -8,6 +8,7 @@ mod pages;
 mod posts;
 mod problems;
 mod refusals;
+mod users;
 
 pub use listeners::metric;
 

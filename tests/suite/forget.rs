@@ -21,13 +21,15 @@ fn fill(world: &World) {
     let api = service.http();
     api.post("/api/posts", &json!({"id": "r", "title": "R", "created_by": "ann"})).expect(201);
     api.rate("r", "ann", 3);
+    api.post("/api/users", &json!({"id": "ann", "username": "Ann A."})).expect(201);
     api.rate("r", "annie", 2);
     assert_eq!(api.read("r")["created_by"], "ann");
 }
 
 /// The rows in which a text stands, in any column.
 fn mentions(world: &World, user: &str) -> Vec<String> {
-    let columns = [("ratings", "user_id"), ("withdrawals", "user_id"), ("posts", "created_by")];
+    let columns =
+        [("ratings", "user_id"), ("withdrawals", "user_id"), ("posts", "created_by"), ("users", "id")];
     columns
         .into_iter()
         .filter(|(table, column)| {
@@ -51,7 +53,8 @@ fn what_is_held_is_shown_and_kept(world: World) {
     assert_eq!(ratings, [("p", 5), ("q", 0), ("r", 3)]);
     assert_eq!((&held["user_id"], &held["posts"]), (&json!("ann"), &json!(["r"])));
     assert_eq!(held["ratings"][0]["rated_at"], "2023-11-14T22:13:20.000Z");
-    assert_eq!(mentions(&world, "ann"), ["ratings.user_id", "posts.created_by"]);
+    assert_eq!(mentions(&world, "ann"), ["ratings.user_id", "posts.created_by", "users.id"]);
+    assert_eq!(held["username"], "Ann A.");
 }
 
 fn what_is_held_is_erased_and_the_rest_stays_exact(world: World) {
@@ -86,7 +89,10 @@ fn what_is_held_is_erased_and_the_rest_stays_exact(world: World) {
 
 fn a_user_of_whom_nothing_is_held_is_no_error(world: World) {
     let erased = world.cli(&["forget", "nobody", "--yes", "--json"]).expect(0).json();
-    assert_eq!(erased, json!({"user_id": "nobody", "ratings": [], "posts": [], "quarantined": []}));
+    assert_eq!(
+        erased,
+        json!({"user_id": "nobody", "username": null, "ratings": [], "posts": [], "quarantined": []})
+    );
     let wrong = world.cli(&["forget", "a b"]).expect(1);
     assert!(wrong.err.contains("a space"), "{}", wrong.err);
 }

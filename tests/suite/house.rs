@@ -74,13 +74,14 @@ impl Source {
 }
 
 /// Which rooms a room may import; a room that is not named here fails the test, so that it gets its place.
-const MAY_IMPORT: [(&str, &[&str]); 29] = [
+const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("error", &[]),
     ("faults", &[]),
     ("rating", &["error"]),
     ("entry", &["rating", "error"]),
     ("smoothing", &["rating", "error"]),
     ("ticks", &["rating", "error"]),
+    ("user", &["rating", "error"]),
     ("import", &["entry", "rating", "error"]),
     ("merge", &["smoothing", "entry", "rating", "error"]),
     ("post", &["smoothing", "entry", "rating", "error"]),
@@ -91,7 +92,10 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("doctor", &["connect", "config", "rating", "error"]),
     ("buffer", &["connect", "entry", "rating", "error"]),
     ("cache", &["connect", "faults", "post", "rating", "error"]),
-    ("store", &["connect", "config", "faults", "merge", "post", "smoothing", "entry", "rating", "error"]),
+    (
+        "store",
+        &["connect", "config", "faults", "merge", "post", "user", "smoothing", "entry", "rating", "error"],
+    ),
     ("loader", &["store", "cache", "faults", "rating", "error"]),
     (
         "app",
@@ -113,6 +117,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
         ],
     ),
     ("admin_token", &["app", "error"]),
+    ("users", &["app", "user", "rating", "error"]),
     ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
     ("history", &["app", "merge", "smoothing", "rating", "error"]),
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
@@ -131,6 +136,8 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
             "store",
             "identity",
             "limits",
+            "users",
+            "user",
             "config",
             "post",
             "smoothing",

@@ -110,6 +110,7 @@ fn every_problem_that_the_api_names_is_a_kind() {
         "origin",
         "posts",
         "rates",
+        "users",
         "admin",
         "problem/mod",
         "problem/kinds",

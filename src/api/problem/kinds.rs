@@ -70,7 +70,12 @@ pub const KINDS: [Kind; 30] = [
         "a page of another site asks",
         "Ask from the site itself, or list the site in the setting api.cors_origins.",
     ),
-    kind("not-found", 404, "there is no such post", "Check the id, or create the post first."),
+    kind(
+        "not-found",
+        404,
+        "there is no such post or user",
+        "Check the id, or create the post or user first.",
+    ),
     kind("no-such-route", 404, "there is nothing at this path", "Check the path against /openapi.json."),
     kind(
         "method-not-allowed",
@@ -79,7 +84,7 @@ pub const KINDS: [Kind; 30] = [
         "The Allow header lists those that are.",
     ),
     kind("body-too-slow", 408, "the body took too long", "Send it faster; api.body_timeout_ms is the limit."),
-    kind("conflict", 409, "it is there already", "Choose another id."),
+    kind("conflict", 409, "it is there already", "Choose another id, or another name."),
     kind("body-too-large", 413, "the body is too large", "Send less; api.body_bytes_max is the limit."),
     kind(
         "unsupported-media-type",

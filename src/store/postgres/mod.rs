@@ -13,7 +13,7 @@ use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::audit::{self, Page};
-use super::questions::{self, CheckpointRow, DrainRow, QuarantineRow};
+use super::questions::{self, CheckpointRow, DrainRow, QuarantineRow, UserRow};
 use super::rows::{self, AverageRow, HourRow, PostStateRow, RatingRow};
 use super::{
     AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort,
@@ -25,7 +25,8 @@ use crate::entry::{Batch, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Merged, Rating};
 use crate::post::{Post, PostState};
-use crate::rating::{PostId, UserId};
+use crate::rating::{PostId, Time, UserId};
+use crate::user::User;
 
 /// Postgres behind two pools: one for reads, one for drains.
 pub struct PostgresStore {
@@ -243,29 +244,57 @@ impl Store for PostgresStore {
         rows::in_order_asked(ids, found)
     }
 
-    async fn page(&self, sort: Sort, after: Option<&PageKey>, limit: usize) -> Result<Vec<PageKey>> {
+    async fn page(
+        &self,
+        sort: Sort,
+        author: Option<&UserId>,
+        after: Option<&PageKey>,
+        limit: usize,
+    ) -> Result<Vec<PageKey>> {
+        let author = author.map(UserId::as_str);
         match sort {
             Sort::New => {
                 let (at, id) = questions::new_after(after);
-                let page: Vec<(i64, String)> = sqlx::query_as(questions::PAGE_NEW)
-                    .bind(at)
-                    .bind(id)
-                    .bind(limit as i64)
-                    .fetch_all(&self.read_pool())
-                    .await?;
-                questions::newest(page)
+                let sql = if author.is_some() { questions::PAGE_NEW_BY } else { questions::PAGE_NEW };
+                let page = sqlx::query_as(sql).bind(at).bind(id).bind(limit as i64);
+                let page = if author.is_some() { page.bind(author) } else { page };
+                questions::newest(page.fetch_all(&self.read_pool()).await?)
             }
             Sort::Top => {
                 let (mean, id) = questions::top_after(after);
-                let page: Vec<(f64, String)> = sqlx::query_as(questions::PAGE_TOP)
-                    .bind(mean)
-                    .bind(id)
-                    .bind(limit as i64)
-                    .fetch_all(&self.read_pool())
-                    .await?;
-                questions::highest(page)
+                let sql = if author.is_some() { questions::PAGE_TOP_BY } else { questions::PAGE_TOP };
+                let page = sqlx::query_as(sql).bind(mean).bind(id).bind(limit as i64);
+                let page = if author.is_some() { page.bind(author) } else { page };
+                questions::highest(page.fetch_all(&self.read_pool()).await?)
             }
         }
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool> {
+        let added = sqlx::query(questions::ADD_USER)
+            .bind(user.id.as_str())
+            .bind(&user.username)
+            .bind(user.created_at.ms())
+            .execute(&self.read_pool())
+            .await?;
+        Ok(added.rows_affected() == 1)
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>> {
+        let found: Option<UserRow> =
+            sqlx::query_as(questions::USER).bind(id.as_str()).fetch_optional(&self.read_pool()).await?;
+        found.map(questions::user).transpose()
+    }
+
+    async fn users(&self, after: Option<&(Time, UserId)>, limit: usize) -> Result<Vec<User>> {
+        let (at, id) = questions::users_after(after);
+        let found: Vec<UserRow> = sqlx::query_as(questions::USERS)
+            .bind(at)
+            .bind(id)
+            .bind(limit as i64)
+            .fetch_all(&self.read_pool())
+            .await?;
+        found.into_iter().map(questions::user).collect()
     }
 
     async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
@@ -361,6 +390,7 @@ impl Store for PostgresStore {
                 sqlx::query(forget).bind(user.as_str()).bind(post).execute(&self.drain_pool()).await?;
             }
         }
+        sqlx::query(questions::FORGET_USER).bind(user.as_str()).execute(&self.drain_pool()).await?;
         Ok(())
     }
 

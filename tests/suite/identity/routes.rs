@@ -44,7 +44,7 @@ const OPERATED: [u16; 6] = [401, 401, 403, 403, 403, 200];
 const OPERATED_OPEN: [u16; 6] = [401, 401, 401, 401, 401, 200];
 
 /// Of the public listener.
-const PUBLIC: [Row; 17] = [
+const PUBLIC: [Row; 21] = [
     row("get", "/api/posts", READ, ALL),
     row("post", "/api/posts", [401, 401, 201, 201, 201, 201], [201; 6]),
     row("get", "/api/posts/{id}", READ, ALL),
@@ -56,6 +56,10 @@ const PUBLIC: [Row; 17] = [
     row("get", "/api/posts/batch", [404, 401, 404, 404, 404, 404], [404; 6]),
     row("post", "/api/posts/{id}/rate", RATED, TAKEN),
     row("delete", "/api/posts/{id}/rate", RATED, TAKEN),
+    row("get", "/api/users", READ, ALL),
+    row("post", "/api/users", [401, 401, 201, 409, 409, 409], [201; 6]),
+    row("get", "/api/users/{id}", [404, 401, 404, 404, 404, 404], [404; 6]),
+    row("get", "/api/users/{id}/posts", READ, ALL),
     row("get", "/livez", ALL, ALL),
     row("get", "/readyz", ALL, ALL),
     row("get", "/openapi.json", ALL, ALL),
@@ -84,6 +88,7 @@ fn ask(api: &Http, method: &str, path: &str, is_open: bool, body_needed: bool) -
     let mut body = match path.as_str() {
         "/api/posts" => json!({"title": "T"}),
         "/api/posts/batch" => json!({"ids": ["p"]}),
+        "/api/users" => json!({"username": format!("user {}", chrono::Utc::now())}),
         _ => json!({"score": 3}),
     };
     if is_open && path.ends_with("/rate") {

@@ -53,7 +53,7 @@ async fn posts_are_told_in_the_order_asked(world: World) {
 async fn walk(store: &dyn Store, sort: Sort) -> Vec<String> {
     let (mut listed, mut after): (Vec<String>, Option<PageKey>) = (Vec::new(), None);
     loop {
-        let page = store.page(sort, after.as_ref(), 3).await.unwrap();
+        let page = store.page(sort, None, after.as_ref(), 3).await.unwrap();
         assert!(page.iter().all(|key| key.sort() == sort));
         listed.extend(page.iter().map(|key| key.post().to_string()));
         match page.into_iter().nth(2) {
