@@ -54,7 +54,6 @@ pub struct ExplainJson {
     crowded: bool,
     early: bool,
     born_at: Option<Time>,
-    last_entry_at: Option<Time>,
     parameters: KnobsJson,
 }
 
@@ -133,7 +132,6 @@ impl ExplainJson {
             crowded: average.is_crowded(params),
             early: average.is_early(),
             born_at: average.born,
-            last_entry_at: average.last.filter(|_| average.born.is_some()),
             parameters: KnobsJson::from(params.knobs()),
         }
     }
