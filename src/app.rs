@@ -4,7 +4,7 @@
 //! is in files of their own: [`read`](crate::read), [`history`](crate::history), [`status`](crate::status) and
 //! [`drain`](crate::drain). Time is always an argument.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::buffer::{self, Buffer};
 use crate::cache::Cache;
 use crate::cache::memory::{LIFE, MemoryCache};
 use crate::cache::redis::RedisCache;
-use crate::config::{Config, Setup};
+use crate::config::{CatalogueMode, Config, Setup};
 use crate::connect::redis::RedisLink;
 use crate::connect::redis_health::RedisHealth;
 use crate::connect::sqlite::SqliteFile;
@@ -31,7 +31,6 @@ use crate::error::{Error, Result};
 use crate::faults;
 use crate::limits::Limits;
 use crate::loader::Loader;
-use crate::post::Post;
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Params;
 use crate::store::bounded::Bounded;
@@ -156,14 +155,18 @@ impl App {
     /// `NotFound` when there is no such post; `Unavailable` when it cannot be held, or when nobody can tell
     /// whether the post exists: then nothing will be counted that a later answer does not know of.
     pub async fn submit(&self, post: &PostId, user: &UserId, action: Action, now: Time) -> Result<Accepted> {
-        // What is left of the request's time must be enough to hear the append's outcome.
-        let known = tokio::time::timeout(self.config.find_timeout(), self.require_post(post, now));
-        known.await.map_err(|_| {
-            Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
-        })??;
+        let creates_post = self.creates_posts();
+        if !creates_post {
+            // What is left of the request's time must be enough to hear the append's outcome.
+            let known = tokio::time::timeout(self.config.find_timeout(), self.require_post(post, now));
+            known.await.map_err(|_| {
+                Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
+            })??;
+        }
         let shard = self.shard_of(post);
         self.buffer.check_clock(shard, now).await?;
-        let entry = Entry { post: post.clone(), user: user.clone(), at: now, action, origin: None };
+        let (post_id, user_id) = (post.clone(), user.clone());
+        let entry = Entry { post: post_id, user: user_id, at: now, action, creates_post, origin: None };
         self.hold(shard, &[entry]).await?;
         faults::reach("submit.held");
         Ok(Accepted {
@@ -175,7 +178,8 @@ impl App {
         })
     }
 
-    /// Appends entries that carry their own times, in the order given, for posts that exist ([`ensure_posts`]).
+    /// Appends entries that carry their own times, in the order given; their posts exist ([`ensure_posts`]), or they
+    /// make them.
     /// When it fails some of them are held, a prefix of each shard's; sending all again is safe.
     ///
     /// [`ensure_posts`]: Self::ensure_posts
@@ -194,39 +198,26 @@ impl App {
         .map(drop)
     }
 
-    /// Adds a post.
-    ///
-    /// # Errors
-    /// `Conflict` when its id is taken.
-    pub async fn create_post(&self, post: Post) -> Result<Post> {
-        if self.ensure_posts(vec![post.clone()]).await? == 0 {
-            return Err(Error::Conflict(format!("there is a post {} already; choose another id", post.id)));
+    /// Takes in ratings of many users, in the order given, for posts that are there ([`missing`](Self::missing)). When
+    /// it fails some of them are held, a prefix of each shard's; sending all again is safe.
+    pub async fn ingest(&self, mut entries: Vec<Entry>, now: Time) -> Result<()> {
+        let shards: BTreeSet<Shard> = entries.iter().map(|entry| self.shard_of(&entry.post)).collect();
+        for shard in shards {
+            self.buffer.check_clock(shard, now).await?;
         }
-        Ok(post)
-    }
-
-    /// Adds those of the posts that are not there yet; returns how many.
-    pub async fn ensure_posts(&self, mut posts: Vec<Post>) -> Result<u64> {
-        // In one order, so that two imports never wait for each other's rows.
-        posts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let store = self.store.clone();
-        let (known, unknown) = (self.known.clone(), self.unknown.clone());
-        // In a task of its own: a caller that goes away must not leave a transaction half-way on a connection.
-        let adding = tokio::spawn(async move {
-            let added = store.add_posts(&posts).await?;
-            for post in &posts {
-                known.insert(post.id.clone(), ()).await;
-                unknown.invalidate(&post.id).await;
-            }
-            Ok(added)
-        });
-        adding.await.map_err(|e| Error::Internal(format!("adding posts stopped: {e}")))?
+        entries.iter_mut().for_each(|entry| entry.creates_post = self.creates_posts());
+        self.submit_all(entries).await
     }
 
     /// Closes what is open, for a process that ends; nothing is called afterwards.
     pub async fn close(&self) {
         // A connection that does not come back must not keep the process from ending.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
+    }
+
+    /// Whether a rating makes its post where there is none.
+    pub(crate) fn creates_posts(&self) -> bool {
+        self.config.catalogue.mode == CatalogueMode::Open
     }
 
     /// Passes when the post exists; asks whoever knows, nearest first.

@@ -21,6 +21,8 @@ pub struct Entry {
     pub at: Time,
     /// What the user wants.
     pub action: Action,
+    /// Whether a rating makes its post, where there is none yet (`catalogue.mode` at its acceptance).
+    pub creates_post: bool,
     /// Of an entry that comes back out of the quarantine: where it stood at first. It loses to whatever the same
     /// user wanted of the same post after that.
     pub origin: Option<Position>,
@@ -51,12 +53,15 @@ const ENCODING_VERSION: &str = "1";
 const TEXT_BYTES_MAX: usize = 512;
 
 impl Entry {
-    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, origin (retries only).
+    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, origin (retries only). The
+    /// kind is `r` or `w`, and a capital where a post that is not there is made.
     pub fn encode(&self) -> String {
-        let Self { post, user, at, action, origin } = self;
-        let mut text = match action {
-            Action::Rate(score) => format!("{ENCODING_VERSION} r {post} {user} {score} {}", at.ms()),
-            Action::Withdraw => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
+        let Self { post, user, at, action, creates_post, origin } = self;
+        let mut text = match (action, creates_post) {
+            (Action::Rate(score), false) => format!("{ENCODING_VERSION} r {post} {user} {score} {}", at.ms()),
+            (Action::Rate(score), true) => format!("{ENCODING_VERSION} R {post} {user} {score} {}", at.ms()),
+            (Action::Withdraw, false) => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
+            (Action::Withdraw, true) => format!("{ENCODING_VERSION} W {post} {user} {}", at.ms()),
         };
         if let Some(origin) = origin {
             let _ = write!(text, " {origin}");
@@ -84,12 +89,12 @@ impl Entry {
             return Err(format!("entry has unknown encoding version {:?}", words[0]));
         }
         let (post, user, action, at, origin) = match words[1..] {
-            ["r", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at, None),
-            ["r", post, user, score, at, origin] => {
+            ["r" | "R", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at, None),
+            ["r" | "R", post, user, score, at, origin] => {
                 (post, user, Action::Rate(parse_score(score)?), at, Some(origin))
             }
-            ["w", post, user, at] => (post, user, Action::Withdraw, at, None),
-            ["w", post, user, at, origin] => (post, user, Action::Withdraw, at, Some(origin)),
+            ["w" | "W", post, user, at] => (post, user, Action::Withdraw, at, None),
+            ["w" | "W", post, user, at, origin] => (post, user, Action::Withdraw, at, Some(origin)),
             [kind, ..] => {
                 return Err(format!("entry of kind {kind:?} with {} words is unknown", words.len()));
             }
@@ -105,6 +110,7 @@ impl Entry {
             // An hour of the year 290,000 is no entry's time, whoever wrote it; the fold can rely on that.
             at: Time::from_ms(at).check_entry(TIME_MAX).map_err(|e| e.detail)?,
             action,
+            creates_post: matches!(words[1], "R" | "W"),
             origin: origin.transpose()?,
         })
     }
@@ -254,6 +260,7 @@ mod tests {
             user: UserId::parse("ann").unwrap(),
             at: Time::from_ms(1_790_000_000_000),
             action,
+            creates_post: false,
             origin: None,
         }
     }
@@ -262,11 +269,15 @@ mod tests {
     fn what_is_encoded_comes_back() {
         for action in [Action::Rate(Score::parse(0).unwrap()), Action::Withdraw] {
             for origin in [None, Some(Position::new(1_789_999_999_999, 7))] {
-                let entry = Entry { origin, ..entry(action) };
-                assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
+                for creates_post in [false, true] {
+                    let entry = Entry { origin, creates_post, ..entry(action) };
+                    assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
+                }
             }
         }
-        assert_eq!(entry(Action::Withdraw).encode(), "1 w hello ann 1790000000000");
+        let withdrawal = entry(Action::Withdraw);
+        assert_eq!(withdrawal.encode(), "1 w hello ann 1790000000000");
+        assert_eq!(Entry { creates_post: true, ..withdrawal }.encode(), "1 W hello ann 1790000000000");
     }
 
     #[test]

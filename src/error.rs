@@ -41,6 +41,17 @@ pub enum Error {
     /// What was asked for is there already (409).
     #[error("{0}")]
     Conflict(String),
+    /// The caller may not do this (403).
+    #[error("{0}")]
+    Forbidden(String),
+    /// The caller has done as much of it as is allowed for now (429, exit 1).
+    #[error("{detail}")]
+    Limited {
+        /// What the limit is, and when it is possible again.
+        detail: String,
+        /// So long it takes.
+        wait_seconds: u64,
+    },
     /// What was asked for does not exist (404).
     #[error("{0}")]
     NotFound(String),
@@ -67,6 +78,10 @@ impl Error {
         match self {
             Error::Invalid(invalid) => Error::Invalid(invalid.clone()),
             Error::Conflict(text) => Error::Conflict(text.clone()),
+            Error::Forbidden(text) => Error::Forbidden(text.clone()),
+            Error::Limited { detail, wait_seconds } => {
+                Error::Limited { detail: detail.clone(), wait_seconds: *wait_seconds }
+            }
             Error::NotFound(text) => Error::NotFound(text.clone()),
             Error::Unavailable(text) => Error::Unavailable(text.clone()),
             Error::Config(text) => Error::Config(text.clone()),

@@ -86,6 +86,7 @@ impl App {
                 user: user.clone(),
                 at: now,
                 action: Action::Withdraw,
+                creates_post: false,
                 origin: None,
             };
             self.submit_all(left.into_iter().map(withdrawal).collect()).await?;

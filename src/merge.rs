@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::entry::{Action, Batch, Entry, Position};
+use crate::post::Post;
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Params, Row};
 
@@ -38,6 +39,8 @@ pub struct Loaded {
 /// What a batch changes; every list is sorted by key.
 #[derive(Debug, Default)]
 pub struct Merged {
+    /// Posts that were not there, and that ratings have made.
+    pub created: Vec<Post>,
     /// Ratings as they are now.
     pub ratings: Vec<(Key, Rating)>,
     /// Ratings that are gone, and where the withdrawal stood.
@@ -127,6 +130,7 @@ pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
         changed: HashMap::new(),
         posts: HashMap::new(),
         hours: BTreeMap::new(),
+        created: Vec::new(),
     };
     let mut merged = Merged::default();
     for line in &batch.lines {
@@ -156,15 +160,27 @@ struct Fold<'a> {
     /// Touched posts: average before, average after, version.
     posts: HashMap<PostId, (Average, Average, Position)>,
     hours: BTreeMap<(PostId, i64), (u64, Average)>,
+    created: Vec<Post>,
 }
 
 impl Fold<'_> {
     fn apply(&mut self, entry: &Entry, position: Position) -> Result<(), String> {
-        let Some((stored, _)) = self.averages.get(&entry.post) else {
-            return Err(format!("there is no post {}", entry.post));
+        let stored = match (self.averages.get(&entry.post), entry.creates_post, entry.action) {
+            (Some((stored, _)), ..) => *stored,
+            (None, false, _) => return Err(format!("there is no post {}", entry.post)),
+            (None, true, Action::Rate(_)) => {
+                self.averages.insert(entry.post.clone(), Default::default());
+                self.created.push(Post::named_by_id(entry.post.clone(), entry.at));
+                Average::default()
+            }
+            (None, true, Action::Withdraw) => {
+                let key = (entry.post.clone(), entry.user.clone());
+                self.changed.insert(key, Err(entry.place(position)));
+                return Ok(());
+            }
         };
         let (_, average, version) =
-            self.posts.entry(entry.post.clone()).or_insert((*stored, *stored, position));
+            self.posts.entry(entry.post.clone()).or_insert((stored, stored, position));
         *version = position;
         let key = (entry.post.clone(), entry.user.clone());
         let current = match self.changed.get(&key) {
@@ -208,7 +224,9 @@ impl Fold<'_> {
         Ok(())
     }
 
-    fn finish(self, mut merged: Merged) -> Merged {
+    fn finish(mut self, mut merged: Merged) -> Merged {
+        self.created.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        merged.created = self.created;
         for (key, rating) in self.changed {
             match rating {
                 Ok(rating) => merged.ratings.push((key, rating)),

@@ -162,7 +162,7 @@ impl App {
         self.view(&state, None, now)
     }
 
-    fn view(&self, state: &PostState, own: Option<Own>, now: Time) -> PostView {
+    pub(crate) fn view(&self, state: &PostState, own: Option<Own>, now: Time) -> PostView {
         let window = self.ticks.around(now);
         let as_of = state.average.last.map_or(window.last, |last| last.max(window.last));
         PostView {

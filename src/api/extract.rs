@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::gate::Gate;
 use super::problem::Problem;
 use crate::error::Invalid;
+use crate::json;
 use crate::rating::{PostId, UserId};
 
 /// A JSON body: malformed text is a 400, anything but the expected fields a 422.
@@ -27,31 +28,12 @@ impl<T: DeserializeOwned> FromRequest<Gate> for Body<T> {
         let within = config.body_timeout();
         let read = tokio::time::timeout(within, read(request, config.api.body_bytes_max));
         let bytes = read.await.map_err(|_| too_slow(within))??;
-        check_object(&bytes)?;
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(explain)?;
-        json.end().map_err(|e| malformed(&e))?;
-        Ok(Self(value))
+        Ok(Self(json::parse("body", &bytes)?))
     }
-}
-
-/// Passes a JSON object, and whatever is malformed: serde would take a list for an object, field by field.
-fn check_object(bytes: &[u8]) -> Result<(), Problem> {
-    if bytes.trim_ascii_start().starts_with(b"{") {
-        return Ok(());
-    }
-    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(&e))?;
-    let detail = "the body is no JSON object; send {\"field\": value, …}";
-    Err(Problem::in_body(Invalid::new("invalid-body", detail), ""))
 }
 
 fn check_content_type(request: &Request) -> Result<(), Problem> {
-    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        let detail = format!("content-encoding {encoding:?} is not taken; send the body as it is");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
-    }
+    check_encoding(request)?;
     let Some(value) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
     let media = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/json") {
@@ -61,9 +43,26 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
 }
 
-fn too_slow(within: Duration) -> Problem {
+/// Passes a body that is sent as it is.
+pub fn check_encoding(request: &Request) -> Result<(), Problem> {
+    match request.headers().get(header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let detail = format!("content-encoding {encoding:?} is not taken; send the body as it is");
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A body that does not come.
+pub fn too_slow(within: Duration) -> Problem {
     let detail = format!("the body was not there after {} ms", within.as_millis());
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
+}
+
+/// A body that ended before its end.
+pub fn broken_off(error: &axum::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", format!("the body broke off: {error}"))
 }
 
 /// The whole body. Copied together as it comes: a piece of one byte would keep the buffer that it was read into.
@@ -80,37 +79,13 @@ async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let mut pieces = request.into_body().into_data_stream();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|e| {
-            Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", format!("the body broke off: {e}"))
-        })?;
+        let piece = piece.map_err(|e| broken_off(&e))?;
         if bytes.len() + piece.len() > bytes_max {
             return Err(too_large());
         }
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
-}
-
-fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed-json", format!("the body is no JSON: {error}"))
-}
-
-fn explain(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    if !error.inner().is_data() {
-        return malformed(error.inner());
-    }
-    let detail = error.inner().to_string();
-    // serde_json tells the place by line and column, people look for the field.
-    let detail = detail.split(" at line ").next().unwrap_or(&detail).to_owned();
-    // RFC 6901, section 3.
-    let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-    let mut pointer: String = error.path().iter().map(|segment| escaped(&segment.to_string())).collect();
-    // What is missing or there twice has no path of its own, only a name in the message.
-    let name = ["missing field `", "duplicate field `"].iter().find_map(|what| detail.strip_prefix(what));
-    if let Some(name) = name.and_then(|rest| rest.strip_suffix('`')) {
-        pointer = format!("{pointer}/{name}");
-    }
-    Problem::in_body(Invalid::new("invalid-body", detail), pointer)
 }
 
 /// The post that the path names.

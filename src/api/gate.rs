@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, header};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
+use super::events::Followers;
 use super::now;
 use super::problem::Problem;
 use crate::app::App;
@@ -26,6 +27,8 @@ pub struct Gate {
     keys: Option<Arc<Keys>>,
     /// Held by the one flush that may be under way.
     flushing: Arc<Mutex<()>>,
+    /// Those who follow the averages.
+    followers: Arc<Followers>,
     /// The process is to end.
     stop: CancellationToken,
 }
@@ -42,7 +45,7 @@ impl Gate {
 
     /// The gate of a process that nobody has to sign in at.
     pub fn without_keys(app: Arc<App>, stop: CancellationToken) -> Self {
-        Self { app, keys: None, flushing: Arc::default(), stop }
+        Self { app, keys: None, flushing: Arc::default(), followers: Arc::default(), stop }
     }
 
     /// Waits for its turn to flush; the turn ends with what is returned.
@@ -53,6 +56,16 @@ impl Gate {
     /// Whether the process is to end.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// Those who follow the averages.
+    pub fn followers(&self) -> &Followers {
+        &self.followers
+    }
+
+    /// Returns once the process is to end.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
     }
 
     /// The front door behind it.
@@ -92,6 +105,13 @@ impl Caller {
             (Caller::Nobody, None) => Ok(None),
             (Caller::Known(identity), None) => Ok(Some(identity.user.clone())),
         }
+    }
+
+    /// Who acts: the token's user, or in open mode the one that the body names.
+    pub fn named_in_body(&self, named: Option<&str>) -> Result<UserId, Problem> {
+        let unnamed =
+            || Problem::in_body(Invalid::new("invalid-body", "missing field `user_id`"), "/user_id");
+        self.reader(named).map_err(|problem| problem.at("/user_id"))?.ok_or_else(unnamed)
     }
 
     /// The author of a new post: the token's user, or in open mode the one that the body names, if it names one.
@@ -134,6 +154,23 @@ impl FromRequestParts<Gate> for Somebody {
         match Caller::from_request_parts(parts, gate).await? {
             Caller::Nobody => Err(unknown_caller()),
             caller => Ok(Self(caller)),
+        }
+    }
+}
+
+/// A caller who may bring in ratings of others; in open mode whoever may call at all.
+pub struct Ingester;
+
+impl FromRequestParts<Gate> for Ingester {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, gate).await? {
+            Caller::Nobody => Err(unknown_caller()),
+            Caller::Known(identity) if !identity.has(Role::Ingest) => {
+                Err(Problem::forbidden(Role::Ingest.as_str()))
+            }
+            Caller::Known(_) | Caller::Unnamed => Ok(Self),
         }
     }
 }

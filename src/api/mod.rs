@@ -8,9 +8,12 @@ mod address;
 mod admin;
 mod cursor;
 mod door;
+mod events;
 mod explain;
 mod extract;
 mod gate;
+mod ingest;
+mod lists;
 mod openapi;
 mod origin;
 mod posts;
@@ -32,6 +35,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{Instrument, debug, error, info_span};
 use utoipa_axum::router::OpenApiRouter;
@@ -75,16 +79,18 @@ pub fn public(gate: &Gate) -> Result<Router> {
 
 fn public_routes() -> OpenApiRouter<Gate> {
     OpenApiRouter::new()
-        .routes(routes!(posts::create, posts::list))
-        .routes(routes!(posts::read))
-        .routes(routes!(posts::batch))
+        .routes(routes!(posts::create, lists::list))
+        .routes(routes!(posts::read, posts::edit))
+        .routes(routes!(lists::batch))
         // A post may bear that name.
-        .route("/api/posts/batch", get(posts::read))
+        .route("/api/posts/batch", get(posts::read).patch(posts::edit))
         .routes(routes!(posts::history))
         .routes(routes!(explain::explain))
         .routes(routes!(explain::aggregate_rating))
         .routes(routes!(explain::badge))
         .routes(routes!(rates::rate, rates::withdraw))
+        .routes(routes!(ingest::ingest))
+        .routes(routes!(events::events))
         .routes(routes!(users::create, users::list))
         .routes(routes!(users::read))
         .routes(routes!(users::posts))
@@ -123,9 +129,13 @@ fn bounded(routes: Router<Gate>, gate: &Gate) -> Router<Gate> {
         .layer(CatchPanicLayer::custom(answer_panic))
 }
 
-/// Outermost: whoever answers, the answer has a name and may be packed.
+/// Outermost: whoever answers, the answer has a name and may be packed, unless it is one that goes on.
 fn named(routes: Router<Gate>, gate: &Gate) -> Router {
-    routes.layer(CompressionLayer::new()).layer(from_fn(name_request)).with_state(gate.clone())
+    let packed = DefaultPredicate::new().and(NotForContentType::const_new(ingest::NDJSON));
+    routes
+        .layer(CompressionLayer::new().compress_when(packed))
+        .layer(from_fn(name_request))
+        .with_state(gate.clone())
 }
 
 /// Which pages of other sites may call, as browsers ask it.
@@ -147,7 +157,7 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
     let shown = ["etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"];
     Ok(CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, REQUEST_ID])
         .expose_headers(shown.map(HeaderName::from_static))
         .max_age(CORS_MAX_AGE))

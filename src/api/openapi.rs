@@ -45,20 +45,39 @@ pub fn describe(api: &utoipa::openapi::OpenApi, audience: Audience) -> Value {
         }
     }
     name_users(&mut api["components"]["schemas"], audience.is_open);
+    choose_fields(&mut api["components"]["schemas"]);
     name_a_post_as_its_route(&mut api["paths"]);
     api
 }
 
-/// A post may bear the name of a route beside it; reading it is the same call.
+/// A post may bear the name of a route beside it; reading and changing it are the same calls.
 fn name_a_post_as_its_route(paths: &mut Value) {
-    let mut read = paths["/api/posts/{id}"]["get"].clone();
-    if let (Some(batch), Some(parameters)) =
-        (paths.get_mut("/api/posts/batch"), read.get_mut("parameters").and_then(Value::as_array_mut))
-    {
-        parameters.retain(|parameter| parameter["in"] != "path");
-        read["operationId"] = "read_post_named_batch".into();
-        read["summary"] = "Read the post whose id is batch".into();
-        batch["get"] = read;
+    for (method, id, summary) in [
+        ("get", "read_post_named_batch", "Read the post whose id is batch"),
+        ("patch", "edit_post_named_batch", "Change the post whose id is batch"),
+    ] {
+        let mut operation = paths["/api/posts/{id}"][method].clone();
+        if let (Some(batch), Some(parameters)) =
+            (paths.get_mut("/api/posts/batch"), operation.get_mut("parameters").and_then(Value::as_array_mut))
+        {
+            parameters.retain(|parameter| parameter["in"] != "path");
+            operation["operationId"] = id.into();
+            operation["summary"] = summary.into();
+            batch[method] = operation;
+        }
+    }
+}
+
+/// What one field asks of another.
+fn choose_fields(schemas: &mut Value) {
+    let repeats = json!({"required": ["repost_of"], "properties": {"repost_of": {"type": "string"}}});
+    for (body, choice) in [
+        ("CreateBody", json!([{"required": ["title"]}, repeats])),
+        ("EditBody", json!([{"required": ["title"]}, {"required": ["content"]}])),
+    ] {
+        if let Some(schema) = schemas.get_mut(body) {
+            schema["anyOf"] = choice;
+        }
     }
 }
 
@@ -69,14 +88,19 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
     }
     let has_body = operation.get("requestBody").is_some();
     let mut statuses = vec![422, 500, 503];
-    if has_body {
-        statuses.extend([400, 408, 413, 415]);
+    match path {
+        "/api/ratings" => statuses.push(415),
+        _ if has_body => statuses.extend([400, 408, 413, 415]),
+        _ => {}
     }
     if path.contains('{') {
         statuses.extend([400, 404]);
     }
     if path.ends_with("/rate") {
         statuses.push(429);
+    }
+    if path == "/api/ratings" {
+        statuses.push(403);
     }
     if audience.is_admin {
         statuses.extend([401, 403]);
@@ -126,8 +150,9 @@ fn name_users(schemas: &mut Value, is_open: bool) {
             (true, Some(fields))
                 if fields.get("user_id").is_some_and(|field| field.get("$ref").is_some()) =>
             {
-                if let Some(required) = schema["required"].as_array_mut() {
-                    required.push("user_id".into());
+                match schema["required"].as_array_mut() {
+                    Some(required) => required.push("user_id".into()),
+                    None => schema["required"] = json!(["user_id"]),
                 }
             }
             // With keys a user tells his own name.

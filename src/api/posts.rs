@@ -1,13 +1,12 @@
-//! Posts: create, list, read, and the series behind a chart.
+//! Posts: create, repeat, change, read, and the series behind a chart. Many at once are in `lists`.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::cursor;
 use super::extract::{Body, NoParameters, Parameters, PostPath};
 use super::gate::{Caller, Somebody};
 use super::problem::{Problem, ProblemJson};
@@ -15,16 +14,12 @@ use super::{Shared, now};
 use crate::app::App;
 use crate::error::{Error, Invalid};
 use crate::history::{POINTS_MAX, Point};
-use crate::post::Post;
+use crate::json::present;
+use crate::post::{Content, Edit, Post, Title};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::read::{Own, PostView};
 use crate::smoothing::Params;
-use crate::store::Sort;
 
-/// Posts on a page when the caller does not say.
-const LIMIT_DEFAULT: usize = 20;
-/// Posts on a page at most.
-const LIMIT_MAX: usize = 100;
 /// Points of a series when the caller does not say.
 const POINTS_DEFAULT: usize = 200;
 
@@ -34,14 +29,35 @@ pub struct CreateBody {
     /// The site's own id; without one Damper gives one
     #[schema(value_type = Option<PostId>)]
     id: Option<String>,
-    /// One line, not blank
-    #[schema(min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
-    title: String,
+    /// One line, not blank; a repost without one has the title of what it repeats
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    title: Option<String>,
     #[schema(max_length = 20000, pattern = "^[^\\x00]*$")]
     content: Option<String>,
+    /// The post that it repeats; of a repost, what that repeats
+    #[schema(value_type = Option<PostId>)]
+    repost_of: Option<String>,
     /// Who made it
     #[schema(value_type = Option<UserId>)]
     created_by: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditBody {
+    /// The author
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = UserId)]
+    user_id: Option<String>,
+    /// One line, not blank
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    title: Option<String>,
+    /// Null takes it away
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 20000, pattern = "^[^\\x00]*$")]
+    content: Option<Option<String>>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -50,38 +66,6 @@ pub struct CreateBody {
 pub struct ReadQuery {
     /// Whose own rating is shown as well
     #[param(value_type = Option<UserId>)]
-    user_id: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListQuery {
-    /// Posts on the page
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<usize>,
-    /// `next_cursor` of the page before
-    #[param(pattern = "^([0-9a-f]{2})+$")]
-    cursor: Option<String>,
-    /// The newest first, or the highest published average
-    #[param(inline)]
-    sort: Option<Sort>,
-    /// Only posts that this user has made
-    #[param(value_type = Option<UserId>)]
-    author: Option<String>,
-    /// Whose own ratings are shown as well
-    #[param(value_type = Option<UserId>)]
-    user_id: Option<String>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BatchBody {
-    /// Posts to read, at most 100
-    #[schema(value_type = Vec<PostId>, min_items = 1, max_items = 100)]
-    ids: Vec<String>,
-    /// Whose own ratings are shown as well
-    #[schema(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
 
@@ -102,6 +86,10 @@ pub struct PostJson {
     title: String,
     content: Option<String>,
     created_by: Option<UserId>,
+    /// The post that it repeats; null for an origin
+    repost_of: Option<PostId>,
+    /// How many posts repeat it
+    reposts: u64,
     created_at: Time,
     /// The published, smoothed mean at `as_of`; null without ratings
     average: Option<f64>,
@@ -124,7 +112,7 @@ pub struct PostJson {
 }
 
 impl PostJson {
-    fn new(view: PostView, params: &Params) -> Self {
+    pub fn new(view: PostView, params: &Params) -> Self {
         let average = &view.average;
         Self {
             average: average.smoothed_mean(params),
@@ -141,29 +129,16 @@ impl PostJson {
             title: view.post.title,
             content: view.post.content,
             created_by: view.post.created_by,
+            repost_of: view.post.repost_of,
+            reposts: view.post.reposts,
             created_at: view.post.created_at,
         }
     }
 
-    fn in_list(self) -> Self {
+    /// As lists show it.
+    pub fn in_list(self) -> Self {
         Self { histogram: None, ..self }
     }
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Posts)]
-pub struct ListJson {
-    posts: Vec<PostJson>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Batch)]
-pub struct BatchJson {
-    /// In the order asked
-    posts: Vec<PostJson>,
-    /// Ids that no post has
-    missing: Vec<PostId>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -174,11 +149,17 @@ pub struct HistoryJson {
 }
 
 /// Create a post
+///
+/// With `repost_of` it repeats another one: it has ratings of its own and names the first that was repeated.
 #[utoipa::path(post, path = "/api/posts", tag = "posts", request_body = CreateBody, responses(
     (status = 201, description = "Created", body = PostJson,
         headers(("Location" = String, description = "The post's path"))),
+    (status = 404, description = "`not-found`: there is no such post to repeat", body = ProblemJson<'static>,
+        content_type = "application/problem+json"),
     (status = 409, description = "`conflict`: the id is taken", body = ProblemJson<'static>,
         content_type = "application/problem+json"),
+    (status = 429, description = "`daily-limit`: enough posts for today", body = ProblemJson<'static>,
+        content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
 ))]
 pub async fn create(
     State(app): Shared,
@@ -190,15 +171,73 @@ pub async fn create(
     let id = body.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let id = PostId::parse(&id).map_err(|e| Problem::in_body(e, "/id"))?;
     let created_by = caller.author(body.created_by.as_deref())?;
-    let post = Post::new(id, body.title, body.content, created_by, now).map_err(|e| {
-        let pointer = if e.detail.starts_with("title") { "/title" } else { "/content" };
-        Problem::in_body(e, pointer)
-    })?;
+    let given = body.title.map(parse_title).transpose()?;
+    let content = body.content.map(parse_content).transpose()?;
+    let origin = match &body.repost_of {
+        Some(repeated) => Some(origin(&app, repeated, now).await?),
+        None => None,
+    };
+    let repeated = || origin.as_ref().map(|origin| parse_title(origin.title.clone()));
+    let untitled = || Problem::in_body(Invalid::new("invalid-body", "missing field `title`"), "/title");
+    let title = given.map(Ok).or_else(repeated).ok_or_else(untitled)??;
+    let repost_of = origin.map(|origin| origin.id);
+    let post = Post { created_by, repost_of, ..Post::new(id, title, content, now) };
     let post = app.create_post(post).await?;
     let location = HeaderValue::try_from(format!("/api/posts/{}", post.id.as_path_segment()))
         .map_err(|e| Error::Internal(e.to_string()))?;
     let json = PostJson::new(app.view_of_new(post, now), app.params());
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(json)).into_response())
+}
+
+/// The post that a repost of `repeated` names.
+async fn origin(app: &App, repeated: &str, now: Time) -> Result<Post, Problem> {
+    let repeated = PostId::parse(repeated).map_err(|e| Problem::in_body(e, "/repost_of"))?;
+    app.origin(&repeated, now).await.map_err(|error| match error {
+        missing @ Error::NotFound(_) => Problem::from(missing).at("/repost_of"),
+        other => other.into(),
+    })
+}
+
+/// Change a post
+///
+/// Only its author may; what is left out stays as it is.
+#[utoipa::path(
+    patch, path = "/api/posts/{id}", tag = "posts", params(("id" = PostId, Path, description = "The post")),
+    request_body = EditBody,
+    responses(
+        (status = 200, description = "The post as it is now", body = PostJson),
+        (status = 403, description = "`not-the-author`: somebody else has made it", body = ProblemJson<'static>,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn edit(
+    State(app): Shared,
+    Somebody(caller): Somebody,
+    PostPath(id): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<EditBody>,
+) -> Result<Json<PostJson>, Problem> {
+    let now = now();
+    let author = caller.named_in_body(body.user_id.as_deref())?;
+    let edit = Edit {
+        title: body.title.map(parse_title).transpose()?,
+        content: body.content.map(|content| content.map(parse_content).transpose()).transpose()?,
+    };
+    if edit == Edit::default() {
+        let detail = "there is nothing to change; send title, content, or both";
+        return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
+    }
+    app.edit_post(&id, &author, edit, now).await?;
+    let view = app.post(&id, Some(&author), now).await?;
+    Ok(Json(PostJson::new(view, app.params())))
+}
+
+fn parse_title(text: String) -> Result<Title, Problem> {
+    Title::parse(text).map_err(|e| Problem::in_body(e, "/title"))
+}
+
+fn parse_content(text: String) -> Result<Content, Problem> {
+    Content::parse(text).map_err(|e| Problem::in_body(e, "/content"))
 }
 
 /// Read a post
@@ -237,112 +276,6 @@ pub async fn read(
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
     Ok((caching, Json(PostJson::new(view, app.params()))).into_response())
-}
-
-/// List posts
-#[utoipa::path(get, path = "/api/posts", tag = "posts", params(ListQuery), responses(
-    (status = 200, description = "A page; it may hold fewer posts than asked for and still have a next one", body = ListJson,
-        headers(("Link" = String, description = "The next page (rel=next)"))),
-))]
-pub async fn list(
-    State(app): Shared,
-    caller: Caller,
-    Parameters(query): Parameters<ListQuery>,
-) -> Result<Response, Problem> {
-    let author = query.author.as_deref().map(UserId::parse).transpose();
-    let author = author.map_err(|e| Problem::in_parameter(e, "author"))?;
-    let path = match &author {
-        Some(author) => format!("/api/posts?author={}&", escape(author.as_str())),
-        None => "/api/posts?".to_owned(),
-    };
-    let ListQuery { limit, cursor, sort, user_id, .. } = query;
-    page(&app, &caller, author.as_ref(), &PageQuery { limit, cursor, sort, user_id }, &path).await
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PageQuery {
-    /// Posts on the page
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<usize>,
-    /// `next_cursor` of the page before
-    #[param(pattern = "^([0-9a-f]{2})+$")]
-    cursor: Option<String>,
-    /// The newest first, or the highest published average
-    #[param(inline)]
-    sort: Option<Sort>,
-    /// Whose own ratings are shown as well
-    #[param(value_type = Option<UserId>)]
-    user_id: Option<String>,
-}
-
-/// A page of the list that is at `path`, which ends where its parameters go on.
-pub async fn page(
-    app: &App,
-    caller: &Caller,
-    author: Option<&UserId>,
-    query: &PageQuery,
-    path: &str,
-) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
-    let sort = query.sort.unwrap_or(Sort::New);
-    let after = query.cursor.as_deref().map(|text| cursor::parse(text, sort)).transpose();
-    let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let reader = caller.reader(query.user_id.as_deref())?;
-    let page = app.page(sort, author, after.as_ref(), limit, reader.as_ref(), now()).await?;
-    let posts = page.posts.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
-    let next_cursor = page.next.as_ref().map(cursor::write);
-    let user = query.user_id.as_deref().map(|user| format!("&user_id={}", escape(user))).unwrap_or_default();
-    let link = next_cursor
-        .as_ref()
-        .map(|cursor| next(&format!("{path}sort={}&limit={limit}&cursor={cursor}{user}", sort.as_str())));
-    Ok((link, Json(ListJson { posts, next_cursor })).into_response())
-}
-
-/// How many a page shall hold.
-pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
-    let limit = asked.unwrap_or(LIMIT_DEFAULT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        return Ok(limit);
-    }
-    let detail = format!("limit {limit} is outside 1..={LIMIT_MAX}");
-    Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"))
-}
-
-/// The link to the next page (RFC 8288).
-pub fn next(path: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
-    AppendHeaders([(header::LINK, format!("<{path}>; rel=\"next\""))])
-}
-
-/// Of an id's alphabet these mean something else in a query.
-fn escape(id: &str) -> String {
-    id.replace('+', "%2B").replace('=', "%3D").replace('|', "%7C")
-}
-
-/// Read many posts by their ids
-#[utoipa::path(post, path = "/api/posts/batch", tag = "posts", request_body = BatchBody, responses(
-    (status = 200, description = "The posts that there are", body = BatchJson),
-))]
-pub async fn batch(
-    State(app): Shared,
-    caller: Caller,
-    Parameters(_): Parameters<NoParameters>,
-    Body(body): Body<BatchBody>,
-) -> Result<Json<BatchJson>, Problem> {
-    if !(1..=LIMIT_MAX).contains(&body.ids.len()) {
-        let detail = format!("{} ids are asked for; it takes 1 to {LIMIT_MAX}", body.ids.len());
-        return Err(Problem::in_body(Invalid::new("limit-out-of-range", detail), "/ids"));
-    }
-    let ids = body.ids.iter().enumerate();
-    let ids = ids.map(|(i, id)| PostId::parse(id).map_err(|e| Problem::in_body(e, format!("/ids/{i}"))));
-    let ids: Vec<PostId> = ids.collect::<Result<_, _>>()?;
-    let reader = caller.reader(body.user_id.as_deref()).map_err(|problem| problem.at("/user_id"))?;
-    let views = app.posts(&ids, reader.as_ref(), now()).await?;
-    let missing: Vec<PostId> =
-        ids.into_iter().filter(|id| views.iter().all(|view| view.post.id != *id)).collect();
-    let posts = views.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
-    Ok(Json(BatchJson { posts, missing }))
 }
 
 /// Read the series behind a post's chart

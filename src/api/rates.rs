@@ -6,18 +6,19 @@ use std::net::IpAddr;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::address::ClientAddress;
 use super::extract::{Body, NoParameters, Parameters, PostPath};
-use super::gate::{Caller, Somebody};
+use super::gate::Somebody;
 use super::problem::Problem;
 use super::{Shared, now};
 use crate::app::{Accepted, App};
 use crate::entry::Action;
 use crate::error::Invalid;
+use crate::json::{self, present};
 use crate::limits::{Admission, Quota};
 use crate::rating::{PostId, Score, Time, UserId};
 
@@ -30,7 +31,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 #[serde(deny_unknown_fields)]
 pub struct RateBody {
     /// Who rates
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = UserId)]
     user_id: Option<String>,
     // Anything, so that what is wrong with it can be said in our words.
@@ -48,11 +49,6 @@ pub struct WithdrawQuery {
     user_id: Option<String>,
 }
 
-/// A field that may be absent, but is no null.
-fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
-}
-
 /// Rate a post
 ///
 /// Answered once the rating is held durably; it counts from the tick in `counts_from` on.
@@ -68,8 +64,8 @@ pub async fn rate(
     Parameters(_): Parameters<NoParameters>,
     Body(body): Body<RateBody>,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
-    let user = rater(&caller, body.user_id.as_deref())?;
-    let score = parse_score(&body.score).map_err(|e| Problem::in_body(e, "/score"))?;
+    let user = caller.named_in_body(body.user_id.as_deref())?;
+    let score = json::score(&body.score).map_err(|e| Problem::in_body(e, "/score"))?;
     take(&app, (&user, address), &post, Action::Rate(score)).await
 }
 
@@ -94,13 +90,6 @@ pub async fn withdraw(
     };
     let user = caller.reader(query.user_id.as_deref())?.ok_or_else(unnamed)?;
     take(&app, (&user, address), &post, Action::Withdraw).await
-}
-
-/// Whose rating it is: the token's user, or in open mode the one that the body names.
-fn rater(caller: &Caller, named: Option<&str>) -> Result<UserId, Problem> {
-    let unnamed = || Problem::in_body(Invalid::new("invalid-body", "missing field `user_id`"), "/user_id");
-    let place = |problem: Problem| problem.at("/user_id");
-    caller.reader(named).map_err(place)?.ok_or_else(unnamed)
 }
 
 /// Hands a rating or withdrawal in, if no limit is reached: that is asked first, since it costs no database work.
@@ -147,37 +136,4 @@ fn limited(quota: &Quota, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
 
 fn with_all(problem: Problem, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
     told.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
-}
-
-/// Takes whole numbers, 0..=5; `5.0`, `"5"` and `true` are not whole numbers.
-fn parse_score(value: &Value) -> Result<Score, Invalid> {
-    match value {
-        Value::Number(number) if number.is_i64() || number.is_u64() => {
-            Score::parse(number.as_i64().unwrap_or(i64::MAX))
-                .map_err(|_| Invalid::new("score-out-of-range", format!("score {number} is outside 0..=5")))
-        }
-        other => {
-            let shown: String = other.to_string().chars().take(40).collect();
-            Err(Invalid::new("score-not-whole", format!("score {shown} is no whole number, 0..=5")))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_score_is_a_whole_number_from_0_to_5() {
-        let parse = |json: &str| parse_score(&serde_json::from_str(json).unwrap());
-        for good in ["0", "5"] {
-            assert_eq!(parse(good).unwrap().to_string(), good);
-        }
-        for outside in ["6", "-1", "18446744073709551615", "-9223372036854775808"] {
-            assert_eq!(parse(outside).unwrap_err().problem, "score-out-of-range", "{outside}");
-        }
-        for other in ["2.5", "5.0", "-0", "\"5\"", "true", "null", "[5]", "{}", "1e2"] {
-            assert_eq!(parse(other).unwrap_err().problem, "score-not-whole", "{other}");
-        }
-    }
 }

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::cursor;
 use super::extract::{Body, NoParameters, Parameters, UserPath};
 use super::gate::{Caller, Somebody};
-use super::posts::{ListJson, PageQuery, limit, next, page};
+use super::lists::{ListJson, PageQuery, limit, next, page};
 use super::problem::{Problem, ProblemJson};
 use super::{Shared, now};
 use crate::error::{Error, Result};

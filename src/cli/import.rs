@@ -1,4 +1,4 @@
-//! `damper import`: ratings from a CSV file, with their own times.
+//! `damper import`: ratings from a file, with their own times.
 //!
 //! The fold takes a post's entries in log order and clamps a time that goes back, so a file that is ordered by
 //! user would lose most of its times. Rows are therefore sorted first, in memory; `--sorted` streams.
@@ -30,7 +30,8 @@ const BAD_LINES_SHOWN_MAX: usize = 1_000;
 
 #[derive(Args)]
 pub struct ImportArgs {
-    /// CSV: post,user,score,timestamp, or MovieLens' userId,movieId,rating,timestamp; "-" reads standard input
+    /// CSV: post,user,score,timestamp, or MovieLens' userId,movieId,rating,timestamp; or lines of JSON, as
+    /// POST /api/ratings takes them; "-" reads standard input
     file: PathBuf,
     /// The file is in order of time: stream it instead of sorting it in memory
     #[arg(long)]

@@ -201,6 +201,8 @@ fn run(flags: &Flags, is_serving: bool, command: impl AsyncFnOnce(Settings) -> R
             Error::Config(_) => MISCONFIGURED,
             Error::Unavailable(_) | Error::Busy(_) => UNREACHABLE,
             Error::Invalid(_)
+            | Error::Forbidden(_)
+            | Error::Limited { .. }
             | Error::NotFound(_)
             | Error::Conflict(_)
             | Error::Refused(_)

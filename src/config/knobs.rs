@@ -57,6 +57,8 @@ knobs! {
         api: ApiKnobs,
         /// CSV import.
         import: ImportKnobs,
+        /// Posts.
+        catalogue: CatalogueKnobs,
         /// Rate limits.
         limits: LimitKnobs,
         /// Logging.
@@ -155,6 +157,15 @@ knobs! {
     }
 }
 knobs! {
+    /// `[catalogue]`
+    CatalogueKnobs {
+        /// What becomes of a rating whose post is not known.
+        mode: CatalogueMode,
+        /// Posts of one author and UTC day; 0: off.
+        posts_per_day_per_user: u32,
+    }
+}
+knobs! {
     /// `[limits]`
     LimitKnobs {
         /// Of one user; 0: off.
@@ -175,6 +186,16 @@ knobs! {
         /// For people or for machines.
         format: LogFormat,
     }
+}
+
+/// What becomes of a rating whose post is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CatalogueMode {
+    /// It is refused.
+    Closed,
+    /// It makes the post.
+    Open,
 }
 
 /// Who may reach a Damper that has no keys.

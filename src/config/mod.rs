@@ -18,8 +18,8 @@ use crate::smoothing::Params;
 use crate::ticks::Ticks;
 
 pub use knobs::{
-    ApiKnobs, AuthKnobs, BufferKnobs, CacheKnobs, Config, DrainKnobs, ImportKnobs, LimitKnobs, LogFormat,
-    LogKnobs, Open, StoreKnobs,
+    ApiKnobs, AuthKnobs, BufferKnobs, CacheKnobs, CatalogueKnobs, CatalogueMode, Config, DrainKnobs,
+    ImportKnobs, LimitKnobs, LogFormat, LogKnobs, Open, StoreKnobs,
 };
 pub use networks::Networks;
 pub use secret::Secret;
@@ -186,6 +186,12 @@ impl Config {
             (
                 "limits.ratings_per_minute_per_post",
                 u64::from(limits.ratings_per_minute_per_post),
+                0,
+                RATE_MAX,
+            ),
+            (
+                "catalogue.posts_per_day_per_user",
+                u64::from(self.catalogue.posts_per_day_per_user),
                 0,
                 RATE_MAX,
             ),

@@ -10,11 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::{info, warn};
 
-use super::{AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store};
+use super::{
+    Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
+};
 use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Merged, Rating};
-use crate::post::{Post, PostState};
+use crate::post::{Edit, Post, PostState};
 use crate::rating::{PostId, Time, UserId};
 use crate::user::User;
 
@@ -105,6 +107,14 @@ impl Store for Bounded {
         self.within(COMMIT_TIMEOUT, self.inner.commit(batch, seen, as_of, merge)).await
     }
 
+    async fn checkpoints(&self) -> Result<Vec<Position>> {
+        self.quick(self.inner.checkpoints()).await
+    }
+
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+        self.quick(self.inner.changed(shard, from, to)).await
+    }
+
     async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
         self.patient(self.inner.recount(shard, seen)).await
     }
@@ -157,6 +167,14 @@ impl Store for Bounded {
 
     async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
         self.patient(self.inner.add_posts(posts)).await
+    }
+
+    async fn add_post(&self, post: &Post, per_day: Option<u32>) -> Result<Added> {
+        self.patient(self.inner.add_post(post, per_day)).await
+    }
+
+    async fn edit_post(&self, id: &PostId, author: &UserId, edit: &Edit) -> Result<bool> {
+        self.patient(self.inner.edit_post(id, author, edit)).await
     }
 
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {

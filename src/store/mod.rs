@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use crate::entry::{Backlog, Batch, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Loaded, Merged, Quarantined, Rating};
-use crate::post::{Post, PostState};
+use crate::post::{Edit, Post, PostState};
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Difference};
 use crate::user::User;
@@ -62,6 +62,13 @@ pub trait Store: Send + Sync {
         merge: &MergeFn,
     ) -> Result<Option<Merged>>;
 
+    /// Up to where each shard's log is in the averages, in the order of the shards.
+    async fn checkpoints(&self) -> Result<Vec<Position>>;
+
+    /// The posts that a shard's commits have changed from one position to another; nothing when they are too many to
+    /// be told, or longer ago than is remembered.
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>>;
+
     /// Counts anew what a log that came back with less has accepted, unless the checkpoint has moved; returns
     /// whether it did.
     async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool>;
@@ -87,6 +94,13 @@ pub trait Store: Send + Sync {
 
     /// Adds those of the posts whose ids are not taken yet; returns how many.
     async fn add_posts(&self, posts: &[Post]) -> Result<u64>;
+
+    /// Adds a post, unless its id is taken or its author has made `per_day` posts on the UTC day of its creation. A
+    /// repost is counted by the post that it repeats.
+    async fn add_post(&self, post: &Post, per_day: Option<u32>) -> Result<Added>;
+
+    /// Changes a post that `author` has made; returns whether there is one.
+    async fn edit_post(&self, id: &PostId, author: &UserId, edit: &Edit) -> Result<bool>;
 
     /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`]).
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>>;
@@ -219,6 +233,17 @@ pub struct Kept {
 
 /// The moment for which a mean is published, and the parameters to evaluate it with.
 pub type AsOf<'a> = (Time, &'a crate::smoothing::Params);
+
+/// What became of a post that was to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It is there now.
+    Done,
+    /// Its id is taken.
+    Taken,
+    /// Its author has made enough of them today.
+    Limited,
+}
 
 /// In which order posts are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -8,10 +8,11 @@ use sqlx::FromRow;
 
 use super::rows::{AVERAGES, HISTORY, position, post_id, user_id};
 use super::{Checkpoint, DrainRun, Kept, PageKey, Trigger};
-use crate::entry::Shard;
+use crate::entry::{Position, Shard};
 use crate::error::Result;
-use crate::merge::Quarantined;
-use crate::rating::{Time, UserId};
+use crate::merge::{Merged, Quarantined};
+use crate::post::Post;
+use crate::rating::{PostId, Time, UserId};
 use crate::user::User;
 
 pub(super) const CHECKPOINT: &str =
@@ -119,6 +120,49 @@ impl DrainRow {
     }
 }
 
+/// Posts that a commit names; of more it says only that there are.
+const CHANGED_POSTS_MAX: usize = 500;
+/// Commits that are remembered of a shard, at most.
+pub(super) const CHANGES_MAX: i64 = 200;
+
+pub(super) const KEEP_CHANGES: &str =
+    "insert into changes (shard, position, after, posts) values ($1, $2, $3, $4)";
+pub(super) const FORGET_CHANGES: &str = "
+    delete from changes where (shard, position) in (
+        select shard, position from (
+            select shard, position, row_number() over (partition by shard order by position desc) as place
+            from changes
+        ) placed where place > $1)";
+pub(super) const CHECKPOINTS: &str = "select position from checkpoints order by shard";
+pub(super) const CHANGED: &str = "
+    select after, position, posts from changes
+    where shard = $1 and position > $2 and position <= $3 order by position";
+
+/// The posts that a commit changed, as text.
+pub(super) fn changed_text(merged: &Merged) -> Option<String> {
+    let posts = &merged.averages;
+    let ids = posts.iter().map(|average| average.post.as_str());
+    // A space lies outside the alphabet of ids.
+    (posts.len() <= CHANGED_POSTS_MAX).then(|| ids.collect::<Vec<_>>().join(" "))
+}
+
+/// After, position, posts.
+pub(super) type ChangesRow = (Vec<u8>, Vec<u8>, Option<String>);
+
+/// The posts that commits changed from one position to another, unless they are too many or the commits are not all
+/// remembered.
+pub(super) fn changed(rows: &[ChangesRow], from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+    let (mut at, mut posts) = (from, Vec::new());
+    for (after, through, changed) in rows {
+        let (true, Some(changed)) = (position(after)? <= at, changed) else { return Ok(None) };
+        for id in changed.split(' ').filter(|id| !id.is_empty()) {
+            posts.push(post_id(id)?);
+        }
+        at = position(through)?;
+    }
+    Ok((at == to).then_some(posts))
+}
+
 pub(super) const PAGE_NEW: &str = "select created_at, id from posts where (created_at, id) < ($1, $2)
                                    order by created_at desc, id desc limit $3";
 pub(super) const PAGE_TOP: &str = "select smoothed, post_id from ranking where (smoothed, post_id) < ($1, $2)
@@ -132,6 +176,39 @@ pub(super) const PAGE_TOP_BY: &str =
     "select r.smoothed, r.post_id from posts p join ranking r on r.post_id = p.id
                                       where p.created_by = $4 and (r.smoothed, r.post_id) < ($1, $2)
                                       order by r.smoothed desc, r.post_id desc limit $3";
+
+pub(super) const ADD_POST: &str =
+    "insert into posts (id, title, content, created_by, repost_of, created_at, revision)
+     values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing";
+pub(super) const RANK_POST: &str =
+    "insert into ranking (post_id, smoothed, as_of, moving) values ($1, -1, 0, 0) on conflict do nothing";
+
+/// Counts a post of the user $1 on the day $2, unless there are $3 already. A clock that is behind counts on.
+pub(super) const COUNT_POST: &str = "
+    insert into daily_posts (user_id, day, posts) values ($1, $2, 1)
+    on conflict (user_id) do update set
+        posts = case when daily_posts.day < excluded.day then 1 else daily_posts.posts + 1 end,
+        day = case when daily_posts.day < excluded.day then excluded.day else daily_posts.day end
+    where daily_posts.day < excluded.day or daily_posts.posts < $3";
+pub(super) const FORGET_DAYS: &str = "delete from daily_posts where user_id = $1";
+
+/// The day of a post's creation, counted in UTC from the epoch.
+pub(super) fn day(post: &Post) -> i64 {
+    post.created_at.ms().div_euclid(DAY_MS)
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+pub(super) const COUNT_REPOST: &str =
+    "update posts set reposts = reposts + 1, revision = revision + 1 where id = $1";
+
+/// Title $3 and, if $4 is 1, content $5 of the post $1 by the author $2.
+pub(super) const EDIT_POST: &str = "
+    update posts set
+        title = coalesce($3, title),
+        content = case when $4 = 1 then $5 else content end,
+        revision = revision + 1
+    where id = $1 and created_by = $2";
 
 pub(super) const ADD_USER: &str =
     "insert into users (id, username, created_at) values ($1, $2, $3) on conflict do nothing";

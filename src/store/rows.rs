@@ -247,7 +247,9 @@ impl StateRow {
 
 /// The columns of a post beside its average, whether or not it has one: for `from posts p left join averages a`.
 pub(super) fn post_state_columns() -> String {
-    let mut sql = "p.id, p.title, p.content, p.created_by, p.created_at, p.revision, a.version".to_owned();
+    let mut sql =
+        "p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision, a.version"
+            .to_owned();
     for column in &AVERAGES.others[1..] {
         let zero = match *column {
             "born_at" | "last_at" => "null",
@@ -266,6 +268,8 @@ pub(super) struct PostStateRow {
     title: String,
     content: Option<String>,
     created_by: Option<String>,
+    repost_of: Option<String>,
+    reposts: i64,
     created_at: i64,
     revision: i64,
     version: Option<Vec<u8>>,
@@ -283,6 +287,8 @@ impl PostStateRow {
                 title: self.title,
                 content: self.content,
                 created_by: self.created_by.as_deref().map(user_id).transpose()?,
+                repost_of: self.repost_of.as_deref().map(post_id).transpose()?,
+                reposts: self.reposts.unsigned_abs(),
                 created_at: Time::from_ms(self.created_at),
                 revision: self.revision.unsigned_abs(),
             },

@@ -8,10 +8,10 @@ use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
 use damper::faults::{self, Mistake};
 use damper::merge::{Hour, Merged, Rating, retried, touched};
-use damper::post::{Post, PostState};
+use damper::post::{Edit, Post, PostState};
 use damper::rating::{PostId, Time, UserId};
 use damper::store::{
-    AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
+    Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
 };
 use damper::user::User;
 
@@ -78,6 +78,14 @@ impl Store for MemoryStore {
         self.0.call(write("commit.write"), write_late).await
     }
 
+    async fn checkpoints(&self) -> Result<Vec<Position>> {
+        unasked()
+    }
+
+    async fn changed(&self, _: Shard, _: Position, _: Position) -> Result<Option<Vec<PostId>>> {
+        unasked()
+    }
+
     async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
         let seen = *seen;
         self.0.call(write("recount"), move |world| Ok(world.tables.recount(shard, &seen))).await
@@ -124,6 +132,14 @@ impl Store for MemoryStore {
     }
 
     async fn add_posts(&self, _: &[Post]) -> Result<u64> {
+        unasked()
+    }
+
+    async fn add_post(&self, _: &Post, _: Option<u32>) -> Result<Added> {
+        unasked()
+    }
+
+    async fn edit_post(&self, _: &PostId, _: &UserId, _: &Edit) -> Result<bool> {
         unasked()
     }
 

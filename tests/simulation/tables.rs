@@ -68,6 +68,9 @@ impl Tables {
 
     /// Writes what came out of a batch.
     pub fn write(&mut self, shard: Shard, merged: &Merged) {
+        for post in &merged.created {
+            self.posts.entry(post.id.clone()).or_insert_with(|| post.clone());
+        }
         for (key, position) in &merged.withdrawn {
             self.ratings.remove(key);
             self.withdrawals.insert(key.clone(), *position);

@@ -1,5 +1,6 @@
 //! The API as callers see it: the whole contract, over real processes, in both set-ups.
 
+mod catalogue;
 mod edges;
 mod explain;
 mod listeners;

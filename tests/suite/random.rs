@@ -193,6 +193,46 @@ fn any_body_of_a_rating_is_taken_if_and_only_if_it_is_one() {
     assert_well(&service);
 }
 
+/// Whether a line is a rating or withdrawal, by other means than the service's own.
+fn is_rating_line(line: &[u8]) -> bool {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { return false };
+    let is_score = |score: &Value| score.is_null() || score.as_u64().is_some_and(|score| score <= 5);
+    let ids = [fields.get("post_id"), fields.get("user_id")];
+    fields.len() == 3
+        && ids.iter().all(|id| id.is_some_and(is_id))
+        && fields.get("score").is_some_and(is_score)
+}
+
+#[test]
+fn any_lines_are_taken_if_and_only_if_they_are_ratings() {
+    let world = World::embedded().with("catalogue.mode", "open");
+    let service = world.start_api();
+    let (caller, taken) = (Caller::of(&service), Cell::new(0));
+    run(vec(body(&["post_id", "user_id", "score"]), 0..8), |bodies| {
+        let text = bodies.join(&b'\n');
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let good = lines.clone().filter(|line| is_rating_line(line)).count();
+        let (status, answer) = caller.send("POST", "/api/ratings", &text);
+        prop_assert_eq!(status, 200, "{}", answer);
+        let totals: Value =
+            answer.lines().last().and_then(|last| serde_json::from_str(last).ok()).expect("totals");
+        let (accepted, refused) = (totals["accepted"].as_u64(), totals["refused"].as_u64());
+        let accepted = accepted.expect("a number") as usize;
+        // A field that stands there twice is refused; serde_json alone would take the last.
+        prop_assert!(accepted == good || answer.contains("duplicate"), "{good}: {answer}");
+        prop_assert_eq!(Some((lines.count() - accepted) as u64), refused);
+        prop_assert_eq!(answer.lines().count() as u64 - 1, refused.expect("a number"));
+        taken.set(taken.get() + accepted);
+        Ok(())
+    });
+    assert!(taken.get() > 0, "some are good");
+    world.flush();
+    let status = world.status();
+    assert_eq!((&status["accepted"], &status["quarantined"]), (&json!(taken.get()), &json!(0)));
+    world.assert_consistent();
+    assert_well(&service);
+}
+
 #[test]
 fn any_body_of_a_post_makes_one_if_and_only_if_it_is_one() {
     let world = World::embedded();

@@ -30,7 +30,7 @@ const fn kind(name: &'static str, status: u16, title: &'static str, remedy: &'st
 }
 
 /// All of them, by status.
-pub const KINDS: [Kind; 30] = [
+pub const KINDS: [Kind; 34] = [
     kind(
         "malformed-json",
         400,
@@ -56,6 +56,12 @@ pub const KINDS: [Kind; 30] = [
         403,
         "the role is missing",
         "Ask with a token whose roles name the one in the detail.",
+    ),
+    kind(
+        "not-the-author",
+        403,
+        "somebody else has made the post",
+        "Ask as the author; a post without an author stays as it is.",
     ),
     kind(
         "host-refused",
@@ -87,6 +93,12 @@ pub const KINDS: [Kind; 30] = [
     kind("conflict", 409, "it is there already", "Choose another id, or another name."),
     kind("body-too-large", 413, "the body is too large", "Send less; api.body_bytes_max is the limit."),
     kind(
+        "line-too-long",
+        413,
+        "the line is too long",
+        "A rating takes far less than 64 KiB; end each one with a newline.",
+    ),
+    kind(
         "unsupported-media-type",
         415,
         "the content type is not taken",
@@ -114,6 +126,12 @@ pub const KINDS: [Kind; 30] = [
     kind("user-missing", 422, "the user is missing", "In open mode name the user: user_id."),
     kind("user-named", 422, "the user is named twice", "Leave the name out: the token says who is asking."),
     kind(
+        "invalid-time",
+        422,
+        "the time cannot be read",
+        "Write times as RFC 3339 (2026-11-21T12:00:00Z) or as Unix seconds.",
+    ),
+    kind(
         "time-out-of-range",
         422,
         "the time is out of range",
@@ -124,6 +142,12 @@ pub const KINDS: [Kind; 30] = [
         429,
         "too many ratings in a minute",
         "Wait as long as Retry-After says; RateLimit tells how much is left of each limit.",
+    ),
+    kind(
+        "daily-limit",
+        429,
+        "enough posts for today",
+        "Wait as long as Retry-After says; the day is that of UTC.",
     ),
     kind(
         "internal",

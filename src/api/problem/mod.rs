@@ -10,6 +10,7 @@ use tracing::{debug, error};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Invalid};
+use crate::json::Misfit;
 
 pub use kinds::{KINDS, Kind, pages};
 
@@ -100,7 +101,14 @@ impl Problem {
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.problem, invalid.detail)
+        let kind = Kind::of(invalid.problem).and_then(|kind| StatusCode::from_u16(kind.status).ok());
+        Self::new(kind.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), invalid.problem, invalid.detail)
+    }
+}
+
+impl From<Misfit> for Problem {
+    fn from(misfit: Misfit) -> Self {
+        Self { pointer: misfit.pointer, ..misfit.invalid.into() }
     }
 }
 
@@ -109,6 +117,11 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(invalid) => invalid.into(),
+            Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "not-the-author", detail),
+            Error::Limited { detail, wait_seconds } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "daily-limit", detail)
+                    .with(header::RETRY_AFTER, HeaderValue::from(wait_seconds))
+            }
             Error::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, "not-found", detail),
             Error::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
             Error::Unavailable(detail) | Error::Busy(detail) => {
@@ -125,18 +138,24 @@ impl From<Error> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = self.status;
-        let json = ProblemJson {
+impl Problem {
+    /// As it is answered.
+    pub fn json(&self) -> ProblemJson<'_> {
+        ProblemJson {
             kind: format!("/problems/{}", self.name),
             title: Kind::of(self.name).map_or(self.name, |kind| kind.title),
-            status: status.as_u16(),
+            status: self.status.as_u16(),
             detail: &self.detail,
             pointer: self.pointer.as_deref(),
             parameter: self.parameter.as_deref(),
-        };
-        let mut response = (status, Json(json)).into_response();
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status;
+        let mut response = (status, Json(self.json())).into_response();
         let headers = response.headers_mut();
         headers.extend(self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

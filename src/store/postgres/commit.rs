@@ -16,6 +16,8 @@ use crate::entry::Batch;
 use crate::error::Result;
 use crate::faults::{self, Mistake};
 use crate::merge::{Key, Loaded, Merged, retried, touched};
+use crate::post::Post;
+use crate::rating::UserId;
 use crate::store::questions;
 use crate::store::rows::{
     self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table, WITHDRAWALS,
@@ -143,7 +145,39 @@ async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Seen, merged:
     Ok(false)
 }
 
+/// Adds those of the posts that are not there yet; returns how many.
+pub(super) async fn add_posts(connection: &mut PgConnection, posts: &[Post]) -> Result<u64> {
+    let column = |of: fn(&Post) -> Option<&str>| posts.iter().map(of).collect::<Vec<Option<&str>>>();
+    let done = sqlx::query(
+        "with new as (
+             insert into posts (id, title, content, created_by, created_at, revision)
+             select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+             on conflict do nothing returning id
+         )
+         insert into ranking select id, -1, 0, 0 from new",
+    )
+    .bind(column(|post| Some(post.id.as_str())))
+    .bind(column(|post| Some(&post.title)))
+    .bind(column(|post| post.content.as_deref()))
+    .bind(column(|post| post.created_by.as_ref().map(UserId::as_str)))
+    .bind(posts.iter().map(|post| post.created_at.ms()).collect::<Vec<_>>())
+    .bind(posts.iter().map(|post| rows::signed(post.revision)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 async fn write(connection: &mut PgConnection, batch: &Batch, merged: &Merged) -> Result<()> {
+    sqlx::query(questions::KEEP_CHANGES)
+        .bind(batch.shard.0 as i16)
+        .bind(batch.to.to_bytes().as_slice())
+        .bind(batch.from.to_bytes().as_slice())
+        .bind(questions::changed_text(merged))
+        .execute(&mut *connection)
+        .await?;
+    if !merged.created.is_empty() {
+        add_posts(connection, &merged.created).await?;
+    }
     if !merged.withdrawn.is_empty() {
         let (posts, users): (Vec<&str>, Vec<&str>) =
             merged.withdrawn.iter().map(|((post, user), _)| (post.as_str(), user.as_str())).unzip();

@@ -10,21 +10,21 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::audit::{self, Page};
-use super::questions::{self, CheckpointRow, DrainRow, QuarantineRow, UserRow};
+use super::questions::{self, ChangesRow, CheckpointRow, DrainRow, QuarantineRow, UserRow};
 use super::rows::{self, AverageRow, HourRow, PostStateRow, RatingRow};
 use super::{
-    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort,
-    Store, is_moving, ranked,
+    AUDIT_POSTS, Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen,
+    Sort, Store, is_moving, ranked,
 };
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::connect::{self, schema};
 use crate::entry::{Batch, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Merged, Rating};
-use crate::post::{Post, PostState};
+use crate::post::{Content, Edit, Post, PostState, Title};
 use crate::rating::{PostId, Time, UserId};
 use crate::user::User;
 
@@ -132,6 +132,22 @@ impl Store for PostgresStore {
         self.commit_batch(batch, seen, as_of, merge).await
     }
 
+    async fn checkpoints(&self) -> Result<Vec<Position>> {
+        let found: Vec<(Vec<u8>,)> =
+            sqlx::query_as(questions::CHECKPOINTS).fetch_all(&self.read_pool()).await?;
+        found.iter().map(|(at,)| rows::position(at)).collect()
+    }
+
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+        let found: Vec<ChangesRow> = sqlx::query_as(questions::CHANGED)
+            .bind(shard.0 as i16)
+            .bind(from.to_bytes().as_slice())
+            .bind(to.to_bytes().as_slice())
+            .fetch_all(&self.read_pool())
+            .await?;
+        questions::changed(&found, from, to)
+    }
+
     async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
         let Seen { checkpoint, log } = seen;
         let known = checkpoint.seen_appends.max(log.appends);
@@ -216,24 +232,30 @@ impl Store for PostgresStore {
     }
 
     async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
-        let column = |of: fn(&Post) -> Option<&str>| posts.iter().map(of).collect::<Vec<Option<&str>>>();
-        let done = sqlx::query(
-            "with new as (
-                 insert into posts (id, title, content, created_by, created_at, revision)
-                 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-                 on conflict do nothing returning id
-             )
-             insert into ranking select id, -1, 0, 0 from new",
-        )
-        .bind(column(|post| Some(post.id.as_str())))
-        .bind(column(|post| Some(&post.title)))
-        .bind(column(|post| post.content.as_deref()))
-        .bind(column(|post| post.created_by.as_ref().map(UserId::as_str)))
-        .bind(posts.iter().map(|post| post.created_at.ms()).collect::<Vec<_>>())
-        .bind(posts.iter().map(|post| rows::signed(post.revision)).collect::<Vec<_>>())
-        .execute(&self.read_pool())
-        .await?;
-        Ok(done.rows_affected())
+        commit::add_posts(&mut *self.read_pool().acquire().await?, posts).await
+    }
+
+    async fn add_post(&self, post: &Post, per_day: Option<u32>) -> Result<Added> {
+        let mut connection = self.read_pool().acquire().await?;
+        let mut transaction = connection.begin().await?;
+        let added = add_post(&mut transaction, post, per_day).await?;
+        match added {
+            Added::Done => transaction.commit().await?,
+            Added::Taken | Added::Limited => transaction.rollback().await?,
+        }
+        Ok(added)
+    }
+
+    async fn edit_post(&self, id: &PostId, author: &UserId, edit: &Edit) -> Result<bool> {
+        let edited = sqlx::query(questions::EDIT_POST)
+            .bind(id.as_str())
+            .bind(author.as_str())
+            .bind(edit.title.as_ref().map(Title::as_str))
+            .bind(i32::from(edit.content.is_some()))
+            .bind(edit.content.as_ref().and_then(|content| content.as_ref().map(Content::as_str)))
+            .execute(&self.read_pool())
+            .await?;
+        Ok(edited.rows_affected() == 1)
     }
 
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
@@ -390,7 +412,9 @@ impl Store for PostgresStore {
                 sqlx::query(forget).bind(user.as_str()).bind(post).execute(&self.drain_pool()).await?;
             }
         }
-        sqlx::query(questions::FORGET_USER).bind(user.as_str()).execute(&self.drain_pool()).await?;
+        for forget in [questions::FORGET_DAYS, questions::FORGET_USER] {
+            sqlx::query(forget).bind(user.as_str()).execute(&self.drain_pool()).await?;
+        }
         Ok(())
     }
 
@@ -411,6 +435,10 @@ impl Store for PostgresStore {
             .execute(&self.drain_pool())
             .await?;
         sqlx::query(questions::FORGET_DRAINS).execute(&self.drain_pool()).await?;
+        sqlx::query(questions::FORGET_CHANGES)
+            .bind(questions::CHANGES_MAX)
+            .execute(&self.drain_pool())
+            .await?;
         Ok(())
     }
 
@@ -436,4 +464,32 @@ impl Store for PostgresStore {
             sqlx::query_as("show server_version").fetch_one(&self.read_pool()).await?;
         Ok(format!("postgres {}", version.split(' ').next().unwrap_or(&version)))
     }
+}
+
+/// Adds a post and what is counted with it; what is not [`Added::Done`] must be rolled back.
+async fn add_post(connection: &mut PgConnection, post: &Post, per_day: Option<u32>) -> Result<Added> {
+    let new = sqlx::query(questions::ADD_POST)
+        .bind(post.id.as_str())
+        .bind(&post.title)
+        .bind(post.content.as_deref())
+        .bind(post.created_by.as_ref().map(UserId::as_str))
+        .bind(post.repost_of.as_ref().map(PostId::as_str))
+        .bind(post.created_at.ms())
+        .bind(rows::signed(post.revision))
+        .execute(&mut *connection)
+        .await?;
+    if new.rows_affected() == 0 {
+        return Ok(Added::Taken);
+    }
+    if let (Some(author), Some(per_day)) = (&post.created_by, per_day) {
+        let count = sqlx::query(questions::COUNT_POST).bind(author.as_str()).bind(questions::day(post));
+        if count.bind(i64::from(per_day)).execute(&mut *connection).await?.rows_affected() == 0 {
+            return Ok(Added::Limited);
+        }
+    }
+    sqlx::query(questions::RANK_POST).bind(post.id.as_str()).execute(&mut *connection).await?;
+    if let Some(origin) = &post.repost_of {
+        sqlx::query(questions::COUNT_REPOST).bind(origin.as_str()).execute(connection).await?;
+    }
+    Ok(Added::Done)
 }

@@ -16,6 +16,7 @@ use crate::entry::Batch;
 use crate::error::Result;
 use crate::faults::{self, Mistake};
 use crate::merge::{Key, Loaded, Merged, retried, touched};
+use crate::post::Post;
 use crate::rating::PostId;
 use crate::store::questions;
 use crate::store::rows::{
@@ -107,7 +108,45 @@ async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Seen, merged:
     Ok(false)
 }
 
+/// Adds those of the posts that are not there yet; returns how many.
+pub(super) async fn add_posts(writer: &mut SqliteConnection, posts: &[Post]) -> Result<u64> {
+    let done = sqlx::query(
+        "insert into posts (id, title, content, created_by, created_at, revision)
+         select value ->> 'id', value ->> 'title', value ->> 'content', value ->> 'created_by',
+                value ->> 'created_at', value ->> 'revision'
+         from json_each($1) where true on conflict do nothing",
+    )
+    .bind(json(&posts.iter().map(post_json).collect::<Vec<_>>())?)
+    .execute(&mut *writer)
+    .await?;
+    sqlx::query(
+        "insert into ranking select value, -1, 0, 0 from json_each($1) where true on conflict do nothing",
+    )
+    .bind(json(&posts.iter().map(|post| post.id.as_str()).collect::<Vec<_>>())?)
+    .execute(writer)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A post as one element of a list, with times as numbers.
+fn post_json(post: &Post) -> serde_json::Value {
+    serde_json::json!({
+        "id": post.id, "title": post.title, "content": post.content, "created_by": post.created_by,
+        "created_at": post.created_at.ms(), "revision": post.revision,
+    })
+}
+
 async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as_of: AsOf<'_>) -> Result<()> {
+    sqlx::query(questions::KEEP_CHANGES)
+        .bind(batch.shard.0 as i16)
+        .bind(batch.to.to_bytes().as_slice())
+        .bind(batch.from.to_bytes().as_slice())
+        .bind(questions::changed_text(merged))
+        .execute(&mut *writer)
+        .await?;
+    if !merged.created.is_empty() {
+        add_posts(writer, &merged.created).await?;
+    }
     if !merged.withdrawn.is_empty() {
         let pairs: Vec<[&str; 2]> =
             merged.withdrawn.iter().map(|((post, user), _)| [post.as_str(), user.as_str()]).collect();

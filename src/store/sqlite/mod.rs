@@ -9,20 +9,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::audit::{self, Page};
-use super::questions::{self, CheckpointRow, DrainRow, QuarantineRow, UserRow};
+use super::questions::{self, ChangesRow, CheckpointRow, DrainRow, QuarantineRow, UserRow};
 use super::rows::{self, AverageRow, HourRow, PostStateRow, RANKING, RatingRow};
 use super::{
-    AUDIT_POSTS, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
+    AUDIT_POSTS, Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen,
+    Sort, Store,
 };
 use crate::connect::schema::{self, SCHEMA_VERSION};
 use crate::connect::sqlite::SqliteFile;
 use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Merged, Rating};
-use crate::post::{Post, PostState};
+use crate::post::{Content, Edit, Post, PostState, Title};
 use crate::rating::{PostId, Time, UserId};
 use crate::user::User;
 
@@ -113,6 +115,22 @@ impl Store for SqliteStore {
         self.commit_batch(batch, seen, as_of, merge).await
     }
 
+    async fn checkpoints(&self) -> Result<Vec<Position>> {
+        let found: Vec<(Vec<u8>,)> =
+            sqlx::query_as(questions::CHECKPOINTS).fetch_all(self.file.readers()).await?;
+        found.iter().map(|(at,)| rows::position(at)).collect()
+    }
+
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+        let found: Vec<ChangesRow> = sqlx::query_as(questions::CHANGED)
+            .bind(shard.0 as i16)
+            .bind(from.to_bytes().as_slice())
+            .bind(to.to_bytes().as_slice())
+            .fetch_all(self.file.readers())
+            .await?;
+        questions::changed(&found, from, to)
+    }
+
     async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
         let Seen { checkpoint, log } = seen;
         let known = checkpoint.seen_appends.max(log.appends);
@@ -188,23 +206,33 @@ impl Store for SqliteStore {
 
     async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
         let mut writing = self.file.begin().await?;
-        let done = sqlx::query(
-            "insert into posts (id, title, content, created_by, created_at, revision)
-             select value ->> 'id', value ->> 'title', value ->> 'content', value ->> 'created_by',
-                    value ->> 'created_at', value ->> 'revision'
-             from json_each($1) where true on conflict do nothing",
-        )
-        .bind(json(&posts.iter().map(post_json).collect::<Vec<_>>())?)
-        .execute(writing.connection()?)
-        .await?;
-        sqlx::query(
-            "insert into ranking select value, -1, 0, 0 from json_each($1) where true on conflict do nothing",
-        )
-        .bind(commit::ids(&posts.iter().map(|post| post.id.clone()).collect::<Vec<_>>())?)
-        .execute(writing.connection()?)
-        .await?;
+        let added = commit::add_posts(writing.connection()?, posts).await?;
         writing.commit().await?;
-        Ok(done.rows_affected())
+        Ok(added)
+    }
+
+    async fn add_post(&self, post: &Post, per_day: Option<u32>) -> Result<Added> {
+        let mut writing = self.file.begin().await?;
+        let added = add_post(writing.connection()?, post, per_day).await?;
+        match added {
+            Added::Done => writing.commit().await?,
+            Added::Taken | Added::Limited => writing.roll_back().await?,
+        }
+        Ok(added)
+    }
+
+    async fn edit_post(&self, id: &PostId, author: &UserId, edit: &Edit) -> Result<bool> {
+        let mut writing = self.file.begin().await?;
+        let edited = sqlx::query(questions::EDIT_POST)
+            .bind(id.as_str())
+            .bind(author.as_str())
+            .bind(edit.title.as_ref().map(Title::as_str))
+            .bind(i32::from(edit.content.is_some()))
+            .bind(edit.content.as_ref().and_then(|content| content.as_ref().map(Content::as_str)))
+            .execute(writing.connection()?)
+            .await?;
+        writing.commit().await?;
+        Ok(edited.rows_affected() == 1)
     }
 
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
@@ -370,7 +398,9 @@ impl Store for SqliteStore {
             }
         }
         let mut writing = self.file.begin().await?;
-        sqlx::query(questions::FORGET_USER).bind(user.as_str()).execute(writing.connection()?).await?;
+        for forget in [questions::FORGET_DAYS, questions::FORGET_USER] {
+            sqlx::query(forget).bind(user.as_str()).execute(writing.connection()?).await?;
+        }
         writing.commit().await?;
         Ok(())
     }
@@ -393,6 +423,10 @@ impl Store for SqliteStore {
             .execute(writing.connection()?)
             .await?;
         sqlx::query(questions::FORGET_DRAINS).execute(writing.connection()?).await?;
+        sqlx::query(questions::FORGET_CHANGES)
+            .bind(questions::CHANGES_MAX)
+            .execute(writing.connection()?)
+            .await?;
         writing.commit().await
     }
 
@@ -413,10 +447,30 @@ impl Store for SqliteStore {
     }
 }
 
-/// A post as one element of a list, with times as numbers.
-fn post_json(post: &Post) -> serde_json::Value {
-    serde_json::json!({
-        "id": post.id, "title": post.title, "content": post.content, "created_by": post.created_by,
-        "created_at": post.created_at.ms(), "revision": post.revision,
-    })
+/// Adds a post and what is counted with it; what is not [`Added::Done`] must be rolled back.
+async fn add_post(writer: &mut SqliteConnection, post: &Post, per_day: Option<u32>) -> Result<Added> {
+    let new = sqlx::query(questions::ADD_POST)
+        .bind(post.id.as_str())
+        .bind(&post.title)
+        .bind(post.content.as_deref())
+        .bind(post.created_by.as_ref().map(UserId::as_str))
+        .bind(post.repost_of.as_ref().map(PostId::as_str))
+        .bind(post.created_at.ms())
+        .bind(rows::signed(post.revision))
+        .execute(&mut *writer)
+        .await?;
+    if new.rows_affected() == 0 {
+        return Ok(Added::Taken);
+    }
+    if let (Some(author), Some(per_day)) = (&post.created_by, per_day) {
+        let count = sqlx::query(questions::COUNT_POST).bind(author.as_str()).bind(questions::day(post));
+        if count.bind(i64::from(per_day)).execute(&mut *writer).await?.rows_affected() == 0 {
+            return Ok(Added::Limited);
+        }
+    }
+    sqlx::query(questions::RANK_POST).bind(post.id.as_str()).execute(&mut *writer).await?;
+    if let Some(origin) = &post.repost_of {
+        sqlx::query(questions::COUNT_REPOST).bind(origin.as_str()).execute(writer).await?;
+    }
+    Ok(Added::Done)
 }

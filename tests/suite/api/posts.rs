@@ -89,6 +89,8 @@ fn a_post_shows_every_figure(world: World) {
             "next_tick",
             "phasing_in",
             "raw_average",
+            "repost_of",
+            "reposts",
             "title"
         ]
     );

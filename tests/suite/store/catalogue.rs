@@ -1,8 +1,8 @@
 //! Posts as the store keeps them, the lists they stand in, and the record of drains.
 
 use damper::post::Post;
-use damper::rating::UserId;
-use damper::store::{DrainRun, PageKey, Sort, Store, Trigger};
+use damper::rating::{Time, UserId};
+use damper::store::{Added, DrainRun, PageKey, Sort, Store, Trigger};
 
 use super::Ledger;
 use crate::support::in_both_setups;
@@ -15,6 +15,7 @@ in_both_setups!(async
     the_newest_are_listed_first_a_page_at_a_time,
     the_highest_are_listed_first_and_the_unrated_last,
     drains_are_kept_newest_first,
+    an_author_makes_so_many_posts_a_day,
 );
 
 async fn posts_are_added_once_and_keep_their_texts(world: World) {
@@ -24,6 +25,8 @@ async fn posts_are_added_once_and_keep_their_texts(world: World) {
         title: "A \"quoted\" ' title; drop table posts; -- ☃".into(),
         content: Some("line one\nline two\u{1}\t\\ 𝄞".into()),
         created_by: Some(UserId::parse("ann").unwrap()),
+        repost_of: None,
+        reposts: 0,
         created_at: START,
         revision: 1,
     };
@@ -107,4 +110,30 @@ async fn drains_are_kept_newest_first(world: World) {
     let newest = store.drains(2).await.unwrap();
     assert_eq!(newest, [runs[2].clone(), runs[1].clone()]);
     assert_eq!(store.drains(10).await.unwrap().len(), 3);
+}
+
+async fn an_author_makes_so_many_posts_a_day(world: World) {
+    const DAY_MS: i64 = 86_400_000;
+    let store = world.store().await;
+    let ann = UserId::parse("ann").unwrap();
+    let midnight = Time::from_ms(START.ms().div_euclid(DAY_MS) * DAY_MS);
+    let mut made = 0;
+    let mut add = async |at: Time, per_day: Option<u32>| {
+        made += 1;
+        let post =
+            Post { created_by: Some(ann.clone()), created_at: at, ..posts(&[&format!("p{made}")]).remove(0) };
+        store.add_post(&post, per_day).await.unwrap()
+    };
+    let last = midnight.plus_ms(DAY_MS - 1);
+    assert_eq!(add(midnight, Some(2)).await, Added::Done);
+    assert_eq!(add(last, Some(2)).await, Added::Done);
+    assert_eq!(add(last, Some(2)).await, Added::Limited);
+    let tomorrow = midnight.plus_ms(DAY_MS);
+    assert_eq!(add(tomorrow, Some(2)).await, Added::Done, "a new day");
+    // A clock that is behind does not begin the day before anew.
+    assert_eq!(add(last, Some(2)).await, Added::Done);
+    assert_eq!(add(last, Some(2)).await, Added::Limited);
+    assert_eq!(add(tomorrow, Some(2)).await, Added::Limited);
+    assert_eq!(add(tomorrow, None).await, Added::Done, "without a limit nobody counts");
+    assert_eq!(store.count_posts().await.unwrap(), 5, "the refused ones are not there");
 }

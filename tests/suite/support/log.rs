@@ -39,6 +39,7 @@ pub fn entry(post: &str, user: &str, score: Option<i64>, at: Time) -> Entry {
         user: UserId::parse(user).expect("a user id"),
         at,
         action: score.map_or(Action::Withdraw, |score| Action::Rate(Score::parse(score).expect("a score"))),
+        creates_post: false,
         origin: None,
     }
 }

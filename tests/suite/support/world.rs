@@ -73,6 +73,7 @@ impl World {
             // Tests are faster than people.
             .with("limits.ratings_per_minute_per_user", 0)
             .with("limits.ratings_per_minute_per_address", 0)
+            .with("catalogue.posts_per_day_per_user", 0)
     }
 
     /// The same with a setting by its dotted name: `drain.batch_max`.

@@ -1,0 +1,107 @@
+//! What drains have changed, for whoever follows the averages.
+//!
+//! Each commit notes in its own transaction which posts it changed, so nobody who follows misses one, whichever process
+//! drained. A follower's place is a place in every shard's log: up to there the averages are known.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::app::App;
+use crate::entry::Position;
+use crate::error::{Invalid, Result};
+use crate::rating::{PostId, Time};
+use crate::read::PostView;
+
+/// Posts that are told at once; of more it is said only that there are.
+const POSTS_TOLD_MAX: usize = 10_000;
+
+/// Up to where each shard's log is known, in the order of the shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(Vec<Position>);
+
+impl Place {
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let position =
+            |text: &str| if text.is_empty() { Some(Position::START) } else { Position::parse(text) };
+        let positions: Option<Vec<Position>> = text.split(',').map(position).collect();
+        positions.map(Self).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            Invalid::new("invalid-cursor", format!("{shown:?} is no place that events bear; begin without"))
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, position) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { "," })?;
+            if *position != Position::START {
+                position.fmt(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What has changed since a place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// Up to here.
+    pub place: Place,
+    /// The changed posts as everybody sees them now, in the order of their ids; nothing when there are more than can be
+    /// told.
+    pub posts: Option<Vec<PostView>>,
+}
+
+impl App {
+    /// Where the averages are now.
+    pub async fn place(&self) -> Result<Place> {
+        Ok(Place(self.store.checkpoints().await?))
+    }
+
+    /// What has changed since `from`; nothing when nothing has.
+    ///
+    /// # Errors
+    /// `Invalid` when `from` is a place of another installation.
+    pub async fn changes(&self, from: &Place, now: Time) -> Result<Option<Changes>> {
+        let place = self.place().await?;
+        if place == *from {
+            return Ok(None);
+        }
+        if place.0.len() != from.0.len() {
+            let detail =
+                format!("the place has {} shards, not {}; begin without", from.0.len(), place.0.len());
+            return Err(Invalid::new("invalid-cursor", detail).into());
+        }
+        let mut changed = BTreeSet::new();
+        for ((shard, from), to) in self.all_shards().zip(&from.0).zip(&place.0) {
+            if from == to {
+                continue;
+            }
+            match self.store.changed(shard, *from, *to).await? {
+                Some(posts) if changed.len() + posts.len() <= POSTS_TOLD_MAX => changed.extend(posts),
+                _ => return Ok(Some(Changes { place, posts: None })),
+            }
+        }
+        let changed: Vec<PostId> = changed.into_iter().collect();
+        let states = self.loader.load(changed, now).await?;
+        let posts = states.into_iter().flatten().map(|cached| self.view(&cached.state, None, now)).collect();
+        Ok(Some(Changes { place, posts: Some(posts) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_back_and_a_forged_one_does_not() {
+        let place = Place(vec![Position::new(1_790_000_000_000, 3), Position::START, Position::new(0, 7)]);
+        assert_eq!(place.to_string(), "1790000000000-3,,0-7");
+        assert_eq!(Place::parse(&place.to_string()), Ok(place));
+        for forged in ["x", "1-2,3", "1-2;3-4", "-1"] {
+            assert!(Place::parse(forged).is_err(), "{forged}");
+        }
+    }
+}

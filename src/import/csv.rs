@@ -1,0 +1,94 @@
+//! Lines of CSV: `post,user,score,timestamp`, and MovieLens' `userId,movieId,rating,timestamp`, whose half stars are
+//! rounded up.
+
+use csv::{ReaderBuilder, StringRecord};
+
+use super::parse_time;
+use crate::entry::{Action, Entry};
+use crate::error::Invalid;
+use crate::rating::{PostId, Score, Time, UserId};
+
+const HEADER: [&str; 4] = ["post", "user", "score", "timestamp"];
+const MOVIELENS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
+
+/// Which fields a line has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Damper,
+    MovieLens,
+}
+
+impl Shape {
+    /// What the first line tells: the shape, and whether the line is a rating already.
+    pub fn of(first: &[u8]) -> Result<(Self, bool), Invalid> {
+        let first = fields(first)?;
+        if first.eq(&MOVIELENS[..]) {
+            return Ok((Shape::MovieLens, false));
+        }
+        let is_rating = first.get(2).is_some_and(|score| score.parse::<f64>().is_ok());
+        if is_rating || first.eq(&HEADER[..]) {
+            return Ok((Shape::Damper, is_rating));
+        }
+        let detail = format!(
+            "the first line {:?} is no header that is known: {} or {}",
+            first.iter().collect::<Vec<_>>().join(","),
+            HEADER.join(","),
+            MOVIELENS.join(",")
+        );
+        Err(Invalid::new("unknown-header", detail))
+    }
+
+    /// Reads a line; says as well whether its score was half a star.
+    pub fn parse(self, line: &[u8], now: Time) -> Result<(Entry, bool), Invalid> {
+        let record = fields(line)?;
+        if record.len() != HEADER.len() {
+            let detail = format!("{} fields instead of {}", record.len(), HEADER.len());
+            return Err(Invalid::new("bad-line", detail));
+        }
+        let (post, user, (score, was_half)) = match self {
+            Shape::Damper => (&record[0], &record[1], (parse_score(&record[2])?, false)),
+            Shape::MovieLens => (&record[1], &record[0], parse_stars(&record[2])?),
+        };
+        let entry = Entry {
+            at: parse_time(&record[3])?.check_entry(now)?,
+            post: PostId::parse(post)?,
+            user: UserId::parse(user)?,
+            action: Action::Rate(score),
+            creates_post: false,
+            origin: None,
+        };
+        Ok((entry, was_half))
+    }
+}
+
+/// MovieLens knows 0.5 to 5.0 in halves.
+fn parse_stars(text: &str) -> Result<(Score, bool), Invalid> {
+    let stars: f64 = text.parse().map_err(|_| not_whole(text))?;
+    if (stars * 2.0).fract() != 0.0 || !(0.5..=5.0).contains(&stars) {
+        let detail = format!("rating {text} is no multiple of a half from 0.5 to 5");
+        return Err(Invalid::new("score-not-whole", detail));
+    }
+    Ok((Score::parse(stars.ceil() as i64)?, stars.fract() != 0.0))
+}
+
+/// The fields of a line. Quotes are rare, so only a line that has some is read by the rules for them.
+fn fields(text: &[u8]) -> Result<StringRecord, Invalid> {
+    let bad = |detail: &str| Invalid::new("bad-line", detail);
+    let text = std::str::from_utf8(text).map_err(|_| bad("line is no UTF-8 text"))?.trim();
+    if !text.contains('"') {
+        return Ok(text.split(',').map(str::trim).collect());
+    }
+    let mut record = StringRecord::new();
+    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    reader.read_record(&mut record).map_err(|_| bad("line has quotes that do not match"))?;
+    record.trim();
+    Ok(record)
+}
+
+fn parse_score(text: &str) -> Result<Score, Invalid> {
+    Score::parse(text.parse().map_err(|_| not_whole(text))?)
+}
+
+fn not_whole(text: &str) -> Invalid {
+    Invalid::new("score-not-whole", format!("score {text:?} is no whole number, 0..=5"))
+}

@@ -1,0 +1,231 @@
+//! A file of ratings, read line by line: a stray quote or brace spoils its own line only.
+
+use std::collections::HashSet;
+use std::io::BufRead;
+
+use super::csv::Shape;
+use super::{BadLine, LineBuffer, ndjson};
+use crate::entry::Entry;
+use crate::error::{Error, Invalid, Result};
+use crate::rating::{PostId, Time, UserId};
+
+/// A longer line is a bad one.
+const LINE_BYTES_MAX: usize = 4_096;
+
+/// Reads entries from text.
+pub struct Lines<R> {
+    reader: R,
+    kind: Kind,
+    line: LineBuffer,
+    bytes_read: u64,
+    /// The first line was no header and is still to be given out.
+    has_first: bool,
+    now: Time,
+    // Ids repeat: each is kept once and shared by all its entries.
+    posts: HashSet<PostId>,
+    users: HashSet<UserId>,
+    /// Scores that were half stars, so far.
+    pub rounded: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Csv(Shape),
+    Json,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads the first line, which tells what kind the others are. Entries may not lie more than a minute after
+    /// `now`.
+    ///
+    /// # Errors
+    /// `Invalid` when the first line is neither a known header nor a rating.
+    pub fn new(reader: R, now: Time) -> Result<Self> {
+        let mut lines = Self {
+            reader,
+            kind: Kind::Json,
+            line: LineBuffer::new(LINE_BYTES_MAX),
+            bytes_read: 0,
+            has_first: true,
+            now,
+            posts: HashSet::new(),
+            users: HashSet::new(),
+            rounded: 0,
+        };
+        if !lines.read_line()? {
+            let detail = "the file is empty; its first line should be post,user,score,timestamp";
+            return Err(Invalid::new("empty-file", detail).into());
+        }
+        let first = lines.text()?;
+        if !first.starts_with(b"{") {
+            let (shape, is_rating) = Shape::of(first)?;
+            (lines.kind, lines.has_first) = (Kind::Csv(shape), is_rating);
+        }
+        Ok(lines)
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// The next line: an entry or what is wrong with it; `None` at the end.
+    ///
+    /// # Errors
+    /// When the file itself cannot be read on.
+    pub fn next_line(&mut self) -> Result<Option<Result<Entry, BadLine>>> {
+        if !std::mem::take(&mut self.has_first) && !self.read_line()? {
+            return Ok(None);
+        }
+        let outcome = self.parse().map_err(|e| BadLine { line: self.line.number(), reason: e.detail });
+        Ok(Some(outcome.map(|entry| self.share(entry))))
+    }
+
+    /// Reads on to the next line that holds anything; `false` at the end.
+    fn read_line(&mut self) -> Result<bool> {
+        loop {
+            let bytes = self.reader.fill_buf().map_err(unreadable)?;
+            let is_end = bytes.is_empty();
+            let (taken, is_whole) = if is_end { (0, self.line.end()) } else { self.line.fill(bytes) };
+            self.reader.consume(taken);
+            self.bytes_read += taken as u64;
+            if is_whole && self.line.text() != Some(b"") {
+                return Ok(true);
+            }
+            if is_end {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn text(&self) -> Result<&[u8], Invalid> {
+        let too_long = || Invalid::new("bad-line", format!("line has more than {LINE_BYTES_MAX} bytes"));
+        let text = self.line.text().ok_or_else(too_long)?;
+        Ok(text.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.line.number() == 1).unwrap_or(text))
+    }
+
+    fn parse(&mut self) -> Result<Entry, Invalid> {
+        match self.kind {
+            Kind::Json => ndjson::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
+            Kind::Csv(shape) => {
+                let (entry, was_half) = shape.parse(self.text()?, self.now)?;
+                self.rounded += u64::from(was_half);
+                Ok(entry)
+            }
+        }
+    }
+
+    fn share(&mut self, entry: Entry) -> Entry {
+        Entry {
+            post: shared(&mut self.posts, entry.post),
+            user: shared(&mut self.users, entry.user),
+            ..entry
+        }
+    }
+}
+
+/// The one copy of an id.
+fn shared<T: Clone + Eq + std::hash::Hash>(ids: &mut HashSet<T>, id: T) -> T {
+    if let Some(known) = ids.get(&id) {
+        return known.clone();
+    }
+    ids.insert(id.clone());
+    id
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::Invalid(Invalid::new("unreadable-file", format!("the file cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_ms(1_790_000_000_000);
+
+    fn read(text: &str) -> (Vec<String>, Vec<BadLine>, u64) {
+        let mut lines = Lines::new(text.as_bytes(), NOW).unwrap();
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        while let Some(line) = lines.next_line().unwrap() {
+            match line {
+                Ok(entry) => good.push(entry.encode()),
+                Err(line) => bad.push(line),
+            }
+        }
+        (good, bad, lines.rounded)
+    }
+
+    #[test]
+    fn bad_lines_are_told_by_number_and_the_rest_is_read() {
+        let text = "post,user,score,timestamp\n\
+                    a,u1,5,1412424000\n\
+                    a,u2,7,1412424000\n\
+                    a,u3,4,yesterday\n\
+                    a b,u4,4,1412424000\n\
+                    a,u5,4\n\
+                    a,u6,0,2014-10-04T12:00:00.25Z\n\
+                    a,u7,2.5,1412424000\n\
+                    a,u8,1,1412424000.0079\n\
+                    a,u9,1,99999999999\n";
+        let (good, bad, _) = read(text);
+        assert_eq!(
+            good,
+            ["1 r a u1 5 1412424000000", "1 r a u6 0 1412424000250", "1 r a u8 1 1412424000007"]
+        );
+        let bad: Vec<(u64, &str)> = bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+        assert_eq!(bad.iter().map(|bad| bad.0).collect::<Vec<_>>(), [3, 4, 5, 6, 8, 10]);
+        assert_eq!(bad[0].1, "score 7 is outside 0..=5");
+        assert_eq!(bad[1].1, "timestamp \"yesterday\" is neither Unix seconds nor RFC 3339");
+        assert!(bad[2].1.contains("a space") && bad[3].1.contains("3 fields") && bad[5].1.contains("ahead"));
+    }
+
+    #[test]
+    fn movielens_half_stars_are_rounded_up_and_counted() {
+        let text = "userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n1,32,4.0,1260759179\r\n1,33,5.5,1\r\n1,34,-0.5,1260759180\r\n";
+        let (good, bad, rounded) = read(text);
+        assert_eq!(good, ["1 r 31 1 3 1260759144000", "1 r 32 1 4 1260759179000"]);
+        assert_eq!((bad.len(), rounded), (2, 1));
+    }
+
+    #[test]
+    fn a_file_may_begin_with_a_rating_but_not_with_anything() {
+        assert_eq!(read("a,u1,5,1412424000\n").0.len(), 1);
+        assert!(Lines::new("item,who,stars,when\n".as_bytes(), NOW).is_err());
+        assert!(Lines::new("".as_bytes(), NOW).is_err());
+    }
+
+    #[test]
+    fn a_stray_quote_and_an_endless_line_spoil_their_own_line_only() {
+        let endless = "x".repeat(100_000);
+        let text = format!(
+            "post,user,score,timestamp\n\"a,u1,5,1412424000\n{endless}\n\n\"a\",\"u2\",\"5\",\"1412424000\"\na,u3,5,1412424000"
+        );
+        let (good, bad, _) = read(&text);
+        assert_eq!(good, ["1 r a u2 5 1412424000000", "1 r a u3 5 1412424000000"]);
+        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn another_encoding_spoils_its_own_line_only() {
+        let text = b"post,user,score,timestamp\na,\xff\xfe,5,1412424000\na,u2,5,1412424000\n";
+        let mut lines = Lines::new(&text[..], NOW).unwrap();
+        assert_eq!(lines.next_line().unwrap().unwrap().unwrap_err().line, 2);
+        assert!(lines.next_line().unwrap().unwrap().is_ok());
+    }
+
+    #[test]
+    fn lines_of_json_are_read_as_well() {
+        let line =
+            |user: &str, score: &str| format!(r#"{{"post_id":"p","user_id":"{user}","score":{score}}}"#);
+        let text = format!(
+            "\u{feff}{}\n\n{}\n{}\nnone\n{}",
+            line("a", "5"),
+            line("b", "7"),
+            line("a", "null"),
+            line("c", "1")
+        );
+        let (good, bad, _) = read(&text);
+        assert_eq!(good, ["1 r p a 5 1790000000000", "1 w p a 1790000000000", "1 r p c 1 1790000000000"]);
+        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [3, 5]);
+    }
+}

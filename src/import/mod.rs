@@ -1,0 +1,44 @@
+//! Ratings in bulk: lines in, entries out, each bad line with its number and reason.
+//!
+//! Two kinds of lines are known: CSV ([`csv`]) and JSON ([`ndjson`]). `file` reads either from a file, the API takes
+//! the second from a request; both cut their input by [`LineBuffer`]. What becomes of the entries is the caller's.
+
+mod csv;
+mod file;
+mod lines;
+pub mod ndjson;
+
+use crate::error::Invalid;
+use crate::rating::Time;
+
+pub use file::Lines;
+pub use lines::LineBuffer;
+
+/// A line that holds no entry.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BadLine {
+    /// Its number in the file, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Unix seconds, fractions allowed, or RFC 3339.
+fn parse_time(text: &str) -> Result<Time, Invalid> {
+    let wrong = || {
+        let detail = format!("timestamp {text:?} is neither Unix seconds nor RFC 3339");
+        Invalid::new("invalid-time", detail)
+    };
+    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Ok(at.to_utc().into());
+    }
+    // Digit by digit: a float would lose milliseconds.
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+    if seconds.is_empty() || !is_number(seconds.trim_start_matches('-')) || !is_number(fraction) {
+        return Err(wrong());
+    }
+    let seconds: i64 = seconds.parse().map_err(|_| wrong())?;
+    let ms: i64 = format!("{fraction:0<3}")[..3].parse().map_err(|_| wrong())?;
+    seconds.checked_mul(1_000).and_then(|s| s.checked_add(ms)).map(Time::from_ms).ok_or_else(wrong)
+}

@@ -1,0 +1,265 @@
+//! Ratings by the million: lines in, an answer for each bad one, the totals, and never more memory than a chunk.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::identity::{keyed, token};
+use crate::support::http::{Answer, Http};
+use crate::support::process::Process;
+use crate::support::world::World;
+use crate::support::{in_both_setups, until};
+
+in_both_setups!(
+    good_lines_are_taken_and_bad_ones_told_by_number,
+    a_rating_by_line_is_the_same_as_one_by_itself,
+    a_closed_catalogue_refuses_lines_of_unknown_posts,
+    a_sender_who_breaks_off_has_sent_a_prefix_and_sends_all_again,
+    a_line_too_long_is_skipped_without_being_kept,
+    answers_come_while_lines_go,
+    it_takes_the_role_ingest,
+    what_cannot_be_held_ends_the_answer_with_why,
+);
+
+/// A line for each `(post, user, score)`; a score of `None` withdraws.
+fn line(post: &str, user: &str, score: Option<i64>) -> String {
+    json!({"post_id": post, "user_id": user, "score": score}).to_string() + "\n"
+}
+
+fn send(api: &Http, body: impl AsRef<[u8]>) -> Answer {
+    // What curl says when nobody tells it otherwise.
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    api.send("POST", "/api/ratings", &[form], Some(body.as_ref()))
+}
+
+/// The lines of an answer: the bad ones as `(line, status, pointer)`, and the totals.
+#[track_caller]
+fn told(answer: &Answer) -> (Vec<(u64, u64, String)>, Value) {
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, "application/x-ndjson"),
+        "{}",
+        answer.text
+    );
+    let mut lines: Vec<Value> =
+        answer.text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let totals = lines.pop().expect("totals");
+    let bad = lines.iter().map(|bad| {
+        let pointer = bad["error"]["pointer"].as_str().unwrap_or("-").to_owned();
+        (bad["line"].as_u64().expect("a number"), bad["error"]["status"].as_u64().expect("a status"), pointer)
+    });
+    (bad.collect(), totals)
+}
+
+fn good_lines_are_taken_and_bad_ones_told_by_number(world: World) {
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let body = [
+        &line("p", "ann", Some(5)),
+        "{\"post_id\":\"p\",\"user_id\":\"bob\"}\n",
+        "\r\n",
+        &line("p", "cid", Some(6)),
+        "no JSON\n",
+        &line("nobody-made-it", "ann", Some(1)),
+        &line("p", "dan", Some(0)),
+        "{\"post_id\":\"p\",\"user_id\":\"eve\",\"score\":2,\"at\":\"2014-10-04T12:00:00Z\"}\n",
+        "{\"post_id\":\"p\",\"user_id\":\"fay\",\"score\":2,\"at\":\"2099-10-04T12:00:00Z\"}\n",
+        &line("p", "ann", None),
+        "{\"post_id\":\"p\",\"user_id\":\"gil\",\"score\":4}",
+    ]
+    .concat();
+    let (bad, totals) = told(&send(&api, body));
+    let expected =
+        [(2, 422, "/score"), (4, 422, "/score"), (5, 400, "-"), (6, 404, "/post_id"), (9, 422, "/at")];
+    assert_eq!(bad, expected.map(|(line, status, pointer)| (line, status, pointer.to_owned())));
+    assert_eq!(totals, json!({"accepted": 5, "refused": 5}));
+    world.flush();
+    let post = api.post_as("p", "gil");
+    assert_eq!((&post["count"], &post["histogram"]), (&json!(3), &json!([1, 0, 1, 0, 1, 0])), "{post}");
+    assert_eq!(world.status()["applied"], 5);
+    assert_eq!(told(&send(&api, "")), (vec![], json!({"accepted": 0, "refused": 0})));
+    assert_eq!(told(&send(&api, "\n \n")), (vec![], json!({"accepted": 0, "refused": 0})));
+    let packed = api.send("POST", "/api/ratings", &[("content-encoding", "gzip")], Some(b"x"));
+    packed.problem(415, "unsupported-media-type");
+    api.send("POST", "/api/ratings?x=1", &[], Some(b"")).problem(422, "invalid-query");
+}
+
+fn a_rating_by_line_is_the_same_as_one_by_itself(world: World) {
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    api.rate("p", "ann", 1);
+    send(&api, line("p", "ann", Some(4)));
+    assert_eq!(api.post_as("p", "ann")["my_rating"], json!({"score": 4, "pending": true}), "the latest wins");
+    send(&api, line("p", "ann", None));
+    assert_eq!(api.post_as("p", "ann")["my_rating"], json!({"score": null, "pending": true}));
+    // A file of the same lines is the same, too.
+    let file = world.file("ratings.ndjson", [line("q", "ann", Some(3)), line("q", "bob", Some(7))].concat());
+    let imported = world.cli(&["import", &file, "--json"]).expect(1).json();
+    assert_eq!((&imported["imported"], &imported["refused"]), (&json!(1), &json!(1)), "{imported}");
+    world.flush();
+    assert_eq!(api.post_as("p", "ann")["count"], 0);
+    assert_eq!(api.post_as("q", "ann")["count"], 1);
+}
+
+fn a_closed_catalogue_refuses_lines_of_unknown_posts(world: World) {
+    let service = world.start_api();
+    let lines: String =
+        (0..3_000).map(|i| line(&format!("p{}", i % 1_500), &format!("u{i}"), Some(3))).collect();
+    let (bad, totals) = told(&send(&service.http(), &lines));
+    assert_eq!(totals, json!({"accepted": 0, "refused": 3_000}));
+    assert!(bad.iter().map(|(line, ..)| *line).eq(1..=3_000), "each by its number, in order");
+    assert!(bad.iter().all(|(_, status, pointer)| *status == 404 && pointer == "/post_id"));
+    drop(service);
+    let world = world.with("catalogue.mode", "open");
+    let service = world.start_api();
+    let api = service.http();
+    assert_eq!(told(&send(&api, &lines)).1, json!({"accepted": 3_000, "refused": 0}));
+    world.flush();
+    assert_eq!(world.db().count("select count(*) from posts"), 1_500);
+    assert_eq!(api.read("p7")["count"], 2);
+    world.cli(&["verify"]).expect(0);
+}
+
+/// A request whose body is still to come, in pieces.
+fn begin(service: &Process) -> TcpStream {
+    let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+    let head =
+        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("a head");
+    stream
+}
+
+fn piece(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
+    write!(stream, "{:x}\r\n{text}\r\n", text.len())
+}
+
+fn a_sender_who_breaks_off_has_sent_a_prefix_and_sends_all_again(world: World) {
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let lines: Vec<String> = (0..12_000).map(|i| line("p", &format!("u{i}"), Some(i % 6))).collect();
+    let mut stream = begin(&service);
+    piece(&mut stream, &lines[..8_000].concat()).expect("it is taken");
+    // The whole line is taken, what is broken is not.
+    piece(&mut stream, &(lines[8_000].clone() + lines[8_001].trim_end())).expect("it is taken");
+    until("the lines to be held", || world.status()["waiting"] == 8_001);
+    drop(stream);
+    assert_eq!(world.status()["accepted"], 8_001);
+    let (bad, totals) = told(&send(&api, lines.concat()));
+    assert_eq!((bad.len(), totals), (0, json!({"accepted": 12_000, "refused": 0})));
+    world.flush();
+    let post = api.post_as("p", "u1");
+    assert_eq!((&post["count"], &post["histogram"]), (&json!(12_000), &json!(vec![2_000; 6])), "{post}");
+    world.cli(&["verify"]).expect(0);
+}
+
+fn memory_kib(service: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its highest memory");
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+fn a_line_too_long_is_skipped_without_being_kept(world: World) {
+    const MIB: usize = 1 << 20;
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    send(&api, line("p", "ann", Some(1)));
+    let before = memory_kib(&service);
+    let mut stream = begin(&service);
+    let padding = " ".repeat(MIB);
+    for _ in 0..64 {
+        piece(&mut stream, &padding).expect("it is taken");
+    }
+    let fitting = format!(
+        "{}{}",
+        " ".repeat((64 << 10) - line("p", "bob", Some(2)).len() + 1),
+        line("p", "bob", Some(2))
+    );
+    piece(&mut stream, &format!("\n{}", line("p", "cid", Some(3)))).expect("it is taken");
+    piece(&mut stream, &format!("{fitting} {fitting}")).expect("it is taken");
+    stream.write_all(b"0\r\n\r\n").expect("an end");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let long = |value: &Value| {
+        (value["line"].clone(), value["error"]["type"].clone(), value["error"]["status"].clone())
+    };
+    let expected = |line: u64| (json!(line), json!("/problems/line-too-long"), json!(413));
+    let [first, second, totals] = &lines.iter().filter(|line| line.is_object()).collect::<Vec<_>>()[..]
+    else {
+        panic!("{text}")
+    };
+    assert_eq!((long(first), long(second)), (expected(1), expected(4)));
+    assert_eq!(**totals, json!({"accepted": 2, "refused": 2}));
+    let grown = memory_kib(&service) - before;
+    assert!(grown < 16 * 1_024, "a line of 64 MiB made the service grow by {grown} KiB");
+}
+
+fn answers_come_while_lines_go(world: World) {
+    let service = world.start_api();
+    service.http().create("p");
+    let mut stream = begin(&service);
+    piece(&mut stream, &format!("oops\n{}", line("p", "ann", Some(5)))).expect("it is taken");
+    let mut answers = BufReader::new(stream.try_clone().expect("a reader"));
+    let mut answer = String::new();
+    while !answer.starts_with("{\"line\":1") {
+        answer.clear();
+        assert_ne!(answers.read_line(&mut answer).expect("an answer before the end"), 0);
+    }
+    // And what was taken is held, though the request goes on.
+    assert_eq!(world.status()["waiting"], 1);
+    stream.write_all(b"0\r\n\r\n").expect("an end");
+    let mut rest = String::new();
+    answers.read_to_string(&mut rest).expect("the rest");
+    assert!(rest.contains("{\"accepted\":1,\"refused\":1}"), "{rest}");
+}
+
+fn it_takes_the_role_ingest(world: World) {
+    let world = keyed(world);
+    let service = world.start_api();
+    let api = service.http();
+    let ann = api.with_token(&token("ann", &["user"]));
+    ann.post("/api/posts", &json!({"id": "p", "title": "P"})).expect(201);
+    send(&api, line("p", "bob", Some(5))).problem(401, "token-missing");
+    let refused = send(&ann, line("p", "bob", Some(5))).problem(403, "role-missing");
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("ingest")), "{refused}");
+    let feed = api.with_token(&token("feed", &["ingest"]));
+    assert_eq!(told(&send(&feed, line("p", "bob", Some(5)))).1, json!({"accepted": 1, "refused": 0}));
+    assert_eq!(world.status()["accepted"], 1);
+}
+
+fn what_cannot_be_held_ends_the_answer_with_why(world: World) {
+    let world = world.with("api.body_timeout_ms", 500);
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    // A sender that goes on in silence.
+    let mut stream = begin(&service);
+    piece(&mut stream, &line("p", "ann", Some(5))).expect("it is taken");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let last: Value = text
+        .lines()
+        .rfind(|line| line.starts_with('{'))
+        .and_then(|line| serde_json::from_str(line).ok())
+        .expect("totals");
+    assert_eq!((&last["accepted"], &last["error"]["status"]), (&json!(1), &json!(408)), "{text}");
+    if world.is_embedded() {
+        return;
+    }
+    // A log that is away.
+    world.redis().pause();
+    let (_, totals) = told(&send(&api, line("p", "bob", Some(5))));
+    assert_eq!((&totals["accepted"], &totals["error"]["status"]), (&json!(0), &json!(503)), "{totals}");
+    world.redis().resume();
+    until("it to be taken again", || {
+        told(&send(&api, line("p", "bob", Some(5)))).1 == json!({"accepted": 1, "refused": 0})
+    });
+}

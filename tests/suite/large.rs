@@ -1,0 +1,137 @@
+//! A catalogue of a million posts. Minutes of work, so it is asked for by name:
+//! `cargo test --release --features faults --test suite -- --ignored --nocapture large`.
+//! `LARGE_POSTS` chooses another number.
+
+use std::collections::HashSet;
+use std::io::{BufWriter, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::http::Http;
+use crate::support::process::Process;
+use crate::support::world::World;
+
+const PAGE: usize = 100;
+
+macro_rules! when_asked_for {
+    ($($name:ident),*) => {
+        mod embedded {
+            $(#[test]
+            #[ignore = "minutes of work"]
+            fn $name() {
+                super::$name(crate::support::world::World::embedded());
+            })*
+        }
+        mod servers {
+            $(#[test]
+            #[ignore = "minutes of work"]
+            fn $name() {
+                super::$name(crate::support::world::World::servers());
+            })*
+        }
+    };
+}
+when_asked_for!(a_million_posts_are_loaded_and_walked_once);
+
+fn posts_wanted() -> u64 {
+    std::env::var("LARGE_POSTS").ok().and_then(|posts| posts.parse().ok()).unwrap_or(1_000_000)
+}
+
+/// Sends what `write` writes to `POST /api/ratings`; returns the totals.
+fn ingest(service: &Process, write: impl FnOnce(&mut dyn Write)) -> Value {
+    struct Pieces(TcpStream);
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            write!(self.0, "{:x}\r\n", bytes.len())?;
+            self.0.write_all(bytes)?;
+            self.0.write_all(b"\r\n")?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            self.0.flush()
+        }
+    }
+    let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
+    let head =
+        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("a head");
+    let mut pieces = BufWriter::with_capacity(1 << 20, Pieces(stream.try_clone().expect("a writer")));
+    write(&mut pieces);
+    pieces.flush().expect("all is sent");
+    stream.write_all(b"0\r\n\r\n").expect("an end");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let totals = text.lines().rfind(|line| line.starts_with('{'));
+    totals.and_then(|totals| serde_json::from_str(totals).ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+/// Every page of a list, each post handed to `each`; prints what the first and the last pages cost.
+fn walk(api: &Http, sort: &str, mut each: impl FnMut(&Value)) {
+    let (mut cursor, mut times) = (String::new(), Vec::new());
+    loop {
+        let asked = Instant::now();
+        let page = api.get(&format!("/api/posts?sort={sort}&limit={PAGE}{cursor}")).expect(200);
+        times.push(asked.elapsed());
+        page["posts"].as_array().expect("a list").iter().for_each(&mut each);
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let mean =
+        |times: &[std::time::Duration]| times.iter().sum::<std::time::Duration>() / times.len().max(1) as u32;
+    let some = times.len().min(100);
+    let (first, last) = (mean(&times[..some]), mean(&times[times.len() - some..]));
+    eprintln!(
+        "sort={sort}: {} pages; the first {some} took {first:.2?} each, the last {last:.2?}",
+        times.len()
+    );
+}
+
+fn a_million_posts_are_loaded_and_walked_once(world: World) {
+    let world = world.with("catalogue.mode", "open");
+    let service = world.start_api();
+    let (api, posts) = (service.http(), posts_wanted());
+    let began = Instant::now();
+    let totals = ingest(&service, |lines| {
+        for i in 0..2 * posts {
+            let (post, user, score) = (i % posts, i / posts, (i * 7 + i / posts) % 6);
+            let line = format!("{{\"post_id\":\"p{post}\",\"user_id\":\"u{user}\",\"score\":{score}}}\n");
+            lines.write_all(line.as_bytes()).expect("it is taken");
+        }
+    });
+    assert_eq!(totals, json!({"accepted": 2 * posts, "refused": 0}));
+    eprintln!("{} ratings were taken in {:.1?}", 2 * posts, began.elapsed());
+    let began = Instant::now();
+    let flushed = world.cli(&["flush", "--json", "--timeout", "3600"]).expect(0).json();
+    assert_eq!(flushed["applied"], 2 * posts);
+    eprintln!("they were drained in {:.1?}", began.elapsed());
+    assert_eq!(world.db().count("select count(*) from posts"), posts as i64);
+
+    let (is_done, added) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                api.create(&format!("new{}", added.fetch_add(1, Ordering::Relaxed)));
+            }
+        });
+        let mut seen = HashSet::new();
+        walk(&api, "new", |post| {
+            let id = post["id"].as_str().expect("an id").to_owned();
+            assert!(seen.insert(id), "{post} is listed twice");
+        });
+        assert!((0..posts).all(|i| seen.contains(&format!("p{i}"))), "a post was left out");
+        let (mut seen, mut before) = (HashSet::new(), f64::MAX);
+        walk(&api, "top", |post| {
+            let id = post["id"].as_str().expect("an id").to_owned();
+            let average = post["average"].as_f64().unwrap_or(-1.0);
+            assert!(average <= before + 1e-9, "{post} comes after {before}");
+            before = average;
+            assert!(seen.insert(id), "{post} is listed twice");
+        });
+        assert!((0..posts).all(|i| seen.contains(&format!("p{i}"))), "a post was left out");
+        is_done.store(true, Ordering::Relaxed);
+    });
+    eprintln!("{} posts were added meanwhile", added.into_inner());
+}
