@@ -23,7 +23,7 @@ use super::now;
 use super::problem::{Problem, ProblemJson};
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Result};
-use crate::import::{LineBuffer, ndjson};
+use crate::import::{LineBuffer, json_line};
 use crate::rating::{PostId, Time};
 
 /// A longer line is a bad one, skipped without being kept.
@@ -188,7 +188,7 @@ impl Ingest {
     fn add(&mut self, line: &LineBuffer, now: Time) {
         let outcome = match line.text() {
             Some(b"") => return,
-            Some(text) => ndjson::parse(text, now).map_err(Problem::from),
+            Some(text) => json_line::parse(text, now).map_err(Problem::from),
             None => {
                 let detail = format!("the line has more than {LINE_BYTES_MAX} bytes");
                 Err(Invalid::new("line-too-long", detail).into())

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::io::BufRead;
 
-use super::csv::Shape;
-use super::{BadLine, LineBuffer, ndjson};
+use super::csv_line::Shape;
+use super::{BadLine, LineBuffer, json_line};
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Result};
 use crate::rating::{PostId, Time, UserId};
@@ -106,7 +106,7 @@ impl<R: BufRead> Lines<R> {
 
     fn parse(&mut self) -> Result<Entry, Invalid> {
         match self.kind {
-            Kind::Json => ndjson::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
+            Kind::Json => json_line::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
             Kind::Csv(shape) => {
                 let (entry, was_half) = shape.parse(self.text()?, self.now)?;
                 self.rounded += u64::from(was_half);

@@ -1,12 +1,12 @@
 //! Ratings in bulk: lines in, entries out, each bad line with its number and reason.
 //!
-//! Two kinds of lines are known: CSV ([`csv`]) and JSON ([`ndjson`]). `file` reads either from a file, the API takes
+//! Two kinds of lines are known: CSV (`csv_line`) and JSON ([`json_line`]). `file` reads either from a file, the API takes
 //! the second from a request; both cut their input by [`LineBuffer`]. What becomes of the entries is the caller's.
 
-mod csv;
+mod csv_line;
 mod file;
+pub mod json_line;
 mod lines;
-pub mod ndjson;
 
 use crate::error::Invalid;
 use crate::rating::Time;

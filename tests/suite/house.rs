@@ -212,7 +212,7 @@ fn a_library_is_named_in_its_room_only() {
         "fred" => path.ends_with("/redis.rs"),
         "sqlx" => path.starts_with("store/") || path.starts_with("connect/") || path == "buffer/sqlite.rs",
         "clap" | "indicatif" | "comfy_table" => path.starts_with("cli/"),
-        "csv" => path == "import/csv.rs",
+        "csv" => path == "import/csv_line.rs",
         "jsonwebtoken" => path.starts_with("identity/"),
         "rustix" => path.starts_with("connect/sqlite_") || path == "api/door.rs",
         _ => unreachable!(),

@@ -225,8 +225,8 @@ fn what_is_not_there_is_told_as_a_problem(world: World) {
     for (method, path, allowed) in [
         ("PUT", "/api/posts", &["GET", "POST"][..]),
         ("DELETE", "/api/posts", &["GET", "POST"]),
-        ("POST", "/api/posts/p", &["GET"]),
-        ("PATCH", "/api/posts/p", &["GET"]),
+        ("POST", "/api/posts/p", &["GET", "PATCH"]),
+        ("PUT", "/api/posts/p", &["GET", "PATCH"]),
         ("GET", "/api/posts/p/rate", &["POST", "DELETE"]),
         ("POST", "/livez", &["GET"]),
     ] {
