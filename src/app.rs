@@ -26,11 +26,13 @@ use crate::config::{CatalogueMode, Config, Setup};
 use crate::connect::redis::RedisLink;
 use crate::connect::redis_health::RedisHealth;
 use crate::connect::sqlite::SqliteFile;
-use crate::entry::{Action, Entry, Shard};
+use crate::entry::{Action, Entry, Position, Shard};
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::frozen::Frozen;
 use crate::limits::Limits;
 use crate::loader::Loader;
+
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Params;
 use crate::store::bounded::Bounded;
@@ -61,6 +63,8 @@ pub struct App {
     pub(crate) known: Moka<PostId, ()>,
     /// Posts that did not exist a moment ago.
     pub(crate) unknown: Moka<PostId, ()>,
+    /// Posts that take no ratings.
+    pub(crate) frozen: Frozen,
     /// Whether a drain said that it waits for a server.
     pub(crate) drains_are_stuck: AtomicBool,
 }
@@ -136,6 +140,7 @@ impl App {
             loader: Loader::new(store.clone(), cache.clone()),
             known: Moka::new(KNOWN_POSTS_MAX),
             unknown: Moka::builder().max_capacity(KNOWN_POSTS_MAX).time_to_live(LIFE).build(),
+            frozen: Frozen::default(),
             drains_are_stuck: AtomicBool::new(false),
             config,
             buffer,
@@ -163,16 +168,18 @@ impl App {
                 Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
             })??;
         }
+        self.check_frozen(post, now).await?;
         let shard = self.shard_of(post);
         self.buffer.check_clock(shard, now).await?;
         let (post_id, user_id) = (post.clone(), user.clone());
+        let score = action.score();
         let entry = Entry { post: post_id, user: user_id, at: now, action, creates_post, origin: None };
         self.hold(shard, &[entry]).await?;
         faults::reach("submit.held");
         Ok(Accepted {
             post_id: post.clone(),
             user_id: user.clone(),
-            score: action.score(),
+            score,
             accepted_at: now,
             counts_from: self.ticks.around(now).next,
         })
@@ -231,14 +238,14 @@ impl App {
     }
 
     /// Appends, to a log that knows its floor; one that turns out to be gone is made anew.
-    async fn hold(&self, shard: Shard, entries: &[Entry]) -> Result<()> {
+    pub(crate) async fn hold(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         self.tell_floor(shard).await?;
         match self.buffer.append(shard, entries).await {
             Err(Error::Busy(_)) if self.buffer.needs_floor(shard) => {
                 self.tell_floor(shard).await?;
-                self.buffer.append(shard, entries).await.map(drop)
+                self.buffer.append(shard, entries).await
             }
-            held => held.map(drop),
+            held => held,
         }
     }
 

@@ -10,10 +10,11 @@ use crate::app::App;
 use crate::entry::Position;
 use crate::error::{Invalid, Result};
 use crate::rating::{PostId, Time};
-use crate::read::PostView;
+use crate::smoothing::Average;
+use crate::store::POSTS_ASKED_MAX;
 
 /// Posts that are told at once; of more it is said only that there are.
-const POSTS_TOLD_MAX: usize = 10_000;
+const POSTS_TOLD_MAX: usize = 5_000;
 
 /// Up to where each shard's log is known, in the order of the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +50,20 @@ impl fmt::Display for Place {
 pub struct Changes {
     /// Up to here.
     pub place: Place,
-    /// The changed posts as everybody sees them now, in the order of their ids; nothing when there are more than can be
-    /// told.
-    pub posts: Option<Vec<PostView>>,
+    /// The changed averages as everybody sees them now; nothing when there are more than can be told, or when the place
+    /// is one of another installation.
+    pub averages: Option<Vec<Changed>>,
+}
+
+/// A changed average.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// Whose it is.
+    pub post: PostId,
+    /// Evaluated at `as_of`.
+    pub average: Average,
+    /// The moment that the published mean belongs to.
+    pub as_of: Time,
 }
 
 impl App {
@@ -61,33 +73,40 @@ impl App {
     }
 
     /// What has changed since `from`; nothing when nothing has.
-    ///
-    /// # Errors
-    /// `Invalid` when `from` is a place of another installation.
     pub async fn changes(&self, from: &Place, now: Time) -> Result<Option<Changes>> {
         let place = self.place().await?;
         if place == *from {
             return Ok(None);
         }
-        if place.0.len() != from.0.len() {
-            let detail =
-                format!("the place has {} shards, not {}; begin without", from.0.len(), place.0.len());
-            return Err(Invalid::new("invalid-cursor", detail).into());
+        let Some(posts) = self.changed_posts(from, &place).await? else {
+            return Ok(Some(Changes { place, averages: None }));
+        };
+        let mut averages = Vec::with_capacity(posts.len());
+        let posts: Vec<PostId> = posts.into_iter().collect();
+        for ids in posts.chunks(POSTS_ASKED_MAX) {
+            for (post, average) in self.store.averages(ids).await? {
+                let as_of = self.as_of(&average, now);
+                averages.push(Changed { post, average: average.at(as_of, &self.params), as_of });
+            }
+        }
+        Ok(Some(Changes { place, averages: Some(averages) }))
+    }
+
+    async fn changed_posts(&self, from: &Place, to: &Place) -> Result<Option<BTreeSet<PostId>>> {
+        if from.0.len() != to.0.len() {
+            return Ok(None);
         }
         let mut changed = BTreeSet::new();
-        for ((shard, from), to) in self.all_shards().zip(&from.0).zip(&place.0) {
+        for ((shard, from), to) in self.all_shards().zip(&from.0).zip(&to.0) {
             if from == to {
                 continue;
             }
             match self.store.changed(shard, *from, *to).await? {
                 Some(posts) if changed.len() + posts.len() <= POSTS_TOLD_MAX => changed.extend(posts),
-                _ => return Ok(Some(Changes { place, posts: None })),
+                _ => return Ok(None),
             }
         }
-        let changed: Vec<PostId> = changed.into_iter().collect();
-        let states = self.loader.load(changed, now).await?;
-        let posts = states.into_iter().flatten().map(|cached| self.view(&cached.state, None, now)).collect();
-        Ok(Some(Changes { place, posts: Some(posts) }))
+        Ok(Some(changed))
     }
 }
 

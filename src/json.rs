@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer};
 use crate::error::Invalid;
 use crate::rating::Score;
 
+/// Of what is wrong so much is shown: a field's name may be as long as the body.
+const SHOWN_CHARS_MAX: usize = 200;
+
 /// What is wrong with a JSON object, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
@@ -61,7 +64,15 @@ fn explain(what: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
     if let Some(name) = name.and_then(|rest| rest.strip_suffix('`')) {
         pointer = format!("{pointer}/{name}");
     }
-    Misfit::at(pointer, Invalid::new("invalid-body", detail))
+    Misfit::at(shown(&pointer), Invalid::new("invalid-body", shown(&detail)))
+}
+
+/// As much of a text from outside as an answer bears.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A field that may be absent; what is there is read as it stands, so that a null is no absence.

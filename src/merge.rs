@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::entry::{Action, Batch, Entry, Position};
-use crate::post::Post;
+use crate::entry::{Action, Batch, Decision, Deed, Entry, Position};
+use crate::outcome::{Decided, Exclusion, Figures, Outcome};
+use crate::post::{Post, Standing};
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Params, Row};
 
@@ -23,17 +24,28 @@ pub struct Rating {
     pub rated_at: Time,
     /// The entry's place in the log.
     pub position: Position,
+    /// Whether a moderator took it out.
+    pub is_excluded: bool,
 }
 
 /// What a batch's keys hold before the merge.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// The posts that exist, each with its average and version (zero when it was never rated).
-    pub averages: HashMap<PostId, (Average, Position)>,
+    /// The posts that exist.
+    pub posts: HashMap<PostId, LoadedPost>,
     /// The ratings that exist.
     pub ratings: HashMap<Key, Rating>,
     /// Where the newest withdrawals stood; only for [`retried`] keys.
     pub withdrawals: HashMap<Key, Position>,
+}
+
+/// A post before the merge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadedPost {
+    /// Zero when it was never rated.
+    pub average: Average,
+    /// What moderators have made of it.
+    pub standing: Standing,
 }
 
 /// What a batch changes; every list is sorted by key.
@@ -49,6 +61,12 @@ pub struct Merged {
     pub averages: Vec<MergedAverage>,
     /// The hours that the batch touched.
     pub history: Vec<Hour>,
+    /// What moderators have made of posts, where that changed.
+    pub standings: Vec<(PostId, Standing)>,
+    /// Exclusions that were made or undone.
+    pub exclusions: Vec<Exclusion>,
+    /// Decisions, with what came of them.
+    pub decided: Vec<Decided>,
     /// Entries put aside.
     pub quarantined: Vec<Quarantined>,
     /// Entries folded in.
@@ -94,6 +112,11 @@ pub struct Quarantined {
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// The beginning of a moment's clock hour.
+pub fn hour_of(at: Time) -> Time {
+    Time::from_ms(at.ms().div_euclid(HOUR_MS) * HOUR_MS)
+}
+
 /// The keys that a batch touches, sorted, each once.
 pub fn touched(batch: &Batch) -> Vec<Key> {
     let keys: HashSet<Key> = batch
@@ -124,13 +147,12 @@ pub fn retried(batch: &Batch) -> Vec<Key> {
 pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
     let mut fold = Fold {
         params,
-        averages: loaded.averages,
-        ratings: loaded.ratings,
-        withdrawals: loaded.withdrawals,
+        loaded,
         changed: HashMap::new(),
         posts: HashMap::new(),
         hours: BTreeMap::new(),
         created: Vec::new(),
+        decided: Vec::new(),
     };
     let mut merged = Merged::default();
     for line in &batch.lines {
@@ -152,74 +174,87 @@ pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
 
 struct Fold<'a> {
     params: &'a Params,
-    averages: HashMap<PostId, (Average, Position)>,
-    ratings: HashMap<Key, Rating>,
-    withdrawals: HashMap<Key, Position>,
+    loaded: Loaded,
     /// Touched ratings as they are now; where a rating is gone, the withdrawal's place.
     changed: HashMap<Key, Result<Rating, Position>>,
-    /// Touched posts: average before, average after, version.
-    posts: HashMap<PostId, (Average, Average, Position)>,
-    hours: BTreeMap<(PostId, i64), (u64, Average)>,
+    posts: HashMap<PostId, Folded>,
+    hours: BTreeMap<(PostId, Time), (u64, Average)>,
     created: Vec<Post>,
+    decided: Vec<Decided>,
+}
+
+/// A touched post.
+struct Folded {
+    before: LoadedPost,
+    average: Average,
+    standing: Standing,
+    version: Position,
 }
 
 impl Fold<'_> {
     fn apply(&mut self, entry: &Entry, position: Position) -> Result<(), String> {
-        let stored = match (self.averages.get(&entry.post), entry.creates_post, entry.action) {
-            (Some((stored, _)), ..) => *stored,
-            (None, false, _) => return Err(format!("there is no post {}", entry.post)),
+        let (key, place) = ((entry.post.clone(), entry.user.clone()), entry.place(position));
+        let (current, withdrawn) = match self.changed.get(&key) {
+            Some(changed) => (changed.ok(), changed.err()),
+            None => (self.loaded.ratings.get(&key).copied(), self.loaded.withdrawals.get(&key).copied()),
+        };
+        // Of a retry whose user has wanted something newer since: it is applied, and changes nothing.
+        let is_late =
+            entry.origin.is_some() && current.map(|rating| rating.position).max(withdrawn) >= Some(place);
+        let before = match (self.loaded.posts.get(&entry.post), entry.creates_post, &entry.action) {
+            (Some(stored), ..) => *stored,
+            (None, false, _) | (None, true, Action::Decide(_)) => {
+                return Err(format!("there is no post {}", entry.post));
+            }
+            (None, true, _) if is_late => return Ok(()),
             (None, true, Action::Rate(_)) => {
-                self.averages.insert(entry.post.clone(), Default::default());
+                self.loaded.posts.insert(entry.post.clone(), LoadedPost::default());
                 self.created.push(Post::named_by_id(entry.post.clone(), entry.at));
-                Average::default()
+                LoadedPost::default()
             }
             (None, true, Action::Withdraw) => {
-                let key = (entry.post.clone(), entry.user.clone());
-                self.changed.insert(key, Err(entry.place(position)));
+                self.changed.insert(key, Err(place));
                 return Ok(());
             }
         };
-        let (_, average, version) =
-            self.posts.entry(entry.post.clone()).or_insert((stored, stored, position));
-        *version = position;
-        let key = (entry.post.clone(), entry.user.clone());
-        let current = match self.changed.get(&key) {
-            Some(changed) => changed.ok(),
-            None => self.ratings.get(&key).copied(),
-        };
-        let place = entry.place(position);
-        if entry.origin.is_some() {
-            let withdrawn = match self.changed.get(&key) {
-                Some(changed) => changed.err(),
-                None => self.withdrawals.get(&key).copied(),
-            };
-            if current.map(|rating| rating.position).max(withdrawn) >= Some(place) {
-                // The user has wanted something newer since: the entry is applied, and changes nothing.
-                return Ok(());
-            }
+        let untouched =
+            Folded { before, average: before.average, standing: before.standing, version: position };
+        let post = self.posts.entry(entry.post.clone()).or_insert(untouched);
+        post.version = position;
+        if let Action::Decide(decision) = &entry.action {
+            self.decided.push(decide(entry, position, decision, post, self.params)?);
+            return Ok(());
         }
-        let arrivals = match (entry.action, current) {
+        if is_late {
+            return Ok(());
+        }
+        // What was taken out counts for nothing any more, and goes.
+        let counted = current.filter(|rating| !rating.is_excluded).map(|rating| rating.row);
+        let gone = u64::from(current.is_some_and(|rating| rating.is_excluded));
+        post.standing.excluded = post.standing.excluded.saturating_sub(gone);
+        let arrivals = match (&entry.action, counted) {
             (Action::Rate(score), _) => {
-                let row = average.rate(current.map(|c| c.row).as_ref(), score, entry.at, self.params);
-                self.changed.insert(key, Ok(Rating { row, rated_at: entry.at, position: place }));
+                let row = post.average.rate(counted.as_ref(), *score, entry.at, self.params);
+                let rating = Rating { row, rated_at: entry.at, position: place, is_excluded: false };
+                self.changed.insert(key, Ok(rating));
                 1
             }
-            (Action::Withdraw, Some(rating)) => {
-                average.withdraw(&rating.row, entry.at, self.params);
+            (_, Some(row)) => {
+                post.average.withdraw(&row, entry.at, self.params);
                 self.changed.insert(key, Err(place));
                 0
             }
             // Nothing to take out: it is remembered, and changes nothing.
-            (Action::Withdraw, None) => {
+            (_, None) => {
                 self.changed.insert(key, Err(place));
                 return Ok(());
             }
         };
-        if let Some(last) = average.last {
-            let hour = last.ms().div_euclid(HOUR_MS) * HOUR_MS;
-            let (sum, state) = self.hours.entry((entry.post.clone(), hour)).or_insert((0, *average));
+        if let Some(last) = post.average.last {
+            let hour = (entry.post.clone(), hour_of(last));
+            let (sum, state) = self.hours.entry(hour).or_insert((0, post.average));
             *sum += arrivals;
-            *state = *average;
+            *state = post.average;
         }
         Ok(())
     }
@@ -235,22 +270,45 @@ impl Fold<'_> {
         }
         merged.ratings.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         merged.withdrawn.sort_unstable();
-        merged.averages = self
-            .posts
-            .into_iter()
-            .map(|(post, (before, after, version))| MergedAverage { post, before, after, version })
-            .collect();
+        merged.decided = self.decided;
+        for (post, folded) in self.posts {
+            let Folded { before, average, standing, version } = folded;
+            if standing != before.standing {
+                merged.standings.push((post.clone(), standing));
+            }
+            merged.averages.push(MergedAverage { post, before: before.average, after: average, version });
+        }
+        merged.standings.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         merged.averages.sort_unstable_by(|a, b| a.post.cmp(&b.post));
         merged.history = self
             .hours
             .into_iter()
-            .map(|((post, hour), (arrivals, average))| Hour {
-                post,
-                hour: Time::from_ms(hour),
-                arrivals,
-                average,
-            })
+            .map(|((post, hour), (arrivals, average))| Hour { post, hour, arrivals, average })
             .collect();
         merged
     }
+}
+
+/// Applies a decision that touches no rating.
+fn decide(
+    entry: &Entry,
+    position: Position,
+    decision: &Decision,
+    post: &mut Folded,
+    params: &Params,
+) -> Result<Decided, String> {
+    match &decision.deed {
+        Deed::Freeze => post.standing.is_frozen = true,
+        Deed::Thaw => post.standing.is_frozen = false,
+        Deed::Exclude(_) | Deed::Undo(_) => return Err("this decision is merged by itself".to_owned()),
+    }
+    let figures = Figures::of(&post.average, entry.at, params);
+    Ok(Decided {
+        position,
+        post: entry.post.clone(),
+        at: entry.at,
+        by: entry.user.clone(),
+        decision: decision.clone(),
+        outcome: Outcome { before: figures, after: figures, touched: 0, refused: None },
+    })
 }

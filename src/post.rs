@@ -116,6 +116,15 @@ fn check_text(name: &str, text: &str, chars_max: usize) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// What moderators have made of a post; changed by commits only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Standing {
+    /// It takes no ratings.
+    pub is_frozen: bool,
+    /// Ratings that were taken out.
+    pub excluded: u64,
+}
+
 /// A post with its aggregate state as of the last commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PostState {
@@ -125,6 +134,9 @@ pub struct PostState {
     pub average: Average,
     /// The position of the last entry folded into the average.
     pub version: Position,
+    /// What moderators have made of it.
+    #[serde(default)]
+    pub standing: Standing,
 }
 
 impl PostState {

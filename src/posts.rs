@@ -89,9 +89,9 @@ impl App {
         }
         let ids: Vec<PostId> = asked.iter().cloned().collect();
         for ids in ids.chunks(POSTS_ASKED_MAX) {
-            for state in self.store.posts(ids).await?.into_iter().flatten() {
-                self.remember(&state.post.id).await;
-                asked.remove(&state.post.id);
+            for id in self.store.existing(ids).await? {
+                self.remember(&id).await;
+                asked.remove(&id);
             }
         }
         Ok(asked)

@@ -56,6 +56,12 @@ impl fmt::Display for Score {
     }
 }
 
+impl<'de> Deserialize<'de> for Score {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(i64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 /// Says why `text` is no id of a `kind` ("post", "user"), or nothing when it is one.
 fn check_id(kind: &str, text: &str) -> Result<(), Invalid> {
     let problem = |detail: String| Err(Invalid::new("invalid-id", detail));

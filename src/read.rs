@@ -13,7 +13,7 @@ use crate::cache::Cached;
 use crate::entry::Position;
 use crate::error::{Error, Result};
 use crate::merge::Rating;
-use crate::post::{Post, PostState};
+use crate::post::{Post, PostState, Standing};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Average;
 use crate::store::{PageKey, Sort};
@@ -34,6 +34,8 @@ pub struct PostView {
     pub as_of: Time,
     /// When it may change next.
     pub next_tick: Time,
+    /// What moderators have made of it.
+    pub standing: Standing,
     /// The reader's own rating, if a reader was named and has one.
     pub own: Option<Own>,
 }
@@ -158,19 +160,26 @@ impl App {
 
     /// A post that was made just now, as everybody sees it.
     pub fn view_of_new(&self, post: Post, now: Time) -> PostView {
-        let state = PostState { post, average: Average::default(), version: Position::START };
+        let (average, standing) = (Average::default(), Standing::default());
+        let state = PostState { post, average, version: Position::START, standing };
         self.view(&state, None, now)
     }
 
-    pub(crate) fn view(&self, state: &PostState, own: Option<Own>, now: Time) -> PostView {
-        let window = self.ticks.around(now);
-        let as_of = state.average.last.map_or(window.last, |last| last.max(window.last));
+    /// The moment for which a mean is published: the last tick, or the state's own time if that is later.
+    pub(crate) fn as_of(&self, average: &Average, now: Time) -> Time {
+        let last_tick = self.ticks.around(now).last;
+        average.last.map_or(last_tick, |last| last.max(last_tick))
+    }
+
+    fn view(&self, state: &PostState, own: Option<Own>, now: Time) -> PostView {
+        let as_of = self.as_of(&state.average, now);
         PostView {
             post: state.post.clone(),
             average: state.average.at(as_of, &self.params),
             version: state.version,
             as_of,
-            next_tick: window.next,
+            next_tick: self.ticks.around(now).next,
+            standing: state.standing,
             own,
         }
     }

@@ -1,8 +1,9 @@
 //! Cursors: a place in a list, as text that callers hand back.
 
+use crate::entry::{Position, Shard};
 use crate::error::Invalid;
 use crate::rating::{PostId, Time, UserId};
-use crate::store::{PageKey, Sort};
+use crate::store::{AuditKey, PageKey, Sort};
 use crate::users::UserKey;
 
 /// A place in a list as text that URLs carry unchanged. Opaque to callers; checked when it comes back.
@@ -29,6 +30,24 @@ pub fn parse_user(cursor: &str) -> Result<UserKey, Invalid> {
         let text = decode(cursor)?;
         let (at, id) = text.strip_prefix("u ")?.split_once(' ')?;
         Some((Time::from_ms(at.parse().ok()?), UserId::parse(id).ok()?))
+    };
+    read().ok_or_else(wrong)
+}
+
+/// A place in the audit.
+pub fn write_audit((position, shard): &AuditKey) -> String {
+    encode(&format!("a {position} {shard}"))
+}
+
+/// The place that a caller names in the audit.
+pub fn parse_audit(cursor: &str) -> Result<AuditKey, Invalid> {
+    let read = || {
+        let text = decode(cursor)?;
+        let (position, shard) = text.strip_prefix("a ")?.split_once(' ')?;
+        Some((
+            Position::parse(position)?,
+            Shard(shard.parse().ok().filter(|shard| *shard <= i16::MAX as u16)?),
+        ))
     };
     read().ok_or_else(wrong)
 }

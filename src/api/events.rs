@@ -3,7 +3,6 @@
 //! One task asks for all who follow, and tells each the same. Who does not keep up is let go and comes back with the
 //! place that the last event bore (`Last-Event-ID`); a drain never waits for anybody.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +23,9 @@ use super::gate::{Caller, Gate};
 use super::now;
 use super::problem::Problem;
 use crate::app::App;
-use crate::changes::{Changes, Place};
+use crate::changes::{Changed, Changes, Place};
 use crate::error::{Error, Invalid, Result};
 use crate::rating::{PostId, Time};
-use crate::read::PostView;
 use crate::smoothing::Params;
 
 /// How often the store is asked whether there was a drain, while anybody follows.
@@ -60,17 +58,16 @@ pub struct ChangeJson {
 }
 
 impl ChangeJson {
-    fn new(view: &PostView, params: &Params) -> Self {
-        let average = &view.average;
+    fn new(Changed { post, average, as_of }: Changed, params: &Params) -> Self {
         Self {
-            id: view.post.id.clone(),
+            id: post,
             average: average.smoothed_mean(params),
             raw_average: average.raw_mean(),
             count: average.count(),
             phasing_in: average.unvested().round() as u64,
             crowded: average.is_crowded(params),
             early: average.is_early(),
-            as_of: view.as_of,
+            as_of,
         }
     }
 }
@@ -103,23 +100,25 @@ impl Default for Followers {
 
 impl Round {
     fn new(changes: Changes, params: &Params) -> Self {
-        let json =
-            |view: &PostView| serde_json::to_string(&ChangeJson::new(view, params)).unwrap_or_default();
-        let averages = changes.posts.map(|posts| posts.iter().map(json).collect());
+        let json = |changed| serde_json::to_string(&ChangeJson::new(changed, params)).unwrap_or_default();
+        let averages = changes.averages.map(|averages| averages.into_iter().map(json).collect());
         Self { place: changes.place, averages }
     }
 
-    /// As a follower gets it; the last event bears the place, so that who is cut off before it hears all again.
-    fn events(&self) -> VecDeque<Event> {
-        let Some(averages) = &self.averages else {
-            return [Event::default().event("reset").data("{}").id(self.place.to_string())].into();
+    /// The event at that place in the round. The last one bears the place, so that who is cut off before it hears all
+    /// again.
+    fn event(&self, i: usize) -> Option<Event> {
+        let (event, is_last) = match &self.averages {
+            None => (Event::default().event("reset").data("{}"), i == 0),
+            Some(averages) => {
+                (Event::default().event("average").data(averages.get(i)?), i + 1 == averages.len())
+            }
         };
-        let average = |json: &String| Event::default().event("average").data(json);
-        let mut events: VecDeque<Event> = averages.iter().map(average).collect();
-        if let Some(last) = events.pop_back() {
-            events.push_back(last.id(self.place.to_string()));
+        match (is_last, &self.averages) {
+            (true, _) => Some(event.id(self.place.to_string())),
+            (false, Some(_)) => Some(event),
+            (false, None) => None,
         }
-        events
     }
 }
 
@@ -148,28 +147,23 @@ pub async fn events(
     let room = room.map_err(|_| Error::Unavailable("too many follow already; try again later".into()))?;
     let (rounds, place) = follow(&gate).await?;
     let ready = Event::default().event("ready").data("{}").retry(RETRY_DELAY);
-    let mut events: VecDeque<Event> = match from {
-        None => [ready.id(place.to_string())].into(),
+    let (ready, missed) = match from {
+        None => (ready.id(place.to_string()), None),
         // Its own place stays the follower's until it has heard what it missed.
-        Some(_) => [ready].into(),
+        Some(from) => (ready, app.changes(&from, now()).await?),
     };
-    if let Some(from) = from
-        && let Some(missed) = app.changes(&from, now()).await.map_err(|error| match error {
-            Error::Invalid(invalid) => wrong(invalid),
-            other => other.into(),
-        })?
-    {
-        events.extend(Round::new(missed, app.params()).events());
-    }
-    let follower = Follower { events, rounds, gate: gate.clone(), _room: room };
+    let current = missed.map(|missed| (Arc::new(Round::new(missed, app.params())), 0));
+    let follower = Follower { ready: Some(ready), current, rounds, gate: gate.clone(), _room: room };
     let events = stream::unfold(follower, async |mut follower| Some((Ok(follower.next().await?), follower)));
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 /// One who follows.
 struct Follower {
-    /// To be told.
-    events: VecDeque<Event>,
+    /// The first event.
+    ready: Option<Event>,
+    /// A round, shared by all who follow, and how many of its events have been told.
+    current: Option<(Arc<Round>, usize)>,
     rounds: broadcast::Receiver<Arc<Round>>,
     gate: Gate,
     _room: OwnedSemaphorePermit,
@@ -178,8 +172,18 @@ struct Follower {
 impl Follower {
     /// The next event; nothing when the follower is let go.
     async fn next(&mut self) -> Option<Event> {
+        if let Some(ready) = self.ready.take() {
+            return Some(ready);
+        }
         loop {
-            if let Some(event) = self.events.pop_front() {
+            // Whoever takes little by little is behind as well.
+            if self.rounds.len() >= ROUNDS_BEHIND_MAX {
+                return None;
+            }
+            if let Some((round, told)) = &mut self.current
+                && let Some(event) = round.event(*told)
+            {
+                *told += 1;
                 return Some(event);
             }
             let round = tokio::select! {
@@ -187,7 +191,7 @@ impl Follower {
                 () = self.gate.stopping() => return None,
             };
             match round {
-                Ok(round) => self.events = round.events(),
+                Ok(round) => self.current = Some((round, 0)),
                 Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
             }
         }

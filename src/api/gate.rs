@@ -15,6 +15,7 @@ use super::events::Followers;
 use super::now;
 use super::problem::Problem;
 use crate::app::App;
+use crate::config::Open;
 use crate::error::{Invalid, Result};
 use crate::identity::{Identity, Keys, Role};
 use crate::rating::UserId;
@@ -158,7 +159,8 @@ impl FromRequestParts<Gate> for Somebody {
     }
 }
 
-/// A caller who may bring in ratings of others; in open mode whoever may call at all.
+/// A caller who may bring in ratings of others; in open mode whoever may call at all, or where that may be anybody,
+/// whoever shows the admin token.
 pub struct Ingester;
 
 impl FromRequestParts<Gate> for Ingester {
@@ -170,7 +172,29 @@ impl FromRequestParts<Gate> for Ingester {
             Caller::Known(identity) if !identity.has(Role::Ingest) => {
                 Err(Problem::forbidden(Role::Ingest.as_str()))
             }
+            Caller::Unnamed if gate.app().config().open == Open::Anywhere => {
+                Operator::from_request_parts(parts, gate).await.map(|_| Self)
+            }
             Caller::Known(_) | Caller::Unnamed => Ok(Self),
+        }
+    }
+}
+
+/// A caller who may decide on ratings. In open mode that is whoever shows the admin token.
+pub struct Moderator(pub UserId);
+
+impl FromRequestParts<Gate> for Moderator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, gate).await? {
+            Caller::Known(identity) if identity.has(Role::Moderator) => Ok(Self(identity.user.clone())),
+            Caller::Known(_) => Err(Problem::forbidden(Role::Moderator.as_str())),
+            Caller::Nobody => Err(unknown_caller()),
+            Caller::Unnamed => {
+                Operator::from_request_parts(parts, gate).await?;
+                Ok(Self(UserId::parse(Role::Admin.as_str())?))
+            }
         }
     }
 }

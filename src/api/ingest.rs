@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use super::problem::{Problem, ProblemJson};
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Result};
 use crate::import::{LineBuffer, json_line};
+use crate::moderation;
 use crate::rating::{PostId, Time};
 
 /// A longer line is a bad one, skipped without being kept.
@@ -80,9 +81,14 @@ pub async fn ingest(
     request: Request,
 ) -> Result<Response, Problem> {
     check_encoding(&request)?;
+    let patience = gate.app().config().body_timeout();
+    let mut pieces = request.into_body().into_data_stream();
+    // Asked for before the answer begins: a sender may wait for the word to go on (Expect: 100-continue).
+    let first = tokio::time::timeout(patience, pieces.next()).await.map_err(|_| too_slow(patience))?;
+    let first = first.transpose().map_err(|e| broken_off(&e))?;
     let (answer, answers) = mpsc::channel(ANSWERS_MAX);
     let ingest = Ingest { gate, answer, chunk: Chunk::default(), accepted: 0, refused: 0 };
-    tokio::spawn(ingest.run(request.into_body()));
+    tokio::spawn(ingest.run(stream::iter(first.map(Ok)).chain(pieces)));
     let answers = stream::unfold(answers, async |mut answers: mpsc::Receiver<Bytes>| {
         let answer = answers.recv().await?;
         Some((Ok::<_, Infallible>(answer), answers))
@@ -93,6 +99,9 @@ pub async fn ingest(
     ];
     Ok((headers, Body::from_stream(answers)).into_response())
 }
+
+/// A piece of a body.
+type Piece = Result<Bytes, axum::Error>;
 
 /// One request's ratings.
 struct Ingest {
@@ -128,8 +137,8 @@ enum Stop {
 }
 
 impl Ingest {
-    async fn run(mut self, body: Body) {
-        let error = match self.take(body).await {
+    async fn run(mut self, pieces: impl Stream<Item = Piece> + Unpin) {
+        let error = match self.take(pieces).await {
             Ok(()) => None,
             Err(Stop::Told(problem)) => Some(problem),
             Err(Stop::Gone) => return,
@@ -142,8 +151,7 @@ impl Ingest {
         let _ = self.answer.send(text.into()).await;
     }
 
-    async fn take(&mut self, body: Body) -> Result<(), Stop> {
-        let mut pieces = body.into_data_stream();
+    async fn take(&mut self, mut pieces: impl Stream<Item = Piece> + Unpin) -> Result<(), Stop> {
         let mut line = LineBuffer::new(LINE_BYTES_MAX);
         let patience = self.gate.app().config().body_timeout();
         let mut last = Instant::now();
@@ -161,12 +169,12 @@ impl Ingest {
                     return Err(Stop::Told(too_slow(patience)));
                 }
                 self.append().await?;
+                last = Instant::now();
                 continue;
             };
             let Some(piece) = piece else { break };
             // What a broken line begins with is no line.
             let mut bytes: &[u8] = &piece.map_err(|e| Stop::Told(broken_off(&e)))?;
-            last = Instant::now();
             let at = now();
             while !bytes.is_empty() {
                 let (taken, is_whole) = line.fill(bytes);
@@ -178,6 +186,8 @@ impl Ingest {
                     }
                 }
             }
+            // What an append takes is no sender's silence.
+            last = Instant::now();
         }
         if line.end() {
             self.add(&line, now());
@@ -208,9 +218,16 @@ impl Ingest {
         let told = |error: Error| Stop::Told(error.into());
         let posts = entries.iter().map(|(_, entry)| entry.post.clone()).collect();
         let missing = app.missing(posts).await.map_err(told)?;
-        let (entries, unknown): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(_, entry)| !missing.contains(&entry.post));
-        bad.extend(unknown.into_iter().map(|(line, entry)| (line, no_post(&entry.post))));
+        let frozen = app.frozen(now()).await;
+        let refused = |post: &PostId| match (missing.contains(post), frozen.contains(post)) {
+            (true, _) => Some(Error::NotFound(format!("there is no post {post}"))),
+            (_, true) => Some(moderation::frozen(post)),
+            _ => None,
+        };
+        let (entries, others): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(_, entry)| refused(&entry.post).is_none());
+        let others = others.iter().filter_map(|(line, entry)| Some((*line, refused(&entry.post)?)));
+        bad.extend(others.map(|(line, error)| (line, Problem::from(error).at("/post_id"))));
         bad.sort_unstable_by_key(|(line, _)| *line);
         let entries: Vec<Entry> = entries.into_iter().map(|(_, entry)| entry).collect();
         let count = entries.len() as u64;
@@ -227,10 +244,6 @@ impl Ingest {
         }
         self.answer.send(text.into()).await.map_err(|_| Stop::Gone)
     }
-}
-
-fn no_post(post: &PostId) -> Problem {
-    Problem::from(Error::NotFound(format!("there is no post {post}"))).at("/post_id")
 }
 
 /// A line of JSON. What is written here has text for keys and nothing that could fail.

@@ -148,7 +148,7 @@ pub fn next(path: &str) -> AppendHeaders<[(HeaderName, String); 1]> {
 }
 
 /// Of an id's alphabet these mean something else in a query.
-fn escape(id: &str) -> String {
+pub fn escape(id: &str) -> String {
     id.replace('+', "%2B").replace('=', "%3D").replace('|', "%7C")
 }
 

@@ -14,6 +14,7 @@ mod extract;
 mod gate;
 mod ingest;
 mod lists;
+mod moderation;
 mod openapi;
 mod origin;
 mod posts;
@@ -104,6 +105,10 @@ pub fn admin(gate: &Gate) -> Router {
         .routes(routes!(admin::flush))
         .routes(routes!(admin::status))
         .routes(routes!(admin::drains))
+        .routes(routes!(moderation::policy))
+        .routes(routes!(moderation::exclude, moderation::exclusions))
+        .routes(routes!(moderation::undo))
+        .routes(routes!(moderation::audit))
         .merge(system::probes())
         .merge(system::metrics())
         .split_for_parts();

@@ -102,6 +102,10 @@ pub struct PostJson {
     crowded: bool,
     /// So few ratings have settled that `average` says little yet
     early: bool,
+    /// Ratings that moderators have taken out, or have still to decide on
+    under_review: u64,
+    /// It takes no ratings
+    frozen: bool,
     /// Ratings by score, 0 to 5; not in lists
     #[serde(skip_serializing_if = "Option::is_none")]
     histogram: Option<[u64; Score::COUNT]>,
@@ -121,6 +125,8 @@ impl PostJson {
             phasing_in: average.unvested().round() as u64,
             crowded: average.is_crowded(params),
             early: average.is_early(),
+            under_review: view.standing.excluded,
+            frozen: view.standing.is_frozen,
             histogram: Some(average.histogram),
             my_rating: view.own,
             as_of: view.as_of,
@@ -242,7 +248,7 @@ fn parse_content(text: String) -> Result<Content, Problem> {
 
 /// Read a post
 ///
-/// It changes at ticks only, so whoever does not ask for a user's own rating may keep it until then.
+/// Its averages change at ticks, so whoever does not ask for a user's own rating may keep it until then.
 #[utoipa::path(
     get, path = "/api/posts/{id}", tag = "posts",
     params(("id" = PostId, Path, description = "The post"), ReadQuery),
@@ -299,7 +305,7 @@ pub async fn history(
     Ok(Json(HistoryJson { post_id: id, points }))
 }
 
-/// Until the next tick nothing about a post changes for a reader who is not named.
+/// Until the next tick the averages stay for a reader who is not named; a flush, or new texts, may show later.
 pub fn caching(view: &PostView, now: Time) -> [(HeaderName, String); 1] {
     let seconds = (view.next_tick.ms() - now.ms()).max(0) / 1_000;
     [(header::CACHE_CONTROL, format!("public, max-age={seconds}"))]

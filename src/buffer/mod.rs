@@ -63,7 +63,7 @@ pub trait Buffer: Send + Sync {
 }
 
 /// A user's newest entry for a post that is still in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// Where it stands.
     pub position: Position,

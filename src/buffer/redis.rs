@@ -115,8 +115,8 @@ impl RedisBuffer {
         args.extend([deadline.ms().to_string(), STRETCH_MS.into()]);
         for entry in entries {
             // A retry does not stand for what the user wants now.
-            let score = match (entry.origin, entry.action) {
-                (Some(_), _) => String::new(),
+            let score = match (entry.origin, &entry.action) {
+                (Some(_), _) | (None, Action::Decide(_)) => String::new(),
                 (None, Action::Rate(score)) => score.to_string(),
                 (None, Action::Withdraw) => WITHDRAWN.into(),
             };

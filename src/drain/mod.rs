@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use tracing::{debug, error, info, warn};
 
 use crate::app::App;
-use crate::entry::{Batch, Shard};
+use crate::entry::{Batch, Line, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
 use crate::loader::read_into;
@@ -25,6 +25,7 @@ use crate::merge::{Merged, merge};
 use crate::rating::{PostId, Time};
 use crate::status::Balance;
 use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, Seen, Trigger};
+use crate::sweep::Sweep;
 use tally::ShardDrained;
 
 pub use flush::Flushed;
@@ -102,6 +103,15 @@ impl App {
         drained.duration_ms = began.elapsed().as_millis() as u64;
         self.record(now, order.trigger, &drained).await;
         drained
+    }
+
+    /// Drains the shard of one post, for whoever waits for an outcome.
+    ///
+    /// # Errors
+    /// What stopped it.
+    pub async fn drain_post(&self, post: &PostId, now: Time) -> Result<()> {
+        let done = self.drain_shard(self.shard_of(post), now, &DrainOrder::quiet(Trigger::Flush)).await;
+        done.failure.map_or(Ok(()), Err)
     }
 
     /// One shard, tried again when an error may pass by itself.
@@ -205,6 +215,7 @@ impl App {
         let Some(mut batch) = self.buffer.read(shard, from, limit).await? else {
             return Ok(Outcome::Nothing);
         };
+        batch.cut_at_sweep();
         faults::reach("drain.read");
         if faults::has(Mistake::PoisonStops) && batch.lines.iter().any(|line| line.entry.is_err()) {
             return Err(Error::Internal("an entry cannot be read".into()));
@@ -235,6 +246,11 @@ impl App {
     }
 
     async fn commit(&self, batch: &Batch, seen: &Seen, as_of: AsOf<'_>) -> Result<Option<Merged>> {
+        if batch.sweep().is_some() {
+            let begin =
+                |line: &Line, loaded, exclusions| Sweep::begin(line, loaded, exclusions, &self.params);
+            return self.store.commit_sweep(batch, seen, as_of, &begin).await;
+        }
         self.store.commit(batch, seen, as_of, &|loaded| merge(batch, loaded, &self.params)).await
     }
 

@@ -26,7 +26,8 @@ pub struct BadLine {
 /// Unix seconds, fractions allowed, or RFC 3339.
 fn parse_time(text: &str) -> Result<Time, Invalid> {
     let wrong = || {
-        let detail = format!("timestamp {text:?} is neither Unix seconds nor RFC 3339");
+        let shown: String = text.chars().take(40).collect();
+        let detail = format!("timestamp {shown:?} is neither Unix seconds nor RFC 3339");
         Invalid::new("invalid-time", detail)
     };
     if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {

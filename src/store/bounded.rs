@@ -11,17 +11,22 @@ use async_trait::async_trait;
 use tracing::{info, warn};
 
 use super::{
-    Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
+    Added, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort,
+    Store, SweepFn,
 };
 use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Merged, Rating};
+use crate::outcome::{Decided, Exclusion};
 use crate::post::{Edit, Post, PostState};
 use crate::rating::{PostId, Time, UserId};
+use crate::smoothing::Average;
 use crate::user::User;
 
 /// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A decision that walks through all ratings of a post is given so much.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// Calls that nobody waits for by the second: counts, lists, what a drain writes besides.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A store that does not answer is asked again so often.
@@ -107,6 +112,46 @@ impl Store for Bounded {
         self.within(COMMIT_TIMEOUT, self.inner.commit(batch, seen, as_of, merge)).await
     }
 
+    async fn commit_sweep(
+        &self,
+        batch: &Batch,
+        seen: &Seen,
+        as_of: AsOf<'_>,
+        begin: &SweepFn,
+    ) -> Result<Option<Merged>> {
+        self.within(SWEEP_TIMEOUT, self.inner.commit_sweep(batch, seen, as_of, begin)).await
+    }
+
+    async fn ratings_page(
+        &self,
+        post: &PostId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Rating)>> {
+        self.patient(self.inner.ratings_page(post, after, limit)).await
+    }
+
+    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
+        self.patient(self.inner.exclusions(post)).await
+    }
+
+    async fn frozen(&self) -> Result<Vec<PostId>> {
+        self.quick(self.inner.frozen()).await
+    }
+
+    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
+        self.patient(self.inner.decided(shard, position)).await
+    }
+
+    async fn audit_page(
+        &self,
+        post: Option<&PostId>,
+        after: Option<AuditKey>,
+        limit: usize,
+    ) -> Result<Vec<Decided>> {
+        self.patient(self.inner.audit_page(post, after, limit)).await
+    }
+
     async fn checkpoints(&self) -> Result<Vec<Position>> {
         self.quick(self.inner.checkpoints()).await
     }
@@ -179,6 +224,14 @@ impl Store for Bounded {
 
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
         self.quick(self.inner.posts(ids)).await
+    }
+
+    async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>> {
+        self.quick(self.inner.existing(ids)).await
+    }
+
+    async fn averages(&self, ids: &[PostId]) -> Result<Vec<(PostId, Average)>> {
+        self.quick(self.inner.averages(ids)).await
     }
 
     async fn page(

@@ -16,12 +16,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::entry::{Backlog, Batch, Position, Shard};
+use crate::entry::{Backlog, Batch, Line, Position, Shard};
 use crate::error::Result;
-use crate::merge::{Hour, Loaded, Merged, Quarantined, Rating};
+use crate::merge::{Hour, Loaded, LoadedPost, Merged, Quarantined, Rating};
+use crate::outcome::{Decided, Exclusion};
 use crate::post::{Edit, Post, PostState};
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Difference};
+use crate::sweep::Sweep;
 use crate::user::User;
 
 /// Most posts that one question may name.
@@ -31,6 +33,16 @@ pub const AUDIT_POSTS: i64 = 500;
 
 /// The fold that a commit applies: what the batch's keys hold, to what they hold afterwards.
 pub type MergeFn<'a> = dyn Fn(Loaded) -> Merged + Send + Sync + 'a;
+
+/// How a sweep begins, with what its post holds.
+pub type SweepFn<'a> =
+    dyn Fn(&Line, Option<LoadedPost>, Vec<Exclusion>) -> Result<Sweep, Box<Merged>> + Send + Sync + 'a;
+
+/// A decision's place in the audit, newest first.
+pub type AuditKey = (Position, Shard);
+
+/// Ratings that a sweep takes at once.
+const SWEEP_ROWS: usize = 5_000;
 
 /// Ratings, averages, history and checkpoints.
 #[async_trait]
@@ -61,6 +73,41 @@ pub trait Store: Send + Sync {
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>>;
+
+    /// The same for a decision that may touch any number of ratings, the batch's only line: `begin` takes what the post
+    /// holds, and the sweep walks through its ratings within the transaction.
+    async fn commit_sweep(
+        &self,
+        batch: &Batch,
+        seen: &Seen,
+        as_of: AsOf<'_>,
+        begin: &SweepFn,
+    ) -> Result<Option<Merged>>;
+
+    /// The ratings of a post in the order of their users: at most `limit` that come after `after`.
+    async fn ratings_page(
+        &self,
+        post: &PostId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Rating)>>;
+
+    /// A post's exclusions, the undone ones too, in the order of the log.
+    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>>;
+
+    /// The posts that take no ratings.
+    async fn frozen(&self) -> Result<Vec<PostId>>;
+
+    /// What came of the decision at that place, once it is merged.
+    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>>;
+
+    /// The newest decisions, of one post if one is named: at most `limit` that come after `after`.
+    async fn audit_page(
+        &self,
+        post: Option<&PostId>,
+        after: Option<AuditKey>,
+        limit: usize,
+    ) -> Result<Vec<Decided>>;
 
     /// Up to where each shard's log is in the averages, in the order of the shards.
     async fn checkpoints(&self) -> Result<Vec<Position>>;
@@ -104,6 +151,12 @@ pub trait Store: Send + Sync {
 
     /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`]).
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>>;
+
+    /// Those of the ids that posts have (at most [`POSTS_ASKED_MAX`]).
+    async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>>;
+
+    /// The averages of those of the posts that were ever rated, in the order of the ids (at most [`POSTS_ASKED_MAX`]).
+    async fn averages(&self, ids: &[PostId]) -> Result<Vec<(PostId, Average)>>;
 
     /// The ids of a page of posts: at most `limit` that come after `after`, with the keys to go on from.
     /// Only of one author, if one is named.

@@ -136,7 +136,7 @@ pub(super) const FORGET_CHANGES: &str = "
 pub(super) const CHECKPOINTS: &str = "select position from checkpoints order by shard";
 pub(super) const CHANGED: &str = "
     select after, position, posts from changes
-    where shard = $1 and position > $2 and position <= $3 order by position";
+    where shard = $1 and position > $2 and position <= $3 order by position limit $4";
 
 /// The posts that a commit changed, as text.
 pub(super) fn changed_text(merged: &Merged) -> Option<String> {
@@ -152,6 +152,9 @@ pub(super) type ChangesRow = (Vec<u8>, Vec<u8>, Option<String>);
 /// The posts that commits changed from one position to another, unless they are too many or the commits are not all
 /// remembered.
 pub(super) fn changed(rows: &[ChangesRow], from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+    if rows.len() as i64 > CHANGES_MAX {
+        return Ok(None);
+    }
     let (mut at, mut posts) = (from, Vec::new());
     for (after, through, changed) in rows {
         let (true, Some(changed)) = (position(after)? <= at, changed) else { return Ok(None) };
@@ -162,6 +165,20 @@ pub(super) fn changed(rows: &[ChangesRow], from: Position, to: Position) -> Resu
     }
     Ok((at == to).then_some(posts))
 }
+
+pub(super) const SET_STANDING: &str = "update posts set frozen = $2, excluded = $3 where id = $1";
+pub(super) const FROZEN: &str = "select id from posts where frozen = 1";
+pub(super) const EXCLUSIONS: &str = "select * from exclusions where post_id = $1 order by position";
+/// In the order of the key, and nothing but the key decides how far a page goes.
+pub(super) const RATINGS_PAGE: &str =
+    "select * from ratings where post_id = $1 and user_id > $2 order by user_id limit $3";
+pub(super) const DECIDED: &str = "select * from audit where shard = $1 and position = $2";
+/// The newest first; of one post ($4), or with an empty text of all.
+pub(super) const AUDIT_PAGE: &str = "
+    select * from audit where (position, shard) < ($1, $2) and ($4 = '' or post_id = $4)
+    order by position desc, shard desc limit $3";
+/// After every place in every log.
+pub(super) const AUDIT_NEWEST: ([u8; 16], i16) = ([0xff; 16], i16::MAX);
 
 pub(super) const PAGE_NEW: &str = "select created_at, id from posts where (created_at, id) < ($1, $2)
                                    order by created_at desc, id desc limit $3";

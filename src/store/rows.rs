@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 
 use sqlx::FromRow;
 
-use crate::entry::Position;
+use crate::entry::{Position, Reason, Window};
 use crate::error::{Error, Result};
-use crate::merge::{Hour, Key, Loaded, MergedAverage, Quarantined, Rating};
-use crate::post::{Post, PostState};
+use crate::merge::{Hour, Key, Loaded, LoadedPost, MergedAverage, Quarantined, Rating};
+use crate::outcome::{Decided, Exclusion};
+use crate::post::{Post, PostState, Standing};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Lane, LaneName, Row};
+use crate::sweep::Sweep;
 
 use super::{AsOf, is_moving, ranked};
 
@@ -72,8 +74,23 @@ pub(super) const RANKING: Table =
 pub(super) const WITHDRAWALS: Table =
     Table { name: "withdrawals", keys: &["post_id", "user_id"], others: &["position"] };
 
+pub(super) const EXCLUSIONS: Table = Table {
+    name: "exclusions",
+    keys: &["post_id", "position"],
+    others: &["from_at", "to_at", "scores", "decided_by", "decided_at", "reason", "excluded", "undone"],
+};
+pub(super) const AUDIT: Table = Table {
+    name: "audit",
+    keys: &["shard", "position"],
+    others: &["post_id", "decided_at", "decided_by", "decision", "outcome"],
+};
+
 pub(super) const QUARANTINE: Table =
     Table { name: "quarantine", keys: &["shard", "position"], others: &["reason", "payload"] };
+
+/// A rating's status in the averages.
+const COUNTED: &str = "counted";
+const EXCLUDED: &str = "excluded";
 
 impl Table {
     /// All columns, comma between.
@@ -102,7 +119,7 @@ pub(super) fn write_rating(sink: &mut dyn Sink, (post, user): &Key, rating: &Rat
     sink.text(post.as_str());
     sink.text(user.as_str());
     sink.small(rating.row.score.get().into());
-    sink.text("counted");
+    sink.text(if rating.is_excluded { EXCLUDED } else { COUNTED });
     sink.text(rating.row.lane.as_str());
     sink.int(Some(rating.rated_at.ms()));
     sink.bytes(&rating.position.to_bytes());
@@ -135,6 +152,31 @@ pub(super) fn write_ranking(sink: &mut dyn Sink, post: &PostId, average: &Averag
     sink.float(ranked(average, as_of));
     sink.int(Some(as_of.0.ms()));
     sink.small(is_moving(average, as_of).into());
+}
+
+pub(super) fn write_exclusion(sink: &mut dyn Sink, exclusion: &Exclusion) {
+    let scores: Vec<String> = exclusion.window.scores.iter().map(Score::to_string).collect();
+    sink.text(exclusion.post.as_str());
+    sink.bytes(&exclusion.id.to_bytes());
+    sink.int(Some(exclusion.window.from.ms()));
+    sink.int(Some(exclusion.window.to.ms()));
+    sink.text(&scores.join(" "));
+    sink.text(exclusion.by.as_str());
+    sink.int(Some(exclusion.at.ms()));
+    sink.text(exclusion.reason.as_str());
+    sink.int(Some(signed(exclusion.excluded)));
+    sink.small(exclusion.is_undone.into());
+}
+
+pub(super) fn write_decided(sink: &mut dyn Sink, shard: i16, decided: &Decided) {
+    sink.small(shard);
+    sink.bytes(&decided.position.to_bytes());
+    sink.text(decided.post.as_str());
+    sink.int(Some(decided.at.ms()));
+    sink.text(decided.by.as_str());
+    // Texts and numbers: nothing that JSON could not hold.
+    sink.text(&serde_json::to_string(&decided.decision).unwrap_or_default());
+    sink.text(&serde_json::to_string(&decided.outcome).unwrap_or_default());
 }
 
 pub(super) fn write_quarantined(sink: &mut dyn Sink, shard: i16, entry: &Quarantined) {
@@ -248,7 +290,7 @@ impl StateRow {
 /// The columns of a post beside its average, whether or not it has one: for `from posts p left join averages a`.
 pub(super) fn post_state_columns() -> String {
     let mut sql =
-        "p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision, a.version"
+        "p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision, p.frozen, p.excluded, a.version"
             .to_owned();
     for column in &AVERAGES.others[1..] {
         let zero = match *column {
@@ -272,6 +314,8 @@ pub(super) struct PostStateRow {
     reposts: i64,
     created_at: i64,
     revision: i64,
+    frozen: i16,
+    excluded: i64,
     version: Option<Vec<u8>>,
     #[sqlx(flatten)]
     state: StateRow,
@@ -282,6 +326,7 @@ impl PostStateRow {
         Ok(PostState {
             average: self.state.average(),
             version: self.version.map_or(Ok(Position::START), |bytes| position(&bytes))?,
+            standing: Standing { is_frozen: self.frozen != 0, excluded: self.excluded.unsigned_abs() },
             post: Post {
                 id: post_id(&self.id)?,
                 title: self.title,
@@ -301,6 +346,7 @@ pub(super) struct RatingRow {
     pub post_id: String,
     pub user_id: String,
     score: i16,
+    status: String,
     lane: String,
     rated_at: i64,
     position: Vec<u8>,
@@ -325,6 +371,67 @@ impl RatingRow {
             },
             rated_at: Time::from_ms(self.rated_at),
             position: position(&self.position)?,
+            is_excluded: self.status == EXCLUDED,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct ExclusionRow {
+    post_id: String,
+    position: Vec<u8>,
+    from_at: i64,
+    to_at: i64,
+    scores: String,
+    decided_by: String,
+    decided_at: i64,
+    reason: String,
+    excluded: i64,
+    undone: i16,
+}
+
+impl ExclusionRow {
+    pub fn exclusion(self) -> Result<Exclusion> {
+        let score = |text: &str| text.parse().ok().and_then(|value| Score::parse(value).ok());
+        let scores: Option<Vec<Score>> =
+            self.scores.split(' ').filter(|text| !text.is_empty()).map(score).collect();
+        Ok(Exclusion {
+            post: post_id(&self.post_id)?,
+            id: position(&self.position)?,
+            window: Window {
+                from: Time::from_ms(self.from_at),
+                to: Time::from_ms(self.to_at),
+                scores: scores.ok_or_else(|| corrupt("scores", &self.scores))?,
+            },
+            by: user_id(&self.decided_by)?,
+            at: Time::from_ms(self.decided_at),
+            reason: Reason::parse(&self.reason).map_err(|_| corrupt("a reason", &self.reason))?,
+            excluded: self.excluded.unsigned_abs(),
+            is_undone: self.undone != 0,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct DecidedRow {
+    position: Vec<u8>,
+    post_id: String,
+    decided_at: i64,
+    decided_by: String,
+    decision: String,
+    outcome: String,
+}
+
+impl DecidedRow {
+    pub fn decided(self) -> Result<Decided> {
+        Ok(Decided {
+            position: position(&self.position)?,
+            post: post_id(&self.post_id)?,
+            at: Time::from_ms(self.decided_at),
+            by: user_id(&self.decided_by)?,
+            decision: serde_json::from_str(&self.decision)
+                .map_err(|_| corrupt("a decision", &self.decision))?,
+            outcome: serde_json::from_str(&self.outcome).map_err(|_| corrupt("an outcome", &self.outcome))?,
         })
     }
 }
@@ -358,6 +465,22 @@ impl HourRow {
     }
 }
 
+/// The one post of a sweep.
+pub(super) fn loaded_post(found: Vec<PostStateRow>) -> Result<Option<LoadedPost>> {
+    Ok(loaded(found, Vec::new(), Vec::new())?.posts.into_values().next())
+}
+
+/// Hands a page to `sweep`; returns the ratings that change.
+pub(super) fn visit(page: &[RatingRow], sweep: &mut Sweep) -> Result<Vec<(Key, Rating)>> {
+    let mut changed = Vec::new();
+    for row in page {
+        if let Some(rating) = sweep.visit(&row.rating()?) {
+            changed.push((row.key()?, rating));
+        }
+    }
+    Ok(changed)
+}
+
 /// What a batch's keys hold, ready for the merge.
 pub(super) fn loaded(
     averages: Vec<PostStateRow>,
@@ -367,7 +490,7 @@ pub(super) fn loaded(
     let mut loaded = Loaded { ratings: HashMap::with_capacity(ratings.len()), ..Loaded::default() };
     for row in averages {
         let state = row.post_state()?;
-        loaded.averages.insert(state.post.id, (state.average, state.version));
+        loaded.posts.insert(state.post.id, LoadedPost { average: state.average, standing: state.standing });
     }
     for row in ratings {
         loaded.ratings.insert(row.key()?, row.rating()?);

@@ -85,7 +85,7 @@ impl Oracle {
     /// A user begins to ask for something; nothing when a question is asked.
     pub fn ask(&mut self, key: &Key, process: u32, action: Option<Action>) {
         let wishes = self.wishes.entry(key.clone()).or_default();
-        wishes.said.extend(action.map(|action| (action.score(), false)));
+        wishes.said.extend(action.as_ref().map(|action| (action.score(), false)));
         wishes.asked = Some(Asked { process, landed: action.map(|_| 0) });
     }
 

@@ -84,7 +84,7 @@ impl Process {
     /// A user rates or withdraws, and waits for the answer.
     pub fn submit(&self, key: Key, action: Action) {
         let (app, now, world) = (self.app.clone(), self.now(), self.seam.world.clone());
-        lock(&world).oracle.ask(&key, self.number(), Some(action));
+        lock(&world).oracle.ask(&key, self.number(), Some(action.clone()));
         self.runtime.spawn(async move {
             let outcome = app.submit(&key.0, &key.1, action, now).await;
             let mut world = lock(&world);

@@ -8,10 +8,13 @@ use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
 use damper::faults::{self, Mistake};
 use damper::merge::{Hour, Merged, Rating, retried, touched};
+use damper::outcome::{Decided, Exclusion};
 use damper::post::{Edit, Post, PostState};
 use damper::rating::{PostId, Time, UserId};
+use damper::smoothing::Average;
 use damper::store::{
-    Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
+    Added, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort,
+    Store, SweepFn,
 };
 use damper::user::User;
 
@@ -76,6 +79,30 @@ impl Store for MemoryStore {
             Ok(Some(merged))
         };
         self.0.call(write("commit.write"), write_late).await
+    }
+
+    async fn commit_sweep(&self, _: &Batch, _: &Seen, _: AsOf<'_>, _: &SweepFn) -> Result<Option<Merged>> {
+        unasked()
+    }
+
+    async fn ratings_page(&self, _: &PostId, _: Option<&UserId>, _: usize) -> Result<Vec<(UserId, Rating)>> {
+        unasked()
+    }
+
+    async fn exclusions(&self, _: &PostId) -> Result<Vec<Exclusion>> {
+        unasked()
+    }
+
+    async fn frozen(&self) -> Result<Vec<PostId>> {
+        self.0.call(read("frozen"), |_| Ok(Vec::new())).await
+    }
+
+    async fn decided(&self, _: Shard, _: Position) -> Result<Option<Decided>> {
+        unasked()
+    }
+
+    async fn audit_page(&self, _: Option<&PostId>, _: Option<AuditKey>, _: usize) -> Result<Vec<Decided>> {
+        unasked()
     }
 
     async fn checkpoints(&self) -> Result<Vec<Position>> {
@@ -146,6 +173,14 @@ impl Store for MemoryStore {
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
         let ids = ids.to_vec();
         self.0.call(read("posts"), move |world| Ok(world.tables.states(&ids))).await
+    }
+
+    async fn existing(&self, _: &[PostId]) -> Result<Vec<PostId>> {
+        unasked()
+    }
+
+    async fn averages(&self, _: &[PostId]) -> Result<Vec<(PostId, Average)>> {
+        unasked()
     }
 
     async fn page(&self, _: Sort, _: Option<&UserId>, _: Option<&PageKey>, _: usize) -> Result<Vec<PageKey>> {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
-use damper::merge::{Key, Loaded, Merged, Quarantined, Rating};
-use damper::post::{Post, PostState};
+use damper::merge::{Key, Loaded, LoadedPost, Merged, Quarantined, Rating};
+use damper::post::{Post, PostState, Standing};
 use damper::rating::{PostId, UserId};
 use damper::smoothing::Average;
 use damper::store::{Checkpoint, Seen};
@@ -34,8 +34,8 @@ impl Tables {
         let mut loaded = Loaded::default();
         for key in keys {
             if self.posts.contains_key(&key.0) {
-                let average = self.averages.get(&key.0).copied().unwrap_or_default();
-                loaded.averages.insert(key.0.clone(), average);
+                let (average, _) = self.averages.get(&key.0).copied().unwrap_or_default();
+                loaded.posts.insert(key.0.clone(), LoadedPost { average, ..LoadedPost::default() });
             }
             if let Some(rating) = self.ratings.get(key) {
                 loaded.ratings.insert(key.clone(), *rating);
@@ -109,7 +109,7 @@ impl Tables {
         let state = |id: &PostId| {
             let post = self.posts.get(id)?.clone();
             let (average, version) = self.averages.get(id).copied().unwrap_or_default();
-            Some(PostState { post, average, version })
+            Some(PostState { post, average, version, standing: Standing::default() })
         };
         ids.iter().map(state).collect()
     }

@@ -192,7 +192,8 @@ async fn the_backlog_counts_what_waits_beside_what_is_merged(engine: Engine) {
 }
 
 async fn the_newest_entry_of_a_user_and_post_waits(engine: Engine) {
-    let ask = async |who: &str| engine.buffer.waiting_of(&user(who), &[post_id(POST)]).await.unwrap()[0];
+    let ask =
+        async |who: &str| engine.buffer.waiting_of(&user(who), &[post_id(POST)]).await.unwrap().remove(0);
     let rate = async |who: &str, score| engine.append(&[entry(POST, who, score, START)]).await[0];
     let score = |score| Action::Rate(Score::parse(score).unwrap());
     let first = rate("ann", Some(0)).await;

@@ -8,7 +8,7 @@ use damper::cache::redis::RedisCache;
 use damper::cache::{Cache, Cached};
 use damper::connect::redis::RedisLink;
 use damper::entry::Position;
-use damper::post::{Post, PostState};
+use damper::post::{Post, PostState, Standing};
 use damper::rating::Time;
 use damper::smoothing::{Average, Knobs, Params};
 
@@ -53,7 +53,7 @@ async fn cache(world: &World, near: u64) -> RedisCache {
 fn cached(id: &str, position: u64, revision: u64, read_ms: i64) -> Arc<Cached> {
     let post = Post { revision, ..posts(&[id]).remove(0) };
     let version = Position::new(1_700_000_000_000, position);
-    let state = PostState { post, average: Average::default(), version };
+    let state = PostState { post, average: Average::default(), version, standing: Standing::default() };
     Arc::new(Cached { state, read_at: START.plus_ms(read_ms) })
 }
 

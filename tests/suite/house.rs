@@ -74,7 +74,7 @@ impl Source {
 }
 
 /// Which rooms a room may import; a room that is not named here fails the test, so that it gets its place.
-const MAY_IMPORT: [(&str, &[&str]); 34] = [
+const MAY_IMPORT: [(&str, &[&str]); 38] = [
     ("error", &[]),
     ("faults", &[]),
     ("rating", &["error"]),
@@ -85,7 +85,9 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("json", &["rating", "error"]),
     ("import", &["json", "entry", "rating", "error"]),
     ("post", &["smoothing", "entry", "rating", "error"]),
-    ("merge", &["post", "smoothing", "entry", "rating", "error"]),
+    ("outcome", &["smoothing", "entry", "rating", "error"]),
+    ("merge", &["outcome", "post", "smoothing", "entry", "rating", "error"]),
+    ("sweep", &["merge", "outcome", "smoothing", "entry", "rating", "error"]),
     ("config", &["smoothing", "ticks", "error"]),
     ("identity", &["config", "rating", "error"]),
     ("connect", &["config", "error"]),
@@ -95,12 +97,27 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("cache", &["connect", "faults", "post", "rating", "error"]),
     (
         "store",
-        &["connect", "config", "faults", "merge", "post", "user", "smoothing", "entry", "rating", "error"],
+        &[
+            "connect",
+            "config",
+            "faults",
+            "sweep",
+            "merge",
+            "outcome",
+            "post",
+            "user",
+            "smoothing",
+            "entry",
+            "rating",
+            "error",
+        ],
     ),
+    ("frozen", &["rating", "error"]),
     ("loader", &["store", "cache", "faults", "rating", "error"]),
     (
         "app",
         &[
+            "frozen",
             "loader",
             "limits",
             "faults",
@@ -121,11 +138,12 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("posts", &["app", "store", "post", "rating", "error"]),
     ("users", &["app", "user", "rating", "error"]),
     ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
-    ("changes", &["app", "read", "entry", "rating", "error"]),
+    ("changes", &["app", "store", "smoothing", "entry", "rating", "error"]),
     ("history", &["app", "merge", "smoothing", "rating", "error"]),
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
     ("quarantine", &["app", "faults", "store", "entry", "rating", "error"]),
-    ("drain", &["app", "loader", "status", "faults", "store", "merge", "entry", "rating", "error"]),
+    ("drain", &["app", "loader", "status", "faults", "store", "sweep", "merge", "entry", "rating", "error"]),
+    ("moderation", &["app", "drain", "store", "sweep", "merge", "outcome", "entry", "rating", "error"]),
     ("forget", &["app", "quarantine", "drain", "store", "entry", "rating", "error"]),
     ("worker", &["app", "drain", "store", "rating", "error"]),
     (
@@ -133,6 +151,8 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
         &[
             "app",
             "changes",
+            "moderation",
+            "outcome",
             "read",
             "history",
             "status",

@@ -22,6 +22,7 @@ mod ingest;
 mod interface;
 mod large;
 mod limits;
+mod moderation;
 mod quarantine;
 mod random;
 mod secrets;

@@ -30,7 +30,7 @@ const fn kind(name: &'static str, status: u16, title: &'static str, remedy: &'st
 }
 
 /// All of them, by status.
-pub const KINDS: [Kind; 34] = [
+pub const KINDS: [Kind; 36] = [
     kind(
         "malformed-json",
         400,
@@ -126,6 +126,12 @@ pub const KINDS: [Kind; 34] = [
     kind("user-missing", 422, "the user is missing", "In open mode name the user: user_id."),
     kind("user-named", 422, "the user is named twice", "Leave the name out: the token says who is asking."),
     kind(
+        "invalid-window",
+        422,
+        "the window is none",
+        "A window begins before it ends, and has ended: from is in it, to is not.",
+    ),
+    kind(
         "invalid-time",
         422,
         "the time cannot be read",
@@ -137,6 +143,7 @@ pub const KINDS: [Kind; 34] = [
         "the time is out of range",
         "Times lie between 1990 and a minute from now.",
     ),
+    kind("post-frozen", 423, "the post is frozen", "Wait until a moderator has thawed it; reading goes on."),
     kind(
         "rate-limited",
         429,

@@ -17,12 +17,14 @@ use crate::error::Result;
 use crate::faults::{self, Mistake};
 use crate::merge::{Key, Loaded, Merged, retried, touched};
 use crate::post::Post;
-use crate::rating::UserId;
+use crate::rating::{PostId, UserId};
 use crate::store::questions;
 use crate::store::rows::{
-    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table, WITHDRAWALS,
+    self, AUDIT, AVERAGES, EXCLUSIONS, ExclusionRow, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS,
+    RatingRow, Sink, Table, WITHDRAWALS,
 };
-use crate::store::{AsOf, MergeFn, Seen};
+use crate::store::{AsOf, MergeFn, SWEEP_ROWS, Seen, SweepFn};
+use crate::sweep::Sweep;
 
 /// The temporary tables of a drain's connection; empty again after each transaction.
 pub const TEMPORARY_TABLES: &str = r#"
@@ -56,10 +58,11 @@ impl PostgresStore {
         let merged = merge(loaded);
         bring(&mut transaction, &merged, as_of).await?;
         faults::reach("commit.brought");
+        let counts = (merged.applied, merged.quarantined.len() as u64);
         let has_moved = if faults::has(Mistake::CheckpointOutside) {
-            swap(&mut *self.read_pool().acquire().await?, batch, seen, &merged).await?
+            swap(&mut *self.read_pool().acquire().await?, batch, seen, counts).await?
         } else {
-            swap(&mut transaction, batch, seen, &merged).await?
+            swap(&mut transaction, batch, seen, counts).await?
         };
         if !has_moved {
             transaction.rollback().await?;
@@ -70,6 +73,69 @@ impl PostgresStore {
         faults::reach("commit.written");
         transaction.commit().await?;
         Ok(Some(merged))
+    }
+}
+
+impl PostgresStore {
+    /// The swap comes first: another drain of the shard that is at the same decision waits, or gives up for now, rather
+    /// than doing it twice.
+    pub(super) async fn sweep_batch(
+        &self,
+        batch: &Batch,
+        seen: &Seen,
+        as_of: AsOf<'_>,
+        begin: &SweepFn<'_>,
+    ) -> Result<Option<Merged>> {
+        let Some((line, entry)) = batch.sweep() else { return Ok(None) };
+        let post = &entry.post;
+        let mut connection = self.drain_pool().acquire().await?;
+        let mut transaction = connection.begin().await?;
+        let loaded: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(POSTS.as_str()))
+            .bind(vec![post.as_str()])
+            .fetch_all(&mut *transaction)
+            .await?;
+        let exclusions: Vec<ExclusionRow> =
+            sqlx::query_as(questions::EXCLUSIONS).bind(post.as_str()).fetch_all(&mut *transaction).await?;
+        let exclusions = exclusions.into_iter().map(ExclusionRow::exclusion).collect::<Result<Vec<_>>>()?;
+        let begun = begin(line, rows::loaded_post(loaded)?, exclusions);
+        faults::reach("sweep.begun");
+        let quarantined = begun.as_ref().err().map_or(0, |merged| merged.quarantined.len() as u64);
+        if !swap(&mut transaction, batch, seen, (1 - quarantined, quarantined)).await? {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        let merged = match begun {
+            Ok(sweep) => walk(&mut transaction, post, sweep).await?,
+            Err(merged) => *merged,
+        };
+        faults::reach("sweep.walked");
+        bring(&mut transaction, &merged, as_of).await?;
+        write(&mut transaction, batch, &merged).await?;
+        transaction.commit().await?;
+        Ok(Some(merged))
+    }
+}
+
+/// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
+async fn walk(connection: &mut PgConnection, post: &PostId, mut sweep: Sweep) -> Result<Merged> {
+    let mut after = String::new();
+    loop {
+        let page: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_PAGE)
+            .bind(post.as_str())
+            .bind(&after)
+            .bind(SWEEP_ROWS as i64)
+            .fetch_all(&mut *connection)
+            .await?;
+        let changed = rows::visit(&page, &mut sweep)?;
+        insert_into(connection, &RATINGS, &changed, |row, (key, rating)| {
+            rows::write_rating(row, key, rating)
+        })
+        .await?;
+        faults::reach("sweep.paged");
+        match page.last() {
+            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            _ => return Ok(sweep.finish()),
+        }
     }
 }
 
@@ -123,13 +189,18 @@ async fn bring_rows<T>(
     }
 }
 
-async fn swap(connection: &mut PgConnection, batch: &Batch, seen: &Seen, merged: &Merged) -> Result<bool> {
+async fn swap(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    seen: &Seen,
+    (applied, quarantined): (u64, u64),
+) -> Result<bool> {
     let moved = sqlx::query(questions::SWAP)
         .bind(batch.shard.0 as i16)
         .bind(seen.checkpoint.position.to_bytes().as_slice())
         .bind(batch.to.to_bytes().as_slice())
-        .bind(rows::signed(merged.applied))
-        .bind(rows::signed(merged.quarantined.len() as u64))
+        .bind(rows::signed(applied))
+        .bind(rows::signed(quarantined))
         .bind(rows::signed(seen.log.appends))
         .bind(seen.log.last.to_bytes().as_slice())
         .bind(SCHEMA_VERSION)
@@ -188,6 +259,19 @@ async fn write(connection: &mut PgConnection, batch: &Batch, merged: &Merged) ->
         sqlx::query(AssertSqlSafe(upsert.as_str())).execute(&mut *connection).await?;
         faults::reach("commit.upserted");
     }
+    for (post, standing) in &merged.standings {
+        sqlx::query(questions::SET_STANDING)
+            .bind(post.as_str())
+            .bind(i16::from(standing.is_frozen))
+            .bind(rows::signed(standing.excluded))
+            .execute(&mut *connection)
+            .await?;
+    }
+    insert_into(connection, &EXCLUSIONS, &merged.exclusions, rows::write_exclusion).await?;
+    insert_into(connection, &AUDIT, &merged.decided, |row, decided| {
+        rows::write_decided(row, batch.shard.0 as i16, decided);
+    })
+    .await?;
     insert_into(connection, &QUARANTINE, &merged.quarantined, |row, entry| {
         rows::write_quarantined(row, batch.shard.0 as i16, entry);
     })

@@ -14,18 +14,20 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::audit::{self, Page};
 use super::questions::{self, ChangesRow, CheckpointRow, DrainRow, QuarantineRow, UserRow};
-use super::rows::{self, AverageRow, HourRow, PostStateRow, RatingRow};
+use super::rows::{self, AVERAGES, AverageRow, DecidedRow, ExclusionRow, HourRow, PostStateRow, RatingRow};
 use super::{
-    AUDIT_POSTS, Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen,
-    Sort, Store, is_moving, ranked,
+    AUDIT_POSTS, Added, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey,
+    Seen, Sort, Store, SweepFn, is_moving, ranked,
 };
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::connect::{self, schema};
 use crate::entry::{Batch, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Merged, Rating};
+use crate::outcome::{Decided, Exclusion};
 use crate::post::{Content, Edit, Post, PostState, Title};
 use crate::rating::{PostId, Time, UserId};
+use crate::smoothing::Average;
 use crate::user::User;
 
 /// Postgres behind two pools: one for reads, one for drains.
@@ -41,6 +43,10 @@ struct Pools {
     read: PgPool,
     drain: PgPool,
 }
+
+static AVERAGES_OF: LazyLock<String> = LazyLock::new(|| {
+    format!("select {} from averages where post_id = any($1) order by post_id", AVERAGES.columns())
+});
 
 static POSTS: LazyLock<String> = LazyLock::new(|| {
     let columns = rows::post_state_columns();
@@ -132,6 +138,69 @@ impl Store for PostgresStore {
         self.commit_batch(batch, seen, as_of, merge).await
     }
 
+    async fn commit_sweep(
+        &self,
+        batch: &Batch,
+        seen: &Seen,
+        as_of: AsOf<'_>,
+        begin: &SweepFn,
+    ) -> Result<Option<Merged>> {
+        self.sweep_batch(batch, seen, as_of, begin).await
+    }
+
+    async fn ratings_page(
+        &self,
+        post: &PostId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Rating)>> {
+        let found: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_PAGE)
+            .bind(post.as_str())
+            .bind(after.map_or("", UserId::as_str))
+            .bind(limit as i64)
+            .fetch_all(&self.read_pool())
+            .await?;
+        found.iter().map(|row| Ok((row.key()?.1, row.rating()?))).collect()
+    }
+
+    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
+        let found: Vec<ExclusionRow> =
+            sqlx::query_as(questions::EXCLUSIONS).bind(post.as_str()).fetch_all(&self.read_pool()).await?;
+        found.into_iter().map(ExclusionRow::exclusion).collect()
+    }
+
+    async fn frozen(&self) -> Result<Vec<PostId>> {
+        let found: Vec<(String,)> = sqlx::query_as(questions::FROZEN).fetch_all(&self.read_pool()).await?;
+        found.iter().map(|(id,)| rows::post_id(id)).collect()
+    }
+
+    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
+        let found: Option<DecidedRow> = sqlx::query_as(questions::DECIDED)
+            .bind(shard.0 as i16)
+            .bind(position.to_bytes().as_slice())
+            .fetch_optional(&self.read_pool())
+            .await?;
+        found.map(DecidedRow::decided).transpose()
+    }
+
+    async fn audit_page(
+        &self,
+        post: Option<&PostId>,
+        after: Option<AuditKey>,
+        limit: usize,
+    ) -> Result<Vec<Decided>> {
+        let (position, shard) =
+            after.map_or(questions::AUDIT_NEWEST, |(position, shard)| (position.to_bytes(), shard.0 as i16));
+        let found: Vec<DecidedRow> = sqlx::query_as(questions::AUDIT_PAGE)
+            .bind(position.as_slice())
+            .bind(shard)
+            .bind(limit as i64)
+            .bind(post.map_or("", PostId::as_str))
+            .fetch_all(&self.read_pool())
+            .await?;
+        found.into_iter().map(DecidedRow::decided).collect()
+    }
+
     async fn checkpoints(&self) -> Result<Vec<Position>> {
         let found: Vec<(Vec<u8>,)> =
             sqlx::query_as(questions::CHECKPOINTS).fetch_all(&self.read_pool()).await?;
@@ -143,6 +212,7 @@ impl Store for PostgresStore {
             .bind(shard.0 as i16)
             .bind(from.to_bytes().as_slice())
             .bind(to.to_bytes().as_slice())
+            .bind(questions::CHANGES_MAX + 1)
             .fetch_all(&self.read_pool())
             .await?;
         questions::changed(&found, from, to)
@@ -264,6 +334,22 @@ impl Store for PostgresStore {
             .fetch_all(&self.read_pool())
             .await?;
         rows::in_order_asked(ids, found)
+    }
+
+    async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>> {
+        let found: Vec<(String,)> = sqlx::query_as("select id from posts where id = any($1)")
+            .bind(ids.iter().map(PostId::as_str).collect::<Vec<_>>())
+            .fetch_all(&self.read_pool())
+            .await?;
+        found.iter().map(|(id,)| rows::post_id(id)).collect()
+    }
+
+    async fn averages(&self, ids: &[PostId]) -> Result<Vec<(PostId, Average)>> {
+        let found: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(AVERAGES_OF.as_str()))
+            .bind(ids.iter().map(PostId::as_str).collect::<Vec<_>>())
+            .fetch_all(&self.read_pool())
+            .await?;
+        found.iter().map(|row| Ok((rows::post_id(&row.post_id)?, row.state.average()))).collect()
     }
 
     async fn page(

@@ -20,9 +20,11 @@ use crate::post::Post;
 use crate::rating::PostId;
 use crate::store::questions;
 use crate::store::rows::{
-    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink, Table, WITHDRAWALS,
+    self, AUDIT, AVERAGES, EXCLUSIONS, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink,
+    Table, WITHDRAWALS,
 };
-use crate::store::{AsOf, MergeFn, Seen};
+use crate::store::{AsOf, MergeFn, SWEEP_ROWS, Seen, Store, SweepFn};
+use crate::sweep::Sweep;
 
 /// Rows that one statement writes: so few different statements are prepared once and kept, whatever a batch holds.
 /// (SQLite allows 32,766 parameters.)
@@ -45,7 +47,8 @@ impl SqliteStore {
         faults::reach("commit.loaded");
         let mut writing = self.file.begin().await?;
         let began = Instant::now();
-        if !swap(writing.connection()?, batch, seen, &merged).await? {
+        let counts = (merged.applied, merged.quarantined.len() as u64);
+        if !swap(writing.connection()?, batch, seen, counts).await? {
             writing.roll_back().await?;
             return Ok(None);
         }
@@ -61,14 +64,45 @@ impl SqliteStore {
         Ok(Some(merged))
     }
 
+    /// The writer is taken for as long as the post has ratings to be walked through.
+    pub(super) async fn sweep_batch(
+        &self,
+        batch: &Batch,
+        seen: &Seen,
+        as_of: AsOf<'_>,
+        begin: &SweepFn<'_>,
+    ) -> Result<Option<Merged>> {
+        let Some((line, entry)) = batch.sweep() else { return Ok(None) };
+        let post = &entry.post;
+        let loaded = self.load_posts(&[post.as_str()]).await?;
+        let begun = begin(line, rows::loaded_post(loaded)?, self.exclusions(post).await?);
+        faults::reach("sweep.begun");
+        let mut writing = self.file.begin().await?;
+        let quarantined = begun.as_ref().err().map_or(0, |merged| merged.quarantined.len() as u64);
+        if !swap(writing.connection()?, batch, seen, (1 - quarantined, quarantined)).await? {
+            writing.roll_back().await?;
+            return Ok(None);
+        }
+        let merged = match begun {
+            Ok(sweep) => walk(writing.connection()?, post, sweep).await?,
+            Err(merged) => *merged,
+        };
+        faults::reach("sweep.walked");
+        write(writing.connection()?, batch, &merged, as_of).await?;
+        writing.commit().await?;
+        Ok(Some(merged))
+    }
+
+    async fn load_posts(&self, posts: &[&str]) -> Result<Vec<PostStateRow>> {
+        let found = sqlx::query_as(AssertSqlSafe(POSTS.as_str())).bind(json(&posts)?);
+        Ok(found.fetch_all(self.file.readers()).await?)
+    }
+
     async fn load(&self, batch: &Batch) -> Result<Loaded> {
         let keys = touched(batch);
         let mut posts: Vec<&str> = keys.iter().map(|(post, _)| post.as_str()).collect();
         posts.dedup();
-        let averages: Vec<PostStateRow> = sqlx::query_as(AssertSqlSafe(POSTS.as_str()))
-            .bind(json(&posts)?)
-            .fetch_all(self.file.readers())
-            .await?;
+        let averages = self.load_posts(&posts).await?;
         let ratings: Vec<RatingRow> =
             sqlx::query_as(LOAD_RATINGS).bind(pairs(&keys)?).fetch_all(self.file.readers()).await?;
         let retried = retried(batch);
@@ -86,13 +120,38 @@ fn pairs(keys: &[Key]) -> Result<String> {
     json(&keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect::<Vec<_>>())
 }
 
-async fn swap(writer: &mut SqliteConnection, batch: &Batch, seen: &Seen, merged: &Merged) -> Result<bool> {
+/// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
+async fn walk(writer: &mut SqliteConnection, post: &PostId, mut sweep: Sweep) -> Result<Merged> {
+    let mut after = String::new();
+    loop {
+        let page: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_PAGE)
+            .bind(post.as_str())
+            .bind(&after)
+            .bind(SWEEP_ROWS as i64)
+            .fetch_all(&mut *writer)
+            .await?;
+        let changed = rows::visit(&page, &mut sweep)?;
+        insert(writer, &RATINGS, &changed, |row, (key, rating)| rows::write_rating(row, key, rating)).await?;
+        faults::reach("sweep.paged");
+        match page.last() {
+            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            _ => return Ok(sweep.finish()),
+        }
+    }
+}
+
+async fn swap(
+    writer: &mut SqliteConnection,
+    batch: &Batch,
+    seen: &Seen,
+    (applied, quarantined): (u64, u64),
+) -> Result<bool> {
     let moved = sqlx::query(questions::SWAP)
         .bind(batch.shard.0 as i16)
         .bind(seen.checkpoint.position.to_bytes().as_slice())
         .bind(batch.to.to_bytes().as_slice())
-        .bind(rows::signed(merged.applied))
-        .bind(rows::signed(merged.quarantined.len() as u64))
+        .bind(rows::signed(applied))
+        .bind(rows::signed(quarantined))
         .bind(rows::signed(seen.log.appends))
         .bind(seen.log.last.to_bytes().as_slice())
         .bind(SCHEMA_VERSION)
@@ -168,6 +227,20 @@ async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as
     insert(writer, &HISTORY, &merged.history, |row, hour| rows::write_hour(row, hour)).await?;
     insert(writer, &RANKING, &merged.averages, |row, merged| {
         rows::write_ranking(row, &merged.post, &merged.after, as_of);
+    })
+    .await?;
+    for (post, standing) in &merged.standings {
+        sqlx::query(questions::SET_STANDING)
+            .bind(post.as_str())
+            .bind(i16::from(standing.is_frozen))
+            .bind(rows::signed(standing.excluded))
+            .execute(&mut *writer)
+            .await?;
+    }
+    insert(writer, &EXCLUSIONS, &merged.exclusions, |row, exclusion| rows::write_exclusion(row, exclusion))
+        .await?;
+    insert(writer, &AUDIT, &merged.decided, |row, decided| {
+        rows::write_decided(row, batch.shard.0 as i16, decided);
     })
     .await?;
     insert(writer, &QUARANTINE, &merged.quarantined, |row, entry| {

@@ -83,6 +83,7 @@ fn a_post_shows_every_figure(world: World) {
             "created_by",
             "crowded",
             "early",
+            "frozen",
             "histogram",
             "id",
             "my_rating",
@@ -91,7 +92,8 @@ fn a_post_shows_every_figure(world: World) {
             "raw_average",
             "repost_of",
             "reposts",
-            "title"
+            "title",
+            "under_review"
         ]
     );
     let figures = |post: &Value| {

@@ -68,7 +68,7 @@ async fn what_was_noted_above_the_clock_is_found_and_forgotten_like_all_else() {
     let engine = Engine::redis().await;
     engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
     let at = engine.append(&ratings(1)).await[0];
-    let ask = async || engine.buffer.waiting_of(&user("u0"), &[post_id(POST)]).await.unwrap()[0];
+    let ask = async || engine.buffer.waiting_of(&user("u0"), &[post_id(POST)]).await.unwrap().remove(0);
     assert_eq!(ask().await.map(|waiting| waiting.position), Some(at));
     engine.buffer.trim(SHARD, at).await.unwrap();
     assert_eq!(ask().await, None);

@@ -40,6 +40,7 @@ const READ: [u16; 6] = [200, 401, 200, 200, 200, 200];
 const TAKEN: [u16; 6] = [202; 6];
 const RATED: [u16; 6] = [401, 401, 202, 202, 202, 202];
 const OPERATED: [u16; 6] = [401, 401, 403, 403, 403, 200];
+const MODERATED: [u16; 6] = [401, 401, 403, 403, 200, 200];
 /// Tokens mean nothing in open mode; the last is the admin token.
 const OPERATED_OPEN: [u16; 6] = [401, 401, 401, 401, 401, 200];
 
@@ -72,10 +73,20 @@ const PUBLIC: [Row; 25] = [
     row("get", "/api/admin/status", [404; 6], [404; 6]),
 ];
 /// Of the admin listener.
-const ADMIN: [Row; 12] = [
+const ADMIN: [Row; 17] = [
     row("post", "/api/admin/flush", OPERATED, OPERATED_OPEN),
     row("get", "/api/admin/status", OPERATED, OPERATED_OPEN),
     row("get", "/api/admin/drains", OPERATED, OPERATED_OPEN),
+    row("put", "/api/admin/posts/{id}/policy", MODERATED, OPERATED_OPEN),
+    row("post", "/api/admin/posts/{id}/exclusions", MODERATED, OPERATED_OPEN),
+    row("get", "/api/admin/posts/{id}/exclusions", MODERATED, OPERATED_OPEN),
+    row(
+        "delete",
+        "/api/admin/posts/{id}/exclusions/{exclusion_id}",
+        [401, 401, 403, 403, 404, 404],
+        [401, 401, 401, 401, 401, 404],
+    ),
+    row("get", "/api/admin/audit", MODERATED, OPERATED_OPEN),
     row("get", "/livez", ALL, ALL),
     row("get", "/readyz", ALL, ALL),
     row("get", "/metrics", ALL, ALL),
@@ -88,10 +99,14 @@ const ADMIN: [Row; 12] = [
 ];
 
 fn ask(api: &Http, method: &str, path: &str, is_open: bool, body_needed: bool) -> Answer {
-    let path = path.replace("{id}", "p").replace("{name}", "not-found");
+    let path = path.replace("{id}", "p").replace("{name}", "not-found").replace("{exclusion_id}", "0-99");
     let mut body = match path.as_str() {
         "/api/posts" => json!({"title": "T"}),
         "/api/posts/batch" => json!({"ids": ["p"]}),
+        "/api/admin/posts/p/policy" => json!({"frozen": false, "reason": "a test"}),
+        "/api/admin/posts/p/exclusions" => {
+            json!({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "reason": "a test"})
+        }
         "/api/users" => json!({"username": format!("user {}", chrono::Utc::now())}),
         _ => json!({"score": 3}),
     };
@@ -101,7 +116,7 @@ fn ask(api: &Http, method: &str, path: &str, is_open: bool, body_needed: bool) -
     if is_open && (path.ends_with("/rate") || method == "patch") {
         body["user_id"] = "ann".into();
     }
-    let is_delete = method == "delete" && is_open;
+    let is_delete = method == "delete" && is_open && path.ends_with("/rate");
     let path = if is_delete { format!("{path}?user_id=ann") } else { path };
     // Events have no end; the head tells who may have them.
     let method = if path == "/api/events" { "head" } else { method };
@@ -149,7 +164,8 @@ fn check(service: &Process, listener: &Http, rows: &[Row], admin_token: Option<&
         let is_described = operations.contains(&key);
         for (i, who) in EVERYBODY.into_iter().enumerate() {
             let api_as = as_who(listener, who, admin_token);
-            let answer = ask(&api_as, row.method, row.path, is_open, ["post", "patch"].contains(&row.method));
+            let answer =
+                ask(&api_as, row.method, row.path, is_open, ["post", "patch", "put"].contains(&row.method));
             let expected = if is_open { row.open[i] } else { row.keyed[i] };
             assert_eq!(answer.status, expected, "{} {} as {who:?}: {}", row.method, row.path, answer.text);
             let responses = &api["paths"][row.path][row.method]["responses"];

@@ -121,6 +121,7 @@ impl Folded {
                 let row = average.rate(self.rows.get(&key), score, entry.at, params);
                 self.rows.insert(key, row);
             }
+            Action::Decide(_) => panic!("logs of ratings have no decisions"),
             Action::Withdraw => {
                 if let Some(row) = self.rows.remove(&key) {
                     average.withdraw(&row, entry.at, params);

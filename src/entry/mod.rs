@@ -4,11 +4,16 @@
 //! or a quarantine sees what happened, and so that new kinds of entries can join old ones in one log.
 //! A line that cannot be read is not an error of the drain: it comes out as [`Undecodable`], with its bytes.
 
+mod decision;
+
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rating::{PostId, Score, Time, UserId};
+
+pub use decision::{Decision, Deed, REASON_CHARS_MAX, Reason, Window};
 
 /// What changes an average: somebody's rating or withdrawal, with the time of its acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,32 +34,42 @@ pub struct Entry {
 }
 
 /// What an entry asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// The user's score for the post is this one from now on.
     Rate(Score),
     /// The user's rating is gone from now on.
     Withdraw,
+    /// The user is a moderator and decides this.
+    Decide(Arc<Decision>),
 }
 
 impl Action {
-    /// The score, or nothing for a withdrawal.
-    pub fn score(self) -> Option<Score> {
+    /// The score, or nothing for a withdrawal or a decision.
+    pub fn score(&self) -> Option<Score> {
         match self {
-            Action::Rate(score) => Some(score),
-            Action::Withdraw => None,
+            Action::Rate(score) => Some(*score),
+            Action::Withdraw | Action::Decide(_) => None,
         }
+    }
+
+    /// Whether it is to be merged by itself.
+    pub fn is_sweep(&self) -> bool {
+        matches!(self, Action::Decide(decision) if decision.deed.is_sweep())
     }
 }
 
 /// The only encoding so far; the first word of every entry's text.
 const ENCODING_VERSION: &str = "1";
+/// What a decision's text begins with.
+const DECISION: &str = "1 d ";
 /// Longer texts are not even looked at.
-const TEXT_BYTES_MAX: usize = 512;
+const TEXT_BYTES_MAX: usize = 4_096;
 
 impl Entry {
     /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, origin (retries only). The
-    /// kind is `r` or `w`, and a capital where a post that is not there is made.
+    /// kind is `r` or `w`, and a capital where a post that is not there is made. A decision has the kind `d`, and JSON
+    /// behind its milliseconds.
     pub fn encode(&self) -> String {
         let Self { post, user, at, action, creates_post, origin } = self;
         let mut text = match (action, creates_post) {
@@ -62,6 +77,11 @@ impl Entry {
             (Action::Rate(score), true) => format!("{ENCODING_VERSION} R {post} {user} {score} {}", at.ms()),
             (Action::Withdraw, false) => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
             (Action::Withdraw, true) => format!("{ENCODING_VERSION} W {post} {user} {}", at.ms()),
+            (Action::Decide(decision), _) => {
+                // Texts, numbers and lists of them: nothing that JSON could not hold.
+                let json = serde_json::to_string(decision).unwrap_or_default();
+                return format!("{ENCODING_VERSION} d {post} {user} {} {json}", at.ms());
+            }
         };
         if let Some(origin) = origin {
             let _ = write!(text, " {origin}");
@@ -84,9 +104,12 @@ impl Entry {
             return Err(format!("entry has {} bytes, at most {TEXT_BYTES_MAX} are read", bytes.len()));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "entry is not text".to_owned())?;
+        if let Some(text) = text.strip_prefix(DECISION) {
+            return Self::parse_decision(text);
+        }
         let words: Vec<&str> = text.split(' ').collect();
         if words[0] != ENCODING_VERSION {
-            return Err(format!("entry has unknown encoding version {:?}", words[0]));
+            return Err(format!("entry has unknown encoding version {:?}", shown(words[0])));
         }
         let (post, user, action, at, origin) = match words[1..] {
             ["r" | "R", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at, None),
@@ -96,24 +119,54 @@ impl Entry {
             ["w" | "W", post, user, at] => (post, user, Action::Withdraw, at, None),
             ["w" | "W", post, user, at, origin] => (post, user, Action::Withdraw, at, Some(origin)),
             [kind, ..] => {
-                return Err(format!("entry of kind {kind:?} with {} words is unknown", words.len()));
+                return Err(format!("entry of kind {:?} with {} words is unknown", shown(kind), words.len()));
             }
             [] => return Err("entry has a version and nothing else".to_owned()),
         };
         let origin = origin.map(|text| {
-            Position::parse(text).ok_or_else(|| format!("entry origin {text:?} is no place in a log"))
+            Position::parse(text)
+                .ok_or_else(|| format!("entry origin {:?} is no place in a log", shown(text)))
         });
-        let at = at.parse().map_err(|_| format!("entry time {at:?} is no number of milliseconds"))?;
         Ok(Self {
             post: PostId::parse(post).map_err(|e| e.detail)?,
             user: UserId::parse(user).map_err(|e| e.detail)?,
-            // An hour of the year 290,000 is no entry's time, whoever wrote it; the fold can rely on that.
-            at: Time::from_ms(at).check_entry(TIME_MAX).map_err(|e| e.detail)?,
+            at: parse_time(at)?,
             action,
             creates_post: matches!(words[1], "R" | "W"),
             origin: origin.transpose()?,
         })
     }
+
+    /// What follows the kind of a decision.
+    fn parse_decision(text: &str) -> Result<Self, String> {
+        let mut words = text.splitn(4, ' ');
+        let (Some(post), Some(user), Some(at), Some(json)) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err("a decision has fewer than four words".to_owned());
+        };
+        let decision = serde_json::from_str(json).map_err(|e| format!("a decision cannot be read: {e}"))?;
+        Ok(Self {
+            post: PostId::parse(post).map_err(|e| e.detail)?,
+            user: UserId::parse(user).map_err(|e| e.detail)?,
+            at: parse_time(at)?,
+            action: Action::Decide(Arc::new(decision)),
+            creates_post: false,
+            origin: None,
+        })
+    }
+}
+
+/// As much of a word as a reason bears.
+fn shown(word: &str) -> String {
+    word.chars().take(40).collect()
+}
+
+fn parse_time(text: &str) -> Result<Time, String> {
+    let ms =
+        text.parse().map_err(|_| format!("entry time {:?} is no number of milliseconds", shown(text)))?;
+    // An hour of the year 290,000 is no entry's time, whoever wrote it; the fold can rely on that.
+    Time::from_ms(ms).check_entry(TIME_MAX).map_err(|e| e.detail)
 }
 
 /// The year 2200: beyond it a logged time is a mistake, whatever the clock says now.
@@ -230,6 +283,22 @@ impl Line {
 }
 
 impl Batch {
+    /// Ends the batch before its first decision that is to be merged by itself, or right behind one that comes first.
+    pub fn cut_at_sweep(&mut self) {
+        let is_sweep = |line: &Line| line.entry.as_ref().is_ok_and(|entry| entry.action.is_sweep());
+        if let Some(first) = self.lines.iter().position(is_sweep) {
+            self.lines.truncate(first.max(1));
+            self.to = self.lines.last().map_or(self.to, |line| line.position);
+        }
+    }
+
+    /// The decision that the batch is, if it is one that is merged by itself.
+    pub fn sweep(&self) -> Option<(&Line, &Entry)> {
+        let line = self.lines.first()?;
+        let entry = line.entry.as_ref().ok().filter(|entry| entry.action.is_sweep())?;
+        Some((line, entry))
+    }
+
     /// A batch of what was read after `from`; nothing when nothing was.
     pub fn of(shard: Shard, from: Position, lines: Vec<Line>) -> Option<Self> {
         let to = lines.last()?.position;
@@ -270,7 +339,7 @@ mod tests {
         for action in [Action::Rate(Score::parse(0).unwrap()), Action::Withdraw] {
             for origin in [None, Some(Position::new(1_789_999_999_999, 7))] {
                 for creates_post in [false, true] {
-                    let entry = Entry { origin, creates_post, ..entry(action) };
+                    let entry = Entry { origin, creates_post, ..entry(action.clone()) };
                     assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
                 }
             }
@@ -278,6 +347,20 @@ mod tests {
         let withdrawal = entry(Action::Withdraw);
         assert_eq!(withdrawal.encode(), "1 w hello ann 1790000000000");
         assert_eq!(Entry { creates_post: true, ..withdrawal }.encode(), "1 W hello ann 1790000000000");
+    }
+
+    #[test]
+    fn a_decision_comes_back_with_its_reason() {
+        let window =
+            Window { from: Time::from_ms(1), to: Time::from_ms(2), scores: vec![Score::parse(0).unwrap()] };
+        for deed in [Deed::Freeze, Deed::Thaw, Deed::Exclude(window), Deed::Undo(Position::new(3, 4))] {
+            let reason = Reason::parse("a bomb, \"they\" said;  1 d x\n☃").unwrap();
+            let decision = Entry { ..entry(Action::Decide(Arc::new(Decision { deed, reason }))) };
+            assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision));
+        }
+        let longest = Reason::parse(&"𝄞".repeat(REASON_CHARS_MAX)).unwrap();
+        let decision = entry(Action::Decide(Arc::new(Decision { deed: Deed::Thaw, reason: longest })));
+        assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision), "the longest is read");
     }
 
     #[test]
@@ -297,13 +380,15 @@ mod tests {
             ("1 r hello ann 5 1790000000000 extra", "no place"),
             ("1 w hello ann 1790000000000 5", "no place"),
             ("1 r hello ann 5 1790000000000 1-1 extra", "unknown"),
+            ("1 d hello ann 1790000000000", "fewer"),
+            ("1 d hello ann 1790000000000 {}", "cannot be read"),
         ] {
             let found = Entry::decode(text.as_bytes()).unwrap_err();
             assert!(found.reason.contains(reason), "{text:?}: {}", found.reason);
             assert_eq!(found.payload, text.as_bytes());
         }
         assert!(Entry::decode(&[0xff, 0xfe]).unwrap_err().reason.contains("not text"));
-        assert!(Entry::decode(&[b'1'; 600]).unwrap_err().reason.contains("600 bytes"));
+        assert!(Entry::decode(&[b'1'; 5_000]).unwrap_err().reason.contains("5000 bytes"));
     }
 
     #[test]

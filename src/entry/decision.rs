@@ -1,0 +1,152 @@
+//! Moderators' decisions: entries of the log beside ratings, each with its reason.
+//!
+//! A decision takes its place in the log's order and is merged there, so the averages stay a function of the log and
+//! every decision can be taken back exactly.
+
+use serde::{Deserialize, Serialize};
+
+use super::Position;
+use crate::error::Invalid;
+use crate::rating::{Score, Time};
+
+/// Longest reason, in characters.
+pub const REASON_CHARS_MAX: usize = 500;
+
+/// What is decided of a post, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What.
+    pub deed: Deed,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    /// The post takes no more ratings.
+    Freeze,
+    /// It takes them again.
+    Thaw,
+    /// Ratings within a window count no more.
+    Exclude(Window),
+    /// An exclusion is taken back: it is named by its place in the log.
+    Undo(Position),
+}
+
+impl Deed {
+    /// The word that people see.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Deed::Freeze => "freeze",
+            Deed::Thaw => "thaw",
+            Deed::Exclude(_) => "exclude",
+            Deed::Undo(_) => "undo",
+        }
+    }
+
+    /// Whether any number of ratings may be touched, so that it is merged by itself.
+    pub fn is_sweep(&self) -> bool {
+        matches!(self, Deed::Exclude(_) | Deed::Undo(_))
+    }
+}
+
+/// Why something was decided: one paragraph that says something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason(String);
+
+impl Reason {
+    /// Takes a text of 1 to [`REASON_CHARS_MAX`] characters that is not blank.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let wrong = |detail: String| Err(Invalid::new("invalid-text", detail));
+        let chars = text.chars().count();
+        if chars > REASON_CHARS_MAX {
+            return wrong(format!("reason has {chars} characters; at most {REASON_CHARS_MAX}"));
+        }
+        if text.trim().is_empty() {
+            return wrong("reason is empty; whoever reads the audit will want to know".into());
+        }
+        if text.contains('\0') {
+            return wrong("reason holds a NUL character; leave it out".into());
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The reason as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which ratings an exclusion covers: those whose own time lies in the window, `from` included, `to` not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The first moment in it.
+    pub from: Time,
+    /// The first moment after it.
+    pub to: Time,
+    /// Only these scores; in order, each once. Without any, all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<Score>,
+}
+
+impl Window {
+    /// A window that has passed at `now`; scores in any order, and none means all.
+    pub fn new(from: Time, to: Time, mut scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
+        let wrong = |detail: String| Err(Invalid::new("invalid-window", detail));
+        if to <= from {
+            return wrong(format!("the window ends at {to}, which is not after its beginning {from}"));
+        }
+        if to > now {
+            return wrong(format!("the window ends at {to}, which is to come; it covers what has been"));
+        }
+        scores.sort_unstable();
+        scores.dedup();
+        if scores.len() == Score::COUNT {
+            scores.clear();
+        }
+        Ok(Self { from, to, scores })
+    }
+
+    /// Whether a rating of that time and score lies in it.
+    pub fn covers(&self, rated_at: Time, score: Score) -> bool {
+        self.from <= rated_at
+            && rated_at < self.to
+            && (self.scores.is_empty() || self.scores.contains(&score))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_a_beginning_and_an_end_that_has_passed() {
+        let time = Time::from_ms;
+        let score = |value| Score::parse(value).unwrap();
+        let window = Window::new(time(10), time(20), vec![score(5), score(0), score(5)], time(20)).unwrap();
+        assert_eq!(window.scores, [score(0), score(5)]);
+        for (at, value, is_covered) in
+            [(9, 0, false), (10, 0, true), (19, 5, true), (20, 5, false), (15, 3, false)]
+        {
+            assert_eq!(window.covers(time(at), score(value)), is_covered, "{at} {value}");
+        }
+        for (from, to) in [(10, 10), (10, 9), (10, 21)] {
+            assert_eq!(
+                Window::new(time(from), time(to), vec![], time(20)).unwrap_err().problem,
+                "invalid-window"
+            );
+        }
+        let all = (0..=5).map(score).collect();
+        assert!(Window::new(time(10), time(20), all, time(20)).unwrap().scores.is_empty());
+    }
+
+    #[test]
+    fn a_reason_says_something() {
+        for bad in ["", "  ", "a\0b", &"x".repeat(501)] {
+            assert_eq!(Reason::parse(bad).unwrap_err().problem, "invalid-text");
+        }
+        assert_eq!(Reason::parse("a bomb").unwrap().as_str(), "a bomb");
+    }
+}

@@ -1,0 +1,481 @@
+//! Moderation: what a moderator takes out is out exactly, what he brings back is back exactly, and all of it is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use damper::App;
+use damper::entry::{Action, Decision, Deed, Entry, Position, Reason, Window};
+use damper::error::Error;
+use damper::outcome::Decided;
+use damper::rating::{PostId, Score, Time, UserId};
+use serde_json::{Value, json};
+
+use crate::identity::{keyed, token};
+use crate::support::http::{Answer, Http, JSON};
+use crate::support::log::{START, bits, entry, post_id, posts};
+use crate::support::process::Program;
+use crate::support::world::World;
+use crate::support::{in_both_setups, until};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Of the library's tests: a hundred days after the first rating.
+const NOW: Time = START.plus_ms(100 * DAY_MS);
+
+mod api {
+    use super::*;
+
+    in_both_setups!(
+        an_exclusion_leaves_what_there_was_without_its_window,
+        a_preview_says_what_would_become_and_does_nothing,
+        a_frozen_post_takes_no_ratings_and_is_read_on,
+        what_makes_no_sense_is_refused,
+        of_two_moderators_who_undo_at_once_one_does,
+        the_audit_keeps_who_what_when_and_why,
+    );
+}
+
+mod library {
+    use super::*;
+
+    in_both_setups!(async
+        what_two_exclusions_cover_is_back_when_the_last_is_undone,
+        who_rates_again_or_withdraws_is_no_more_excluded,
+        a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later,
+        what_came_after_an_exclusion_is_not_covered,
+        decisions_take_their_place_in_the_log_however_it_is_cut,
+    );
+}
+
+mod killed {
+    use super::*;
+
+    in_both_setups!(async a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same);
+}
+
+/// A moderator of a service with keys.
+fn moderator(world: World) -> (World, crate::support::process::Process, Http) {
+    let world = keyed(world);
+    let service = world.start_api();
+    let admin = service.admin().with_token(&token("mo", &["moderator"]));
+    (world, service, admin)
+}
+
+/// A hundred honest ratings over three months, and as many zeros within an hour.
+fn bombed() -> (String, String) {
+    let seconds = |at: Time| format!("{}.{:03}", at.ms() / 1_000, at.ms() % 1_000);
+    let honest =
+        (0..100).map(|i| format!("film,u{i},{},{}\n", 3 + i % 3, seconds(START.plus_ms(i * 22 * HOUR_MS))));
+    let bomb =
+        (0..100).map(|i| format!("film,b{i},0,{}\n", seconds(START.plus_ms(95 * DAY_MS + i * 30_000))));
+    (honest.collect(), bomb.collect())
+}
+
+fn window(scores: Option<&[i64]>) -> Value {
+    let (from, to) = (START.plus_ms(95 * DAY_MS), START.plus_ms(95 * DAY_MS + HOUR_MS));
+    let mut body = json!({"from": from, "to": to, "reason": "a bomb"});
+    if let Some(scores) = scores {
+        body["scores"] = json!(scores);
+    }
+    body
+}
+
+fn put(admin: &Http, path: &str, body: &Value) -> Answer {
+    admin.send("PUT", path, &[JSON], Some(body.to_string().as_bytes()))
+}
+
+/// What a post shows, less what follows from the moment and its name.
+fn figures(api: &Http) -> (Value, Value, Value, Value) {
+    let post = api.get("/api/posts/film").expect(200);
+    let field = |name: &str| post[name].clone();
+    (field("count"), field("raw_average"), field("histogram"), field("under_review"))
+}
+
+fn an_exclusion_leaves_what_there_was_without_its_window(world: World) {
+    let (world, service, admin) = moderator(world);
+    let api = service.http();
+    let (honest, bomb) = bombed();
+    world.import(&honest);
+    world.flush();
+    let (count, mean, histogram, _) = figures(&api);
+    world.import(&bomb);
+    world.flush();
+    until("the bomb to be seen", || figures(&api).0 == json!(200));
+    let hit = api.get("/api/posts/film").expect(200);
+    assert_eq!(hit["histogram"][0], 100);
+    let path = "/api/admin/posts/film/exclusions";
+    let done = admin.post(path, &window(None)).expect(200);
+    assert_eq!((&done["state"], &done["excluded"]), (&json!("active"), &json!(100)), "{done}");
+    assert_eq!((&done["before"]["count"], &done["after"]["count"]), (&json!(200), &json!(100)));
+    assert_eq!(done["after"]["raw_average"], mean);
+    until("it to be seen", || figures(&api) == (count.clone(), mean.clone(), histogram.clone(), json!(100)));
+    world.assert_consistent();
+    let id = done["id"].as_str().expect("an id").to_owned();
+    let listed = admin.get(path).expect(200);
+    assert_eq!(
+        (&listed["exclusions"][0]["id"], &listed["exclusions"][0]["state"]),
+        (&json!(id), &json!("active"))
+    );
+    let undone = admin.delete(&format!("{path}/{id}")).expect(200);
+    assert_eq!((&undone["state"], &undone["restored"]), (&json!("undone"), &json!(100)), "{undone}");
+    let close =
+        |a: &Value, b: &Value| (a.as_f64().expect("a mean") - b.as_f64().expect("a mean")).abs() < 1e-6;
+    assert_eq!(undone["after"]["count"], 200);
+    assert!(close(&undone["after"]["raw_average"], &done["before"]["raw_average"]));
+    assert!(close(&undone["after"]["average"], &done["before"]["average"]), "{undone} {done}");
+    until("it to be seen", || figures(&api).0 == json!(200) && figures(&api).3 == json!(0));
+    assert_eq!(api.get("/api/posts/film").expect(200)["histogram"], hit["histogram"]);
+    world.assert_consistent();
+    admin.delete(&format!("{path}/{id}")).problem(409, "conflict");
+    assert_eq!(admin.get(path).expect(200)["exclusions"][0]["state"], "undone");
+}
+
+fn a_preview_says_what_would_become_and_does_nothing(world: World) {
+    let (world, service, admin) = moderator(world);
+    let (honest, bomb) = bombed();
+    world.import(&(honest + &bomb));
+    let path = "/api/admin/posts/film/exclusions";
+    // What waits is merged first, so that the preview is of what would be.
+    let preview = admin.post(&format!("{path}?preview=true"), &window(Some(&[0, 1]))).expect(200);
+    assert_eq!(
+        (&preview["id"], &preview["excluded"], &preview["users"]),
+        (&Value::Null, &json!(100), &json!(100))
+    );
+    assert_eq!(figures(&service.http()).0, 200);
+    assert_eq!(admin.get(path).expect(200), json!({"exclusions": []}));
+    assert_eq!(admin.get("/api/admin/audit").expect(200)["decisions"], json!([]));
+    let done = admin.post(path, &window(Some(&[1, 0]))).expect(200);
+    for part in ["before", "after"] {
+        for field in ["count", "raw_average"] {
+            assert_eq!(done[part][field], preview[part][field], "{part} {field}");
+        }
+        let gap = done[part]["average"].as_f64().expect("a mean")
+            - preview[part]["average"].as_f64().expect("a mean");
+        assert!(gap.abs() < 1e-3, "{done} {preview}");
+    }
+    assert_eq!(done["excluded"], preview["excluded"]);
+    let other = admin.post(&format!("{path}?preview=true"), &window(Some(&[5]))).expect(200);
+    assert_eq!((&other["excluded"], &other["before"]), (&json!(0), &other["after"]));
+}
+
+fn a_frozen_post_takes_no_ratings_and_is_read_on(world: World) {
+    let (world, service, admin) = moderator(world);
+    let (api, ann) = (service.http(), service.http().with_token(&token("ann", &[])));
+    ann.post("/api/posts", &json!({"id": "film", "title": "F"})).expect(201);
+    let rate = |score: i64| ann.post("/api/posts/film/rate", &json!({"score": score}));
+    rate(4).expect(202);
+    let frozen = put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": true, "reason": "calm down"}));
+    assert_eq!(frozen.expect(200)["state"], "frozen");
+    rate(1).problem(423, "post-frozen");
+    ann.delete("/api/posts/film/rate").problem(423, "post-frozen");
+    let line = json!({"post_id": "film", "user_id": "bob", "score": 1}).to_string();
+    let feed = api.with_token(&token("feed", &["ingest"]));
+    let told = feed.send("POST", "/api/ratings", &[], Some(line.as_bytes()));
+    assert!(told.text.starts_with(r#"{"line":1,"error":{"type":"/problems/post-frozen""#), "{}", told.text);
+    until("it to be seen", || api.get("/api/posts/film").expect(200)["frozen"] == json!(true));
+    assert_eq!(api.get("/api/posts/film").expect(200)["count"], 1, "what was accepted before counts");
+    let thawed = put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": false, "reason": "calm"}));
+    assert_eq!(thawed.expect(200)["state"], "thawed");
+    rate(5).expect(202);
+    if !world.is_embedded() {
+        // Another process hears of it, too.
+        put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": true, "reason": "again"})).expect(200);
+        let other = world.start_api();
+        let bob = other.http().with_token(&token("bob", &[]));
+        bob.post("/api/posts/film/rate", &json!({"score": 1})).problem(423, "post-frozen");
+    }
+    world.flush();
+    world.assert_consistent();
+}
+
+fn what_makes_no_sense_is_refused(world: World) {
+    let (world, service, admin) = moderator(world);
+    let ann = service.http().with_token(&token("ann", &[]));
+    ann.post("/api/posts", &json!({"id": "film", "title": "F"})).expect(201);
+    let path = "/api/admin/posts/film/exclusions";
+    let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    for (body, name, pointer) in [
+        (json!({"from": late, "to": early, "reason": "x"}), "invalid-window", "/to"),
+        (json!({"from": early, "to": early, "reason": "x"}), "invalid-window", "/to"),
+        (json!({"from": early, "to": "2999-01-01T00:00:00Z", "reason": "x"}), "invalid-window", "/to"),
+        (json!({"from": "soon", "to": late, "reason": "x"}), "invalid-time", "/from"),
+        (json!({"from": early, "to": late, "reason": " "}), "invalid-text", "/reason"),
+        (json!({"from": early, "to": late}), "invalid-body", "/reason"),
+        (json!({"from": early, "to": late, "reason": "x", "scores": [6]}), "score-out-of-range", "/scores/0"),
+        (json!({"from": early, "to": late, "reason": "x", "scores": ["0"]}), "score-not-whole", "/scores/0"),
+        (json!({"from": early, "to": late, "reason": "x", "user": "bob"}), "invalid-body", "/user"),
+    ] {
+        assert_eq!(admin.post(path, &body).problem(422, name)["pointer"], pointer, "{body}");
+    }
+    let good = json!({"from": early, "to": late, "reason": "x"});
+    admin.post("/api/admin/posts/nobody-made-it/exclusions", &good).problem(404, "not-found");
+    admin.post("/api/admin/posts/nobody-made-it/exclusions?preview=true", &good).problem(404, "not-found");
+    admin.get("/api/admin/posts/nobody-made-it/exclusions").problem(404, "not-found");
+    for id in ["0-99", "nonsense"] {
+        admin.delete(&format!("{path}/{id}")).problem(404, "not-found");
+    }
+    put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": true})).problem(422, "invalid-body");
+    admin.get("/api/admin/audit?limit=0").problem(422, "limit-out-of-range");
+    admin.get("/api/admin/audit?cursor=00").problem(422, "invalid-cursor");
+    assert_eq!(world.status()["accepted"], 0, "nothing of it is in the log");
+}
+
+fn of_two_moderators_who_undo_at_once_one_does(world: World) {
+    let (world, _service, admin) = moderator(world);
+    let (honest, bomb) = bombed();
+    world.import(&(honest + &bomb));
+    let path = "/api/admin/posts/film/exclusions";
+    let id = admin.post(path, &window(None)).expect(200)["id"].as_str().expect("an id").to_owned();
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let undoing: Vec<_> = (0..4).map(|_| scope.spawn(|| admin.delete(&format!("{path}/{id}")))).collect();
+        undoing.into_iter().map(|undoing| undoing.join().expect("an answer")).collect()
+    });
+    let restored: u64 = answers
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .map(|answer| answer.json()["restored"].as_u64().expect("a number"))
+        .sum();
+    assert_eq!(restored, 100);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 409).count(), 3);
+    world.assert_consistent();
+}
+
+fn the_audit_keeps_who_what_when_and_why(world: World) {
+    let (world, service, admin) = moderator(world);
+    let (honest, bomb) = bombed();
+    world.import(&(honest + &bomb));
+    let ann = service.http().with_token(&token("ann", &[]));
+    ann.post("/api/posts", &json!({"id": "other", "title": "O"})).expect(201);
+    let path = "/api/admin/posts/film/exclusions";
+    let id = admin.post(path, &window(Some(&[0]))).expect(200)["id"].as_str().expect("an id").to_owned();
+    put(&admin, "/api/admin/posts/other/policy", &json!({"frozen": true, "reason": "wait"})).expect(200);
+    admin.delete(&format!("{path}/{id}?reason=it%20was%20no%20bomb")).expect(200);
+    let audit = admin.get("/api/admin/audit").expect(200);
+    let rows = audit["decisions"].as_array().expect("rows");
+    let row = |i: usize, field: &str| rows[i][field].clone();
+    let deeds: BTreeMap<String, usize> =
+        (0..3).map(|i| (row(i, "deed").as_str().expect("a word").to_owned(), i)).collect();
+    let (undo, freeze, exclude) = (deeds["undo"], deeds["freeze"], deeds["exclude"]);
+    assert_eq!((row(undo, "of"), row(undo, "reason")), (json!(id), json!("it was no bomb")));
+    assert_eq!((row(freeze, "post_id"), row(freeze, "reason")), (json!("other"), json!("wait")));
+    assert_eq!((row(exclude, "of")["scores"].clone(), row(exclude, "touched")), (json!([0]), json!(100)));
+    assert_eq!(
+        (row(exclude, "before")["count"].clone(), row(exclude, "after")["count"].clone()),
+        (json!(200), json!(100))
+    );
+    assert!((0..3).all(|i| row(i, "decided_by") == "mo" && row(i, "refused") == Value::Null));
+    let mut walked = Vec::new();
+    let mut path = "/api/admin/audit?limit=1".to_owned();
+    loop {
+        let page = admin.get(&path);
+        walked.extend(page.expect(200)["decisions"].as_array().expect("rows").clone());
+        match page.header("link").strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\"")) {
+            Some(next) => path = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(&walked, rows, "page by page it is the same");
+    let of_film = admin.get("/api/admin/audit?post_id=film").expect(200);
+    assert_eq!(of_film["decisions"].as_array().map(Vec::len), Some(2));
+}
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).expect("a user id")
+}
+
+fn decision(deed: Deed) -> Decision {
+    Decision { deed, reason: Reason::parse("a test").expect("a reason") }
+}
+
+/// A window of hours after the start.
+fn hours(from: i64, to: i64) -> Deed {
+    let (from, to) = (START.plus_ms(from * HOUR_MS), START.plus_ms(to * HOUR_MS));
+    Deed::Exclude(Window::new(from, to, Vec::new(), NOW.plus_ms(1_000 * DAY_MS)).expect("a window"))
+}
+
+/// Decides at `now`, whatever the clocks say, and returns the place and what came of it.
+async fn decide(app: &App, deed: Deed, now: Time) -> (Position, Decided) {
+    let post = post_id("p");
+    append(app, deed, now).await;
+    app.drain_post(&post, now).await.expect("it drains");
+    let (newest, _) = app.audit_page(Some(&post), None, 1).await.expect("an audit");
+    let decided = newest.into_iter().next().expect("a row");
+    assert_eq!((decided.at, &decided.by), (now, &user("mo")));
+    (decided.position, decided)
+}
+
+/// Appends a decision as any entry is.
+async fn append(app: &App, deed: Deed, now: Time) {
+    let action = Action::Decide(Arc::new(decision(deed)));
+    let entry =
+        Entry { post: post_id("p"), user: user("mo"), at: now, action, creates_post: false, origin: None };
+    app.submit_all(vec![entry]).await.expect("it is held");
+}
+
+/// A library on this world, its post rated by `u0`, `u1`, … a score an hour.
+async fn rated(world: &World, scores: &[i64]) -> Arc<App> {
+    let app = world.app().await;
+    app.ensure_posts(posts(&["p"])).await.unwrap();
+    let entries = scores
+        .iter()
+        .enumerate()
+        .map(|(i, score)| entry("p", &format!("u{i}"), Some(*score), START.plus_ms(i as i64 * HOUR_MS)));
+    app.submit_all(entries.collect()).await.unwrap();
+    app
+}
+
+/// The post's counts by score, and how many are excluded.
+async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
+    app.drain_post(&post_id("p"), NOW).await.unwrap();
+    let found = app.posts(&[post_id("p")], None, NOW).await.unwrap();
+    (found[0].average.histogram, found[0].standing.excluded)
+}
+
+async fn what_two_exclusions_cover_is_back_when_the_last_is_undone(world: World) {
+    let app = rated(&world, &[0, 1, 2, 3, 4, 5]).await;
+    let (first, decided) = decide(&app, hours(0, 4), NOW).await;
+    assert_eq!(decided.outcome.touched, 4);
+    let (second, decided) = decide(&app, hours(2, 6), NOW.plus_ms(1)).await;
+    assert_eq!(decided.outcome.touched, 2, "the others are out already");
+    assert_eq!(counts(&app).await, ([0; 6], 6));
+    let (_, decided) = decide(&app, Deed::Undo(first), NOW.plus_ms(2)).await;
+    assert_eq!(decided.outcome.touched, 2, "the second still covers the others");
+    assert_eq!(counts(&app).await, ([1, 1, 0, 0, 0, 0], 4));
+    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(3)).await;
+    assert_eq!(decided.outcome.touched, 4);
+    assert_eq!(counts(&app).await, ([1; 6], 0));
+    let again = app.decide(&post_id("p"), &user("mo"), decision(Deed::Undo(second)), NOW).await;
+    assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
+    // Whoever comes too late all the same changes nothing, and that is kept.
+    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(4)).await;
+    assert!(decided.outcome.refused.is_some_and(|why| why.contains("already")));
+    assert_eq!(counts(&app).await, ([1; 6], 0));
+    world.assert_consistent();
+}
+
+async fn who_rates_again_or_withdraws_is_no_more_excluded(world: World) {
+    let app = rated(&world, &[0, 0, 0, 5]).await;
+    let (id, _) = decide(&app, hours(0, 3), NOW).await;
+    let again = [entry("p", "u0", Some(4), NOW.plus_ms(1)), entry("p", "u1", None, NOW.plus_ms(2))];
+    app.submit_all(again.to_vec()).await.unwrap();
+    assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 1], 1), "a new rating, and nothing");
+    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(3)).await;
+    assert_eq!(decided.outcome.touched, 1, "only who did neither");
+    assert_eq!(counts(&app).await, ([1, 0, 0, 0, 1, 1], 0));
+    world.assert_consistent();
+}
+
+async fn a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later(world: World) {
+    let app = world.app().await;
+    app.ensure_posts(posts(&["p"])).await.unwrap();
+    let honest = (0..200).map(|i| entry("p", &format!("u{i}"), Some(5), START.plus_ms(i * 12 * HOUR_MS)));
+    app.submit_all(honest.collect()).await.unwrap();
+    let bombed_at = START.plus_ms(100 * DAY_MS);
+    let bomb = (0..200).map(|i| entry("p", &format!("b{i}"), Some(0), bombed_at.plus_ms(i * 1_000)));
+    app.submit_all(bomb.collect()).await.unwrap();
+    let state = async || {
+        world.store().await.posts(&[post_id("p")]).await.unwrap().remove(0).expect("it is there").average
+    };
+    let vested = |average: damper::smoothing::Average| average.count() as f64 - average.unvested();
+    let after_a_day = bombed_at.plus_ms(DAY_MS);
+    app.drain_post(&post_id("p"), after_a_day).await.unwrap();
+    let mean = |average: damper::smoothing::Average| average.smoothed_mean(app.params()).expect("a mean");
+    let before = state().await.at(after_a_day, app.params());
+    assert!(mean(before) < 4.99, "the bomb moves it: {}", mean(before));
+    let week = (100 * 24, 100 * 24 + 1);
+    let (id, decided) = decide(&app, hours(week.0, week.1), after_a_day).await;
+    assert_eq!((decided.outcome.touched, decided.outcome.after.average), (200, Some(5.0)));
+    let without = state().await;
+    let later = after_a_day.plus_ms(7 * DAY_MS);
+    let waited = state().await.at(later, app.params());
+    let (_, decided) = decide(&app, Deed::Undo(id), later).await;
+    assert_eq!(decided.outcome.touched, 200);
+    let back = state().await;
+    // What the bomb had vested when it was taken out, and no more (law 9).
+    let (share, raised) = (vested(before) - vested(without), vested(back) - vested(waited));
+    assert!((raised - share).abs() < 1e-6, "{raised} beside {share}");
+    assert!(mean(back) > mean(before) - 1e-6, "{} beside {}", mean(back), mean(before));
+    world.assert_consistent();
+}
+
+async fn what_came_after_an_exclusion_is_not_covered(world: World) {
+    let app = rated(&world, &[0, 0]).await;
+    decide(&app, hours(0, 10), NOW).await;
+    // An import brings more of the same hours.
+    app.submit_all(vec![entry("p", "late", Some(1), START.plus_ms(HOUR_MS))]).await.unwrap();
+    assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 2));
+    let (_, decided) = decide(&app, hours(0, 10), NOW.plus_ms(1)).await;
+    assert_eq!(decided.outcome.touched, 1, "it lies in the next one's window");
+    world.assert_consistent();
+}
+
+/// Ratings and decisions, one after the other, appended before anything is drained.
+async fn decisions_take_their_place_in_the_log_however_it_is_cut(world: World) {
+    let mut outcomes = Vec::new();
+    for batch in [1, 3, 20_000] {
+        let world = match world.is_embedded() {
+            true => World::embedded(),
+            false => World::servers(),
+        };
+        let world = world.with("drain.batch_max", batch);
+        let app = rated(&world, &[0, 5, 0, 5, 0, 5, 1]).await;
+        let post = post_id("p");
+        append(&app, hours(0, 3), NOW).await;
+        app.submit_all(vec![
+            entry("p", "u0", Some(2), NOW.plus_ms(1)),
+            entry("p", "v", Some(3), NOW.plus_ms(2)),
+        ])
+        .await
+        .unwrap();
+        append(&app, Deed::Freeze, NOW.plus_ms(3)).await;
+        append(&app, hours(1, 5), NOW.plus_ms(4)).await;
+        app.submit_all(vec![entry("p", "u1", None, NOW.plus_ms(5))]).await.unwrap();
+        let flushed = world.flush();
+        assert_eq!(flushed["applied"], 13, "{flushed}");
+        let state = world.store().await.posts(&[post]).await.unwrap().remove(0).expect("it is there");
+        assert!(state.standing.is_frozen);
+        let rows: Vec<(String, String)> =
+            world.db().all("select user_id, status from ratings order by user_id");
+        outcomes.push((bits(&state.average), state.standing.excluded, rows));
+        world.assert_consistent();
+    }
+    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "{outcomes:?}");
+}
+
+async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(world: World) {
+    // Three pages of ratings.
+    let lines: String = (0..12_000).map(|i| format!("p,u{i},{},{}\n", i % 6, 1_790_000_000 + i)).collect();
+    world.import(&lines);
+    world.flush();
+    let app = world.app().await;
+    let post: PostId = post_id("p");
+    let at = |seconds: i64| Time::from_ms((1_790_000_000 + seconds) * 1_000);
+    let now = at(1_000_000);
+    let window = Window::new(at(1_000), at(11_000), Vec::new(), now).expect("a window");
+    append(&app, Deed::Exclude(window), now).await;
+    for (place, pass) in [("sweep.begun", 1), ("sweep.paged", 1), ("sweep.paged", 3), ("sweep.walked", 1)] {
+        let fault = [("FAULTS_AT".to_owned(), format!("{place}=kill@{pass}"))];
+        let settings = [world.env(), fault.to_vec()].concat();
+        let mut killed = crate::support::process::Process::spawn(
+            Program::Damper,
+            &["flush"],
+            &settings,
+            world.path(),
+            b"",
+        );
+        until("it to be killed", || !killed.is_running());
+        assert!(killed.was_killed(), "at {place}");
+        assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 0);
+        assert_eq!(world.status()["waiting"], 1);
+    }
+    app.drain_post(&post, now).await.unwrap();
+    let (mut newest, _) = app.audit_page(Some(&post), None, 1).await.unwrap();
+    let decided = newest.remove(0);
+    let position = decided.position;
+    assert_eq!((decided.outcome.touched, decided.outcome.after.count), (10_000, 2_000));
+    assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 10_000);
+    world.assert_consistent();
+    let (_, undone) = decide(&app, Deed::Undo(position), now.plus_ms(1)).await;
+    assert_eq!((undone.outcome.touched, undone.outcome.after.count), (10_000, 12_000));
+    world.assert_consistent();
+}
