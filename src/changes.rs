@@ -37,9 +37,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, position) in self.0.iter().enumerate() {
             f.write_str(if i == 0 { "" } else { "," })?;
-            if *position != Position::START {
-                position.fmt(f)?;
-            }
+            position.fmt(f)?;
         }
         Ok(())
     }
@@ -117,9 +115,9 @@ mod tests {
     #[test]
     fn a_place_comes_back_and_a_forged_one_does_not() {
         let place = Place(vec![Position::new(1_790_000_000_000, 3), Position::START, Position::new(0, 7)]);
-        assert_eq!(place.to_string(), "1790000000000-3,,0-7");
+        assert_eq!(place.to_string(), "1790000000000-3,0-0,0-7");
         assert_eq!(Place::parse(&place.to_string()), Ok(place));
-        for forged in ["x", "1-2,3", "1-2;3-4", "-1"] {
+        for forged in ["", "x", "1-2,3", "1-2;3-4", "-1"] {
             assert!(Place::parse(forged).is_err(), "{forged}");
         }
     }

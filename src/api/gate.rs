@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, header};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use super::events::Followers;
+use super::followers::Followers;
 use super::now;
 use super::problem::Problem;
 use crate::app::App;
@@ -60,13 +60,13 @@ impl Gate {
     }
 
     /// Those who follow the averages.
-    pub fn followers(&self) -> &Followers {
+    pub fn followers(&self) -> &Arc<Followers> {
         &self.followers
     }
 
-    /// Returns once the process is to end.
-    pub async fn stopping(&self) {
-        self.stop.cancelled().await;
+    /// Cancelled once the process is to end.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// The front door behind it.

@@ -159,7 +159,7 @@ impl Ingest {
             let until = self.chunk.due.unwrap_or(last + patience);
             let piece = tokio::select! {
                 piece = tokio::time::timeout_at(until, pieces.next()) => piece,
-                () = self.gate.stopping() => {
+                () = self.gate.stop().cancelled() => {
                     let detail = "damper is shutting down; send all again";
                     return Err(Stop::Told(Error::Unavailable(detail.into()).into()));
                 }

@@ -11,6 +11,7 @@ mod door;
 mod events;
 mod explain;
 mod extract;
+mod followers;
 mod gate;
 mod ingest;
 mod lists;

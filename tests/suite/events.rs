@@ -34,13 +34,15 @@ impl Follower {
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         let from = from.map(|from| format!("last-event-id: {from}\r\n")).unwrap_or_default();
         write!(stream, "GET /api/events HTTP/1.1\r\nhost: x\r\n{from}\r\n").expect("a request");
-        let mut follower = Self { lines: BufReader::new(stream), place: from };
+        let place = from.clone();
+        let mut follower = Self { lines: BufReader::new(stream), place };
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert_ne!(follower.lines.read_line(&mut head).expect("a head"), 0, "{head}");
         }
         assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
         assert_eq!(follower.next().expect("an event").0, "ready");
+        assert_ne!(follower.place, "", "whoever is cut off now can come back");
         follower
     }
 
