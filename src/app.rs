@@ -65,6 +65,8 @@ pub struct App {
     pub(crate) unknown: Moka<PostId, ()>,
     /// Posts that take no ratings.
     pub(crate) frozen: Frozen,
+    /// Held by the one decision that is being merged for whoever waits for it.
+    pub(crate) deciding: tokio::sync::Mutex<()>,
     /// Whether a drain said that it waits for a server.
     pub(crate) drains_are_stuck: AtomicBool,
 }
@@ -141,6 +143,7 @@ impl App {
             known: Moka::new(KNOWN_POSTS_MAX),
             unknown: Moka::builder().max_capacity(KNOWN_POSTS_MAX).time_to_live(LIFE).build(),
             frozen: Frozen::default(),
+            deciding: tokio::sync::Mutex::default(),
             drains_are_stuck: AtomicBool::new(false),
             config,
             buffer,

@@ -100,8 +100,11 @@ impl App {
                 continue;
             }
             match self.store.changed(shard, *from, *to).await? {
-                Some(posts) if changed.len() + posts.len() <= POSTS_TOLD_MAX => changed.extend(posts),
-                _ => return Ok(None),
+                Some(posts) => changed.extend(posts),
+                None => return Ok(None),
+            }
+            if changed.len() > POSTS_TOLD_MAX {
+                return Ok(None);
             }
         }
         Ok(Some(changed))

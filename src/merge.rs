@@ -37,6 +37,8 @@ pub struct Loaded {
     pub ratings: HashMap<Key, Rating>,
     /// Where the newest withdrawals stood; only for [`retried`] keys.
     pub withdrawals: HashMap<Key, Position>,
+    /// Exclusions of the posts of [`retried`] keys.
+    pub exclusions: Vec<Exclusion>,
 }
 
 /// A post before the merge.
@@ -235,7 +237,16 @@ impl Fold<'_> {
         let arrivals = match (&entry.action, counted) {
             (Action::Rate(score), _) => {
                 let row = post.average.rate(counted.as_ref(), *score, entry.at, self.params);
-                let rating = Rating { row, rated_at: entry.at, position: place, is_excluded: false };
+                let mut rating = Rating { row, rated_at: entry.at, position: place, is_excluded: false };
+                let keeps_out = |exclusion: &Exclusion| {
+                    exclusion.post == entry.post && exclusion.keeps_out(place, entry.at, *score)
+                };
+                // A retry may come after an exclusion that stood behind it at first.
+                if entry.origin.is_some() && self.loaded.exclusions.iter().any(keeps_out) {
+                    rating.row = post.average.exclude(&row, entry.at, self.params);
+                    rating.is_excluded = true;
+                    post.standing.excluded += 1;
+                }
                 self.changed.insert(key, Ok(rating));
                 1
             }

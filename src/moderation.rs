@@ -86,6 +86,8 @@ impl App {
                     Err(Error::Conflict(format!("the exclusion {id} has been undone already")))
                 }
                 Some(_) => Ok(()),
+                // It may wait in the log; the merge will know.
+                None if *id > self.store.checkpoint(self.shard_of(post)).await?.position => Ok(()),
                 None => Err(Error::NotFound(format!("{post} has no exclusion {id}"))),
             },
         }
@@ -94,23 +96,26 @@ impl App {
     /// What came of the decision at `position`: drains the post's shard if it is not merged yet.
     pub async fn outcome(&self, post: &PostId, position: Position, now: Time) -> Result<Decided> {
         let drained = self.drain_post(post, now).await;
-        // Whoever froze a post shall see it frozen.
-        self.frozen.ask_again();
         match self.store.decided(self.shard_of(post), position).await? {
-            Some(decided) => Ok(decided),
+            Some(decided) => {
+                if matches!(decided.decision.deed, Deed::Freeze | Deed::Thaw) {
+                    // Whoever froze a post shall see it frozen.
+                    self.frozen.ask_again();
+                }
+                Ok(decided)
+            }
             None => Err(drained.err().unwrap_or_else(|| {
                 Error::Internal(format!("the decision {position} was merged and left no trace"))
             })),
         }
     }
 
-    /// What an exclusion would do now, once what waits is merged.
+    /// What an exclusion would do now to what is merged.
     ///
     /// # Errors
     /// `NotFound` when there is no such post.
     pub async fn preview(&self, post: &PostId, by: &UserId, window: Window, now: Time) -> Result<Preview> {
         self.state(post, now).await?;
-        self.drain_post(post, now).await?;
         let found = self.store.posts(std::slice::from_ref(post)).await?.pop().flatten();
         let loaded = found.map(|state| LoadedPost { average: state.average, standing: state.standing });
         let decision = Decision { deed: Deed::Exclude(window), reason: Reason::parse("a preview")? };

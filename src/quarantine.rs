@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::app::App;
-use crate::entry::{Entry, Position, Shard};
+use crate::entry::{Action, Entry, Position, Shard};
 use crate::error::{Invalid, Result};
 use crate::faults;
 use crate::rating::{PostId, Time};
@@ -181,6 +181,9 @@ impl App {
 /// Why it still cannot be read.
 pub fn entry_of(kept: &Kept) -> Result<Entry, String> {
     let entry = Entry::decode(&kept.entry.payload).map_err(|bad| bad.reason)?;
+    if matches!(entry.action, Action::Decide(_)) {
+        return Err("a decision is not tried again, since others may have followed; take it anew".to_owned());
+    }
     Ok(Entry { origin: Some(entry.place(kept.entry.position)), ..entry })
 }
 

@@ -22,8 +22,9 @@ use crate::json;
 use crate::outcome::{Decided, Exclusion, Figures};
 use crate::rating::{PostId, Score, Time, UserId};
 
-/// Whoever decides waits for the outcome at most this long; it comes all the same.
+/// Whoever decides waits for the outcome at most this long, or this part of a request's time; it comes all the same.
 const OUTCOME_WAIT: Duration = Duration::from_secs(5);
+const OUTCOME_PART: f64 = 0.8;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -256,6 +257,12 @@ pub async fn exclude(
     if query.preview != Some(true) {
         return decide(&gate, post, by, Decision { deed: Deed::Exclude(window), reason }).await;
     }
+    // What waits is merged first, in a task of its own: it goes on when the caller goes away.
+    let (app, of) = (gate.app().clone(), post.clone());
+    let drained = tokio::spawn(async move { app.drain_post(&of, now).await });
+    let late = |_| Error::Unavailable("what waits is being merged; try again".into());
+    let drained = tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)?;
+    drained.map_err(|e| Error::Internal(format!("a drain stopped: {e}")))??;
     let preview = gate.app().preview(&post, &by, window, now).await?;
     let json = DecidedJson {
         id: None,
@@ -356,13 +363,18 @@ fn window(body: &ExclusionBody, now: Time) -> Result<Window, Problem> {
         .map_err(|e| Problem::in_body(e, "/to"))
 }
 
+fn outcome_wait(gate: &Gate) -> Duration {
+    let request = Duration::from_millis(gate.app().config().api.request_timeout_ms);
+    OUTCOME_WAIT.min(request.mul_f64(OUTCOME_PART))
+}
+
 /// Takes a decision and answers what came of it, or that it goes on.
 async fn decide(gate: &Gate, post: PostId, by: UserId, decision: Decision) -> Result<Response, Problem> {
     let (app, now) = (gate.app().clone(), now());
     let position = app.decide(&post, &by, decision, now).await?;
     // In a task of its own: it goes on when the caller goes away.
     let outcome = tokio::spawn(async move { app.outcome(&post, position, now).await });
-    let Ok(outcome) = tokio::time::timeout(OUTCOME_WAIT, outcome).await else {
+    let Ok(outcome) = tokio::time::timeout(outcome_wait(gate), outcome).await else {
         let waiting = WaitingJson { id: position.to_string(), state: "waiting" };
         return Ok((StatusCode::ACCEPTED, Json(waiting)).into_response());
     };

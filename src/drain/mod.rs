@@ -110,6 +110,8 @@ impl App {
     /// # Errors
     /// What stopped it.
     pub async fn drain_post(&self, post: &PostId, now: Time) -> Result<()> {
+        // One at a time: each holds a connection for as long as a sweep may take.
+        let _turn = self.deciding.lock().await;
         let done = self.drain_shard(self.shard_of(post), now, &DrainOrder::quiet(Trigger::Flush)).await;
         done.failure.map_or(Ok(()), Err)
     }

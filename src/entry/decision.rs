@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Position;
 use crate::error::Invalid;
-use crate::rating::{Score, Time};
+use crate::rating::{Score, TIME_MIN, Time};
 
 /// Longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 500;
@@ -54,7 +54,16 @@ impl Deed {
 
 /// Why something was decided: one paragraph that says something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Reason(String);
+
+impl TryFrom<String> for Reason {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
 
 impl Reason {
     /// Takes a text of 1 to [`REASON_CHARS_MAX`] characters that is not blank.
@@ -95,6 +104,8 @@ impl Window {
     /// A window that has passed at `now`; scores in any order, and none means all.
     pub fn new(from: Time, to: Time, mut scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
         let wrong = |detail: String| Err(Invalid::new("invalid-window", detail));
+        // No rating is older.
+        let from = from.max(TIME_MIN);
         if to <= from {
             return wrong(format!("the window ends at {to}, which is not after its beginning {from}"));
         }
@@ -123,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_window_has_a_beginning_and_an_end_that_has_passed() {
-        let time = Time::from_ms;
+        let time = |ms| TIME_MIN.plus_ms(ms);
         let score = |value| Score::parse(value).unwrap();
         let window = Window::new(time(10), time(20), vec![score(5), score(0), score(5)], time(20)).unwrap();
         assert_eq!(window.scores, [score(0), score(5)]);
@@ -138,6 +149,8 @@ mod tests {
                 "invalid-window"
             );
         }
+        let early = Window::new(Time::from_ms(i64::MIN), time(5), vec![], time(20)).unwrap();
+        assert_eq!(early.from, TIME_MIN, "no rating is older");
         let all = (0..=5).map(score).collect();
         assert!(Window::new(time(10), time(20), all, time(20)).unwrap().scores.is_empty());
     }

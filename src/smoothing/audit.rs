@@ -41,12 +41,24 @@ pub struct Recount {
     calm: Tally,
     surge: Tally,
     histogram: [u64; Score::COUNT],
+    /// Rows that were taken out of it, and left their rounding.
+    excluded: u64,
 }
 
 impl Recount {
     /// Begins with the clocks of the average that the rows belong to.
     pub fn new(calm_clock: f64, surge_clock: f64) -> Self {
-        Self { calm: Tally::new(calm_clock), surge: Tally::new(surge_clock), histogram: [0; Score::COUNT] }
+        Self {
+            calm: Tally::new(calm_clock),
+            surge: Tally::new(surge_clock),
+            histogram: [0; Score::COUNT],
+            excluded: 0,
+        }
+    }
+
+    /// Notes a row that does not count any more.
+    pub fn pass_excluded(&mut self) {
+        self.excluded += 1;
     }
 
     /// Adds a row that counts. Excluded ones do not.
@@ -61,8 +73,8 @@ impl Recount {
     /// Where `average` says something else than the rows that were added; empty when all is well.
     pub fn differences(&self, average: &Average) -> Vec<Difference> {
         let mut found = Vec::new();
-        self.calm.compare(&average.calm, CALM, &mut found);
-        self.surge.compare(&average.surge, SURGE, &mut found);
+        self.calm.compare(&average.calm, CALM, self.excluded, &mut found);
+        self.surge.compare(&average.surge, SURGE, self.excluded, &mut found);
         for (score, figure) in HISTOGRAM.into_iter().enumerate() {
             compare_exact(figure, average.histogram[score], self.histogram[score], &mut found);
         }
@@ -99,10 +111,11 @@ impl Tally {
     /// V = Σ(1 − w), K = Σ(1 − b·w), L = Σ(r − a·w). A lane that was tidied up when it was empty or wholly
     /// vested (V = K = n, L = s) needs no case of its own: no rows give zero, and rows whose weights sum up
     /// to no more than rounding give n and s within the tolerance.
-    fn compare(&self, lane: &Lane, names: [&'static str; 5], found: &mut Vec<Difference>) {
+    fn compare(&self, lane: &Lane, names: [&'static str; 5], excluded: u64, found: &mut Vec<Difference>) {
         let [count_name, sum_name, vested_name, settled_count_name, settled_sum_name] = names;
         let count = self.count as f64;
-        let tolerance = TOLERANCE + TOLERANCE_PER_RATING * count;
+        // A sum that was large keeps the rounding of a large one.
+        let tolerance = TOLERANCE + TOLERANCE_PER_RATING * (self.count + excluded) as f64;
         let mut compare_near = |figure, stored: f64, recomputed: f64| {
             // Asked this way round, not-a-number differs.
             let agrees = (stored - recomputed).abs() <= tolerance;

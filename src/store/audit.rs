@@ -30,7 +30,11 @@ impl Page {
         let none = Average::default();
         let (_, recount, ratings) =
             self.posts.entry(post_id(&row.post_id)?).or_insert_with(|| (none, recount(&none), 0));
-        recount.add(&row.rating()?.row);
+        let rating = row.rating()?;
+        match rating.is_excluded {
+            true => recount.pass_excluded(),
+            false => recount.add(&rating.row),
+        }
         *ratings += 1;
         Ok(())
     }
@@ -47,7 +51,7 @@ fn recount(average: &Average) -> Recount {
 }
 
 pub(super) const AUDIT_RATINGS: &str =
-    "select * from ratings where post_id > $1 and post_id <= $2 and status = 'counted' order by post_id";
+    "select * from ratings where post_id > $1 and post_id <= $2 order by post_id";
 
 /// Sorts after every id: `~` is the alphabet's last character, DEL comes after it.
 const AFTER_ALL_IDS: &str = "\u{7f}";

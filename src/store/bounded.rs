@@ -3,6 +3,7 @@
 //! The first caller who waits in vain says so, once; from then on everybody is told at once, while a probe finds
 //! out when the database is back. So an outage costs each process one wait, and not one a request.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -156,7 +157,7 @@ impl Store for Bounded {
         self.quick(self.inner.checkpoints()).await
     }
 
-    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<BTreeSet<PostId>>> {
         self.quick(self.inner.changed(shard, from, to)).await
     }
 

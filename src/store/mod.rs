@@ -12,6 +12,8 @@ mod questions;
 mod rows;
 pub mod sqlite;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -114,7 +116,7 @@ pub trait Store: Send + Sync {
 
     /// The posts that a shard's commits have changed from one position to another; nothing when they are too many to
     /// be told, or longer ago than is remembered.
-    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>>;
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<BTreeSet<PostId>>>;
 
     /// Counts anew what a log that came back with less has accepted, unless the checkpoint has moved; returns
     /// whether it did.

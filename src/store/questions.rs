@@ -2,6 +2,7 @@
 //!
 //! What differs (how a list is passed, how many rows go into a table) is in `postgres` and `sqlite`.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use sqlx::FromRow;
@@ -151,15 +152,15 @@ pub(super) type ChangesRow = (Vec<u8>, Vec<u8>, Option<String>);
 
 /// The posts that commits changed from one position to another, unless they are too many or the commits are not all
 /// remembered.
-pub(super) fn changed(rows: &[ChangesRow], from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+pub(super) fn changed(rows: &[ChangesRow], from: Position, to: Position) -> Result<Option<BTreeSet<PostId>>> {
     if rows.len() as i64 > CHANGES_MAX {
         return Ok(None);
     }
-    let (mut at, mut posts) = (from, Vec::new());
+    let (mut at, mut posts) = (from, BTreeSet::new());
     for (after, through, changed) in rows {
         let (true, Some(changed)) = (position(after)? <= at, changed) else { return Ok(None) };
         for id in changed.split(' ').filter(|id| !id.is_empty()) {
-            posts.push(post_id(id)?);
+            posts.insert(post_id(id)?);
         }
         at = position(through)?;
     }

@@ -467,7 +467,7 @@ impl HourRow {
 
 /// The one post of a sweep.
 pub(super) fn loaded_post(found: Vec<PostStateRow>) -> Result<Option<LoadedPost>> {
-    Ok(loaded(found, Vec::new(), Vec::new())?.posts.into_values().next())
+    Ok(loaded(found, Vec::new(), Vec::new(), Vec::new())?.posts.into_values().next())
 }
 
 /// Hands a page to `sweep`; returns the ratings that change.
@@ -486,6 +486,7 @@ pub(super) fn loaded(
     averages: Vec<PostStateRow>,
     ratings: Vec<RatingRow>,
     withdrawals: Vec<WithdrawalRow>,
+    exclusions: Vec<ExclusionRow>,
 ) -> Result<Loaded> {
     let mut loaded = Loaded { ratings: HashMap::with_capacity(ratings.len()), ..Loaded::default() };
     for row in averages {
@@ -495,6 +496,7 @@ pub(super) fn loaded(
     for row in ratings {
         loaded.ratings.insert(row.key()?, row.rating()?);
     }
+    loaded.exclusions = exclusions.into_iter().map(ExclusionRow::exclusion).collect::<Result<_>>()?;
     for (post, user, place) in withdrawals {
         loaded.withdrawals.insert((post_id(&post)?, user_id(&user)?), position(&place)?);
     }

@@ -3,6 +3,8 @@
 //! A commit is two calls, as it is on both databases: the load, without a lock, and the transaction. Between the
 //! two anything may happen. One of the known mistakes makes the transaction two.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
@@ -109,7 +111,7 @@ impl Store for MemoryStore {
         unasked()
     }
 
-    async fn changed(&self, _: Shard, _: Position, _: Position) -> Result<Option<Vec<PostId>>> {
+    async fn changed(&self, _: Shard, _: Position, _: Position) -> Result<Option<BTreeSet<PostId>>> {
         unasked()
     }
 

@@ -12,7 +12,8 @@ use damper::drain::DrainOrder;
 use damper::store::Trigger;
 use serde_json::{Value, json};
 
-use crate::support::http::Http;
+use crate::identity::{keyed, token};
+use crate::support::http::{Http, JSON};
 use crate::support::process::Process;
 use crate::support::world::World;
 
@@ -36,14 +37,32 @@ macro_rules! when_asked_for {
         }
     };
 }
-when_asked_for!(a_million_posts_are_loaded_and_walked_once);
+when_asked_for!(
+    a_million_posts_are_loaded_and_walked_once,
+    a_million_ratings_of_a_post_are_taken_out_and_brought_back
+);
 
 fn posts_wanted() -> u64 {
     std::env::var("LARGE_POSTS").ok().and_then(|posts| posts.parse().ok()).unwrap_or(1_000_000)
 }
 
-/// Sends what `write` writes to `POST /api/ratings`; returns the totals.
+/// Drains by the library, since a command of the suite ends within a minute; returns how many entries were applied.
+fn drain(world: &World) -> u64 {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let drained = runtime.block_on(async {
+        let app = world.app().await;
+        app.drain(chrono::Utc::now().into(), &DrainOrder::quiet(Trigger::Flush)).await
+    });
+    assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
+    drained.applied
+}
+
 fn ingest(service: &Process, write: impl FnOnce(&mut dyn Write)) -> Value {
+    ingest_as(service, "", write)
+}
+
+/// Sends what `write` writes to `POST /api/ratings`; returns the totals.
+fn ingest_as(service: &Process, token: &str, write: impl FnOnce(&mut dyn Write)) -> Value {
     struct Pieces(TcpStream);
     impl Write for Pieces {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -57,8 +76,11 @@ fn ingest(service: &Process, write: impl FnOnce(&mut dyn Write)) -> Value {
         }
     }
     let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
-    let head =
-        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = format!(
+        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+         transfer-encoding: chunked\r\n\r\n"
+    );
+    let head = if token.is_empty() { head.replace("authorization: Bearer \r\n", "") } else { head };
     stream.write_all(head.as_bytes()).expect("a head");
     let mut pieces = BufWriter::with_capacity(1 << 20, Pieces(stream.try_clone().expect("a writer")));
     write(&mut pieces);
@@ -107,13 +129,7 @@ fn a_million_posts_are_loaded_and_walked_once(world: World) {
     assert_eq!(totals, json!({"accepted": 2 * posts, "refused": 0}));
     eprintln!("{} ratings were taken in {:.1?}", 2 * posts, began.elapsed());
     let began = Instant::now();
-    // By the library: a command of the suite ends within a minute.
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let drained = runtime.block_on(async {
-        let app = world.app().await;
-        app.drain(chrono::Utc::now().into(), &DrainOrder::quiet(Trigger::Flush)).await
-    });
-    assert_eq!((drained.applied, drained.quarantined), (2 * posts, 0), "{drained:?}");
+    assert_eq!(drain(&world), 2 * posts);
     eprintln!("they were drained in {:.1?}", began.elapsed());
     assert_eq!(world.db().count("select count(*) from posts"), posts as i64);
 
@@ -142,4 +158,83 @@ fn a_million_posts_are_loaded_and_walked_once(world: World) {
         is_done.store(true, Ordering::Relaxed);
     });
     eprintln!("{} posts were added meanwhile", added.into_inner());
+}
+
+/// The service's highest memory so far, in MiB.
+fn memory_mib(service: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its highest memory");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a number") / 1_024
+}
+
+fn a_million_ratings_of_a_post_are_taken_out_and_brought_back(world: World) {
+    let world = keyed(world.with("catalogue.mode", "open"));
+    let service = world.start_api();
+    let ratings = posts_wanted();
+    let feed = service.http().with_token(&token("feed", &["ingest"]));
+    let totals = ingest_as(&service, &token("feed", &["ingest"]), |lines| {
+        for i in 0..ratings {
+            let line = format!("{{\"post_id\":\"p\",\"user_id\":\"u{i}\",\"score\":{}}}\n", i % 6);
+            lines.write_all(line.as_bytes()).expect("it is taken");
+        }
+    });
+    assert_eq!(totals["accepted"], ratings);
+    drain(&world);
+    let before = memory_mib(&service);
+    let admin = service.admin().with_token(&token("mo", &["moderator"]));
+    let now = chrono::Utc::now();
+    let window = json!({"from": now - chrono::Duration::days(1), "to": now, "reason": "all of it"});
+    let path = "/api/admin/posts/p/exclusions";
+    let id = decided(&world, &feed, &admin, "POST", path, &window, ratings);
+    assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), ratings as i64);
+    decided(&world, &feed, &admin, "DELETE", &format!("{path}/{id}"), &Value::Null, ratings);
+    assert_eq!(
+        world.db().count("select count(*) from ratings where status = 'counted' and post_id = 'p'"),
+        ratings as i64
+    );
+    eprintln!("memory: {before} MiB before, {} MiB at most", memory_mib(&service));
+    world.cli(&["verify"]).expect(0);
+}
+
+/// Decides, waits until it is merged, and rates other posts meanwhile; returns the decision's id.
+fn decided(
+    world: &World,
+    feed: &Http,
+    admin: &Http,
+    method: &str,
+    path: &str,
+    body: &Value,
+    ratings: u64,
+) -> String {
+    let began = Instant::now();
+    let body = body.to_string();
+    let answer = admin.send(method, path, &[JSON], (method == "POST").then_some(body.as_bytes()));
+    assert!([200, 202].contains(&answer.status), "{}", answer.text);
+    let id = answer.json()["id"].as_str().expect("an id").to_owned();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let app = runtime.block_on(world.app());
+    let (mut others, mut slowest) = (0_u64, std::time::Duration::ZERO);
+    let row = loop {
+        let rows = admin.get("/api/admin/audit?limit=1").expect(200);
+        let row = rows["decisions"][0].clone();
+        if row["id"] == json!(id) {
+            break row;
+        }
+        if !world.is_embedded() {
+            // Of another shard: taken, and drained, while the sweep goes on.
+            let asked = Instant::now();
+            let line = json!({"post_id": "other", "user_id": format!("u{others}"), "score": 3}).to_string();
+            assert_eq!(feed.send("POST", "/api/ratings", &[], Some(line.as_bytes())).status, 200);
+            let other = damper::rating::PostId::parse("other").expect("an id");
+            runtime.block_on(app.drain_post(&other, chrono::Utc::now().into())).expect("it drains");
+            slowest = slowest.max(asked.elapsed());
+            others += 1;
+        }
+    };
+    assert_eq!(row["touched"], ratings);
+    eprintln!(
+        "{method} {ratings} ratings: {:.1?}; {others} ratings of another shard meanwhile, the slowest in {slowest:.1?}",
+        began.elapsed()
+    );
+    id
 }

@@ -43,6 +43,7 @@ mod library {
         who_rates_again_or_withdraws_is_no_more_excluded,
         a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later,
         what_came_after_an_exclusion_is_not_covered,
+        a_retry_of_what_came_before_an_exclusion_is_covered,
         decisions_take_their_place_in_the_log_however_it_is_cut,
     );
 }
@@ -406,6 +407,20 @@ async fn what_came_after_an_exclusion_is_not_covered(world: World) {
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 2));
     let (_, decided) = decide(&app, hours(0, 10), NOW.plus_ms(1)).await;
     assert_eq!(decided.outcome.touched, 1, "it lies in the next one's window");
+    world.assert_consistent();
+}
+
+async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
+    let app = rated(&world, &[0, 0]).await;
+    let (id, _) = decide(&app, hours(0, 10), NOW).await;
+    // As it comes back out of the quarantine: with the place where it stood at first.
+    let late =
+        Entry { origin: Some(Position::new(0, 1)), ..entry("p", "late", Some(1), START.plus_ms(HOUR_MS)) };
+    app.submit_all(vec![late]).await.unwrap();
+    assert_eq!(counts(&app).await, ([0; 6], 3));
+    world.assert_consistent();
+    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(1)).await;
+    assert_eq!((decided.outcome.touched, counts(&app).await), (3, ([2, 1, 0, 0, 0, 0], 0)));
     world.assert_consistent();
 }
 

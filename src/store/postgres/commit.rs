@@ -43,6 +43,8 @@ const LOAD_WITHDRAWALS: &str = "select w.post_id, w.user_id, w.position
      from unnest($1::text[], $2::text[]) k (post_id, user_id)
      join withdrawals w on w.post_id = k.post_id collate \"C\" and w.user_id = k.user_id collate \"C\"";
 
+const LOAD_EXCLUSIONS: &str = "select * from exclusions where post_id = any($1) and undone = 0";
+
 impl PostgresStore {
     pub(super) async fn commit_batch(
         &self,
@@ -148,13 +150,14 @@ async fn load(connection: &mut PgConnection, batch: &Batch) -> Result<Loaded> {
     let averages: Vec<PostStateRow> =
         sqlx::query_as(AssertSqlSafe(POSTS.as_str())).bind(posts).fetch_all(&mut *connection).await?;
     let retried = retried(batch);
-    let withdrawals = if retried.is_empty() {
-        Vec::new()
-    } else {
+    let (mut withdrawals, mut exclusions) = (Vec::new(), Vec::new());
+    if !retried.is_empty() {
         let (posts, users) = columns_of(&retried);
-        sqlx::query_as(LOAD_WITHDRAWALS).bind(posts).bind(users).fetch_all(connection).await?
-    };
-    rows::loaded(averages, ratings, withdrawals)
+        withdrawals =
+            sqlx::query_as(LOAD_WITHDRAWALS).bind(&posts).bind(users).fetch_all(&mut *connection).await?;
+        exclusions = sqlx::query_as(LOAD_EXCLUSIONS).bind(posts).fetch_all(connection).await?;
+    }
+    rows::loaded(averages, ratings, withdrawals, exclusions)
 }
 
 fn columns_of(keys: &[Key]) -> (Vec<&str>, Vec<&str>) {

@@ -4,7 +4,7 @@ mod columns;
 mod commit;
 mod copy;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -57,8 +57,8 @@ impl PostgresStore {
     /// Migrates the database and opens the pools. A new installation gets `shards` shards.
     pub async fn open(url: &ServerUrl, knobs: &StoreKnobs, shards: u16, drains: usize) -> Result<Self> {
         connect::postgres::migrate(url, knobs).await?;
-        // One more than the drain uses side by side, for the ranking.
-        let drains = drains as u32 + 1;
+        // Two more than the drain uses side by side: for the ranking, and for a decision that somebody waits for.
+        let drains = drains as u32 + 2;
         let pools = RwLock::new(Pools::new(url, knobs, drains)?);
         let store = Self { url: url.clone(), knobs: knobs.clone(), drains, pools };
         store.found(shards).await?;
@@ -207,7 +207,7 @@ impl Store for PostgresStore {
         found.iter().map(|(at,)| rows::position(at)).collect()
     }
 
-    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<BTreeSet<PostId>>> {
         let found: Vec<ChangesRow> = sqlx::query_as(questions::CHANGED)
             .bind(shard.0 as i16)
             .bind(from.to_bytes().as_slice())

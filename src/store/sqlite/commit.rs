@@ -4,6 +4,7 @@
 //! and the writes. Loading before it is safe: only a commit changes what was loaded, and the swap fails if there
 //! was one. Rows go in as parameters of many-row statements, since text would not carry a float's 8 bytes.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use sqlx::query_builder::Separated;
@@ -34,6 +35,9 @@ const LOAD_RATINGS: &str = "select r.* from json_each($1) k cross join ratings r
      on r.post_id = k.value ->> 0 and r.user_id = k.value ->> 1";
 const LOAD_WITHDRAWALS: &str = "select w.post_id, w.user_id, w.position from json_each($1) k
      cross join withdrawals w on w.post_id = k.value ->> 0 and w.user_id = k.value ->> 1";
+
+const LOAD_EXCLUSIONS: &str =
+    "select e.* from json_each($1) k cross join exclusions e on e.post_id = k.value where e.undone = 0";
 
 impl SqliteStore {
     pub(super) async fn commit_batch(
@@ -106,12 +110,17 @@ impl SqliteStore {
         let ratings: Vec<RatingRow> =
             sqlx::query_as(LOAD_RATINGS).bind(pairs(&keys)?).fetch_all(self.file.readers()).await?;
         let retried = retried(batch);
-        let withdrawals = if retried.is_empty() {
-            Vec::new()
-        } else {
-            sqlx::query_as(LOAD_WITHDRAWALS).bind(pairs(&retried)?).fetch_all(self.file.readers()).await?
-        };
-        rows::loaded(averages, ratings, withdrawals)
+        let (mut withdrawals, mut exclusions) = (Vec::new(), Vec::new());
+        if !retried.is_empty() {
+            withdrawals = sqlx::query_as(LOAD_WITHDRAWALS)
+                .bind(pairs(&retried)?)
+                .fetch_all(self.file.readers())
+                .await?;
+            let posts: BTreeSet<&str> = retried.iter().map(|(post, _)| post.as_str()).collect();
+            exclusions =
+                sqlx::query_as(LOAD_EXCLUSIONS).bind(json(&posts)?).fetch_all(self.file.readers()).await?;
+        }
+        rows::loaded(averages, ratings, withdrawals, exclusions)
     }
 }
 

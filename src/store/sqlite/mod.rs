@@ -2,7 +2,7 @@
 
 mod commit;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -195,7 +195,7 @@ impl Store for SqliteStore {
         found.iter().map(|(at,)| rows::position(at)).collect()
     }
 
-    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<Vec<PostId>>> {
+    async fn changed(&self, shard: Shard, from: Position, to: Position) -> Result<Option<BTreeSet<PostId>>> {
         let found: Vec<ChangesRow> = sqlx::query_as(questions::CHANGED)
             .bind(shard.0 as i16)
             .bind(from.to_bytes().as_slice())
