@@ -164,14 +164,16 @@ impl App {
     /// whether the post exists: then nothing will be counted that a later answer does not know of.
     pub async fn submit(&self, post: &PostId, user: &UserId, action: Action, now: Time) -> Result<Accepted> {
         let creates_post = self.creates_posts();
-        if !creates_post {
-            // What is left of the request's time must be enough to hear the append's outcome.
-            let known = tokio::time::timeout(self.config.find_timeout(), self.require_post(post, now));
-            known.await.map_err(|_| {
-                Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
-            })??;
-        }
-        self.check_frozen(post, now).await?;
+        // What is left of the request's time must be enough to hear the append's outcome.
+        let asked = tokio::time::timeout(self.config.find_timeout(), async {
+            if !creates_post {
+                self.require_post(post, now).await?;
+            }
+            self.check_frozen(post, now).await
+        });
+        asked.await.map_err(|_| {
+            Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
+        })??;
         let shard = self.shard_of(post);
         self.buffer.check_clock(shard, now).await?;
         let (post_id, user_id) = (post.clone(), user.clone());

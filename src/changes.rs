@@ -23,9 +23,7 @@ pub struct Place(Vec<Position>);
 impl Place {
     /// Reads the text form.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let position =
-            |text: &str| if text.is_empty() { Some(Position::START) } else { Position::parse(text) };
-        let positions: Option<Vec<Position>> = text.split(',').map(position).collect();
+        let positions: Option<Vec<Position>> = text.split(',').map(Position::parse).collect();
         positions.map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
             Invalid::new("invalid-cursor", format!("{shown:?} is no place that events bear; begin without"))
