@@ -87,10 +87,17 @@ impl App {
                 }
                 Some(_) => Ok(()),
                 // It may wait in the log; the merge will know.
-                None if *id > self.store.checkpoint(self.shard_of(post)).await?.position => Ok(()),
+                None if self.may_wait(post, *id).await? => Ok(()),
                 None => Err(Error::NotFound(format!("{post} has no exclusion {id}"))),
             },
         }
+    }
+
+    /// Whether a place in the log of the post's shard is beyond what is merged.
+    async fn may_wait(&self, post: &PostId, position: Position) -> Result<bool> {
+        let shard = self.shard_of(post);
+        let merged = self.store.checkpoint(shard).await?.position;
+        Ok(position > merged && position <= self.buffer.backlog(shard, merged).await?.last)
     }
 
     /// What came of the decision at `position`: drains the post's shard if it is not merged yet.
