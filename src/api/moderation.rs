@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::cursor;
@@ -18,7 +18,7 @@ use super::problem::{Problem, ProblemJson};
 use super::{Shared, now};
 use crate::entry::{Decision, Deed, Position, Reason, Window};
 use crate::error::{Error, Invalid, Result};
-use crate::json;
+use crate::json::score;
 use crate::outcome::{Decided, Exclusion, Figures};
 use crate::rating::{PostId, Score, Time, UserId};
 
@@ -193,7 +193,7 @@ impl From<Decided> for AuditedJson {
     fn from(Decided { position, post, at, by, decision, outcome }: Decided) -> Self {
         let of = match &decision.deed {
             Deed::Exclude(window) => serde_json::to_value(window).ok(),
-            Deed::Undo(id) => Some(Value::from(id.to_string())),
+            Deed::Undo(id) => Some(json!({"exclusion_id": id.to_string()})),
             Deed::Freeze | Deed::Thaw => None,
         };
         Self {
@@ -357,7 +357,7 @@ fn window(body: &ExclusionBody, now: Time) -> Result<Window, Problem> {
     };
     let scores = body.scores.iter().enumerate();
     let scores =
-        scores.map(|(i, value)| json::score(value).map_err(|e| Problem::in_body(e, format!("/scores/{i}"))));
+        scores.map(|(i, value)| score(value).map_err(|e| Problem::in_body(e, format!("/scores/{i}"))));
     let scores: Vec<Score> = scores.collect::<Result<_, _>>()?;
     Window::new(time(&body.from, "/from")?, time(&body.to, "/to")?, scores, now)
         .map_err(|e| Problem::in_body(e, "/to"))

@@ -257,7 +257,10 @@ fn the_audit_keeps_who_what_when_and_why(world: World) {
     let deeds: BTreeMap<String, usize> =
         (0..3).map(|i| (row(i, "deed").as_str().expect("a word").to_owned(), i)).collect();
     let (undo, freeze, exclude) = (deeds["undo"], deeds["freeze"], deeds["exclude"]);
-    assert_eq!((row(undo, "of"), row(undo, "reason")), (json!(id), json!("it was no bomb")));
+    assert_eq!(
+        (row(undo, "of"), row(undo, "reason")),
+        (json!({"exclusion_id": id}), json!("it was no bomb"))
+    );
     assert_eq!((row(freeze, "post_id"), row(freeze, "reason")), (json!("other"), json!("wait")));
     assert_eq!((row(exclude, "of")["scores"].clone(), row(exclude, "touched")), (json!([0]), json!(100)));
     assert_eq!(
