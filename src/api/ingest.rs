@@ -67,7 +67,8 @@ pub enum IngestLine<'a> {
 ///
 /// Each line is `{"post_id", "user_id", "score", "at"?}`: a score that is null withdraws; without `at` the rating is one
 /// of now. The answer tells each bad line by its number, as soon as it is met, and the totals at last; a line over
-/// 64 KiB is a bad line of status 413. When the totals bear an `error`, or are missing, a prefix was taken: send all again.
+/// 64 KiB is a bad line of status 413. When the totals bear an `error`, or are missing, the lines up to some place were
+/// taken, and perhaps a few thousand behind it: send all again.
 #[utoipa::path(
     post, path = "/api/ratings", tag = "ratings",
     request_body(content = String, content_type = "application/x-ndjson", description = "A rating a line"),
