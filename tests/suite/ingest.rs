@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::identity::{keyed, token};
+use crate::identity::{admin_token, keyed, token};
 use crate::support::http::{Answer, Http};
 use crate::support::process::Process;
 use crate::support::world::World;
@@ -21,6 +21,9 @@ in_both_setups!(
     answers_come_while_lines_go,
     it_takes_the_role_ingest,
     what_cannot_be_held_ends_the_answer_with_why,
+    where_anybody_may_call_it_takes_the_admin_token,
+    a_sender_that_waits_for_the_word_to_go_on_gets_it,
+    a_problem_quotes_no_more_than_a_screen_holds,
 );
 
 /// A line for each `(post, user, score)`; a score of `None` withdraws.
@@ -262,4 +265,52 @@ fn what_cannot_be_held_ends_the_answer_with_why(world: World) {
     until("it to be taken again", || {
         told(&send(&api, line("p", "bob", Some(5)))).1 == json!({"accepted": 1, "refused": 0})
     });
+}
+
+fn where_anybody_may_call_it_takes_the_admin_token(world: World) {
+    let world = world.with("open", "anywhere");
+    let service = world.start_api();
+    let admin_token = admin_token::told(&service).expect("a token");
+    let api = service.http();
+    api.create("p");
+    send(&api, line("p", "ann", Some(5))).problem(401, "token-missing");
+    send(&api.with_token("dmp_wrong"), line("p", "ann", Some(5))).problem(401, "token-invalid");
+    assert_eq!(world.status()["accepted"], 0);
+    let told = told(&send(&api.with_token(&admin_token), line("p", "ann", Some(5))));
+    assert_eq!(told.1, json!({"accepted": 1, "refused": 0}));
+}
+
+fn a_sender_that_waits_for_the_word_to_go_on_gets_it(world: World) {
+    let service = world.start_api();
+    service.http().create("p");
+    let body = line("p", "ann", Some(5));
+    let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+    let length = body.len();
+    let head = format!(
+        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("a head");
+    let mut answers = BufReader::new(stream.try_clone().expect("a reader"));
+    let mut word = String::new();
+    answers.read_line(&mut word).expect("a word before the body");
+    assert!(word.starts_with("HTTP/1.1 100"), "{word}");
+    stream.write_all(body.as_bytes()).expect("a body");
+    let mut rest = String::new();
+    answers.read_to_string(&mut rest).expect("an answer");
+    assert!(rest.contains("HTTP/1.1 200") && rest.contains(r#"{"accepted":1,"refused":0}"#), "{rest}");
+}
+
+fn a_problem_quotes_no_more_than_a_screen_holds(world: World) {
+    let service = world.start_api();
+    let long = "x".repeat(60_000);
+    let lines = [
+        format!("{{\"{long}\":1}}\n"),
+        format!("{{\"post_id\":\"p\",\"user_id\":\"u\",\"score\":1,\"at\":\"{long}\"}}\n"),
+        format!("{{\"post_id\":\"p\",\"user_id\":\"u\",\"score\":\"{long}\"}}\n"),
+        format!("{{\"post_id\":\"{long}\",\"user_id\":\"u\",\"score\":1}}\n"),
+    ];
+    let answer = send(&service.http(), lines.concat());
+    assert_eq!(told(&answer).1, json!({"accepted": 0, "refused": 4}));
+    assert!(answer.text.lines().all(|line| line.len() < 1_000), "{}", answer.text);
 }

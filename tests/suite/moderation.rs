@@ -44,6 +44,8 @@ mod library {
         a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later,
         what_came_after_an_exclusion_is_not_covered,
         a_retry_of_what_came_before_an_exclusion_is_covered,
+        an_exclusion_that_waits_can_be_undone,
+        a_retry_that_comes_too_late_makes_no_post,
         decisions_take_their_place_in_the_log_however_it_is_cut,
     );
 }
@@ -425,6 +427,32 @@ async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
     let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(1)).await;
     assert_eq!((decided.outcome.touched, counts(&app).await), (3, ([2, 1, 0, 0, 0, 0], 0)));
     world.assert_consistent();
+}
+
+async fn an_exclusion_that_waits_can_be_undone(world: World) {
+    let app = rated(&world, &[0, 5]).await;
+    let (post, by, now) = (post_id("p"), user("mo"), Time::from(chrono::Utc::now()));
+    let waiting = app.decide(&post, &by, decision(hours(0, 10)), now).await.expect("it is taken");
+    assert_eq!(world.status()["waiting"], 3, "nothing is merged yet");
+    let undo = app.decide(&post, &by, decision(Deed::Undo(waiting)), now).await.expect("it is taken, too");
+    let undone = app.outcome(&post, undo, now).await.expect("an outcome");
+    assert_eq!((undone.outcome.touched, undone.outcome.refused), (2, None));
+    assert_eq!(counts(&app).await, ([1, 0, 0, 0, 0, 1], 0));
+    let beyond = Position::new(u64::MAX, 0);
+    let never = app.decide(&post, &by, decision(Deed::Undo(beyond)), now).await;
+    assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
+}
+
+async fn a_retry_that_comes_too_late_makes_no_post(world: World) {
+    let app = world.app().await;
+    let made = |score, origin| Entry { creates_post: true, origin, ..entry("p", "u", score, START) };
+    app.submit_all(vec![made(None, None)]).await.unwrap();
+    app.drain_post(&post_id("p"), NOW).await.unwrap();
+    app.submit_all(vec![made(Some(5), Some(Position::new(0, 1)))]).await.unwrap();
+    app.drain_post(&post_id("p"), NOW).await.unwrap();
+    assert_eq!(world.db().count("select count(*) from posts"), 0, "the user wanted something else since");
+    let status = world.status();
+    assert_eq!((&status["applied"], &status["quarantined"]), (&json!(2), &json!(0)));
 }
 
 /// Ratings and decisions, one after the other, appended before anything is drained.
