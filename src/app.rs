@@ -26,7 +26,8 @@ use crate::config::{CatalogueMode, Config, Setup};
 use crate::connect::redis::RedisLink;
 use crate::connect::redis_health::RedisHealth;
 use crate::connect::sqlite::SqliteFile;
-use crate::entry::{Action, Entry, Position, Shard};
+use crate::eligibility::{Eligibility, Rater};
+use crate::entry::{Action, Entry, Position, Shard, Terms};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::frozen::Frozen;
@@ -65,8 +66,12 @@ pub struct App {
     pub(crate) unknown: Moka<PostId, ()>,
     /// Posts that take no ratings.
     pub(crate) frozen: Frozen,
+    /// Users whose accounts are old enough.
+    pub(crate) eligibility: Eligibility,
     /// Held by the one decision that is being merged for whoever waits for it.
     pub(crate) deciding: tokio::sync::Mutex<()>,
+    /// Held by the one round that tells a site of alerts.
+    pub(crate) telling: tokio::sync::Mutex<()>,
     /// Whether a drain said that it waits for a server.
     pub(crate) drains_are_stuck: AtomicBool,
 }
@@ -143,7 +148,9 @@ impl App {
             known: Moka::new(KNOWN_POSTS_MAX),
             unknown: Moka::builder().max_capacity(KNOWN_POSTS_MAX).time_to_live(LIFE).build(),
             frozen: Frozen::default(),
+            eligibility: Eligibility::default(),
             deciding: tokio::sync::Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             drains_are_stuck: AtomicBool::new(false),
             config,
             buffer,
@@ -162,28 +169,36 @@ impl App {
     /// # Errors
     /// `NotFound` when there is no such post; `Unavailable` when it cannot be held, or when nobody can tell
     /// whether the post exists: then nothing will be counted that a later answer does not know of.
-    pub async fn submit(&self, post: &PostId, user: &UserId, action: Action, now: Time) -> Result<Accepted> {
-        let creates_post = self.creates_posts();
+    pub async fn submit<'a>(
+        &self,
+        post: &PostId,
+        rater: impl Into<Rater<'a>>,
+        action: Action,
+        now: Time,
+    ) -> Result<Accepted> {
+        let rater = rater.into();
         // What is left of the request's time must be enough to hear the append's outcome.
         let asked = tokio::time::timeout(self.config.find_timeout(), async {
-            if !creates_post {
+            if !self.creates_posts() {
                 self.require_post(post, now).await?;
             }
-            self.check_frozen(post, now).await
+            self.check_frozen(post, now).await?;
+            let is_too_young = self.is_too_young(rater, &action, now).await;
+            Ok::<Terms, Error>(Terms { is_too_young, ..self.terms() })
         });
-        asked.await.map_err(|_| {
+        let terms = asked.await.map_err(|_| {
             Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
         })??;
         let shard = self.shard_of(post);
         self.buffer.check_clock(shard, now).await?;
-        let (post_id, user_id) = (post.clone(), user.clone());
+        let (post_id, user_id) = (post.clone(), rater.user.clone());
         let score = action.score();
-        let entry = Entry { post: post_id, user: user_id, at: now, action, creates_post, origin: None };
+        let entry = Entry { terms, ..Entry::new(post_id, user_id, now, action) };
         self.hold(shard, &[entry]).await?;
         faults::reach("submit.held");
         Ok(Accepted {
             post_id: post.clone(),
-            user_id: user.clone(),
+            user_id: rater.user.clone(),
             score,
             accepted_at: now,
             counts_from: self.ticks.around(now).next,
@@ -217,7 +232,9 @@ impl App {
         for shard in shards {
             self.buffer.check_clock(shard, now).await?;
         }
-        entries.iter_mut().for_each(|entry| entry.creates_post = self.creates_posts());
+        // Whoever may bring in ratings of others answers for their accounts.
+        let terms = self.terms();
+        entries.iter_mut().for_each(|entry| entry.terms = terms);
         self.submit_all(entries).await
     }
 
@@ -225,6 +242,17 @@ impl App {
     pub async fn close(&self) {
         // A connection that does not come back must not keep the process from ending.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
+    }
+
+    /// The terms of a rating by an account that is old enough.
+    fn terms(&self) -> Terms {
+        let hold = self.config.moderation.hold;
+        Terms { creates_post: self.creates_posts(), hold, is_too_young: false }
+    }
+
+    async fn is_too_young(&self, rater: Rater<'_>, action: &Action, now: Time) -> bool {
+        let days = self.config.moderation.hold_accounts_younger_than_days;
+        action.score().is_some() && self.eligibility.is_too_young(rater, days, now, &*self.store).await
     }
 
     /// Whether a rating makes its post where there is none.

@@ -4,6 +4,8 @@
 //! the drain stays the only writer. Then goes what else bears the name: authorship, marks of withdrawals, entries in
 //! the quarantine. Backups and the servers' own logs are their keepers' business.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::app::App;
@@ -21,13 +23,15 @@ const ROUNDS_MAX: usize = 10;
 
 /// Everything that is held about a user.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Held {
+pub struct UserData {
     /// Whose data it is.
     pub user_id: UserId,
     /// The name that the user has told.
     pub username: Option<String>,
     /// What the user has rated, in order of the posts.
-    pub ratings: Vec<HeldRating>,
+    pub ratings: Vec<RatedPost>,
+    /// What is kept for a moderator of what the user has rated.
+    pub held: Vec<RatedPost>,
     /// Posts that bear the user's name.
     pub posts: Vec<PostId>,
     /// Entries of the user that were put aside, by their ids.
@@ -36,7 +40,7 @@ pub struct Held {
 
 /// A user's rating, as it is held.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HeldRating {
+pub struct RatedPost {
     /// What was rated.
     pub post_id: PostId,
     /// How.
@@ -45,52 +49,67 @@ pub struct HeldRating {
     pub rated_at: Time,
 }
 
+impl UserData {
+    /// The posts with ratings, held or not, each once.
+    fn rated(&self) -> BTreeSet<PostId> {
+        self.ratings.iter().chain(&self.held).map(|rating| rating.post_id.clone()).collect()
+    }
+}
+
+/// All that `read` gives, page after page: what follows the post that it is told.
+async fn pages<F: Future<Output = Result<Vec<(PostId, Score, Time)>>>>(
+    read: impl Fn(Option<PostId>) -> F,
+) -> Result<Vec<RatedPost>> {
+    let mut rated: Vec<RatedPost> = Vec::new();
+    loop {
+        let page = read(rated.last().map(|rating| rating.post_id.clone())).await?;
+        let is_end = page.len() < PAGE;
+        rated.extend(page.into_iter().map(|(post_id, score, rated_at)| RatedPost {
+            post_id,
+            score,
+            rated_at,
+        }));
+        if is_end {
+            return Ok(rated);
+        }
+    }
+}
+
 impl App {
     /// Everything that is held about `user`, once what waits is merged.
-    pub async fn held(&self, user: &UserId, now: Time) -> Result<Held> {
+    pub async fn user_data(&self, user: &UserId, now: Time) -> Result<UserData> {
         self.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
-        let mut ratings = Vec::new();
-        loop {
-            let after = ratings.last().map(|rating: &HeldRating| rating.post_id.clone());
+        let ratings = pages(|after| async move {
             let page = self.store.ratings_by(user, after.as_ref(), PAGE).await?;
-            let is_end = page.len() < PAGE;
-            ratings.extend(page.into_iter().map(|(post_id, rating)| HeldRating {
-                post_id,
-                score: rating.row.score,
-                rated_at: rating.rated_at,
-            }));
-            if is_end {
-                break;
-            }
-        }
+            Ok(page.into_iter().map(|(post, rating)| (post, rating.row.score, rating.rated_at)).collect())
+        });
+        let held = pages(|after| async move {
+            let page = self.store.held_by(user, after.as_ref(), PAGE).await?;
+            Ok(page.into_iter().map(|(post, held)| (post, held.score, held.rated_at)).collect())
+        });
+        let (ratings, held) = (ratings.await?, held.await?);
         let quarantined = self.quarantined_of(user).await?;
-        Ok(Held {
+        Ok(UserData {
             user_id: user.clone(),
             username: self.store.user(user).await?.map(|user| user.username),
             ratings,
+            held,
             posts: self.store.posts_by(user).await?,
             quarantined: quarantined.iter().map(|kept| QuarantineId::of(kept).to_string()).collect(),
         })
     }
 
     /// Erases everything that is held about `user`; returns what it was. Safe to repeat after an error.
-    pub async fn forget(&self, user: &UserId, now: Time) -> Result<Held> {
-        let found = self.held(user, now).await?;
-        let mut left = found.ratings.clone();
+    pub async fn forget(&self, user: &UserId, now: Time) -> Result<UserData> {
+        let found = self.user_data(user, now).await?;
+        let mut left = found.rated();
         for _ in 0..ROUNDS_MAX {
             if left.is_empty() {
                 break;
             }
-            let withdrawal = |rating: HeldRating| Entry {
-                post: rating.post_id,
-                user: user.clone(),
-                at: now,
-                action: Action::Withdraw,
-                creates_post: false,
-                origin: None,
-            };
+            let withdrawal = |post| Entry::new(post, user.clone(), now, Action::Withdraw);
             self.submit_all(left.into_iter().map(withdrawal).collect()).await?;
-            left = self.held(user, now).await?.ratings;
+            left = self.user_data(user, now).await?.rated();
         }
         if !left.is_empty() {
             return Err(Error::Busy(format!(

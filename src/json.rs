@@ -58,7 +58,11 @@ fn explain(what: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
     let detail = detail.split(" at line ").next().unwrap_or(&detail).to_owned();
     // RFC 6901, section 3.
     let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-    let mut pointer: String = error.path().iter().map(|segment| escaped(&segment.to_string())).collect();
+    let segment = |segment: &serde_path_to_error::Segment| match segment {
+        serde_path_to_error::Segment::Seq { index } => format!("/{index}"),
+        other => escaped(&other.to_string()),
+    };
+    let mut pointer: String = error.path().iter().map(segment).collect();
     // What is missing or there twice has no path of its own, only a name in the message.
     let name = ["missing field `", "duplicate field `"].iter().find_map(|what| detail.strip_prefix(what));
     if let Some(name) = name.and_then(|rest| rest.strip_suffix('`')) {

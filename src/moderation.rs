@@ -1,4 +1,4 @@
-//! Moderation: decisions taken, looked up, and tried out before they are.
+//! Moderation: decisions taken, and looked up. What one would do is tried out in [`preview`](crate::preview).
 //!
 //! A decision is appended as any entry is, and whoever takes it drains its shard and hears what came of it. Which posts
 //! are frozen every process asks again and again; what was accepted before it knew is merged all the same.
@@ -7,29 +7,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::entry::{Action, Decision, Deed, Entry, Line, Position, Reason, Window};
+use crate::entry::{Action, Decision, Deed, Entry, Position, Which};
 use crate::error::{Error, Invalid, Result};
-use crate::merge::LoadedPost;
-use crate::outcome::{Decided, Exclusion, Figures};
+use crate::outcome::{Decided, Exclusion};
 use crate::rating::{PostId, Time, UserId};
 use crate::store::AuditKey;
-use crate::sweep::Sweep;
 
 /// Exclusions of one post that are not undone; more would be a mistake, and each undoing looks at all of them.
 const EXCLUSIONS_MAX: usize = 1_000;
-/// Ratings that a preview looks at together.
-const PREVIEW_ROWS: usize = 5_000;
-
-/// What an exclusion would do.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Preview {
-    /// Ratings that it would take out, each of another user.
-    pub excluded: u64,
-    /// The post without it.
-    pub before: Figures,
-    /// The post with it.
-    pub after: Figures,
-}
 
 impl App {
     /// Passes when the post takes ratings.
@@ -56,22 +41,39 @@ impl App {
         decision: Decision,
         now: Time,
     ) -> Result<Position> {
-        self.state(post, now).await?;
-        self.check_decision(post, &decision).await?;
-        let shard = self.shard_of(post);
-        self.buffer.check_clock(shard, now).await?;
-        let action = Action::Decide(Arc::new(decision));
-        let (post, user) = (post.clone(), by.clone());
-        let entry = Entry { post, user, at: now, action, creates_post: false, origin: None };
-        self.hold(shard, &[entry])
-            .await?
-            .pop()
-            .ok_or_else(|| Error::Internal("a decision has no place".into()))
+        let mut positions = self.decide_all(post, by, vec![decision], now).await?;
+        positions.pop().ok_or_else(|| Error::Internal("a decision has no place".into()))
     }
 
-    async fn check_decision(&self, post: &PostId, decision: &Decision) -> Result<()> {
+    /// Appends decisions on one post, all or none; returns their places.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub async fn decide_all(
+        &self,
+        post: &PostId,
+        by: &UserId,
+        decisions: Vec<Decision>,
+        now: Time,
+    ) -> Result<Vec<Position>> {
+        self.state(post, now).await?;
+        for decision in &decisions {
+            self.check_decision(post, decision, now).await?;
+        }
+        let shard = self.shard_of(post);
+        self.buffer.check_clock(shard, now).await?;
+        let entry = |decision| Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
+        let entries: Vec<Entry> = decisions.into_iter().map(entry).collect();
+        self.hold(shard, &entries).await
+    }
+
+    async fn check_decision(&self, post: &PostId, decision: &Decision, now: Time) -> Result<()> {
         match &decision.deed {
-            Deed::Freeze | Deed::Thaw => Ok(()),
+            Deed::Freeze | Deed::Thaw | Deed::Hold(_) => Ok(()),
+            Deed::Approve(Which::User(user)) | Deed::Reject(Which::User(user)) => {
+                self.check_held(post, user, now).await
+            }
+            Deed::Approve(Which::Window(_)) | Deed::Reject(Which::Window(_)) => Ok(()),
             Deed::Exclude(_) => {
                 let standing = self.exclusions(post).await?.iter().filter(|other| !other.is_undone).count();
                 if standing < EXCLUSIONS_MAX {
@@ -115,37 +117,6 @@ impl App {
                 Error::Internal(format!("the decision {position} was merged and left no trace"))
             })),
         }
-    }
-
-    /// What an exclusion would do now to what is merged.
-    ///
-    /// # Errors
-    /// `NotFound` when there is no such post.
-    pub async fn preview(&self, post: &PostId, by: &UserId, window: Window, now: Time) -> Result<Preview> {
-        self.state(post, now).await?;
-        let found = self.store.posts(std::slice::from_ref(post)).await?.pop().flatten();
-        let loaded = found.map(|state| LoadedPost { average: state.average, standing: state.standing });
-        let decision = Decision { deed: Deed::Exclude(window), reason: Reason::parse("a preview")? };
-        let action = Action::Decide(Arc::new(decision));
-        let (post_id, user) = (post.clone(), by.clone());
-        let entry = Entry { post: post_id, user, at: now, action, creates_post: false, origin: None };
-        // After all that there is.
-        let line = Line { position: Position::new(u64::MAX, u64::MAX), entry: Ok(entry) };
-        let sweep = Sweep::begin(&line, loaded, Vec::new(), &self.params);
-        let mut sweep = sweep.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
-        let mut after: Option<UserId> = None;
-        loop {
-            let page = self.store.ratings_page(post, after.as_ref(), PREVIEW_ROWS).await?;
-            for (_, rating) in &page {
-                sweep.visit(rating);
-            }
-            match page.into_iter().nth(PREVIEW_ROWS - 1) {
-                Some((last, _)) => after = Some(last),
-                None => break,
-            }
-        }
-        let (before, after) = sweep.figures();
-        Ok(Preview { excluded: sweep.touched(), before, after })
     }
 
     /// A post's exclusions, the undone ones too, in the order of the log.

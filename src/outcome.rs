@@ -36,7 +36,7 @@ impl Exclusion {
 }
 
 /// What a post showed at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// Ratings that count
     pub count: u64,
@@ -76,14 +76,17 @@ pub struct Decided {
 }
 
 /// What came of a decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// Right before it.
     pub before: Figures,
     /// Right after it.
     pub after: Figures,
-    /// Ratings that it took out or brought back.
+    /// Ratings that it took out or brought back, or held ones that it approved or rejected.
     pub touched: u64,
+    /// Held ratings that an exclusion took out besides, or its undoing brought back.
+    #[serde(default)]
+    pub held: u64,
     /// Why nothing came of it, if nothing did.
     pub refused: Option<String>,
 }

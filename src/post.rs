@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::Position;
+use crate::entry::{Hold, Position};
 use crate::error::Invalid;
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::Average;
@@ -121,8 +121,21 @@ fn check_text(name: &str, text: &str, chars_max: usize) -> Result<(), Invalid> {
 pub struct Standing {
     /// It takes no ratings.
     pub is_frozen: bool,
-    /// Ratings that were taken out.
+    /// Ratings that were taken out, held ones among them.
     pub excluded: u64,
+    /// Which of its ratings are held; nothing: those that the settings say.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// Ratings that are kept for a moderator.
+    #[serde(default)]
+    pub held: u64,
+}
+
+impl Standing {
+    /// Ratings that a moderator may bring back, or in.
+    pub fn under_review(&self) -> u64 {
+        self.excluded + self.held
+    }
 }
 
 /// A post with its aggregate state as of the last commit.

@@ -149,7 +149,7 @@ impl App {
             found.extend(states.into_iter().flatten().map(|state| state.post.id));
         }
         // An entry without its post would be put aside again, under another id.
-        let check = |entry: Entry| match entry.creates_post || found.contains(&entry.post) {
+        let check = |entry: Entry| match entry.terms.creates_post || found.contains(&entry.post) {
             true => Ok(entry),
             false => Err(format!("there is no post {}", entry.post)),
         };

@@ -12,7 +12,6 @@ use crate::app::App;
 use crate::cache::Cached;
 use crate::entry::Position;
 use crate::error::{Error, Result};
-use crate::merge::Rating;
 use crate::post::{Post, PostState, Standing};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::Average;
@@ -47,6 +46,9 @@ pub struct Own {
     pub score: Option<Score>,
     /// Whether it waits to be merged.
     pub pending: bool,
+    /// Whether it is kept for a moderator, and counts for nothing meanwhile; only said when it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// A page of posts and where the next one begins.
@@ -195,7 +197,7 @@ impl App {
     ) -> Result<(Vec<Arc<Cached>>, Vec<Option<Own>>)> {
         let ids: Vec<PostId> = states.iter().map(|cached| cached.state.post.id.clone()).collect();
         let waiting = self.buffer.waiting_of(reader, &ids).await;
-        let stored = self.store.ratings_of(reader, &ids).await;
+        let stored = self.stored(reader, &ids).await;
         let (waiting, stored) = match (waiting, stored) {
             (Ok(waiting), Ok(stored)) => (waiting, stored),
             // Without the buffer the stored ratings are the best anybody knows.
@@ -204,8 +206,8 @@ impl App {
             (Ok(waiting), Err(_)) if waiting.iter().all(Option::is_some) => (waiting, vec![None; ids.len()]),
             (_, Err(error)) => return Err(error),
         };
-        let is_stale = |(state, stored): &(&Arc<Cached>, &Option<Rating>)| {
-            stored.is_some_and(|stored| stored.position > state.state.version)
+        let is_stale = |(state, stored): &(&Arc<Cached>, &Option<(Position, Own)>)| {
+            stored.is_some_and(|(position, _)| position > state.state.version)
         };
         let stale: Vec<usize> = states
             .iter()
@@ -221,16 +223,33 @@ impl App {
             }
         }
         let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
-            let waiting = waiting.map(|waiting| (waiting.position, waiting.action.score()));
-            let stored = stored.map(|stored| (stored.position, Some(stored.row.score)));
-            let (position, score) =
-                waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
+            let waiting = waiting.map(|waiting| {
+                let score = waiting.action.score();
+                (waiting.position, Own { score, pending: true, held: false })
+            });
+            let (position, own) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
             let pending = position > cached.state.version;
             // A withdrawal that has been merged is no rating any more.
-            (pending || score.is_some()).then_some(Own { score, pending })
+            (pending || own.score.is_some()).then_some(Own { pending, ..own })
         });
         let newest = newest.collect();
         Ok((states, newest))
+    }
+}
+
+impl App {
+    /// A user's newest ratings in the store: counted, excluded or held, with their places.
+    async fn stored(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<(Position, Own)>>> {
+        // Held first: a rating that is approved meanwhile is seen twice rather than not at all.
+        let held = self.store.held_of(user, posts).await?;
+        let ratings = self.store.ratings_of(user, posts).await?;
+        let own = |score, held| Own { score: Some(score), pending: false, held };
+        let newest = held.into_iter().zip(ratings).map(|(held, rating)| {
+            let held = held.map(|held| (held.position, own(held.score, true)));
+            let rating = rating.map(|rating| (rating.position, own(rating.row.score, false)));
+            held.into_iter().chain(rating).max_by_key(|(position, _)| *position)
+        });
+        Ok(newest.collect())
     }
 }
 

@@ -1,14 +1,16 @@
-//! A decision that may touch any number of ratings: an exclusion, or its undoing. Pure.
+//! A decision that may touch any number of ratings: an exclusion, its undoing, an approval, a rejection. Pure.
 //!
-//! The store hands over the post's ratings in the order of their users, a page at a time, and writes back those that
-//! change; memory is that of a page. All are folded at the decision's own time.
+//! The store hands over the post's ratings in the order of their users, a page at a time, then those that are held, and
+//! writes back what changes; memory is that of a page. All are folded at the decision's own time.
 
-use crate::entry::{Action, Decision, Deed, Line, Position};
-use crate::merge::{Hour, LoadedPost, Merged, MergedAverage, Quarantined, Rating, hour_of};
+use std::sync::Arc;
+
+use crate::entry::{Action, Decision, Deed, Line, Position, Which};
+use crate::merge::{HeldRating, Hour, LoadedPost, Merged, MergedAverage, Quarantined, Rating, hour_of};
 use crate::outcome::{Decided, Exclusion, Figures, Outcome};
+use crate::post::Standing;
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Params};
-use std::sync::Arc;
 
 /// A decision that is being merged.
 pub struct Sweep {
@@ -17,7 +19,23 @@ pub struct Sweep {
     work: Work,
     loaded: LoadedPost,
     average: Average,
+    standing: Standing,
     touched: u64,
+    /// Held ratings that an exclusion takes out, or its undoing brings back.
+    held: u64,
+}
+
+/// What becomes of a held rating.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HeldFate {
+    /// It stays as it is.
+    Stays,
+    /// It is held like this from now on.
+    Becomes(HeldRating),
+    /// It is no more.
+    Goes,
+    /// It counts.
+    Counts(Rating),
 }
 
 /// Whose decision it is.
@@ -34,6 +52,10 @@ enum Work {
     Exclude(Exclusion),
     /// Brings back what no other exclusion keeps out.
     Undo { exclusion: Exclusion, others: Vec<Exclusion> },
+    /// Lets held ratings count.
+    Approve(Which),
+    /// Lets them go.
+    Reject(Which),
 }
 
 impl Sweep {
@@ -72,12 +94,34 @@ impl Sweep {
                 is_undone: false,
             })),
             Deed::Undo(id) => undo(*id, exclusions),
-            Deed::Freeze | Deed::Thaw => Err("this decision sweeps nothing".to_owned()),
+            Deed::Approve(which) => Ok(Work::Approve(which.clone())),
+            Deed::Reject(which) => Ok(Work::Reject(which.clone())),
+            Deed::Freeze | Deed::Thaw | Deed::Hold(_) => Err("this decision sweeps nothing".to_owned()),
         };
-        let average = loaded.average;
+        let LoadedPost { average, standing } = loaded;
         match work {
-            Ok(work) => Ok(Self { params: *params, place, work, loaded, average, touched: 0 }),
+            Ok(work) => {
+                Ok(Self { params: *params, place, work, loaded, average, standing, touched: 0, held: 0 })
+            }
             Err(why) => Err(Box::new(refused(place, loaded, why, params))),
+        }
+    }
+
+    /// Whether it wants to see the post's ratings.
+    pub fn takes_ratings(&self) -> bool {
+        matches!(self.work, Work::Exclude(_) | Work::Undo { .. })
+    }
+
+    /// Whether it wants to see the post's held ratings, if there are any.
+    pub fn takes_held(&self) -> bool {
+        self.loaded.standing.under_review() > 0
+    }
+
+    /// Whose held rating alone it wants to see, if only one.
+    pub fn only_user(&self) -> Option<&UserId> {
+        match &self.work {
+            Work::Approve(Which::User(user)) | Work::Reject(Which::User(user)) => Some(user),
+            _ => None,
         }
     }
 
@@ -99,15 +143,74 @@ impl Sweep {
             {
                 self.average.restore(&rating.row, at, &self.params)
             }
-            Work::Exclude(_) | Work::Undo { .. } => return None,
+            _ => return None,
         };
         self.touched += 1;
-        Some(Rating { row, is_excluded: !rating.is_excluded, ..*rating })
+        let is_excluded = !rating.is_excluded;
+        match is_excluded {
+            true => self.standing.excluded += 1,
+            false => self.standing.excluded = self.standing.excluded.saturating_sub(1),
+        }
+        Some(Rating { row, is_excluded, ..*rating })
     }
 
-    /// How many ratings have changed so far.
-    pub fn touched(&self) -> u64 {
-        self.touched
+    /// Folds one of the post's held ratings; `beside` is the same user's rating that is not held, if there is one.
+    pub fn visit_held(&mut self, user: &UserId, held: &HeldRating, beside: Option<&Rating>) -> HeldFate {
+        let keeps_out = |exclusion: &Exclusion| exclusion.keeps_out(held.position, held.rated_at, held.score);
+        let is_meant = |which: &Which| {
+            !held.is_excluded
+                && match which {
+                    Which::User(only) => only == user,
+                    Which::Window(window) => window.covers(held.rated_at, held.score),
+                }
+        };
+        match &self.work {
+            Work::Exclude(exclusion) if !held.is_excluded && keeps_out(exclusion) => {
+                self.standing.held = self.standing.held.saturating_sub(1);
+                self.standing.excluded += 1;
+                self.held += 1;
+                HeldFate::Becomes(HeldRating { is_excluded: true, ..*held })
+            }
+            Work::Undo { exclusion, others }
+                if held.is_excluded && keeps_out(exclusion) && !others.iter().any(keeps_out) =>
+            {
+                self.standing.excluded = self.standing.excluded.saturating_sub(1);
+                self.standing.held += 1;
+                self.held += 1;
+                HeldFate::Becomes(HeldRating { is_excluded: false, ..*held })
+            }
+            Work::Approve(which) if is_meant(which) => {
+                self.standing.held = self.standing.held.saturating_sub(1);
+                self.touched += 1;
+                HeldFate::Counts(self.approve(held, beside))
+            }
+            Work::Reject(which) if is_meant(which) => {
+                self.standing.held = self.standing.held.saturating_sub(1);
+                self.touched += 1;
+                HeldFate::Goes
+            }
+            _ => HeldFate::Stays,
+        }
+    }
+
+    /// An approval is a new rating, at the time and the place of the approval.
+    fn approve(&mut self, held: &HeldRating, beside: Option<&Rating>) -> Rating {
+        let counted = match beside {
+            // What was taken out of the same user counts for nothing any more, and goes.
+            Some(rating) if rating.is_excluded => {
+                self.standing.excluded = self.standing.excluded.saturating_sub(1);
+                None
+            }
+            beside => beside.map(|rating| rating.row),
+        };
+        let Place { at, position, .. } = self.place;
+        let row = self.average.rate(counted.as_ref(), held.score, at, &self.params);
+        Rating { row, rated_at: at, position, is_excluded: false }
+    }
+
+    /// How many ratings have changed so far, and how many held ones besides.
+    pub fn touched(&self) -> (u64, u64) {
+        (self.touched, self.held)
     }
 
     /// What the post shows before and after it, as far as it has come.
@@ -119,22 +222,18 @@ impl Sweep {
     /// What is to be written beside the ratings.
     pub fn finish(self) -> Merged {
         let (before, after) = self.figures();
-        let Self { place, work, loaded, average, touched, .. } = self;
-        let mut standing = loaded.standing;
+        let refused = self.missing();
+        let Self { place, work, loaded, average, standing, touched, held, .. } = self;
+        let arrivals = if matches!(work, Work::Approve(_)) { touched } else { 0 };
         let exclusion = match work {
-            Work::Exclude(exclusion) => {
-                standing.excluded += touched;
-                Exclusion { excluded: touched, ..exclusion }
-            }
-            Work::Undo { exclusion, .. } => {
-                standing.excluded = standing.excluded.saturating_sub(touched);
-                Exclusion { is_undone: true, ..exclusion }
-            }
+            Work::Exclude(exclusion) => Some(Exclusion { excluded: touched, ..exclusion }),
+            Work::Undo { exclusion, .. } => Some(Exclusion { is_undone: true, ..exclusion }),
+            Work::Approve(_) | Work::Reject(_) => None,
         };
-        let hour = average.last.filter(|_| touched > 0).map(|last| Hour {
+        let hour = average.last.filter(|_| average != loaded.average).map(|last| Hour {
             post: place.post.clone(),
             hour: hour_of(last),
-            arrivals: 0,
+            arrivals,
             average,
         });
         Merged {
@@ -146,11 +245,17 @@ impl Sweep {
             }],
             history: hour.into_iter().collect(),
             standings: vec![(place.post.clone(), standing)],
-            exclusions: vec![exclusion],
-            decided: vec![place.decided(Outcome { before, after, touched, refused: None })],
+            exclusions: exclusion.into_iter().collect(),
+            decided: vec![place.decided(Outcome { before, after, touched, held, refused })],
             applied: 1,
             ..Merged::default()
         }
+    }
+
+    /// Why nothing came of a decision on one user's rating.
+    fn missing(&self) -> Option<String> {
+        let user = self.only_user().filter(|_| self.touched == 0)?;
+        Some(format!("no rating of {user} is held; it was decided on, let go or withdrawn"))
     }
 }
 
@@ -174,7 +279,7 @@ fn undo(id: Position, exclusions: Vec<Exclusion>) -> Result<Work, String> {
 /// A decision of which nothing comes; that is kept, too.
 fn refused(place: Place, loaded: LoadedPost, why: String, params: &Params) -> Merged {
     let figures = Figures::of(&loaded.average, place.at, params);
-    let outcome = Outcome { before: figures, after: figures, touched: 0, refused: Some(why) };
+    let outcome = Outcome { before: figures, after: figures, refused: Some(why), ..Outcome::default() };
     let average = MergedAverage {
         post: place.post.clone(),
         before: loaded.average,

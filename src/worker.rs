@@ -90,6 +90,9 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
         .await;
     // A failure is told here and mended by the next tick, which takes all that waits.
     report(&drained);
+    let told = app.clone();
+    // Nobody waits for a site that is slow to answer.
+    tokio::spawn(async move { told.tell_alerts(now).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
         let _ = misfit.set(error.again());
         stop.cancel();

@@ -2,8 +2,9 @@
 
 use crate::entry::{Position, Shard};
 use crate::error::Invalid;
+use crate::merge::Key;
 use crate::rating::{PostId, Time, UserId};
-use crate::store::{AuditKey, PageKey, Sort};
+use crate::store::{AlertKey, AuditKey, PageKey, Sort};
 use crate::users::UserKey;
 
 /// A place in a list as text that URLs carry unchanged. Opaque to callers; checked when it comes back.
@@ -48,6 +49,36 @@ pub fn parse_audit(cursor: &str) -> Result<AuditKey, Invalid> {
             Position::parse(position)?,
             Shard(shard.parse().ok().filter(|shard| *shard <= i16::MAX as u16)?),
         ))
+    };
+    read().ok_or_else(wrong)
+}
+
+/// A place in the list of alerts.
+pub fn write_alert((since, post): &AlertKey) -> String {
+    encode(&format!("s {} {post}", since.ms()))
+}
+
+/// The place that a caller names in the list of alerts.
+pub fn parse_alert(cursor: &str) -> Result<AlertKey, Invalid> {
+    let read = || {
+        let text = decode(cursor)?;
+        let (since, post) = text.strip_prefix("s ")?.split_once(' ')?;
+        Some((Time::from_ms(since.parse().ok()?), PostId::parse(post).ok()?))
+    };
+    read().ok_or_else(wrong)
+}
+
+/// A place in the list of held ratings.
+pub fn write_held((post, user): &Key) -> String {
+    encode(&format!("h {post} {user}"))
+}
+
+/// The place that a caller names in the list of held ratings.
+pub fn parse_held(cursor: &str) -> Result<Key, Invalid> {
+    let read = || {
+        let text = decode(cursor)?;
+        let (post, user) = text.strip_prefix("h ")?.split_once(' ')?;
+        Some((PostId::parse(post).ok()?, UserId::parse(user).ok()?))
     };
     read().ok_or_else(wrong)
 }

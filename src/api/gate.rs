@@ -16,6 +16,7 @@ use super::now;
 use super::problem::Problem;
 use crate::app::App;
 use crate::config::Open;
+use crate::eligibility::Rater;
 use crate::error::{Invalid, Result};
 use crate::identity::{Identity, Keys, Role};
 use crate::rating::UserId;
@@ -106,6 +107,15 @@ impl Caller {
             (Caller::Nobody, None) => Ok(None),
             (Caller::Known(identity), None) => Ok(Some(identity.user.clone())),
         }
+    }
+
+    /// `user`, with what the token says of the account.
+    pub fn rater<'a>(&self, user: &'a UserId) -> Rater<'a> {
+        let account_created_at = match self {
+            Caller::Known(identity) => identity.account_created_at,
+            Caller::Unnamed | Caller::Nobody => None,
+        };
+        Rater { user, account_created_at }
     }
 
     /// Who acts: the token's user, or in open mode the one that the body names.

@@ -125,7 +125,7 @@ impl PostJson {
             phasing_in: average.unvested().round() as u64,
             crowded: average.is_crowded(params),
             early: average.is_early(),
-            under_review: view.standing.excluded,
+            under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
             histogram: Some(average.histogram),
             my_rating: view.own,
@@ -315,9 +315,9 @@ pub fn caching(view: &PostView, now: Time) -> [(HeaderName, String); 1] {
 fn etag(view: &PostView) -> String {
     let own = match view.own {
         None => String::new(),
-        Some(Own { score, pending }) => {
+        Some(Own { score, pending, held }) => {
             let score = score.map_or("w".into(), |score| score.to_string());
-            format!(".{score}{}", if pending { "p" } else { "" })
+            format!(".{score}{}{}", if pending { "p" } else { "" }, if held { "h" } else { "" })
         }
     };
     let (version, revision) = (view.version, view.post.revision);

@@ -16,6 +16,7 @@ use super::gate::Somebody;
 use super::problem::Problem;
 use super::{Shared, now};
 use crate::app::{Accepted, App};
+use crate::eligibility::Rater;
 use crate::entry::Action;
 use crate::error::Invalid;
 use crate::json::{self, present};
@@ -66,7 +67,7 @@ pub async fn rate(
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
     let user = caller.named_in_body(body.user_id.as_deref())?;
     let score = json::score(&body.score).map_err(|e| Problem::in_body(e, "/score"))?;
-    take(&app, (&user, address), &post, Action::Rate(score)).await
+    take(&app, (caller.rater(&user), address), &post, Action::Rate(score)).await
 }
 
 /// Withdraw a rating
@@ -89,23 +90,23 @@ pub async fn withdraw(
         Problem::in_parameter(Invalid::new("user-missing", detail), "user_id")
     };
     let user = caller.reader(query.user_id.as_deref())?.ok_or_else(unnamed)?;
-    take(&app, (&user, address), &post, Action::Withdraw).await
+    take(&app, (caller.rater(&user), address), &post, Action::Withdraw).await
 }
 
 /// Hands a rating or withdrawal in, if no limit is reached: that is asked first, since it costs no database work.
 async fn take(
     app: &App,
-    (user, address): (&UserId, IpAddr),
+    (rater, address): (Rater<'_>, IpAddr),
     post: &PostId,
     action: Action,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
     let now: Time = now();
-    let admission = app.limits().take(user, address, post, now).await;
+    let admission = app.limits().take(rater.user, address, post, now).await;
     let told = told(&admission);
     if let Some(quota) = admission.refused {
         return Err(limited(&quota, told));
     }
-    let accepted = app.submit(post, user, action, now).await;
+    let accepted = app.submit(post, rater, action, now).await;
     let accepted = accepted.map_err(|error| with_all(Problem::from(error), told.clone()))?;
     Ok((StatusCode::ACCEPTED, told.into_iter().collect(), Json(accepted)))
 }

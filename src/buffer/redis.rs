@@ -116,7 +116,7 @@ impl RedisBuffer {
         for entry in entries {
             // A retry does not stand for what the user wants now.
             let score = match (entry.origin, &entry.action) {
-                (Some(_), _) | (None, Action::Decide(_)) => String::new(),
+                (Some(_), _) | (None, Action::Decide(_) | Action::Release(_)) => String::new(),
                 (None, Action::Rate(score)) => score.to_string(),
                 (None, Action::Withdraw) => WITHDRAWN.into(),
             };

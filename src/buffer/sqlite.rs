@@ -11,7 +11,7 @@ use sqlx::FromRow;
 
 use super::{Buffer, Waiting};
 use crate::connect::sqlite::{SqliteFile, Writing};
-use crate::entry::{Action, Backlog, Batch, Entry, Line, Position, Shard};
+use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::rating::{PostId, Time, UserId};
 
@@ -162,7 +162,7 @@ impl Buffer for SqliteBuffer {
             let slot = usize::try_from(asked).ok().and_then(|i| found.get_mut(i));
             // A retry does not stand for what the user wants now.
             let (Ok(entry), Some(slot)) = (Entry::decode(&payload), slot) else { continue };
-            if entry.origin.is_none() && !matches!(entry.action, Action::Decide(_)) {
+            if entry.origin.is_none() && entry.action.is_wish() {
                 *slot = Some(Waiting { position: position(row), action: entry.action });
             }
         }

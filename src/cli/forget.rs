@@ -8,7 +8,7 @@ use clap::Args;
 use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::forget::Held;
+use crate::forget::UserData;
 use crate::rating::UserId;
 
 #[derive(Args)]
@@ -31,13 +31,13 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
     let user = UserId::parse(&args.user)?;
     let app = open(settings).await?;
     if args.export {
-        let held = app.held(&user, now()).await?;
+        let held = app.user_data(&user, now()).await?;
         app.close().await;
         print_json(&held)?;
         return Ok(ExitCode::SUCCESS);
     }
     if !args.yes && std::io::stdin().is_terminal() {
-        let held = app.held(&user, now()).await?;
+        let held = app.user_data(&user, now()).await?;
         eprint!("erase {} for good? [y/N] ", summary(&held));
         std::io::stderr().flush().map_err(|e| Error::Internal(e.to_string()))?;
         let mut answer = String::new();
@@ -58,10 +58,10 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn summary(held: &Held) -> String {
+fn summary(held: &UserData) -> String {
     format!(
         "{}, the name on {} and {} of {}",
-        term::counted(held.ratings.len() as u64, "rating", "ratings"),
+        term::counted((held.ratings.len() + held.held.len()) as u64, "rating", "ratings"),
         term::counted(held.posts.len() as u64, "post", "posts"),
         term::counted(held.quarantined.len() as u64, "quarantined entry", "quarantined entries"),
         held.user_id

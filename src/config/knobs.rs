@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Networks, Secret, ServerUrl};
+use crate::entry::Hold;
 use crate::smoothing::Knobs;
 
 macro_rules! knobs {
@@ -59,6 +60,8 @@ knobs! {
         import: ImportKnobs,
         /// Posts.
         catalogue: CatalogueKnobs,
+        /// What is kept for moderators.
+        moderation: ModerationKnobs,
         /// Rate limits.
         limits: LimitKnobs,
         /// Logging.
@@ -80,6 +83,8 @@ knobs! {
         issuer: String,
         /// The claim with the roles: a name, or a JSON pointer.
         roles_claim: String,
+        /// The claim that says since when there is the account.
+        account_created_claim: String,
     }
 }
 knobs! {
@@ -163,6 +168,21 @@ knobs! {
         mode: CatalogueMode,
         /// Posts of one author and UTC day; 0: off.
         posts_per_day_per_user: u32,
+    }
+}
+knobs! {
+    /// `[moderation]`
+    ModerationKnobs {
+        /// Which ratings are held, of a post without a policy of its own.
+        hold: Hold,
+        /// Ratings of younger accounts are held; 0: off.
+        hold_accounts_younger_than_days: u32,
+        /// Held ratings count by themselves after this; 0: never.
+        hold_release_hours: u32,
+        /// Where alerts are told, or empty.
+        webhook_url: Secret,
+        /// What signs them.
+        webhook_secret: Secret,
     }
 }
 knobs! {

@@ -30,6 +30,10 @@ pub use url::ServerUrl;
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 /// The highest rate that a limit may have, a minute: a call every 60 µs.
 const RATE_MAX: u64 = 1_000_000;
+/// A shorter secret can be guessed.
+const WEBHOOK_SECRET_BYTES_MIN: usize = 32;
+/// A hundred years.
+const DAYS_MAX: u64 = 36_500;
 /// Claims of RFC 7519 that have a meaning of their own.
 const REGISTERED_CLAIMS: [&str; 7] = ["aud", "exp", "iat", "iss", "jti", "nbf", "sub"];
 /// Most shards that a first migration may fix.
@@ -128,7 +132,25 @@ impl Config {
         self.params()?;
         self.worker_listen()?;
         self.check_names()?;
+        self.check_webhook()?;
         self.check_ranges()
+    }
+
+    fn check_webhook(&self) -> Result<()> {
+        let (url, secret) = (&self.moderation.webhook_url, &self.moderation.webhook_secret);
+        if url.is_empty() {
+            return Ok(());
+        }
+        if !["https://", "http://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+            return Err(Error::Config("moderation.webhook_url must begin with https:// or http://".into()));
+        }
+        if secret.expose().len() < WEBHOOK_SECRET_BYTES_MIN {
+            return Err(Error::Config(format!(
+                "moderation.webhook_secret has fewer than {WEBHOOK_SECRET_BYTES_MIN} bytes; \
+                 openssl rand -base64 32 makes one"
+            )));
+        }
+        Ok(())
     }
 
     fn check_names(&self) -> Result<()> {
@@ -194,6 +216,18 @@ impl Config {
                 u64::from(self.catalogue.posts_per_day_per_user),
                 0,
                 RATE_MAX,
+            ),
+            (
+                "moderation.hold_accounts_younger_than_days",
+                u64::from(self.moderation.hold_accounts_younger_than_days),
+                0,
+                DAYS_MAX,
+            ),
+            (
+                "moderation.hold_release_hours",
+                u64::from(self.moderation.hold_release_hours),
+                0,
+                24 * DAYS_MAX,
             ),
             ("import.sort_rows_max", self.import.sort_rows_max as u64, 1, 1 << 32),
         ];

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// The newest migration in `migrations/`. Every commit compares it with the database's, so a program that is
 /// older than the schema writes nothing.
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 6;
 
 /// Turns a migration's outcome into a sentence that says what to do.
 pub fn explain(outcome: Result<(), MigrateError>) -> Result<()> {

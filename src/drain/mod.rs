@@ -82,6 +82,9 @@ impl App {
     /// A shard that fails does not keep the others from draining; `failure` tells.
     pub async fn drain(&self, now: Time, order: &DrainOrder<'_>) -> Drained {
         let began = Instant::now();
+        if order.trigger == Trigger::Tick {
+            self.release(now).await;
+        }
         let total = Mutex::new(Drained { complete: true, ..Drained::default() });
         futures_util::stream::iter(self.all_shards())
             .for_each_concurrent(self.config.drain.parallel_max, |shard| {

@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Position;
+use super::{Hold, Position};
 use crate::error::Invalid;
-use crate::rating::{Score, TIME_MIN, Time};
+use crate::rating::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
 
 /// Longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 500;
@@ -33,6 +33,22 @@ pub enum Deed {
     Exclude(Window),
     /// An exclusion is taken back: it is named by its place in the log.
     Undo(Position),
+    /// Which of its ratings are held from now on; nothing: those that the settings say.
+    Hold(Option<Hold>),
+    /// Held ratings count from now on.
+    Approve(Which),
+    /// Held ratings go.
+    Reject(Which),
+}
+
+/// Which held ratings of a post a decision is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// That of one user.
+    User(UserId),
+    /// All within a window.
+    Window(Window),
 }
 
 impl Deed {
@@ -43,12 +59,18 @@ impl Deed {
             Deed::Thaw => "thaw",
             Deed::Exclude(_) => "exclude",
             Deed::Undo(_) => "undo",
+            Deed::Hold(_) => "hold",
+            Deed::Approve(_) => "approve",
+            Deed::Reject(_) => "reject",
         }
     }
 
     /// Whether any number of ratings may be touched, so that it is merged by itself.
     pub fn is_sweep(&self) -> bool {
-        matches!(self, Deed::Exclude(_) | Deed::Undo(_))
+        match self {
+            Deed::Exclude(_) | Deed::Undo(_) | Deed::Approve(_) | Deed::Reject(_) => true,
+            Deed::Freeze | Deed::Thaw | Deed::Hold(_) => false,
+        }
     }
 }
 
@@ -88,7 +110,7 @@ impl Reason {
     }
 }
 
-/// Which ratings an exclusion covers: those whose own time lies in the window, `from` included, `to` not.
+/// Which ratings an exclusion, an approval or a rejection covers: those whose own time lies in the window, `from` included, `to` not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The first moment in it.
@@ -102,7 +124,7 @@ pub struct Window {
 
 impl Window {
     /// A window that has passed at `now`; scores in any order, and none means all.
-    pub fn new(from: Time, to: Time, mut scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
+    pub fn new(from: Time, to: Time, scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
         let wrong = |detail: String| Err(Invalid::new("invalid-window", detail));
         // No rating is older.
         let from = from.max(TIME_MIN);
@@ -112,12 +134,19 @@ impl Window {
         if to > now {
             return wrong(format!("the window ends at {to}, which is to come; it covers what has been"));
         }
-        scores.sort_unstable();
-        scores.dedup();
-        if scores.len() == Score::COUNT {
-            scores.clear();
-        }
-        Ok(Self { from, to, scores })
+        Ok(Self { from, to, scores: each_once(scores) })
+    }
+
+    /// A window without a beginning, or without an end: it holds what was accepted until `now`.
+    pub fn open(
+        from: Option<Time>,
+        to: Option<Time>,
+        scores: Vec<Score>,
+        now: Time,
+    ) -> Result<Self, Invalid> {
+        // An entry's time may lie ahead of the clock.
+        let end = now.plus_ms(TIME_AHEAD_MAX_MS + 1);
+        Self::new(from.unwrap_or(TIME_MIN), to.unwrap_or(end), scores, end)
     }
 
     /// Whether a rating of that time and score lies in it.
@@ -126,6 +155,16 @@ impl Window {
             && rated_at < self.to
             && (self.scores.is_empty() || self.scores.contains(&score))
     }
+}
+
+/// In order, each once; all are the same as none named.
+fn each_once(mut scores: Vec<Score>) -> Vec<Score> {
+    scores.sort_unstable();
+    scores.dedup();
+    if scores.len() == Score::COUNT {
+        scores.clear();
+    }
+    scores
 }
 
 #[cfg(test)]

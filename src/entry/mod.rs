@@ -5,6 +5,7 @@
 //! A line that cannot be read is not an error of the drain: it comes out as [`Undecodable`], with its bytes.
 
 mod decision;
+mod terms;
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::rating::{PostId, Score, Time, UserId};
 
-pub use decision::{Decision, Deed, REASON_CHARS_MAX, Reason, Window};
+pub use decision::{Decision, Deed, REASON_CHARS_MAX, Reason, Which, Window};
+pub use terms::{Hold, Terms};
 
-/// What changes an average: somebody's rating or withdrawal, with the time of its acceptance.
+/// What changes an average: somebody's rating or withdrawal, or a decision, with the time of its acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What is rated.
@@ -26,8 +28,8 @@ pub struct Entry {
     pub at: Time,
     /// What the user wants.
     pub action: Action,
-    /// Whether a rating makes its post, where there is none yet (`catalogue.mode` at its acceptance).
-    pub creates_post: bool,
+    /// What was so at its acceptance.
+    pub terms: Terms,
     /// Of an entry that comes back out of the quarantine: where it stood at first. It loses to whatever the same
     /// user wanted of the same post after that.
     pub origin: Option<Position>,
@@ -42,15 +44,22 @@ pub enum Action {
     Withdraw,
     /// The user is a moderator and decides this.
     Decide(Arc<Decision>),
+    /// Nobody decided on the user's held rating that stood there; it counts from now on.
+    Release(Position),
 }
 
 impl Action {
-    /// The score, or nothing for a withdrawal or a decision.
+    /// The score, or nothing for what is no rating.
     pub fn score(&self) -> Option<Score> {
         match self {
             Action::Rate(score) => Some(*score),
-            Action::Withdraw | Action::Decide(_) => None,
+            Action::Withdraw | Action::Decide(_) | Action::Release(_) => None,
         }
+    }
+
+    /// Whether it says what a user wants of a post: it is a rating or a withdrawal.
+    pub fn is_wish(&self) -> bool {
+        matches!(self, Action::Rate(_) | Action::Withdraw)
     }
 
     /// Whether it is to be merged by itself.
@@ -67,12 +76,18 @@ const DECISION: &str = "1 d ";
 const TEXT_BYTES_MAX: usize = 4_096;
 
 impl Entry {
-    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, origin (retries only). The
-    /// kind is `r` or `w`, and a capital where a post that is not there is made. A decision has the kind `d`, and JSON
+    /// The entry as a new one: on no special terms.
+    pub fn new(post: PostId, user: UserId, at: Time, action: Action) -> Self {
+        Self { post, user, at, action, terms: Terms::default(), origin: None }
+    }
+
+    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, a word of its terms (if there
+    /// is one), origin (retries only). The kind is `r` or `w`, and a capital where a post that is not there is made;
+    /// `l` lets go of the held rating whose place stands behind the milliseconds. A decision has the kind `d`, and JSON
     /// behind its milliseconds.
     pub fn encode(&self) -> String {
-        let Self { post, user, at, action, creates_post, origin } = self;
-        let mut text = match (action, creates_post) {
+        let Self { post, user, at, action, terms, origin } = self;
+        let mut text = match (action, terms.creates_post) {
             (Action::Rate(score), false) => format!("{ENCODING_VERSION} r {post} {user} {score} {}", at.ms()),
             (Action::Rate(score), true) => format!("{ENCODING_VERSION} R {post} {user} {score} {}", at.ms()),
             (Action::Withdraw, false) => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
@@ -82,7 +97,13 @@ impl Entry {
                 let json = serde_json::to_string(decision).unwrap_or_default();
                 return format!("{ENCODING_VERSION} d {post} {user} {} {json}", at.ms());
             }
+            (Action::Release(held), _) => {
+                return format!("{ENCODING_VERSION} l {post} {user} {} {held}", at.ms());
+            }
         };
+        if let Some(word) = terms.word() {
+            let _ = write!(text, " {word}");
+        }
         if let Some(origin) = origin {
             let _ = write!(text, " {origin}");
         }
@@ -111,29 +132,38 @@ impl Entry {
         if words[0] != ENCODING_VERSION {
             return Err(format!("entry has unknown encoding version {:?}", shown(words[0])));
         }
-        let (post, user, action, at, origin) = match words[1..] {
-            ["r" | "R", post, user, score, at] => (post, user, Action::Rate(parse_score(score)?), at, None),
-            ["r" | "R", post, user, score, at, origin] => {
-                (post, user, Action::Rate(parse_score(score)?), at, Some(origin))
+        let (post, user, action, at, rest) = match &words[1..] {
+            ["r" | "R", post, user, score, at, rest @ ..] if rest.len() <= 2 => {
+                (post, user, Action::Rate(parse_score(score)?), at, rest)
             }
-            ["w" | "W", post, user, at] => (post, user, Action::Withdraw, at, None),
-            ["w" | "W", post, user, at, origin] => (post, user, Action::Withdraw, at, Some(origin)),
+            ["w" | "W", post, user, at, rest @ ..] if rest.len() <= 2 => {
+                (post, user, Action::Withdraw, at, rest)
+            }
+            ["l", post, user, at, held] => (post, user, Action::Release(parse_place(held)?), at, &[][..]),
             [kind, ..] => {
                 return Err(format!("entry of kind {:?} with {} words is unknown", shown(kind), words.len()));
             }
             [] => return Err("entry has a version and nothing else".to_owned()),
         };
-        let origin = origin.map(|text| {
-            Position::parse(text)
-                .ok_or_else(|| format!("entry origin {:?} is no place in a log", shown(text)))
-        });
+        let terms = Terms { creates_post: matches!(words[1], "R" | "W"), ..Terms::default() };
+        let (terms, origin) = match rest {
+            [] => (terms, None),
+            [word] => match Terms::parse(word, terms.creates_post) {
+                Some(terms) => (terms, None),
+                None => (terms, Some(parse_place(word)?)),
+            },
+            [word, origin, ..] => {
+                let unknown = || format!("entry terms {:?} are unknown", shown(word));
+                (Terms::parse(word, terms.creates_post).ok_or_else(unknown)?, Some(parse_place(origin)?))
+            }
+        };
         Ok(Self {
             post: PostId::parse(post).map_err(|e| e.detail)?,
             user: UserId::parse(user).map_err(|e| e.detail)?,
             at: parse_time(at)?,
             action,
-            creates_post: matches!(words[1], "R" | "W"),
-            origin: origin.transpose()?,
+            terms,
+            origin,
         })
     }
 
@@ -146,15 +176,17 @@ impl Entry {
             return Err("a decision has fewer than four words".to_owned());
         };
         let decision = serde_json::from_str(json).map_err(|e| format!("a decision cannot be read: {e}"))?;
-        Ok(Self {
-            post: PostId::parse(post).map_err(|e| e.detail)?,
-            user: UserId::parse(user).map_err(|e| e.detail)?,
-            at: parse_time(at)?,
-            action: Action::Decide(Arc::new(decision)),
-            creates_post: false,
-            origin: None,
-        })
+        Ok(Self::new(
+            PostId::parse(post).map_err(|e| e.detail)?,
+            UserId::parse(user).map_err(|e| e.detail)?,
+            parse_time(at)?,
+            Action::Decide(Arc::new(decision)),
+        ))
     }
+}
+
+fn parse_place(text: &str) -> Result<Position, String> {
+    Position::parse(text).ok_or_else(|| format!("entry origin {:?} is no place in a log", shown(text)))
 }
 
 /// As much of a word as a reason bears.
@@ -329,31 +361,51 @@ mod tests {
             user: UserId::parse("ann").unwrap(),
             at: Time::from_ms(1_790_000_000_000),
             action,
-            creates_post: false,
+            terms: Terms::default(),
             origin: None,
         }
     }
 
     #[test]
     fn what_is_encoded_comes_back() {
+        let place = Position::new(1_789_999_999_999, 7);
+        let young = Terms { is_too_young: true, ..Terms::default() };
+        let policies = [Hold::Off, Hold::Surge, Hold::Always].map(|hold| Terms { hold, ..Terms::default() });
         for action in [Action::Rate(Score::parse(0).unwrap()), Action::Withdraw] {
-            for origin in [None, Some(Position::new(1_789_999_999_999, 7))] {
-                for creates_post in [false, true] {
-                    let entry = Entry { origin, creates_post, ..entry(action.clone()) };
-                    assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
+            for origin in [None, Some(place)] {
+                for terms in policies.into_iter().chain([young]) {
+                    for creates_post in [false, true] {
+                        let terms = Terms { creates_post, ..terms };
+                        let entry = Entry { origin, terms, ..entry(action.clone()) };
+                        assert_eq!(Entry::decode(entry.encode().as_bytes()), Ok(entry));
+                    }
                 }
             }
         }
         let withdrawal = entry(Action::Withdraw);
         assert_eq!(withdrawal.encode(), "1 w hello ann 1790000000000");
-        assert_eq!(Entry { creates_post: true, ..withdrawal }.encode(), "1 W hello ann 1790000000000");
+        let creates_post = Terms { creates_post: true, ..Terms::default() };
+        assert_eq!(Entry { terms: creates_post, ..withdrawal }.encode(), "1 W hello ann 1790000000000");
+        let release = entry(Action::Release(place));
+        assert_eq!(release.encode(), "1 l hello ann 1790000000000 1789999999999-7");
+        assert_eq!(Entry::decode(release.encode().as_bytes()), Ok(release));
     }
 
     #[test]
     fn a_decision_comes_back_with_its_reason() {
         let window =
             Window { from: Time::from_ms(1), to: Time::from_ms(2), scores: vec![Score::parse(0).unwrap()] };
-        for deed in [Deed::Freeze, Deed::Thaw, Deed::Exclude(window), Deed::Undo(Position::new(3, 4))] {
+        let ann = Which::User(UserId::parse("ann").unwrap());
+        for deed in [
+            Deed::Freeze,
+            Deed::Thaw,
+            Deed::Hold(None),
+            Deed::Hold(Some(Hold::Surge)),
+            Deed::Approve(ann),
+            Deed::Reject(Which::Window(window.clone())),
+            Deed::Exclude(window),
+            Deed::Undo(Position::new(3, 4)),
+        ] {
             let reason = Reason::parse("a bomb, \"they\" said;  1 d x\n☃").unwrap();
             let decision = Entry { ..entry(Action::Decide(Arc::new(Decision { deed, reason }))) };
             assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision));
@@ -380,6 +432,10 @@ mod tests {
             ("1 r hello ann 5 1790000000000 extra", "no place"),
             ("1 w hello ann 1790000000000 5", "no place"),
             ("1 r hello ann 5 1790000000000 1-1 extra", "unknown"),
+            ("1 r hello ann 5 1790000000000 surge extra", "no place"),
+            ("1 r hello ann 5 1790000000000 surge 1-1 extra", "unknown"),
+            ("1 l hello ann 1790000000000", "unknown"),
+            ("1 l hello ann 1790000000000 here", "no place"),
             ("1 d hello ann 1790000000000", "fewer"),
             ("1 d hello ann 1790000000000 {}", "cannot be read"),
         ] {

@@ -9,7 +9,7 @@ mod token;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 
-use crate::rating::UserId;
+use crate::rating::{Time, UserId};
 
 pub use keys::Keys;
 pub use token::{HOURS_MAX, Order, mint};
@@ -63,6 +63,8 @@ impl Role {
 pub struct Identity {
     /// The token's `sub`.
     pub user: UserId,
+    /// Since when there is the account, where the token says so.
+    pub account_created_at: Option<Time>,
     roles: Vec<Role>,
 }
 

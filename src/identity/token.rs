@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::DateTime;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_header, encode};
 use moka::sync::Cache;
@@ -31,6 +32,7 @@ pub(super) struct Rules {
     audience: String,
     issuer: String,
     roles_claim: String,
+    account_created_claim: String,
 }
 
 impl Rules {
@@ -39,6 +41,7 @@ impl Rules {
             audience: auth.audience.clone(),
             issuer: auth.issuer.clone(),
             roles_claim: auth.roles_claim.clone(),
+            account_created_claim: auth.account_created_claim.clone(),
         }
     }
 
@@ -58,6 +61,14 @@ impl Rules {
         }
         validation.set_required_spec_claims(&required);
         validation
+    }
+
+    /// Since when there is the account, if the token says so in a way that can be read.
+    fn account_created_at(&self, claims: &HashMap<String, Value>) -> Option<Time> {
+        match claims.get(&self.account_created_claim)? {
+            Value::String(text) => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc().into()),
+            number => time(number.as_f64()?).ok(),
+        }
     }
 
     /// The roles in a token's claims; words that are not ours belong to the site.
@@ -167,8 +178,9 @@ impl Tokens {
     fn verified(&self, claims: Claims, keys: u64) -> Result<Verified, Invalid> {
         let user = UserId::parse(&claims.sub).map_err(|e| refused(format!("its sub: {}", e.detail)))?;
         let roles = self.rules.roles(&claims.others)?;
+        let account_created_at = self.rules.account_created_at(&claims.others);
         Ok(Verified {
-            identity: Arc::new(Identity { user, roles }),
+            identity: Arc::new(Identity { user, roles, account_created_at }),
             from: claims.nbf.map(time).transpose()?,
             until: time(claims.exp)?,
             keys,

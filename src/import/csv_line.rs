@@ -49,14 +49,8 @@ impl Shape {
             Shape::Damper => (&record[0], &record[1], (parse_score(&record[2])?, false)),
             Shape::MovieLens => (&record[1], &record[0], parse_stars(&record[2])?),
         };
-        let entry = Entry {
-            at: parse_time(&record[3])?.check_entry(now)?,
-            post: PostId::parse(post)?,
-            user: UserId::parse(user)?,
-            action: Action::Rate(score),
-            creates_post: false,
-            origin: None,
-        };
+        let at = parse_time(&record[3])?.check_entry(now)?;
+        let entry = Entry::new(PostId::parse(post)?, UserId::parse(user)?, at, Action::Rate(score));
         Ok((entry, was_half))
     }
 }

@@ -37,14 +37,9 @@ pub fn parse(line: &[u8], now: Time) -> Result<Entry, Misfit> {
         None => now,
         Some(at) => time(at).and_then(|at| at.check_entry(now)).map_err(|e| Misfit::at("/at", e))?,
     };
-    Ok(Entry {
-        post: PostId::parse(&rating.post_id).map_err(|e| Misfit::at("/post_id", e))?,
-        user: UserId::parse(&rating.user_id).map_err(|e| Misfit::at("/user_id", e))?,
-        at,
-        action,
-        creates_post: false,
-        origin: None,
-    })
+    let post = PostId::parse(&rating.post_id).map_err(|e| Misfit::at("/post_id", e))?;
+    let user = UserId::parse(&rating.user_id).map_err(|e| Misfit::at("/user_id", e))?;
+    Ok(Entry::new(post, user, at, action))
 }
 
 fn time(value: &Value) -> Result<Time, Invalid> {

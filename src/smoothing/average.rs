@@ -54,7 +54,7 @@ impl Average {
         };
         self.intensity += 1.0 - weight;
         // Found before the old row goes: what is known includes it.
-        let lane = if self.is_surge(params) { LaneName::Surge } else { LaneName::Calm };
+        let lane = if self.is_surging(params) { LaneName::Surge } else { LaneName::Calm };
         if let Some(old) = previous {
             self.take_out(old, weight);
         }
@@ -191,7 +191,7 @@ impl Average {
     }
 
     /// Whether more has arrived lately than the post's own history lets expect.
-    fn is_surge(&self, params: &Params) -> bool {
+    pub fn is_surging(&self, params: &Params) -> bool {
         self.intensity > self.surge_above(params)
     }
 

@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use tracing::{info, warn};
 
 use super::{
-    Added, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort,
-    Store, SweepFn,
+    Added, AlertKey, Arrivals, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn,
+    PageKey, Review, Seen, Sort, Store, SweepFn,
 };
 use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
-use crate::merge::{Hour, Merged, Rating};
+use crate::merge::{HeldRating, Hour, Key, Merged, Rating};
 use crate::outcome::{Decided, Exclusion};
 use crate::post::{Edit, Post, PostState};
 use crate::rating::{PostId, Time, UserId};
@@ -90,6 +90,82 @@ impl Bounded {
 }
 
 #[async_trait]
+impl Review for Bounded {
+    async fn ratings_page(
+        &self,
+        post: &PostId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Rating)>> {
+        self.patient(self.inner.ratings_page(post, after, limit)).await
+    }
+
+    async fn arrivals(&self, post: &PostId, span: (Time, Time), step_ms: i64) -> Result<Vec<Arrivals>> {
+        self.patient(self.inner.arrivals(post, span, step_ms)).await
+    }
+
+    async fn alerted(&self, after: Option<&AlertKey>, limit: usize) -> Result<Vec<AlertKey>> {
+        self.patient(self.inner.alerted(after, limit)).await
+    }
+
+    async fn untold(&self, since: Time, limit: usize) -> Result<Vec<AlertKey>> {
+        self.patient(self.inner.untold(since, limit)).await
+    }
+
+    async fn mark_told(&self, alert: &AlertKey) -> Result<()> {
+        self.patient(self.inner.mark_told(alert)).await
+    }
+
+    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
+        self.patient(self.inner.exclusions(post)).await
+    }
+
+    async fn frozen(&self) -> Result<Vec<PostId>> {
+        self.quick(self.inner.frozen()).await
+    }
+
+    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
+        self.patient(self.inner.decided(shard, position)).await
+    }
+
+    async fn audit_page(
+        &self,
+        post: Option<&PostId>,
+        after: Option<AuditKey>,
+        limit: usize,
+    ) -> Result<Vec<Decided>> {
+        self.patient(self.inner.audit_page(post, after, limit)).await
+    }
+
+    async fn held_page(
+        &self,
+        post: Option<&PostId>,
+        after: Option<&Key>,
+        limit: usize,
+        with_excluded: bool,
+    ) -> Result<Vec<(Key, HeldRating)>> {
+        self.patient(self.inner.held_page(post, after, limit, with_excluded)).await
+    }
+
+    async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>> {
+        self.quick(self.inner.held_of(user, posts)).await
+    }
+
+    async fn held_by(
+        &self,
+        user: &UserId,
+        after: Option<&PostId>,
+        limit: usize,
+    ) -> Result<Vec<(PostId, HeldRating)>> {
+        self.patient(self.inner.held_by(user, after, limit)).await
+    }
+
+    async fn held_before(&self, before: Time, limit: usize) -> Result<Vec<(Key, HeldRating)>> {
+        self.patient(self.inner.held_before(before, limit)).await
+    }
+}
+
+#[async_trait]
 impl Store for Bounded {
     async fn installation(&self) -> Result<Installation> {
         self.quick(self.inner.installation()).await
@@ -121,36 +197,6 @@ impl Store for Bounded {
         begin: &SweepFn,
     ) -> Result<Option<Merged>> {
         self.within(SWEEP_TIMEOUT, self.inner.commit_sweep(batch, seen, as_of, begin)).await
-    }
-
-    async fn ratings_page(
-        &self,
-        post: &PostId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Rating)>> {
-        self.patient(self.inner.ratings_page(post, after, limit)).await
-    }
-
-    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
-        self.patient(self.inner.exclusions(post)).await
-    }
-
-    async fn frozen(&self) -> Result<Vec<PostId>> {
-        self.quick(self.inner.frozen()).await
-    }
-
-    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
-        self.patient(self.inner.decided(shard, position)).await
-    }
-
-    async fn audit_page(
-        &self,
-        post: Option<&PostId>,
-        after: Option<AuditKey>,
-        limit: usize,
-    ) -> Result<Vec<Decided>> {
-        self.patient(self.inner.audit_page(post, after, limit)).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<Position>> {

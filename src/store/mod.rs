@@ -9,6 +9,7 @@ mod audit;
 pub mod bounded;
 pub mod postgres;
 mod questions;
+mod review;
 mod rows;
 pub mod sqlite;
 
@@ -21,12 +22,14 @@ use utoipa::ToSchema;
 use crate::entry::{Backlog, Batch, Line, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Loaded, LoadedPost, Merged, Quarantined, Rating};
-use crate::outcome::{Decided, Exclusion};
+use crate::outcome::Exclusion;
 use crate::post::{Edit, Post, PostState};
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::{Average, Difference};
 use crate::sweep::Sweep;
 use crate::user::User;
+
+pub use review::{AlertKey, Arrivals, AuditKey, Review};
 
 /// Most posts that one question may name.
 pub const POSTS_ASKED_MAX: usize = 1_000;
@@ -40,15 +43,12 @@ pub type MergeFn<'a> = dyn Fn(Loaded) -> Merged + Send + Sync + 'a;
 pub type SweepFn<'a> =
     dyn Fn(&Line, Option<LoadedPost>, Vec<Exclusion>) -> Result<Sweep, Box<Merged>> + Send + Sync + 'a;
 
-/// A decision's place in the audit, newest first.
-pub type AuditKey = (Position, Shard);
-
 /// Ratings that a sweep takes at once.
 const SWEEP_ROWS: usize = 5_000;
 
 /// Ratings, averages, history and checkpoints.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Review {
     /// What the first migration fixed.
     async fn installation(&self) -> Result<Installation>;
 
@@ -85,31 +85,6 @@ pub trait Store: Send + Sync {
         as_of: AsOf<'_>,
         begin: &SweepFn,
     ) -> Result<Option<Merged>>;
-
-    /// The ratings of a post in the order of their users: at most `limit` that come after `after`.
-    async fn ratings_page(
-        &self,
-        post: &PostId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Rating)>>;
-
-    /// A post's exclusions, the undone ones too, in the order of the log.
-    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>>;
-
-    /// The posts that take no ratings.
-    async fn frozen(&self) -> Result<Vec<PostId>>;
-
-    /// What came of the decision at that place, once it is merged.
-    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>>;
-
-    /// The newest decisions, of one post if one is named: at most `limit` that come after `after`.
-    async fn audit_page(
-        &self,
-        post: Option<&PostId>,
-        after: Option<AuditKey>,
-        limit: usize,
-    ) -> Result<Vec<Decided>>;
 
     /// Up to where each shard's log is in the averages, in the order of the shards.
     async fn checkpoints(&self) -> Result<Vec<Position>>;
@@ -356,9 +331,15 @@ const UNRATED: f64 = -1.0;
 /// A post with less than this unvested no longer moves visibly.
 const STILL: f64 = 1e-6;
 
-/// Whether the published mean goes on moving without new ratings.
-fn is_moving(average: &Average, (as_of, params): AsOf<'_>) -> bool {
-    average.at(as_of, params).unvested() > STILL
+/// Whether the published mean, or an alert, goes on changing without new ratings.
+fn is_moving(average: &Average, as_of: AsOf<'_>) -> bool {
+    average.at(as_of.0, as_of.1).unvested() > STILL || alerted_at(average, as_of).is_some()
+}
+
+/// Since when a post has been in a surge or crowded, as of its last entry or `as_of`, whichever is later.
+fn alerted_at(average: &Average, (as_of, params): AsOf<'_>) -> Option<Time> {
+    let average = average.at(as_of, params);
+    average.last.filter(|_| average.is_surging(params) || average.is_crowded(params))
 }
 
 /// One post as an audit found it.

@@ -167,20 +167,6 @@ pub(super) fn changed(rows: &[ChangesRow], from: Position, to: Position) -> Resu
     Ok((at == to).then_some(posts))
 }
 
-pub(super) const SET_STANDING: &str = "update posts set frozen = $2, excluded = $3 where id = $1";
-pub(super) const FROZEN: &str = "select id from posts where frozen = 1";
-pub(super) const EXCLUSIONS: &str = "select * from exclusions where post_id = $1 order by position";
-/// In the order of the key, and nothing but the key decides how far a page goes.
-pub(super) const RATINGS_PAGE: &str =
-    "select * from ratings where post_id = $1 and user_id > $2 order by user_id limit $3";
-pub(super) const DECIDED: &str = "select * from audit where shard = $1 and position = $2";
-/// The newest first; of one post ($4), or with an empty text of all.
-pub(super) const AUDIT_PAGE: &str = "
-    select * from audit where (position, shard) < ($1, $2) and ($4 = '' or post_id = $4)
-    order by position desc, shard desc limit $3";
-/// After every place in every log.
-pub(super) const AUDIT_NEWEST: ([u8; 16], i16) = ([0xff; 16], i16::MAX);
-
 pub(super) const PAGE_NEW: &str = "select created_at, id from posts where (created_at, id) < ($1, $2)
                                    order by created_at desc, id desc limit $3";
 pub(super) const PAGE_TOP: &str = "select smoothed, post_id from ranking where (smoothed, post_id) < ($1, $2)
@@ -269,7 +255,6 @@ pub(super) const KEEP_ADMIN_TOKEN: &str = "
     insert into admin_token (only_row, hash) values (1, $1)
     on conflict (only_row) do update set hash = excluded.hash where $2 = 1";
 
-/// In the order of the key, so that page after page is one walk through the table.
 pub(super) const RATINGS_BY: &str =
     "select * from ratings where post_id > $2 and user_id = $1 order by post_id limit $3";
 pub(super) const POSTS_BY: &str = "select id from posts where created_by = $1 order by id";

@@ -6,16 +6,15 @@ use std::fmt::Write as _;
 
 use sqlx::FromRow;
 
-use crate::entry::{Position, Reason, Window};
+use crate::entry::{Hold, Position};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Key, Loaded, LoadedPost, MergedAverage, Quarantined, Rating};
-use crate::outcome::{Decided, Exclusion};
 use crate::post::{Post, PostState, Standing};
 use crate::rating::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Lane, LaneName, Row};
-use crate::sweep::Sweep;
 
-use super::{AsOf, is_moving, ranked};
+use super::review::{ExclusionRow, HeldRow};
+use super::{AsOf, alerted_at, is_moving, ranked};
 
 /// Takes a row's values in the order of its columns: a COPY stream, or a statement's parameters.
 pub(super) trait Sink {
@@ -69,28 +68,17 @@ pub(super) const AVERAGES: Table =
 pub(super) const HISTORY: Table =
     Table { name: "history", keys: &["post_id", "hour"], others: with_state!("arrivals") };
 pub(super) const RANKING: Table =
-    Table { name: "ranking", keys: &["post_id"], others: &["smoothed", "as_of", "moving"] };
+    Table { name: "ranking", keys: &["post_id"], others: &["smoothed", "as_of", "moving", "alerted_at"] };
 
 pub(super) const WITHDRAWALS: Table =
     Table { name: "withdrawals", keys: &["post_id", "user_id"], others: &["position"] };
-
-pub(super) const EXCLUSIONS: Table = Table {
-    name: "exclusions",
-    keys: &["post_id", "position"],
-    others: &["from_at", "to_at", "scores", "decided_by", "decided_at", "reason", "excluded", "undone"],
-};
-pub(super) const AUDIT: Table = Table {
-    name: "audit",
-    keys: &["shard", "position"],
-    others: &["post_id", "decided_at", "decided_by", "decision", "outcome"],
-};
 
 pub(super) const QUARANTINE: Table =
     Table { name: "quarantine", keys: &["shard", "position"], others: &["reason", "payload"] };
 
 /// A rating's status in the averages.
 const COUNTED: &str = "counted";
-const EXCLUDED: &str = "excluded";
+pub(super) const EXCLUDED: &str = "excluded";
 
 impl Table {
     /// All columns, comma between.
@@ -103,13 +91,21 @@ impl Table {
         self.keys.len() + self.others.len()
     }
 
-    /// What follows an INSERT's rows: a row that is there takes the new values. Arrivals add up.
+    /// What follows an INSERT's rows: a row that is there takes the new values. Arrivals add up, and an alert that goes
+    /// on keeps its beginning.
     pub fn on_conflict(&self) -> String {
         let mut sql = format!(" on conflict ({}) do update set ", self.keys.join(", "));
         for (i, column) in self.others.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            let kept = if *column == "arrivals" { "history.arrivals + " } else { "" };
-            let _ = write!(sql, "{comma}{column} = {kept}excluded.{column}");
+            let _ = match *column {
+                "arrivals" => write!(sql, "{comma}arrivals = history.arrivals + excluded.arrivals"),
+                "alerted_at" => write!(
+                    sql,
+                    "{comma}alerted_at = case when excluded.alerted_at is null then null
+                     else coalesce(ranking.alerted_at, excluded.alerted_at) end"
+                ),
+                column => write!(sql, "{comma}{column} = excluded.{column}"),
+            };
         }
         sql
     }
@@ -152,31 +148,7 @@ pub(super) fn write_ranking(sink: &mut dyn Sink, post: &PostId, average: &Averag
     sink.float(ranked(average, as_of));
     sink.int(Some(as_of.0.ms()));
     sink.small(is_moving(average, as_of).into());
-}
-
-pub(super) fn write_exclusion(sink: &mut dyn Sink, exclusion: &Exclusion) {
-    let scores: Vec<String> = exclusion.window.scores.iter().map(Score::to_string).collect();
-    sink.text(exclusion.post.as_str());
-    sink.bytes(&exclusion.id.to_bytes());
-    sink.int(Some(exclusion.window.from.ms()));
-    sink.int(Some(exclusion.window.to.ms()));
-    sink.text(&scores.join(" "));
-    sink.text(exclusion.by.as_str());
-    sink.int(Some(exclusion.at.ms()));
-    sink.text(exclusion.reason.as_str());
-    sink.int(Some(signed(exclusion.excluded)));
-    sink.small(exclusion.is_undone.into());
-}
-
-pub(super) fn write_decided(sink: &mut dyn Sink, shard: i16, decided: &Decided) {
-    sink.small(shard);
-    sink.bytes(&decided.position.to_bytes());
-    sink.text(decided.post.as_str());
-    sink.int(Some(decided.at.ms()));
-    sink.text(decided.by.as_str());
-    // Texts and numbers: nothing that JSON could not hold.
-    sink.text(&serde_json::to_string(&decided.decision).unwrap_or_default());
-    sink.text(&serde_json::to_string(&decided.outcome).unwrap_or_default());
+    sink.int(alerted_at(average, as_of).map(Time::ms));
 }
 
 pub(super) fn write_quarantined(sink: &mut dyn Sink, shard: i16, entry: &Quarantined) {
@@ -209,7 +181,7 @@ pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn corrupt(what: &str, found: impl std::fmt::Debug) -> Error {
+pub(super) fn corrupt(what: &str, found: impl std::fmt::Debug) -> Error {
     Error::Internal(format!("the database holds {found:?} for {what}; damper verify looks at every row"))
 }
 
@@ -290,7 +262,7 @@ impl StateRow {
 /// The columns of a post beside its average, whether or not it has one: for `from posts p left join averages a`.
 pub(super) fn post_state_columns() -> String {
     let mut sql =
-        "p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision, p.frozen, p.excluded, a.version"
+        "p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision, p.frozen, p.excluded, p.hold, p.held, a.version"
             .to_owned();
     for column in &AVERAGES.others[1..] {
         let zero = match *column {
@@ -316,17 +288,29 @@ pub(super) struct PostStateRow {
     revision: i64,
     frozen: i16,
     excluded: i64,
+    hold: Option<String>,
+    held: i64,
     version: Option<Vec<u8>>,
     #[sqlx(flatten)]
     state: StateRow,
 }
 
 impl PostStateRow {
+    /// The post's id, if ratings of it are held, or were excluded while they were.
+    pub fn under_review(&self) -> Option<&str> {
+        (self.held > 0 || self.excluded > 0).then_some(self.id.as_str())
+    }
+
     pub fn post_state(self) -> Result<PostState> {
         Ok(PostState {
             average: self.state.average(),
             version: self.version.map_or(Ok(Position::START), |bytes| position(&bytes))?,
-            standing: Standing { is_frozen: self.frozen != 0, excluded: self.excluded.unsigned_abs() },
+            standing: Standing {
+                is_frozen: self.frozen != 0,
+                excluded: self.excluded.unsigned_abs(),
+                hold: self.hold.as_deref().and_then(Hold::parse),
+                held: self.held.unsigned_abs(),
+            },
             post: Post {
                 id: post_id(&self.id)?,
                 title: self.title,
@@ -376,66 +360,6 @@ impl RatingRow {
     }
 }
 
-#[derive(FromRow)]
-pub(super) struct ExclusionRow {
-    post_id: String,
-    position: Vec<u8>,
-    from_at: i64,
-    to_at: i64,
-    scores: String,
-    decided_by: String,
-    decided_at: i64,
-    reason: String,
-    excluded: i64,
-    undone: i16,
-}
-
-impl ExclusionRow {
-    pub fn exclusion(self) -> Result<Exclusion> {
-        let score = |text: &str| text.parse().ok().and_then(|value| Score::parse(value).ok());
-        let scores: Option<Vec<Score>> =
-            self.scores.split(' ').filter(|text| !text.is_empty()).map(score).collect();
-        Ok(Exclusion {
-            post: post_id(&self.post_id)?,
-            id: position(&self.position)?,
-            window: Window {
-                from: Time::from_ms(self.from_at),
-                to: Time::from_ms(self.to_at),
-                scores: scores.ok_or_else(|| corrupt("scores", &self.scores))?,
-            },
-            by: user_id(&self.decided_by)?,
-            at: Time::from_ms(self.decided_at),
-            reason: Reason::parse(&self.reason).map_err(|_| corrupt("a reason", &self.reason))?,
-            excluded: self.excluded.unsigned_abs(),
-            is_undone: self.undone != 0,
-        })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct DecidedRow {
-    position: Vec<u8>,
-    post_id: String,
-    decided_at: i64,
-    decided_by: String,
-    decision: String,
-    outcome: String,
-}
-
-impl DecidedRow {
-    pub fn decided(self) -> Result<Decided> {
-        Ok(Decided {
-            position: position(&self.position)?,
-            post: post_id(&self.post_id)?,
-            at: Time::from_ms(self.decided_at),
-            by: user_id(&self.decided_by)?,
-            decision: serde_json::from_str(&self.decision)
-                .map_err(|_| corrupt("a decision", &self.decision))?,
-            outcome: serde_json::from_str(&self.outcome).map_err(|_| corrupt("an outcome", &self.outcome))?,
-        })
-    }
-}
-
 /// Post, user, place.
 pub(super) type WithdrawalRow = (String, String, Vec<u8>);
 
@@ -467,26 +391,22 @@ impl HourRow {
 
 /// The one post of a sweep.
 pub(super) fn loaded_post(found: Vec<PostStateRow>) -> Result<Option<LoadedPost>> {
-    Ok(loaded(found, Vec::new(), Vec::new(), Vec::new())?.posts.into_values().next())
+    Ok(loaded(found, Vec::new(), ReviewRows::default())?.posts.into_values().next())
 }
 
-/// Hands a page to `sweep`; returns the ratings that change.
-pub(super) fn visit(page: &[RatingRow], sweep: &mut Sweep) -> Result<Vec<(Key, Rating)>> {
-    let mut changed = Vec::new();
-    for row in page {
-        if let Some(rating) = sweep.visit(&row.rating()?) {
-            changed.push((row.key()?, rating));
-        }
-    }
-    Ok(changed)
+/// What only some batches need: rows of retried keys, and of posts under review.
+#[derive(Default)]
+pub(super) struct ReviewRows {
+    pub withdrawals: Vec<WithdrawalRow>,
+    pub exclusions: Vec<ExclusionRow>,
+    pub held: Vec<HeldRow>,
 }
 
 /// What a batch's keys hold, ready for the merge.
 pub(super) fn loaded(
     averages: Vec<PostStateRow>,
     ratings: Vec<RatingRow>,
-    withdrawals: Vec<WithdrawalRow>,
-    exclusions: Vec<ExclusionRow>,
+    review: ReviewRows,
 ) -> Result<Loaded> {
     let mut loaded = Loaded { ratings: HashMap::with_capacity(ratings.len()), ..Loaded::default() };
     for row in averages {
@@ -496,8 +416,11 @@ pub(super) fn loaded(
     for row in ratings {
         loaded.ratings.insert(row.key()?, row.rating()?);
     }
-    loaded.exclusions = exclusions.into_iter().map(ExclusionRow::exclusion).collect::<Result<_>>()?;
-    for (post, user, place) in withdrawals {
+    for row in review.held {
+        loaded.held.insert(row.key()?, row.held()?);
+    }
+    loaded.exclusions = review.exclusions.into_iter().map(ExclusionRow::exclusion).collect::<Result<_>>()?;
+    for (post, user, place) in review.withdrawals {
         loaded.withdrawals.insert((post_id(&post)?, user_id(&user)?), position(&place)?);
     }
     Ok(loaded)

@@ -11,6 +11,7 @@ mod oracle;
 mod outcome;
 mod plan;
 mod process;
+mod review;
 mod simulation;
 mod store;
 mod tables;

@@ -10,13 +10,12 @@ use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
 use damper::faults::{self, Mistake};
 use damper::merge::{Hour, Merged, Rating, retried, touched};
-use damper::outcome::{Decided, Exclusion};
 use damper::post::{Edit, Post, PostState};
 use damper::rating::{PostId, Time, UserId};
 use damper::smoothing::Average;
 use damper::store::{
-    Added, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort,
-    Store, SweepFn,
+    Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
+    SweepFn,
 };
 use damper::user::User;
 
@@ -25,7 +24,7 @@ use crate::world::{Call, Kind, SHARDS, Seam, Side, World};
 /// The store of one process.
 pub struct MemoryStore(pub Seam);
 
-fn read(name: &'static str) -> Call {
+pub fn read(name: &'static str) -> Call {
     Call { name, side: Side::Store, kind: Kind::Read }
 }
 
@@ -34,7 +33,7 @@ fn write(name: &'static str) -> Call {
 }
 
 /// What no simulated process asks for.
-fn unasked<T>() -> Result<T> {
+pub fn unasked<T>() -> Result<T> {
     Err(Error::Internal("the simulation does not do this".into()))
 }
 
@@ -84,26 +83,6 @@ impl Store for MemoryStore {
     }
 
     async fn commit_sweep(&self, _: &Batch, _: &Seen, _: AsOf<'_>, _: &SweepFn) -> Result<Option<Merged>> {
-        unasked()
-    }
-
-    async fn ratings_page(&self, _: &PostId, _: Option<&UserId>, _: usize) -> Result<Vec<(UserId, Rating)>> {
-        unasked()
-    }
-
-    async fn exclusions(&self, _: &PostId) -> Result<Vec<Exclusion>> {
-        unasked()
-    }
-
-    async fn frozen(&self) -> Result<Vec<PostId>> {
-        self.0.call(read("frozen"), |_| Ok(Vec::new())).await
-    }
-
-    async fn decided(&self, _: Shard, _: Position) -> Result<Option<Decided>> {
-        unasked()
-    }
-
-    async fn audit_page(&self, _: Option<&PostId>, _: Option<AuditKey>, _: usize) -> Result<Vec<Decided>> {
         unasked()
     }
 

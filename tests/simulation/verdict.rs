@@ -52,7 +52,7 @@ impl Folded {
                 self.rows.insert(key, (row, entry.at, position));
                 *self.arrivals.entry(entry.post.clone()).or_default() += 1;
             }
-            Action::Decide(_) => panic!("nobody decides here"),
+            Action::Decide(_) | Action::Release(_) => panic!("nobody decides here"),
             Action::Withdraw => {
                 if let Some((row, ..)) = self.rows.remove(&key) {
                     average.withdraw(&row, entry.at, params);

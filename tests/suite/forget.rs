@@ -91,7 +91,7 @@ fn a_user_of_whom_nothing_is_held_is_no_error(world: World) {
     let erased = world.cli(&["forget", "nobody", "--yes", "--json"]).expect(0).json();
     assert_eq!(
         erased,
-        json!({"user_id": "nobody", "username": null, "ratings": [], "posts": [], "quarantined": []})
+        json!({"user_id": "nobody", "username": null, "ratings": [], "held": [], "posts": [], "quarantined": []})
     );
     let wrong = world.cli(&["forget", "a b"]).expect(1);
     assert!(wrong.err.contains("a space"), "{}", wrong.err);

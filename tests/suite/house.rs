@@ -74,7 +74,7 @@ impl Source {
 }
 
 /// Which rooms a room may import; a room that is not named here fails the test, so that it gets its place.
-const MAY_IMPORT: [(&str, &[&str]); 38] = [
+const MAY_IMPORT: [(&str, &[&str]); 43] = [
     ("error", &[]),
     ("faults", &[]),
     ("rating", &["error"]),
@@ -87,8 +87,8 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
     ("post", &["smoothing", "entry", "rating", "error"]),
     ("outcome", &["smoothing", "entry", "rating", "error"]),
     ("merge", &["outcome", "post", "smoothing", "entry", "rating", "error"]),
-    ("sweep", &["merge", "outcome", "smoothing", "entry", "rating", "error"]),
-    ("config", &["smoothing", "ticks", "error"]),
+    ("sweep", &["merge", "outcome", "post", "smoothing", "entry", "rating", "error"]),
+    ("config", &["smoothing", "ticks", "entry", "error"]),
     ("identity", &["config", "rating", "error"]),
     ("connect", &["config", "error"]),
     ("limits", &["connect", "config", "rating", "error"]),
@@ -113,11 +113,13 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
         ],
     ),
     ("frozen", &["rating", "error"]),
+    ("eligibility", &["store", "entry", "rating", "error"]),
     ("loader", &["store", "cache", "faults", "rating", "error"]),
     (
         "app",
         &[
             "frozen",
+            "eligibility",
             "loader",
             "limits",
             "faults",
@@ -139,11 +141,15 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
     ("users", &["app", "user", "rating", "error"]),
     ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
     ("changes", &["app", "store", "smoothing", "entry", "rating", "error"]),
+    ("evidence", &["app", "store", "merge", "outcome", "smoothing", "rating", "error"]),
+    ("webhook", &["app", "evidence", "rating", "error"]),
     ("history", &["app", "merge", "smoothing", "rating", "error"]),
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
     ("quarantine", &["app", "faults", "store", "entry", "rating", "error"]),
     ("drain", &["app", "loader", "status", "faults", "store", "sweep", "merge", "entry", "rating", "error"]),
-    ("moderation", &["app", "drain", "store", "sweep", "merge", "outcome", "entry", "rating", "error"]),
+    ("moderation", &["app", "drain", "store", "outcome", "entry", "rating", "error"]),
+    ("held", &["app", "merge", "entry", "rating", "error"]),
+    ("preview", &["app", "sweep", "merge", "outcome", "entry", "rating", "error"]),
     ("forget", &["app", "quarantine", "drain", "store", "entry", "rating", "error"]),
     ("worker", &["app", "drain", "store", "rating", "error"]),
     (
@@ -151,7 +157,10 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
         &[
             "app",
             "changes",
+            "evidence",
             "moderation",
+            "merge",
+            "eligibility",
             "outcome",
             "read",
             "history",

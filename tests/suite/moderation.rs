@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use damper::App;
 use damper::entry::{Action, Decision, Deed, Entry, Position, Reason, Window};
-use damper::error::Error;
 use damper::outcome::Decided;
-use damper::rating::{PostId, Score, Time, UserId};
+use damper::rating::{Score, Time, UserId};
 use serde_json::{Value, json};
 
 use crate::identity::{keyed, token};
 use crate::support::http::{Answer, Http, JSON};
-use crate::support::log::{START, bits, entry, post_id, posts};
-use crate::support::process::Program;
+use crate::support::log::{START, entry, post_id, posts};
 use crate::support::world::World;
 use crate::support::{in_both_setups, until};
 
@@ -21,6 +19,10 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// Of the library's tests: a hundred days after the first rating.
 const NOW: Time = START.plus_ms(100 * DAY_MS);
+
+mod evidence;
+mod exclusions;
+mod held;
 
 mod api {
     use super::*;
@@ -33,27 +35,6 @@ mod api {
         of_two_moderators_who_undo_at_once_one_does,
         the_audit_keeps_who_what_when_and_why,
     );
-}
-
-mod library {
-    use super::*;
-
-    in_both_setups!(async
-        what_two_exclusions_cover_is_back_when_the_last_is_undone,
-        who_rates_again_or_withdraws_is_no_more_excluded,
-        a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later,
-        what_came_after_an_exclusion_is_not_covered,
-        a_retry_of_what_came_before_an_exclusion_is_covered,
-        an_exclusion_that_waits_can_be_undone,
-        a_retry_that_comes_too_late_makes_no_post,
-        decisions_take_their_place_in_the_log_however_it_is_cut,
-    );
-}
-
-mod killed {
-    use super::*;
-
-    in_both_setups!(async a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same);
 }
 
 /// A moderator of a service with keys.
@@ -313,8 +294,7 @@ async fn decide(app: &App, deed: Deed, now: Time) -> (Position, Decided) {
 /// Appends a decision as any entry is.
 async fn append(app: &App, deed: Deed, now: Time) {
     let action = Action::Decide(Arc::new(decision(deed)));
-    let entry =
-        Entry { post: post_id("p"), user: user("mo"), at: now, action, creates_post: false, origin: None };
+    let entry = Entry::new(post_id("p"), user("mo"), now, action);
     app.submit_all(vec![entry]).await.expect("it is held");
 }
 
@@ -335,193 +315,4 @@ async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
     app.drain_post(&post_id("p"), NOW).await.unwrap();
     let found = app.posts(&[post_id("p")], None, NOW).await.unwrap();
     (found[0].average.histogram, found[0].standing.excluded)
-}
-
-async fn what_two_exclusions_cover_is_back_when_the_last_is_undone(world: World) {
-    let app = rated(&world, &[0, 1, 2, 3, 4, 5]).await;
-    let (first, decided) = decide(&app, hours(0, 4), NOW).await;
-    assert_eq!(decided.outcome.touched, 4);
-    let (second, decided) = decide(&app, hours(2, 6), NOW.plus_ms(1)).await;
-    assert_eq!(decided.outcome.touched, 2, "the others are out already");
-    assert_eq!(counts(&app).await, ([0; 6], 6));
-    let (_, decided) = decide(&app, Deed::Undo(first), NOW.plus_ms(2)).await;
-    assert_eq!(decided.outcome.touched, 2, "the second still covers the others");
-    assert_eq!(counts(&app).await, ([1, 1, 0, 0, 0, 0], 4));
-    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(3)).await;
-    assert_eq!(decided.outcome.touched, 4);
-    assert_eq!(counts(&app).await, ([1; 6], 0));
-    let again = app.decide(&post_id("p"), &user("mo"), decision(Deed::Undo(second)), NOW).await;
-    assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
-    // Whoever comes too late all the same changes nothing, and that is kept.
-    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(4)).await;
-    assert!(decided.outcome.refused.is_some_and(|why| why.contains("already")));
-    assert_eq!(counts(&app).await, ([1; 6], 0));
-    world.assert_consistent();
-}
-
-async fn who_rates_again_or_withdraws_is_no_more_excluded(world: World) {
-    let app = rated(&world, &[0, 0, 0, 5]).await;
-    let (id, _) = decide(&app, hours(0, 3), NOW).await;
-    let again = [entry("p", "u0", Some(4), NOW.plus_ms(1)), entry("p", "u1", None, NOW.plus_ms(2))];
-    app.submit_all(again.to_vec()).await.unwrap();
-    assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 1], 1), "a new rating, and nothing");
-    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(3)).await;
-    assert_eq!(decided.outcome.touched, 1, "only who did neither");
-    assert_eq!(counts(&app).await, ([1, 0, 0, 0, 1, 1], 0));
-    world.assert_consistent();
-}
-
-async fn a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later(world: World) {
-    let app = world.app().await;
-    app.ensure_posts(posts(&["p"])).await.unwrap();
-    let honest = (0..200).map(|i| entry("p", &format!("u{i}"), Some(5), START.plus_ms(i * 12 * HOUR_MS)));
-    app.submit_all(honest.collect()).await.unwrap();
-    let bombed_at = START.plus_ms(100 * DAY_MS);
-    let bomb = (0..200).map(|i| entry("p", &format!("b{i}"), Some(0), bombed_at.plus_ms(i * 1_000)));
-    app.submit_all(bomb.collect()).await.unwrap();
-    let state = async || {
-        world.store().await.posts(&[post_id("p")]).await.unwrap().remove(0).expect("it is there").average
-    };
-    let vested = |average: damper::smoothing::Average| average.count() as f64 - average.unvested();
-    let after_a_day = bombed_at.plus_ms(DAY_MS);
-    app.drain_post(&post_id("p"), after_a_day).await.unwrap();
-    let mean = |average: damper::smoothing::Average| average.smoothed_mean(app.params()).expect("a mean");
-    let before = state().await.at(after_a_day, app.params());
-    assert!(mean(before) < 4.99, "the bomb moves it: {}", mean(before));
-    let week = (100 * 24, 100 * 24 + 1);
-    let (id, decided) = decide(&app, hours(week.0, week.1), after_a_day).await;
-    assert_eq!((decided.outcome.touched, decided.outcome.after.average), (200, Some(5.0)));
-    let without = state().await;
-    let later = after_a_day.plus_ms(7 * DAY_MS);
-    let waited = state().await.at(later, app.params());
-    let (_, decided) = decide(&app, Deed::Undo(id), later).await;
-    assert_eq!(decided.outcome.touched, 200);
-    let back = state().await;
-    // What the bomb had vested when it was taken out, and no more (law 9).
-    let (share, raised) = (vested(before) - vested(without), vested(back) - vested(waited));
-    assert!((raised - share).abs() < 1e-6, "{raised} beside {share}");
-    assert!(mean(back) > mean(before) - 1e-6, "{} beside {}", mean(back), mean(before));
-    world.assert_consistent();
-}
-
-async fn what_came_after_an_exclusion_is_not_covered(world: World) {
-    let app = rated(&world, &[0, 0]).await;
-    decide(&app, hours(0, 10), NOW).await;
-    // An import brings more of the same hours.
-    app.submit_all(vec![entry("p", "late", Some(1), START.plus_ms(HOUR_MS))]).await.unwrap();
-    assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 2));
-    let (_, decided) = decide(&app, hours(0, 10), NOW.plus_ms(1)).await;
-    assert_eq!(decided.outcome.touched, 1, "it lies in the next one's window");
-    world.assert_consistent();
-}
-
-async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
-    let app = rated(&world, &[0, 0]).await;
-    let (id, _) = decide(&app, hours(0, 10), NOW).await;
-    // As it comes back out of the quarantine: with the place where it stood at first.
-    let late =
-        Entry { origin: Some(Position::new(0, 1)), ..entry("p", "late", Some(1), START.plus_ms(HOUR_MS)) };
-    app.submit_all(vec![late]).await.unwrap();
-    assert_eq!(counts(&app).await, ([0; 6], 3));
-    world.assert_consistent();
-    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(1)).await;
-    assert_eq!((decided.outcome.touched, counts(&app).await), (3, ([2, 1, 0, 0, 0, 0], 0)));
-    world.assert_consistent();
-}
-
-async fn an_exclusion_that_waits_can_be_undone(world: World) {
-    let app = rated(&world, &[0, 5]).await;
-    let (post, by, now) = (post_id("p"), user("mo"), Time::from(chrono::Utc::now()));
-    let waiting = app.decide(&post, &by, decision(hours(0, 10)), now).await.expect("it is taken");
-    assert_eq!(world.status()["waiting"], 3, "nothing is merged yet");
-    let undo = app.decide(&post, &by, decision(Deed::Undo(waiting)), now).await.expect("it is taken, too");
-    let undone = app.outcome(&post, undo, now).await.expect("an outcome");
-    assert_eq!((undone.outcome.touched, undone.outcome.refused), (2, None));
-    assert_eq!(counts(&app).await, ([1, 0, 0, 0, 0, 1], 0));
-    let beyond = Position::new(u64::MAX, 0);
-    let never = app.decide(&post, &by, decision(Deed::Undo(beyond)), now).await;
-    assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
-}
-
-async fn a_retry_that_comes_too_late_makes_no_post(world: World) {
-    let app = world.app().await;
-    let made = |score, origin| Entry { creates_post: true, origin, ..entry("p", "u", score, START) };
-    app.submit_all(vec![made(None, None)]).await.unwrap();
-    app.drain_post(&post_id("p"), NOW).await.unwrap();
-    app.submit_all(vec![made(Some(5), Some(Position::new(0, 1)))]).await.unwrap();
-    app.drain_post(&post_id("p"), NOW).await.unwrap();
-    assert_eq!(world.db().count("select count(*) from posts"), 0, "the user wanted something else since");
-    let status = world.status();
-    assert_eq!((&status["applied"], &status["quarantined"]), (&json!(2), &json!(0)));
-}
-
-/// Ratings and decisions, one after the other, appended before anything is drained.
-async fn decisions_take_their_place_in_the_log_however_it_is_cut(world: World) {
-    let mut outcomes = Vec::new();
-    for batch in [1, 3, 20_000] {
-        let world = match world.is_embedded() {
-            true => World::embedded(),
-            false => World::servers(),
-        };
-        let world = world.with("drain.batch_max", batch);
-        let app = rated(&world, &[0, 5, 0, 5, 0, 5, 1]).await;
-        let post = post_id("p");
-        append(&app, hours(0, 3), NOW).await;
-        app.submit_all(vec![
-            entry("p", "u0", Some(2), NOW.plus_ms(1)),
-            entry("p", "v", Some(3), NOW.plus_ms(2)),
-        ])
-        .await
-        .unwrap();
-        append(&app, Deed::Freeze, NOW.plus_ms(3)).await;
-        append(&app, hours(1, 5), NOW.plus_ms(4)).await;
-        app.submit_all(vec![entry("p", "u1", None, NOW.plus_ms(5))]).await.unwrap();
-        let flushed = world.flush();
-        assert_eq!(flushed["applied"], 13, "{flushed}");
-        let state = world.store().await.posts(&[post]).await.unwrap().remove(0).expect("it is there");
-        assert!(state.standing.is_frozen);
-        let rows: Vec<(String, String)> =
-            world.db().all("select user_id, status from ratings order by user_id");
-        outcomes.push((bits(&state.average), state.standing.excluded, rows));
-        world.assert_consistent();
-    }
-    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "{outcomes:?}");
-}
-
-async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(world: World) {
-    // Three pages of ratings.
-    let lines: String = (0..12_000).map(|i| format!("p,u{i},{},{}\n", i % 6, 1_790_000_000 + i)).collect();
-    world.import(&lines);
-    world.flush();
-    let app = world.app().await;
-    let post: PostId = post_id("p");
-    let at = |seconds: i64| Time::from_ms((1_790_000_000 + seconds) * 1_000);
-    let now = at(1_000_000);
-    let window = Window::new(at(1_000), at(11_000), Vec::new(), now).expect("a window");
-    append(&app, Deed::Exclude(window), now).await;
-    for (place, pass) in [("sweep.begun", 1), ("sweep.paged", 1), ("sweep.paged", 3), ("sweep.walked", 1)] {
-        let fault = [("FAULTS_AT".to_owned(), format!("{place}=kill@{pass}"))];
-        let settings = [world.env(), fault.to_vec()].concat();
-        let mut killed = crate::support::process::Process::spawn(
-            Program::Damper,
-            &["flush"],
-            &settings,
-            world.path(),
-            b"",
-        );
-        until("it to be killed", || !killed.is_running());
-        assert!(killed.was_killed(), "at {place}");
-        assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 0);
-        assert_eq!(world.status()["waiting"], 1);
-    }
-    app.drain_post(&post, now).await.unwrap();
-    let (mut newest, _) = app.audit_page(Some(&post), None, 1).await.unwrap();
-    let decided = newest.remove(0);
-    let position = decided.position;
-    assert_eq!((decided.outcome.touched, decided.outcome.after.count), (10_000, 2_000));
-    assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 10_000);
-    world.assert_consistent();
-    let (_, undone) = decide(&app, Deed::Undo(position), now.plus_ms(1)).await;
-    assert_eq!((undone.outcome.touched, undone.outcome.after.count), (10_000, 12_000));
-    world.assert_consistent();
 }

@@ -4,6 +4,7 @@
 //! and brought over first, holding no shared lock (no server time-out ends a COPY whose client was stopped).
 //! Loading before the swap is safe: only a commit changes what was loaded, and the swap fails if there was one.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -19,9 +20,10 @@ use crate::merge::{Key, Loaded, Merged, retried, touched};
 use crate::post::Post;
 use crate::rating::{PostId, UserId};
 use crate::store::questions;
+use crate::store::review::{self, AUDIT, EXCLUSIONS, ExclusionRow, HELD, HeldRow, Swept};
 use crate::store::rows::{
-    self, AUDIT, AVERAGES, EXCLUSIONS, ExclusionRow, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS,
-    RatingRow, Sink, Table, WITHDRAWALS,
+    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, ReviewRows, Sink, Table,
+    WITHDRAWALS,
 };
 use crate::store::{AsOf, MergeFn, SWEEP_ROWS, Seen, SweepFn};
 use crate::sweep::Sweep;
@@ -43,6 +45,8 @@ const LOAD_WITHDRAWALS: &str = "select w.post_id, w.user_id, w.position
      from unnest($1::text[], $2::text[]) k (post_id, user_id)
      join withdrawals w on w.post_id = k.post_id collate \"C\" and w.user_id = k.user_id collate \"C\"";
 
+const LOAD_HELD: &str = "select h.* from unnest($1::text[], $2::text[]) k (post_id, user_id)
+     join held h on h.post_id = k.post_id collate \"C\" and h.user_id = k.user_id collate \"C\"";
 const LOAD_EXCLUSIONS: &str = "select * from exclusions where post_id = any($1) and undone = 0";
 
 impl PostgresStore {
@@ -97,7 +101,7 @@ impl PostgresStore {
             .fetch_all(&mut *transaction)
             .await?;
         let exclusions: Vec<ExclusionRow> =
-            sqlx::query_as(questions::EXCLUSIONS).bind(post.as_str()).fetch_all(&mut *transaction).await?;
+            sqlx::query_as(review::EXCLUSIONS_OF).bind(post.as_str()).fetch_all(&mut *transaction).await?;
         let exclusions = exclusions.into_iter().map(ExclusionRow::exclusion).collect::<Result<Vec<_>>>()?;
         let begun = begin(line, rows::loaded_post(loaded)?, exclusions);
         faults::reach("sweep.begun");
@@ -118,17 +122,61 @@ impl PostgresStore {
     }
 }
 
-/// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
+/// Hands what a post has to `sweep`, and writes back what changes.
 async fn walk(connection: &mut PgConnection, post: &PostId, mut sweep: Sweep) -> Result<Merged> {
+    if sweep.takes_ratings() {
+        walk_ratings(connection, post, &mut sweep).await?;
+    }
+    if sweep.takes_held() {
+        walk_held(connection, post, &mut sweep).await?;
+    }
+    Ok(sweep.finish())
+}
+
+/// Held ratings, with those that their users have beside them, a page at a time.
+async fn walk_held(connection: &mut PgConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
     let mut after = String::new();
     loop {
-        let page: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_PAGE)
+        let page: Vec<HeldRow> = match sweep.only_user() {
+            Some(user) => {
+                let one = sqlx::query_as(review::HELD_ONE).bind(post.as_str()).bind(user.as_str());
+                one.fetch_all(&mut *connection).await?
+            }
+            None => {
+                let page = sqlx::query_as(review::HELD_PAGE_OF).bind(post.as_str()).bind(&after);
+                page.bind(SWEEP_ROWS as i64).bind(1).fetch_all(&mut *connection).await?
+            }
+        };
+        let (posts, users): (Vec<&str>, Vec<&str>) =
+            page.iter().map(|row| (row.post_id.as_str(), row.user_id.as_str())).unzip();
+        let beside: Vec<RatingRow> =
+            sqlx::query_as(LOAD_RATINGS).bind(posts).bind(users).fetch_all(&mut *connection).await?;
+        let Swept { ratings, held, unheld } = review::visit_held(&page, &beside, sweep)?;
+        insert_into(connection, &RATINGS, &ratings, |row, (key, rating)| {
+            rows::write_rating(row, key, rating)
+        })
+        .await?;
+        insert_into(connection, &HELD, &held, review::write_held).await?;
+        unhold(connection, &unheld).await?;
+        faults::reach("sweep.paged");
+        match page.last() {
+            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
+async fn walk_ratings(connection: &mut PgConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let page: Vec<RatingRow> = sqlx::query_as(review::RATINGS_PAGE)
             .bind(post.as_str())
             .bind(&after)
             .bind(SWEEP_ROWS as i64)
             .fetch_all(&mut *connection)
             .await?;
-        let changed = rows::visit(&page, &mut sweep)?;
+        let changed = review::visit(&page, sweep)?;
         insert_into(connection, &RATINGS, &changed, |row, (key, rating)| {
             rows::write_rating(row, key, rating)
         })
@@ -136,7 +184,7 @@ async fn walk(connection: &mut PgConnection, post: &PostId, mut sweep: Sweep) ->
         faults::reach("sweep.paged");
         match page.last() {
             Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
-            _ => return Ok(sweep.finish()),
+            _ => return Ok(()),
         }
     }
 }
@@ -149,15 +197,23 @@ async fn load(connection: &mut PgConnection, batch: &Batch) -> Result<Loaded> {
     posts.dedup();
     let averages: Vec<PostStateRow> =
         sqlx::query_as(AssertSqlSafe(POSTS.as_str())).bind(posts).fetch_all(&mut *connection).await?;
-    let retried = retried(batch);
-    let (mut withdrawals, mut exclusions) = (Vec::new(), Vec::new());
+    let (mut review, retried) = (ReviewRows::default(), retried(batch));
     if !retried.is_empty() {
         let (posts, users) = columns_of(&retried);
-        withdrawals =
+        review.withdrawals =
             sqlx::query_as(LOAD_WITHDRAWALS).bind(&posts).bind(users).fetch_all(&mut *connection).await?;
-        exclusions = sqlx::query_as(LOAD_EXCLUSIONS).bind(posts).fetch_all(connection).await?;
+        review.exclusions = sqlx::query_as(LOAD_EXCLUSIONS).bind(posts).fetch_all(&mut *connection).await?;
     }
-    rows::loaded(averages, ratings, withdrawals, exclusions)
+    let reviewed: HashSet<&str> = averages.iter().filter_map(PostStateRow::under_review).collect();
+    if !reviewed.is_empty() {
+        let (posts, users): (Vec<&str>, Vec<&str>) = keys
+            .iter()
+            .filter(|(post, _)| reviewed.contains(post.as_str()))
+            .map(|(post, user)| (post.as_str(), user.as_str()))
+            .unzip();
+        review.held = sqlx::query_as(LOAD_HELD).bind(posts).bind(users).fetch_all(connection).await?;
+    }
+    rows::loaded(averages, ratings, review)
 }
 
 fn columns_of(keys: &[Key]) -> (Vec<&str>, Vec<&str>) {
@@ -228,7 +284,7 @@ pub(super) async fn add_posts(connection: &mut PgConnection, posts: &[Post]) -> 
              select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
              on conflict do nothing returning id
          )
-         insert into ranking select id, -1, 0, 0 from new",
+         insert into ranking (post_id, smoothed, as_of, moving) select id, -1, 0, 0 from new",
     )
     .bind(column(|post| Some(post.id.as_str())))
     .bind(column(|post| Some(&post.title)))
@@ -263,16 +319,21 @@ async fn write(connection: &mut PgConnection, batch: &Batch, merged: &Merged) ->
         faults::reach("commit.upserted");
     }
     for (post, standing) in &merged.standings {
-        sqlx::query(questions::SET_STANDING)
+        let (frozen, excluded, hold, held) = review::standing_values(standing);
+        sqlx::query(review::SET_STANDING)
             .bind(post.as_str())
-            .bind(i16::from(standing.is_frozen))
-            .bind(rows::signed(standing.excluded))
+            .bind(frozen)
+            .bind(excluded)
+            .bind(hold)
+            .bind(held)
             .execute(&mut *connection)
             .await?;
     }
-    insert_into(connection, &EXCLUSIONS, &merged.exclusions, rows::write_exclusion).await?;
+    insert_into(connection, &HELD, &merged.held, review::write_held).await?;
+    unhold(connection, &merged.unheld).await?;
+    insert_into(connection, &EXCLUSIONS, &merged.exclusions, review::write_exclusion).await?;
     insert_into(connection, &AUDIT, &merged.decided, |row, decided| {
-        rows::write_decided(row, batch.shard.0 as i16, decided);
+        review::write_decided(row, batch.shard.0 as i16, decided);
     })
     .await?;
     insert_into(connection, &QUARANTINE, &merged.quarantined, |row, entry| {
@@ -292,6 +353,17 @@ async fn insert_into<T>(
     insert(connection, (table.name, &columns, &tail), rows, write).await
 }
 
+/// Held ratings are held no more.
+async fn unhold(connection: &mut PgConnection, keys: &[Key]) -> Result<()> {
+    if !keys.is_empty() {
+        let (posts, users) = columns_of(keys);
+        sqlx::query(UNHOLD).bind(posts).bind(users).execute(connection).await?;
+    }
+    Ok(())
+}
+
+const UNHOLD: &str = "delete from held h using unnest($1::text[], $2::text[]) u (post_id, user_id)
+     where h.post_id = u.post_id collate \"C\" and h.user_id = u.user_id collate \"C\"";
 const WITHDRAW: &str = "delete from ratings r using unnest($1::text[], $2::text[]) w (post_id, user_id)
      where r.post_id = w.post_id collate \"C\" and r.user_id = w.user_id collate \"C\"";
 

@@ -3,6 +3,7 @@
 mod columns;
 mod commit;
 mod copy;
+mod review;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, PoisonError, RwLock};
@@ -14,17 +15,16 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::audit::{self, Page};
 use super::questions::{self, ChangesRow, CheckpointRow, DrainRow, QuarantineRow, UserRow};
-use super::rows::{self, AVERAGES, AverageRow, DecidedRow, ExclusionRow, HourRow, PostStateRow, RatingRow};
+use super::rows::{self, AVERAGES, AverageRow, HourRow, PostStateRow, RatingRow};
 use super::{
-    AUDIT_POSTS, Added, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey,
-    Seen, Sort, Store, SweepFn, is_moving, ranked,
+    AUDIT_POSTS, Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen,
+    Sort, Store, SweepFn, is_moving, ranked,
 };
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::connect::{self, schema};
 use crate::entry::{Batch, Position, Shard};
 use crate::error::Result;
 use crate::merge::{Hour, Merged, Rating};
-use crate::outcome::{Decided, Exclusion};
 use crate::post::{Content, Edit, Post, PostState, Title};
 use crate::rating::{PostId, Time, UserId};
 use crate::smoothing::Average;
@@ -93,9 +93,11 @@ impl PostgresStore {
             .bind(connect::schema::SCHEMA_VERSION)
             .execute(&mut *transaction)
             .await?;
+        // An insert waits for whoever moves a checkpoint that is there, and a decision may move it for minutes.
         sqlx::query(
             "insert into checkpoints (shard, position, seen_position)
-             select n, $1, $1 from installation, generate_series(0, shards - 1) n on conflict do nothing",
+             select n, $1, $1 from installation, generate_series(0, shards - 1) n
+             where n not in (select shard from checkpoints) on conflict do nothing",
         )
         .bind(Position::START.to_bytes().as_slice())
         .execute(&mut *transaction)
@@ -146,59 +148,6 @@ impl Store for PostgresStore {
         begin: &SweepFn,
     ) -> Result<Option<Merged>> {
         self.sweep_batch(batch, seen, as_of, begin).await
-    }
-
-    async fn ratings_page(
-        &self,
-        post: &PostId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<(UserId, Rating)>> {
-        let found: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_PAGE)
-            .bind(post.as_str())
-            .bind(after.map_or("", UserId::as_str))
-            .bind(limit as i64)
-            .fetch_all(&self.read_pool())
-            .await?;
-        found.iter().map(|row| Ok((row.key()?.1, row.rating()?))).collect()
-    }
-
-    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
-        let found: Vec<ExclusionRow> =
-            sqlx::query_as(questions::EXCLUSIONS).bind(post.as_str()).fetch_all(&self.read_pool()).await?;
-        found.into_iter().map(ExclusionRow::exclusion).collect()
-    }
-
-    async fn frozen(&self) -> Result<Vec<PostId>> {
-        let found: Vec<(String,)> = sqlx::query_as(questions::FROZEN).fetch_all(&self.read_pool()).await?;
-        found.iter().map(|(id,)| rows::post_id(id)).collect()
-    }
-
-    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
-        let found: Option<DecidedRow> = sqlx::query_as(questions::DECIDED)
-            .bind(shard.0 as i16)
-            .bind(position.to_bytes().as_slice())
-            .fetch_optional(&self.read_pool())
-            .await?;
-        found.map(DecidedRow::decided).transpose()
-    }
-
-    async fn audit_page(
-        &self,
-        post: Option<&PostId>,
-        after: Option<AuditKey>,
-        limit: usize,
-    ) -> Result<Vec<Decided>> {
-        let (position, shard) =
-            after.map_or(questions::AUDIT_NEWEST, |(position, shard)| (position.to_bytes(), shard.0 as i16));
-        let found: Vec<DecidedRow> = sqlx::query_as(questions::AUDIT_PAGE)
-            .bind(position.as_slice())
-            .bind(shard)
-            .bind(limit as i64)
-            .bind(post.map_or("", PostId::as_str))
-            .fetch_all(&self.read_pool())
-            .await?;
-        found.into_iter().map(DecidedRow::decided).collect()
     }
 
     async fn checkpoints(&self) -> Result<Vec<Position>> {

@@ -4,7 +4,7 @@
 //! and the writes. Loading before it is safe: only a commit changes what was loaded, and the swap fails if there
 //! was one. Rows go in as parameters of many-row statements, since text would not carry a float's 8 bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 use sqlx::query_builder::Separated;
@@ -20,11 +20,12 @@ use crate::merge::{Key, Loaded, Merged, retried, touched};
 use crate::post::Post;
 use crate::rating::PostId;
 use crate::store::questions;
+use crate::store::review::{self, AUDIT, EXCLUSIONS, HELD, HeldRow, Swept};
 use crate::store::rows::{
-    self, AUDIT, AVERAGES, EXCLUSIONS, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, Sink,
-    Table, WITHDRAWALS,
+    self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, ReviewRows, Sink, Table,
+    WITHDRAWALS,
 };
-use crate::store::{AsOf, MergeFn, SWEEP_ROWS, Seen, Store, SweepFn};
+use crate::store::{AsOf, MergeFn, Review, SWEEP_ROWS, Seen, SweepFn};
 use crate::sweep::Sweep;
 
 /// Rows that one statement writes: so few different statements are prepared once and kept, whatever a batch holds.
@@ -36,6 +37,8 @@ const LOAD_RATINGS: &str = "select r.* from json_each($1) k cross join ratings r
 const LOAD_WITHDRAWALS: &str = "select w.post_id, w.user_id, w.position from json_each($1) k
      cross join withdrawals w on w.post_id = k.value ->> 0 and w.user_id = k.value ->> 1";
 
+const LOAD_HELD: &str = "select h.* from json_each($1) k
+     cross join held h on h.post_id = k.value ->> 0 and h.user_id = k.value ->> 1";
 const LOAD_EXCLUSIONS: &str =
     "select e.* from json_each($1) k cross join exclusions e on e.post_id = k.value where e.undone = 0";
 
@@ -109,18 +112,24 @@ impl SqliteStore {
         let averages = self.load_posts(&posts).await?;
         let ratings: Vec<RatingRow> =
             sqlx::query_as(LOAD_RATINGS).bind(pairs(&keys)?).fetch_all(self.file.readers()).await?;
-        let retried = retried(batch);
-        let (mut withdrawals, mut exclusions) = (Vec::new(), Vec::new());
+        let (mut review, retried) = (ReviewRows::default(), retried(batch));
         if !retried.is_empty() {
-            withdrawals = sqlx::query_as(LOAD_WITHDRAWALS)
+            review.withdrawals = sqlx::query_as(LOAD_WITHDRAWALS)
                 .bind(pairs(&retried)?)
                 .fetch_all(self.file.readers())
                 .await?;
             let posts: BTreeSet<&str> = retried.iter().map(|(post, _)| post.as_str()).collect();
-            exclusions =
+            review.exclusions =
                 sqlx::query_as(LOAD_EXCLUSIONS).bind(json(&posts)?).fetch_all(self.file.readers()).await?;
         }
-        rows::loaded(averages, ratings, withdrawals, exclusions)
+        let reviewed: HashSet<&str> = averages.iter().filter_map(PostStateRow::under_review).collect();
+        if !reviewed.is_empty() {
+            let keys: Vec<Key> =
+                keys.iter().filter(|(post, _)| reviewed.contains(post.as_str())).cloned().collect();
+            review.held =
+                sqlx::query_as(LOAD_HELD).bind(pairs(&keys)?).fetch_all(self.file.readers()).await?;
+        }
+        rows::loaded(averages, ratings, review)
     }
 }
 
@@ -129,22 +138,62 @@ fn pairs(keys: &[Key]) -> Result<String> {
     json(&keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect::<Vec<_>>())
 }
 
-/// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
+/// Hands what a post has to `sweep`, and writes back what changes.
 async fn walk(writer: &mut SqliteConnection, post: &PostId, mut sweep: Sweep) -> Result<Merged> {
+    if sweep.takes_ratings() {
+        walk_ratings(writer, post, &mut sweep).await?;
+    }
+    if sweep.takes_held() {
+        walk_held(writer, post, &mut sweep).await?;
+    }
+    Ok(sweep.finish())
+}
+
+/// Held ratings, with those that their users have beside them, a page at a time.
+async fn walk_held(writer: &mut SqliteConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
     let mut after = String::new();
     loop {
-        let page: Vec<RatingRow> = sqlx::query_as(questions::RATINGS_PAGE)
+        let page: Vec<HeldRow> = match sweep.only_user() {
+            Some(user) => {
+                let one = sqlx::query_as(review::HELD_ONE).bind(post.as_str()).bind(user.as_str());
+                one.fetch_all(&mut *writer).await?
+            }
+            None => {
+                let page = sqlx::query_as(review::HELD_PAGE_OF).bind(post.as_str()).bind(&after);
+                page.bind(SWEEP_ROWS as i64).bind(1).fetch_all(&mut *writer).await?
+            }
+        };
+        let keys = page.iter().map(|row| [row.post_id.as_str(), row.user_id.as_str()]);
+        let keys = json(&keys.collect::<Vec<_>>())?;
+        let beside: Vec<RatingRow> = sqlx::query_as(LOAD_RATINGS).bind(keys).fetch_all(&mut *writer).await?;
+        let Swept { ratings, held, unheld } = review::visit_held(&page, &beside, sweep)?;
+        insert(writer, &RATINGS, &ratings, |row, (key, rating)| rows::write_rating(row, key, rating)).await?;
+        insert(writer, &HELD, &held, |row, held| review::write_held(row, held)).await?;
+        unhold(writer, &unheld).await?;
+        faults::reach("sweep.paged");
+        match page.last() {
+            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
+async fn walk_ratings(writer: &mut SqliteConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let page: Vec<RatingRow> = sqlx::query_as(review::RATINGS_PAGE)
             .bind(post.as_str())
             .bind(&after)
             .bind(SWEEP_ROWS as i64)
             .fetch_all(&mut *writer)
             .await?;
-        let changed = rows::visit(&page, &mut sweep)?;
+        let changed = review::visit(&page, sweep)?;
         insert(writer, &RATINGS, &changed, |row, (key, rating)| rows::write_rating(row, key, rating)).await?;
         faults::reach("sweep.paged");
         match page.last() {
             Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
-            _ => return Ok(sweep.finish()),
+            _ => return Ok(()),
         }
     }
 }
@@ -188,7 +237,8 @@ pub(super) async fn add_posts(writer: &mut SqliteConnection, posts: &[Post]) -> 
     .execute(&mut *writer)
     .await?;
     sqlx::query(
-        "insert into ranking select value, -1, 0, 0 from json_each($1) where true on conflict do nothing",
+        "insert into ranking (post_id, smoothed, as_of, moving)
+         select value, -1, 0, 0 from json_each($1) where true on conflict do nothing",
     )
     .bind(json(&posts.iter().map(|post| post.id.as_str()).collect::<Vec<_>>())?)
     .execute(writer)
@@ -218,12 +268,7 @@ async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as
     if !merged.withdrawn.is_empty() {
         let pairs: Vec<[&str; 2]> =
             merged.withdrawn.iter().map(|((post, user), _)| [post.as_str(), user.as_str()]).collect();
-        sqlx::query(
-            "delete from ratings where (post_id, user_id) in (select value ->> 0, value ->> 1 from json_each($1))",
-        )
-        .bind(json(&pairs)?)
-        .execute(&mut *writer)
-        .await?;
+        sqlx::query(WITHDRAW).bind(json(&pairs)?).execute(&mut *writer).await?;
         insert(writer, &WITHDRAWALS, &merged.withdrawn, |row, withdrawn| {
             rows::write_withdrawal(row, withdrawn)
         })
@@ -239,23 +284,41 @@ async fn write(writer: &mut SqliteConnection, batch: &Batch, merged: &Merged, as
     })
     .await?;
     for (post, standing) in &merged.standings {
-        sqlx::query(questions::SET_STANDING)
+        let (frozen, excluded, hold, held) = review::standing_values(standing);
+        sqlx::query(review::SET_STANDING)
             .bind(post.as_str())
-            .bind(i16::from(standing.is_frozen))
-            .bind(rows::signed(standing.excluded))
+            .bind(frozen)
+            .bind(excluded)
+            .bind(hold)
+            .bind(held)
             .execute(&mut *writer)
             .await?;
     }
-    insert(writer, &EXCLUSIONS, &merged.exclusions, |row, exclusion| rows::write_exclusion(row, exclusion))
+    insert(writer, &HELD, &merged.held, |row, held| review::write_held(row, held)).await?;
+    unhold(writer, &merged.unheld).await?;
+    insert(writer, &EXCLUSIONS, &merged.exclusions, |row, exclusion| review::write_exclusion(row, exclusion))
         .await?;
     insert(writer, &AUDIT, &merged.decided, |row, decided| {
-        rows::write_decided(row, batch.shard.0 as i16, decided);
+        review::write_decided(row, batch.shard.0 as i16, decided);
     })
     .await?;
     insert(writer, &QUARANTINE, &merged.quarantined, |row, entry| {
         rows::write_quarantined(row, batch.shard.0 as i16, entry);
     })
     .await
+}
+
+const WITHDRAW: &str =
+    "delete from ratings where (post_id, user_id) in (select value ->> 0, value ->> 1 from json_each($1))";
+const UNHOLD: &str =
+    "delete from held where (post_id, user_id) in (select value ->> 0, value ->> 1 from json_each($1))";
+
+/// Held ratings are held no more.
+async fn unhold(writer: &mut SqliteConnection, keys: &[Key]) -> Result<()> {
+    if !keys.is_empty() {
+        sqlx::query(UNHOLD).bind(pairs(keys)?).execute(writer).await?;
+    }
+    Ok(())
 }
 
 /// Writes `rows` into `table`, many a statement.

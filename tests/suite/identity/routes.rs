@@ -41,6 +41,9 @@ const TAKEN: [u16; 6] = [202; 6];
 const RATED: [u16; 6] = [401, 401, 202, 202, 202, 202];
 const OPERATED: [u16; 6] = [401, 401, 403, 403, 403, 200];
 const MODERATED: [u16; 6] = [401, 401, 403, 403, 200, 200];
+/// Whoever may has found nothing.
+const MISSED: [u16; 6] = [401, 401, 403, 403, 404, 404];
+const MISSED_OPEN: [u16; 6] = [401, 401, 401, 401, 401, 404];
 /// Tokens mean nothing in open mode; the last is the admin token.
 const OPERATED_OPEN: [u16; 6] = [401, 401, 401, 401, 401, 200];
 
@@ -73,19 +76,24 @@ const PUBLIC: [Row; 25] = [
     row("get", "/api/admin/status", [404; 6], [404; 6]),
 ];
 /// Of the admin listener.
-const ADMIN: [Row; 17] = [
+const ADMIN: [Row; 27] = [
     row("post", "/api/admin/flush", OPERATED, OPERATED_OPEN),
     row("get", "/api/admin/status", OPERATED, OPERATED_OPEN),
     row("get", "/api/admin/drains", OPERATED, OPERATED_OPEN),
+    row("get", "/api/admin/posts/{id}/policy", MODERATED, OPERATED_OPEN),
     row("put", "/api/admin/posts/{id}/policy", MODERATED, OPERATED_OPEN),
+    row("get", "/api/admin/posts/{id}/arrivals", MODERATED, OPERATED_OPEN),
+    row("get", "/api/admin/alerts", MODERATED, OPERATED_OPEN),
+    row("get", "/api/admin/held", MODERATED, OPERATED_OPEN),
+    row("post", "/api/admin/held/approve", MODERATED, OPERATED_OPEN),
+    row("post", "/api/admin/held/reject", MODERATED, OPERATED_OPEN),
+    row("post", "/api/admin/posts/{id}/held/approve", MODERATED, OPERATED_OPEN),
+    row("post", "/api/admin/posts/{id}/held/reject", MODERATED, OPERATED_OPEN),
+    row("post", "/api/rating/approve/{post_id}/{user_id}", MISSED, MISSED_OPEN),
+    row("post", "/api/rating/reject/{post_id}/{user_id}", MISSED, MISSED_OPEN),
     row("post", "/api/admin/posts/{id}/exclusions", MODERATED, OPERATED_OPEN),
     row("get", "/api/admin/posts/{id}/exclusions", MODERATED, OPERATED_OPEN),
-    row(
-        "delete",
-        "/api/admin/posts/{id}/exclusions/{exclusion_id}",
-        [401, 401, 403, 403, 404, 404],
-        [401, 401, 401, 401, 401, 404],
-    ),
+    row("delete", "/api/admin/posts/{id}/exclusions/{exclusion_id}", MISSED, MISSED_OPEN),
     row("get", "/api/admin/audit", MODERATED, OPERATED_OPEN),
     row("get", "/livez", ALL, ALL),
     row("get", "/readyz", ALL, ALL),
@@ -100,6 +108,7 @@ const ADMIN: [Row; 17] = [
 
 fn ask(api: &Http, method: &str, path: &str, is_open: bool, body_needed: bool) -> Answer {
     let path = path.replace("{id}", "p").replace("{name}", "not-found").replace("{exclusion_id}", "0-99");
+    let path = path.replace("{post_id}", "p").replace("{user_id}", "nobody");
     let mut body = match path.as_str() {
         "/api/posts" => json!({"title": "T"}),
         "/api/posts/batch" => json!({"ids": ["p"]}),
@@ -107,6 +116,10 @@ fn ask(api: &Http, method: &str, path: &str, is_open: bool, body_needed: bool) -
         "/api/admin/posts/p/exclusions" => {
             json!({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "reason": "a test"})
         }
+        "/api/admin/held/approve" | "/api/admin/held/reject" => {
+            json!({"ratings": [{"post_id": "p", "user_id": "nobody"}], "reason": "a test"})
+        }
+        "/api/admin/posts/p/held/approve" | "/api/admin/posts/p/held/reject" => json!({"reason": "a test"}),
         "/api/users" => json!({"username": format!("user {}", chrono::Utc::now())}),
         _ => json!({"score": 3}),
     };

@@ -34,14 +34,8 @@ impl Rng {
 
 /// A rating, or with no score a withdrawal.
 pub fn entry(post: &str, user: &str, score: Option<i64>, at: Time) -> Entry {
-    Entry {
-        post: post_id(post),
-        user: UserId::parse(user).expect("a user id"),
-        at,
-        action: score.map_or(Action::Withdraw, |score| Action::Rate(Score::parse(score).expect("a score"))),
-        creates_post: false,
-        origin: None,
-    }
+    let action = score.map_or(Action::Withdraw, |score| Action::Rate(Score::parse(score).expect("a score")));
+    Entry::new(post_id(post), UserId::parse(user).expect("a user id"), at, action)
 }
 
 /// A post's id.
@@ -121,7 +115,7 @@ impl Folded {
                 let row = average.rate(self.rows.get(&key), score, entry.at, params);
                 self.rows.insert(key, row);
             }
-            Action::Decide(_) => panic!("logs of ratings have no decisions"),
+            Action::Decide(_) | Action::Release(_) => panic!("logs of ratings have no decisions"),
             Action::Withdraw => {
                 if let Some(row) = self.rows.remove(&key) {
                     average.withdraw(&row, entry.at, params);

@@ -1,0 +1,271 @@
+//! Evidence: what arrived, which posts stand out, and a site that is told of them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::{HOUR_MS, moderator, put};
+use crate::support::http::Http;
+use crate::support::in_both_setups;
+use crate::support::process::Program;
+use crate::support::until;
+use crate::support::world::{EVERY_SECOND, World};
+
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+in_both_setups!(
+    arrivals_are_counted_by_steps_scores_and_accounts,
+    a_bomb_is_an_alert_whose_window_takes_it_out_and_brings_it_back,
+    a_held_bomb_is_an_alert_too,
+    alerts_are_walked_page_by_page_the_newest_first,
+    a_site_is_told_of_an_alert_once_it_answers,
+);
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+fn time(ms: i64) -> Value {
+    json!(damper::rating::Time::from_ms(ms))
+}
+
+fn line(post: &str, user: &str, score: i64, ms: i64) -> String {
+    format!("{post},{user},{score},{}.{:03}\n", ms / 1_000, ms % 1_000)
+}
+
+/// Two months of ratings of `post`, one every four hours, up to three days before `end_ms`.
+fn honest(post: &str, end_ms: i64) -> String {
+    let rating = |i: i64| line(post, &format!("u{i}"), 4 + i % 2, end_ms - 3 * DAY_MS - i * 4 * HOUR_MS);
+    (0..360).rev().map(rating).collect()
+}
+
+/// 300 zeros within the two hours before `end_ms`.
+fn bomb(post: &str, end_ms: i64) -> String {
+    (0..300).map(|i| line(post, &format!("b{i}"), 0, end_ms - 2 * HOUR_MS + i * 20_000)).collect()
+}
+
+fn arrivals_are_counted_by_steps_scores_and_accounts(world: World) {
+    let (world, service, admin) = moderator(world);
+    let day = 1_700_006_400_000; // Midnight, 15 November 2023.
+    let rated = [("old", 5, 0), ("ann", 0, 10), ("bob", 0, 70_000), ("cat", 3, HOUR_MS), ("ann", 1, DAY_MS)];
+    let earlier = line("other", "old", 1, day - DAY_MS);
+    world.import(&(earlier + &rated.map(|(user, score, ms)| line("p", user, score, day + ms)).concat()));
+    let known = |user: &str, at: i64| {
+        world.db().change(&format!(
+            "insert into users (id, username, created_at) values ('{user}', '{user}', {at})"
+        ));
+    };
+    known("bob", day - 8 * DAY_MS);
+    known("cat", day - 6 * DAY_MS);
+    world.flush();
+    let ask = |query: &str| admin.get(&format!("/api/admin/posts/p/arrivals?{query}")).expect(200);
+    let two_days = format!(
+        "from={}&to={}",
+        time(day).as_str().expect("a time"),
+        time(day + 2 * DAY_MS).as_str().expect("a time")
+    );
+    let hours = ask(&two_days)["steps"].clone();
+    // Each user's latest: ann's is that of the second day.
+    assert_eq!(
+        hours,
+        json!([
+            {"at": time(day), "ratings": 2, "by_score": [1, 0, 0, 0, 0, 1], "never_rated_before": 0.5,
+             "younger_than_a_week": 0.0, "known_accounts": 1},
+            {"at": time(day + HOUR_MS), "ratings": 1, "by_score": [0, 0, 0, 1, 0, 0],
+             "never_rated_before": 1.0, "younger_than_a_week": 1.0, "known_accounts": 1},
+            {"at": time(day + DAY_MS), "ratings": 1, "by_score": [0, 1, 0, 0, 0, 0],
+             "never_rated_before": 1.0, "younger_than_a_week": null, "known_accounts": 0},
+        ])
+    );
+    let days = ask(&format!("{two_days}&by=day"))["steps"].clone();
+    assert_eq!((&days[0]["ratings"], &days[1]["at"]), (&json!(3), &time(day + DAY_MS)));
+    let minutes = ask(&format!("{two_days}&by=minute"))["steps"].clone();
+    assert_eq!((&minutes[1]["at"], &minutes[1]["ratings"]), (&time(day + 60_000), &json!(1)));
+    // What is excluded or held arrived all the same.
+    let body = json!({"from": time(day), "to": time(day + HOUR_MS), "reason": "r"});
+    admin.post("/api/admin/posts/p/exclusions", &body).expect(200);
+    put(&admin, "/api/admin/posts/p/policy", &json!({"hold": "always", "reason": "r"})).expect(200);
+    world.import(&line("p", "new", 2, day + 5));
+    world.flush();
+    let steps = ask(&two_days)["steps"].clone();
+    assert_eq!((&steps[0]["ratings"], &steps[0]["by_score"][2]), (&json!(3), &json!(1)));
+    assert_eq!(ask("")["steps"], json!([]), "without times it is the last three days");
+    for (query, problem, parameter) in [
+        ("by=week", "invalid-query", json!("by")),
+        ("from=soon", "invalid-time", json!("from")),
+        ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "invalid-window", Value::Null),
+        ("from=2020-01-01T00:00:00Z&by=minute", "invalid-window", Value::Null),
+    ] {
+        let told = admin.get(&format!("/api/admin/posts/p/arrivals?{query}")).problem(422, problem);
+        assert_eq!(told["parameter"], parameter, "{query}: {told}");
+    }
+    admin.get("/api/admin/posts/none/arrivals").problem(404, "not-found");
+    drop(service);
+}
+
+fn alerts(admin: &Http) -> Vec<Value> {
+    admin.get("/api/admin/alerts").expect(200)["alerts"].as_array().expect("alerts").clone()
+}
+
+/// What a post shows, less what follows from the moment and its name.
+fn shown(api: &Http, post: &str) -> (Value, Value, Value) {
+    let post = api.get(&format!("/api/posts/{post}")).expect(200);
+    (post["count"].clone(), post["raw_average"].clone(), post["histogram"].clone())
+}
+
+fn a_bomb_is_an_alert_whose_window_takes_it_out_and_brings_it_back(world: World) {
+    let (world, service, admin) = moderator(world);
+    let (api, now) = (service.http(), now_ms());
+    world.import(&(honest("film", now) + &honest("quiet", now)));
+    world.flush();
+    let before = shown(&api, "film");
+    assert_eq!(alerts(&admin), Vec::<Value>::new());
+    world.import(&bomb("film", now));
+    world.flush();
+    until("the alert", || alerts(&admin).len() == 1);
+    let hit = shown(&api, "film");
+    let alert = alerts(&admin).remove(0);
+    assert_eq!(
+        (&alert["post_id"], &alert["crowded"], &alert["count"]),
+        (&json!("film"), &json!(true), &json!(660))
+    );
+    let window = &alert["window"];
+    // The first few of a bomb are not yet far more than the history lets expect, but their hour is.
+    assert_eq!((&window["arrivals"], &window["raw_average_before"]), (&json!(300), &before.1), "{alert}");
+    let mut body = json!({"from": window["from"], "to": window["to"], "reason": "a bomb"});
+    let path = "/api/admin/posts/film/exclusions";
+    let preview = admin.post(&format!("{path}?preview=true"), &body).expect(200);
+    assert_eq!((&preview["excluded"], &preview["users"]), (&json!(300), &json!(300)));
+    body["reason"] = json!("as the alert suggests");
+    let done = admin.post(path, &body).expect(200);
+    assert_eq!((&done["excluded"], &done["after"]["raw_average"]), (&json!(300), &before.1));
+    until("it to be seen", || shown(&api, "film") == before);
+    world.assert_consistent();
+    admin.delete(&format!("{path}/{}", done["id"].as_str().expect("an id"))).expect(200);
+    until("it to be back", || shown(&api, "film") == hit);
+    world.assert_consistent();
+}
+
+fn a_held_bomb_is_an_alert_too(world: World) {
+    let (world, service, admin) = moderator(world);
+    let (api, now) = (service.http(), now_ms());
+    world.import(&honest("film", now));
+    world.flush();
+    let before = shown(&api, "film");
+    put(&admin, "/api/admin/posts/film/policy", &json!({"hold": "surge", "reason": "a launch"})).expect(200);
+    world.import(&bomb("film", now));
+    world.flush();
+    until("the alert", || alerts(&admin).len() == 1);
+    let alert = alerts(&admin).remove(0);
+    assert_eq!((&alert["surge"], &alert["crowded"]), (&json!(true), &json!(false)), "{alert}");
+    let held = alert["under_review"].as_u64().expect("a number");
+    assert!((270..300).contains(&held), "{alert}");
+    let window = &alert["window"];
+    let body = json!({"from": window["from"], "to": window["to"], "reason": "a bomb"});
+    let done = admin.post("/api/admin/posts/film/exclusions", &body).expect(200);
+    assert_eq!((&done["held"], &done["excluded"]), (&json!(held), &json!(300 - held)));
+    until("it to be seen", || shown(&api, "film") == before);
+    assert_eq!(admin.get("/api/admin/held").expect(200)["ratings"], json!([]));
+    world.assert_consistent();
+}
+
+fn alerts_are_walked_page_by_page_the_newest_first(world: World) {
+    let (world, service, admin) = moderator(world);
+    let now = now_ms();
+    // Of the same flush each has its own beginning: the time of its last rating, or of the last tick.
+    for post in ["a", "b", "c"] {
+        world.import(&(honest(post, now) + &bomb(post, now)));
+        world.flush();
+    }
+    until("all three", || alerts(&admin).len() == 3);
+    let all = alerts(&admin);
+    let mut walked = Vec::new();
+    let mut path = "/api/admin/alerts?limit=1".to_owned();
+    loop {
+        let page = admin.get(&path);
+        walked.extend(page.expect(200)["alerts"].as_array().expect("alerts").clone());
+        match page.header("link").strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\"")) {
+            Some(next) => path = next.to_owned(),
+            None => break,
+        }
+    }
+    let key = |alert: &Value| (alert["since"].clone().to_string(), alert["post_id"].clone().to_string());
+    assert_eq!(walked.iter().map(key).collect::<Vec<_>>(), all.iter().map(key).collect::<Vec<_>>());
+    assert!(all.windows(2).all(|pair| key(&pair[0]) > key(&pair[1])), "{all:?}");
+    admin.get("/api/admin/alerts?cursor=00").problem(422, "invalid-cursor");
+    drop(service);
+}
+
+/// A request that a site was sent: its head, in small letters, and its body.
+type Told = (String, String);
+
+/// A site that fails at first and takes what it is sent from then on.
+fn site() -> (String, Receiver<Told>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (send, told) = channel();
+    std::thread::spawn(move || {
+        for (i, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.expect("a connection");
+            let mut reader = BufReader::new(stream.try_clone().expect("a reader"));
+            let (mut head, mut line) = (String::new(), String::new());
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                head.push_str(&line.to_lowercase());
+                line.clear();
+            }
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.and_then(|text| text.trim().parse().ok()).expect("a length")];
+            reader.read_exact(&mut body).expect("a body");
+            let status = if i == 0 { "500 Down" } else { "204 Fine" };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).expect("an answer");
+            if send.send((head, String::from_utf8(body).expect("text"))).is_err() {
+                return;
+            }
+        }
+    });
+    (format!("http://{address}/alerts"), told)
+}
+
+fn a_site_is_told_of_an_alert_once_it_answers(world: World) {
+    const SECRET: &str = "a webhook's secret that nobody can guess";
+    let (url, told) = site();
+    let now = now_ms();
+    world.import(&honest("film", now));
+    world.flush();
+    let world = world
+        .with("tick", EVERY_SECOND)
+        .with("moderation.webhook_url", url)
+        .with("moderation.webhook_secret", SECRET);
+    let service = world.start(Program::Damper);
+    world.import(&bomb("film", now));
+    let wait = std::time::Duration::from_secs(60);
+    let (first, again) = (told.recv_timeout(wait).expect("a try"), told.recv_timeout(wait).expect("another"));
+    let header = |(head, _): &Told, name: &str| {
+        let found = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        found.unwrap_or_else(|| panic!("no {name} in {head}")).trim().to_owned()
+    };
+    assert_eq!(header(&first, "webhook-id"), header(&again, "webhook-id"), "the same alert");
+    let body: Value = serde_json::from_str(&again.1).expect("JSON");
+    assert_eq!((&body["type"], &body["data"]["post_id"]), (&json!("post.alert"), &json!("film")));
+    assert!(body["data"]["window"]["from"].is_string(), "{body}");
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
+    let (id, at) = (header(&again, "webhook-id"), header(&again, "webhook-timestamp"));
+    mac.update(format!("{id}.{at}.{}", again.1).as_bytes());
+    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    assert_eq!(header(&again, "webhook-signature"), signature.to_lowercase());
+    until("it is marked", || {
+        world.db().count("select count(*) from ranking where told_at = alerted_at") == 1
+    });
+    let ticks = || world.db().count("select count(*) from drains where started_by = 'tick'");
+    let then = ticks();
+    until("two more ticks", || ticks() >= then + 2);
+    assert!(told.try_recv().is_err(), "it was told once");
+    drop(service);
+}
