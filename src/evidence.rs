@@ -165,20 +165,27 @@ impl App {
     }
 }
 
-/// The newest stretch of hours in which the surge lane grew, or arrivals were a surge and were held. Where there is none,
-/// of hours with far more arrivals than an hour of this post has.
+/// The newest stretch of hours in which ratings arrived, counted or held, at the pace of a surge. Where there is none, of
+/// hours with far more arrivals than an hour of this post has.
 fn newest_wave(hours: &[Hour], params: &Params, now: Time) -> Option<Wave> {
-    let surge_before = |i: usize| i.checked_sub(1).map_or(0, |i| hours[i].average.surge.count);
-    let in_surge = |i: usize| {
-        let average = &hours[i].average;
-        average.surge.count > surge_before(i) || average.is_surging(params)
-    };
     let (first, last) = (hours.first()?, hours.last()?);
+    let half_life_ms = params.knobs().surge_half_life_hours * HOUR_MS as f64;
+    let fades = |ms: i64| (-ms as f64 / half_life_ms).exp2();
+    // At an even pace this share of the intensity has arrived within the last hour.
+    let hour_share = 1.0 - fades(HOUR_MS);
+    let surges = |i: usize| {
+        let average = &hours[i].average;
+        let before = i.checked_sub(1).map(|i| &hours[i].average);
+        let left = before.zip(average.last).and_then(|(before, last)| {
+            before.last.map(|then| before.intensity * fades(last.ms() - then.ms()))
+        });
+        average.intensity - left.unwrap_or_default() > average.surge_above(params) * hour_share
+    };
     let span_hours = ((last.hour.ms() - first.hour.ms()) / HOUR_MS + 1) as f64;
     let arrivals: u64 = hours.iter().map(|hour| hour.arrivals).sum();
     let many = params.knobs().surge_factor * arrivals as f64 / span_hours;
     let is_busy = |i: usize| hours[i].arrivals as f64 > many;
-    wave(hours, in_surge, now).or_else(|| wave(hours, is_busy, now))
+    wave(hours, surges, now).or_else(|| wave(hours, is_busy, now))
 }
 
 /// The newest stretch of hours that `stands_out` names.

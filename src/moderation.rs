@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::entry::{Action, Decision, Deed, Entry, Position, Which};
 use crate::error::{Error, Invalid, Result};
 use crate::outcome::{Decided, Exclusion};
+use crate::post::Standing;
 use crate::rating::{PostId, Time, UserId};
 use crate::store::AuditKey;
 
@@ -100,6 +101,15 @@ impl App {
         let shard = self.shard_of(post);
         let merged = self.store.checkpoint(shard).await?.position;
         Ok(position > merged && position <= self.buffer.backlog(shard, merged).await?.last)
+    }
+
+    /// What moderators have made of a post, as the store has it now.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such post.
+    pub async fn standing(&self, post: &PostId) -> Result<Standing> {
+        let found = self.store.posts(std::slice::from_ref(post)).await?.pop().flatten();
+        found.map(|state| state.standing).ok_or_else(|| Error::NotFound(format!("there is no post {post}")))
     }
 
     /// What came of the decision at `position`: drains the post's shard if it is not merged yet.

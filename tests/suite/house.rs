@@ -147,7 +147,7 @@ const MAY_IMPORT: [(&str, &[&str]); 43] = [
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
     ("quarantine", &["app", "faults", "store", "entry", "rating", "error"]),
     ("drain", &["app", "loader", "status", "faults", "store", "sweep", "merge", "entry", "rating", "error"]),
-    ("moderation", &["app", "drain", "store", "outcome", "entry", "rating", "error"]),
+    ("moderation", &["app", "drain", "store", "outcome", "post", "entry", "rating", "error"]),
     ("held", &["app", "merge", "entry", "rating", "error"]),
     ("preview", &["app", "sweep", "merge", "outcome", "entry", "rating", "error"]),
     ("forget", &["app", "quarantine", "drain", "store", "entry", "rating", "error"]),

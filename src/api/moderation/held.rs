@@ -1,6 +1,7 @@
 //! Held ratings: listed, approved and rejected, one, many, or all that match.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{DecidedJson, ReasonQuery, WaitingJson, decide_one, reason, reason_or, scores, time, wait};
+use super::{
+    DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, reason_or, scores, time, wait,
+};
 use crate::api::cursor;
 use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::{Gate, Moderator};
@@ -300,7 +303,7 @@ async fn many(
         Ok((post, user))
     };
     let keys: Vec<Key> = body.ratings.iter().enumerate().map(id).collect::<Result<_, Problem>>()?;
-    let now = now();
+    let (now, until) = (now(), Instant::now() + outcome_wait(gate));
     let mut decisions = Vec::with_capacity(keys.len());
     for (post_id, user_id) in keys {
         let decision = Decision { deed: deed(Which::User(user_id.clone())), reason: reason.clone() };
@@ -309,7 +312,8 @@ async fn many(
         match taken {
             Ok(position) => {
                 one.id = Some(position.to_string());
-                let decided = wait(gate, one.post_id.clone(), position, now).await?;
+                let left = until.saturating_duration_since(Instant::now());
+                let decided = wait(gate, one.post_id.clone(), position, now, left).await?;
                 one.detail = decided.as_ref().and_then(|decided| decided.outcome.refused.clone());
                 one.state = match (&decided, &one.detail) {
                     (None, _) => "waiting",

@@ -24,8 +24,8 @@ use crate::entry::{Decision, Deed, Hold, Position, Reason};
 use crate::error::{Error, Invalid, Result};
 use crate::json;
 use crate::outcome::{Decided, Figures};
+use crate::post::Standing;
 use crate::rating::{PostId, Score, Time, UserId};
-use crate::read::PostView;
 
 /// Whoever decides waits for the outcome at most this long, or this part of a request's time; it comes all the same.
 const OUTCOME_WAIT: Duration = Duration::from_secs(5);
@@ -127,8 +127,7 @@ pub struct WaitingJson {
 }
 
 impl PolicyJson {
-    fn of(view: &PostView, default_hold: Hold) -> Self {
-        let standing = &view.standing;
+    fn of(standing: Standing, default_hold: Hold) -> Self {
         Self {
             hold: standing.hold,
             default_hold,
@@ -177,8 +176,8 @@ pub async fn policy(
     PostPath(post): PostPath,
     Parameters(_): Parameters<NoParameters>,
 ) -> Result<Json<PolicyJson>, Problem> {
-    let view = app.post(&post, None, now()).await?;
-    Ok(Json(PolicyJson::of(&view, app.config().moderation.hold)))
+    let standing = app.standing(&post).await?;
+    Ok(Json(PolicyJson::of(standing, app.config().moderation.hold)))
 }
 
 /// Hold a post's ratings, freeze it, or thaw it
@@ -211,11 +210,11 @@ pub async fn set_policy(
     match decide(&gate, &post, by, decisions).await? {
         Answer::Waits(waiting) => Ok(waiting.into_response()),
         Answer::Decided(decided) => {
-            let view = gate.app().post(&post, None, now()).await?;
+            let standing = gate.app().standing(&post).await?;
             let json = DecidedPolicyJson {
                 id: decided.position.to_string(),
-                state: if view.standing.is_frozen { "frozen" } else { "thawed" },
-                policy: PolicyJson::of(&view, gate.app().config().moderation.hold),
+                state: if standing.is_frozen { "frozen" } else { "thawed" },
+                policy: PolicyJson::of(standing, gate.app().config().moderation.hold),
                 before: decided.outcome.before,
                 after: decided.outcome.after,
             };
@@ -290,7 +289,7 @@ async fn decide(gate: &Gate, post: &PostId, by: UserId, decisions: Vec<Decision>
     let (app, now) = (gate.app().clone(), now());
     let positions = app.decide_all(post, &by, decisions, now).await?;
     let position = *positions.last().ok_or_else(|| Error::Internal("nothing was decided".into()))?;
-    let decided = wait(gate, post.clone(), position, now).await?;
+    let decided = wait(gate, post.clone(), position, now, outcome_wait(gate)).await?;
     let Some(decided) = decided else { return Ok(Answer::Waits(WaitingAnswer(position))) };
     match decided.outcome.refused {
         Some(why) => Err(Error::Conflict(why).into()),
@@ -298,12 +297,18 @@ async fn decide(gate: &Gate, post: &PostId, by: UserId, decisions: Vec<Decision>
     }
 }
 
-/// What came of the decision at `position`; nothing if that takes longer.
-async fn wait(gate: &Gate, post: PostId, position: Position, now: Time) -> Result<Option<Decided>, Problem> {
+/// What came of the decision at `position`; nothing if that takes longer than `within`.
+async fn wait(
+    gate: &Gate,
+    post: PostId,
+    position: Position,
+    now: Time,
+    within: Duration,
+) -> Result<Option<Decided>, Problem> {
     let app = gate.app().clone();
     // In a task of its own: it goes on when the caller goes away.
     let outcome = tokio::spawn(async move { app.outcome(&post, position, now).await });
-    let Ok(outcome) = tokio::time::timeout(outcome_wait(gate), outcome).await else { return Ok(None) };
+    let Ok(outcome) = tokio::time::timeout(within, outcome).await else { return Ok(None) };
     match outcome.map_err(|e| Error::Internal(format!("a decision stopped: {e}")))? {
         // It is held, and the next tick merges it.
         Err(error) if error.is_transient() => Ok(None),

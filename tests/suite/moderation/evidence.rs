@@ -45,9 +45,10 @@ fn honest(post: &str, end_ms: i64) -> String {
     (0..360).rev().map(rating).collect()
 }
 
-/// 300 zeros within the two hours before `end_ms`.
+/// 300 zeros within the two clock hours before that of `end_ms`.
 fn bomb(post: &str, end_ms: i64) -> String {
-    (0..300).map(|i| line(post, &format!("b{i}"), 0, end_ms - 2 * HOUR_MS + i * 20_000)).collect()
+    let begin = end_ms / HOUR_MS * HOUR_MS - 2 * HOUR_MS;
+    (0..300).map(|i| line(post, &format!("b{i}"), 0, begin + i * 20_000)).collect()
 }
 
 fn arrivals_are_counted_by_steps_scores_and_accounts(world: World) {
@@ -136,7 +137,7 @@ fn a_bomb_is_an_alert_whose_window_takes_it_out_and_brings_it_back(world: World)
         (&json!("film"), &json!(true), &json!(660))
     );
     let window = &alert["window"];
-    // The first few of a bomb are not yet far more than the history lets expect, but their hour is.
+    // The first few of a bomb are not yet a surge, but their hour is.
     assert_eq!((&window["arrivals"], &window["raw_average_before"]), (&json!(300), &before.1), "{alert}");
     let mut body = json!({"from": window["from"], "to": window["to"], "reason": "a bomb"});
     let path = "/api/admin/posts/film/exclusions";

@@ -237,6 +237,12 @@ impl World {
         let stored = "select post_id, count, sum from averages where count > 0 order by post_id";
         let counted: Vec<(String, i64, i64)> = self.db().all(counted);
         assert_eq!(self.db().all::<(String, i64, i64)>(stored), counted);
+        // What is under review is what the rows say.
+        let miscounted = "select count(*) from posts p where
+            held <> (select count(*) from held h where h.post_id = p.id and h.status = 'held')
+            or excluded <> (select count(*) from held h where h.post_id = p.id and h.status = 'excluded')
+                + (select count(*) from ratings r where r.post_id = p.id and r.status = 'excluded')";
+        assert_eq!(self.db().count(miscounted), 0);
         self.cli(&["verify"]).expect(0);
         self.status();
     }
