@@ -4,6 +4,8 @@
 //! young: its ratings are held, and let go by themselves. It is decided at acceptance and carried in the entry
 //! ([`Terms`](crate::entry::Terms)); the merge only obeys.
 
+use std::time::Duration;
+
 use moka::future::Cache;
 
 use crate::rating::{Time, UserId};
@@ -12,6 +14,8 @@ use crate::store::Store;
 const DAY_MS: i64 = 86_400_000;
 /// Users that a process remembers to be old enough; nobody grows younger.
 const GROWN_USERS_MAX: u64 = 200_000;
+/// Those who are not are looked up again after this.
+const YOUNG_LIFE: Duration = Duration::from_secs(60);
 
 /// Whoever rates.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +33,16 @@ impl<'a> From<&'a UserId> for Rater<'a> {
 }
 
 /// The accounts that are old enough, as far as this process knows.
-pub struct Eligibility(Cache<UserId, ()>);
+pub struct Eligibility {
+    grown: Cache<UserId, ()>,
+    /// Users who were not old enough a moment ago: a bomb of unknown users shall not ask for each.
+    young: Cache<UserId, ()>,
+}
 
 impl Default for Eligibility {
     fn default() -> Self {
-        Self(Cache::new(GROWN_USERS_MAX))
+        let young = Cache::builder().max_capacity(GROWN_USERS_MAX).time_to_live(YOUNG_LIFE).build();
+        Self { grown: Cache::new(GROWN_USERS_MAX), young }
     }
 }
 
@@ -52,14 +61,17 @@ impl Eligibility {
 
     /// Whether `user` told a name here before `since`.
     async fn is_known_since(&self, user: &UserId, since: Time, store: &dyn Store) -> bool {
-        if self.0.get(user).await.is_some() {
+        if self.grown.get(user).await.is_some() {
             return true;
         }
-        let found = store.user(user).await.ok().flatten();
-        let is_grown = found.is_some_and(|user| user.created_at <= since);
-        if is_grown {
-            self.0.insert(user.clone(), ()).await;
+        if self.young.get(user).await.is_some() {
+            return false;
         }
+        // While the store does not answer nobody can tell.
+        let Ok(found) = store.user(user).await else { return false };
+        let is_grown = found.is_some_and(|user| user.created_at <= since);
+        let known = if is_grown { &self.grown } else { &self.young };
+        known.insert(user.clone(), ()).await;
         is_grown
     }
 }

@@ -19,6 +19,8 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// Steps of one answer.
 pub const STEPS_MAX: i64 = 10_000;
+/// Waves are looked for in what came since so long ago.
+const WAVES_MS: i64 = 90 * DAY_MS;
 /// A wave goes on while no more than this lies between two of its hours: a night ends none.
 const WAVE_GAP_MS: i64 = 2 * DAY_MS;
 
@@ -147,7 +149,7 @@ impl App {
         if !surge && !crowded {
             return Ok(None);
         }
-        let hours = self.store.history(post).await?;
+        let hours = self.store.hours_since(post, now.plus_ms(-WAVES_MS)).await?;
         Ok(Some(Alert {
             since: *since,
             surge,
@@ -203,7 +205,8 @@ fn wave(hours: &[Hour], stands_out: impl Fn(usize) -> bool, now: Time) -> Option
     let before = first.checked_sub(1).map(|i| &hours[i].average);
     Some(Wave {
         from: hours[first].hour,
-        to: hours[last].hour.plus_ms(HOUR_MS).min(now),
+        // A rating's time may lie ahead of the clock by a minute.
+        to: hours[last].hour.plus_ms(HOUR_MS).min(now).max(hours[first].hour.plus_ms(1)),
         arrivals: hours[first..=last].iter().map(|hour| hour.arrivals).sum(),
         raw_average_before: before.and_then(|average| average.raw_mean()),
     })
@@ -266,9 +269,10 @@ mod tests {
     #[test]
     fn a_drip_is_a_wave_of_busy_hours() {
         let params = Params::new(&Knobs::default()).unwrap();
-        let mut all: Vec<(i64, u64)> = (0..1_000).map(|hour| (hour * 3, 1)).collect();
-        all.extend((3_000..3_020).map(|hour| (hour, 2)));
-        let found = newest_wave(&hours(&all, &params), &params, START.plus_ms(4_000 * HOUR_MS)).unwrap();
-        assert_eq!((found.from, found.arrivals), (START.plus_ms(3_000 * HOUR_MS), 40));
+        let mut all: Vec<(i64, u64)> = (0..4_000).map(|hour| (hour, 1)).collect();
+        // Five an hour are no surge: the floor is five within the memory, which sees fewer.
+        all.extend((4_000..4_020).map(|hour| (hour, 3)));
+        let found = newest_wave(&hours(&all, &params), &params, START.plus_ms(5_000 * HOUR_MS)).unwrap();
+        assert_eq!((found.from, found.arrivals), (START.plus_ms(4_000 * HOUR_MS), 60));
     }
 }

@@ -198,6 +198,7 @@ impl App {
         let ids: Vec<PostId> = states.iter().map(|cached| cached.state.post.id.clone()).collect();
         let waiting = self.buffer.waiting_of(reader, &ids).await;
         let stored = self.stored(reader, &ids).await;
+        let store_answered = stored.is_ok();
         let (waiting, stored) = match (waiting, stored) {
             (Ok(waiting), Ok(stored)) => (waiting, stored),
             // Without the buffer the stored ratings are the best anybody knows.
@@ -223,7 +224,9 @@ impl App {
             }
         }
         let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
-            let waiting = waiting.map(|waiting| {
+            // What is merged already is known better by the store, if that has answered.
+            let is_newer = |position| !store_answered || position > cached.state.version;
+            let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
                 let score = waiting.action.score();
                 (waiting.position, Own { score, pending: true, held: false })
             });

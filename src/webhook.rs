@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::evidence::Alert;
 use crate::rating::Time;
+use crate::store::AlertKey;
 
 /// What an alert is called in the body.
 const TYPE: &str = "post.alert";
@@ -47,21 +48,21 @@ impl App {
     async fn try_tell(&self, now: Time) -> Result<u64> {
         let (mut told, mut failure) = (0, None);
         for key in self.store.untold(now.plus_ms(-TOLD_WITHIN_MS), ALERTS_MAX).await? {
-            let alert = self.alert(&key, now).await?;
-            let sent = match &alert {
-                Some(alert) => self.send(alert, now).await,
-                // It has passed before anybody heard of it.
-                None => Ok(()),
-            };
-            match sent {
-                Ok(()) => {
-                    self.store.mark_told(&key).await?;
-                    told += u64::from(alert.is_some());
-                }
+            // One that fails keeps no other from being told.
+            match self.tell(&key, now).await {
+                Ok(is_told) => told += u64::from(is_told),
                 Err(error) => failure = Some(error),
             }
         }
         failure.map_or(Ok(told), Err)
+    }
+
+    /// Tells of one alert, unless it has passed; returns whether it did.
+    async fn tell(&self, key: &AlertKey, now: Time) -> Result<bool> {
+        let Some(alert) = self.alert(key, now).await? else { return Ok(false) };
+        self.send(&alert, now).await?;
+        self.store.mark_told(key).await?;
+        Ok(true)
     }
 
     async fn send(&self, alert: &Alert, now: Time) -> Result<()> {

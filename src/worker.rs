@@ -92,7 +92,7 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     report(&drained);
     let told = app.clone();
     // Nobody waits for a site that is slow to answer.
-    tokio::spawn(async move { told.tell_alerts(now).await });
+    tokio::spawn(async move { told.tell_alerts(chrono::Utc::now().into()).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
         let _ = misfit.set(error.again());
         stop.cancel();

@@ -1,3 +1,7 @@
+-- First, since it takes a while on a large table: only drains wait for it, not readers.
+-- Who has rated what: whether somebody had ever rated before, and what is to be erased with a user.
+create index ratings_by_user on ratings (user_id, post_id);
+
 -- Which of a post's ratings are held (null: those that the settings say), and how many are.
 alter table posts add column hold text check (hold in ('off', 'surge', 'always'));
 alter table posts add column held bigint not null default 0;
@@ -21,8 +25,5 @@ alter table ranking add column alerted_at bigint;
 -- The beginning of the surge that a webhook was last told of.
 alter table ranking add column told_at bigint;
 create index ranking_alerted on ranking (alerted_at, post_id) where alerted_at is not null;
-
--- Who has rated what: whether somebody had ever rated before, and what is to be erased with a user.
-create index ratings_by_user on ratings (user_id, post_id);
 
 update installation set schema_version = 6;

@@ -105,6 +105,22 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
     }
 }
 
+/// The rating that the path names by its post and its user.
+pub struct RatingPath(pub PostId, pub UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for RatingPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((post, user)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+        let post = PostId::parse(&post).map_err(|e| Problem::in_parameter(e, "post_id"))?;
+        let user = UserId::parse(&user).map_err(|e| Problem::in_parameter(e, "user_id"))?;
+        Ok(Self(post, user))
+    }
+}
+
 /// The user that the path names.
 pub struct UserPath(pub UserId);
 

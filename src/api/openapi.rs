@@ -74,6 +74,7 @@ fn choose_fields(schemas: &mut Value) {
     for (body, choice) in [
         ("CreateBody", json!([{"required": ["title"]}, repeats])),
         ("EditBody", json!([{"required": ["title"]}, {"required": ["content"]}])),
+        ("PolicyBody", json!([{"required": ["hold"]}, {"required": ["frozen"]}])),
     ] {
         if let Some(schema) = schemas.get_mut(body) {
             schema["anyOf"] = choice;
@@ -122,7 +123,9 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
         (false, false) => json!([token]),
     };
     if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
-        parameters.retain(|parameter| audience.is_open || !is_name(&parameter["name"]));
+        // A path that names a user does so with keys, too.
+        let stays = |parameter: &Value| parameter["in"] == "path" || !is_name(&parameter["name"]);
+        parameters.retain(|parameter| audience.is_open || stays(parameter));
     }
 }
 

@@ -39,6 +39,8 @@ struct Shown<'a> {
     phasing_in: f64,
     crowded: bool,
     early: bool,
+    under_review: u64,
+    frozen: bool,
     histogram: [u64; Score::COUNT],
     as_of: Time,
     next_tick: Time,
@@ -71,6 +73,8 @@ fn shown<'a>(view: &'a PostView, history: &'a [Point], params: &Params) -> Shown
         phasing_in: average.unvested(),
         crowded: average.is_crowded(params),
         early: average.is_early(),
+        under_review: view.standing.under_review(),
+        frozen: view.standing.is_frozen,
         histogram: average.histogram,
         as_of: view.as_of,
         next_tick: view.next_tick,
@@ -89,8 +93,13 @@ fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
         term::clock(view.as_of),
         term::clock(view.next_tick)
     );
-    let flags =
-        [(average.is_crowded(params), "crowded"), (average.is_early() && average.count() > 0, "early")];
+    let under_review = view.standing.under_review();
+    let flags = [
+        (average.is_crowded(params), "crowded".to_owned()),
+        (average.is_early() && average.count() > 0, "early".to_owned()),
+        (under_review > 0, format!("{} under review", term::number(under_review))),
+        (view.standing.is_frozen, "frozen".to_owned()),
+    ];
     let flags: Vec<_> = flags.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
     let _ = writeln!(
         text,

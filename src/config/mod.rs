@@ -160,6 +160,13 @@ impl Config {
                 "admin_hosts {host:?} is no name; write [damper.internal], without a port"
             )));
         }
+        let claim = &self.auth.account_created_claim;
+        if claim.is_empty() || claim.starts_with('/') || REGISTERED_CLAIMS.contains(&claim.as_str()) {
+            return Err(Error::Config(format!(
+                "auth.account_created_claim {claim:?} cannot say since when there is an account; write the name of a \
+                 claim of your own, such as account_created_at"
+            )));
+        }
         let claim = &self.auth.roles_claim;
         let first = claim.strip_prefix('/').unwrap_or(claim).split('/').next().unwrap_or_default();
         if first.is_empty() || REGISTERED_CLAIMS.contains(&first) {

@@ -54,6 +54,14 @@ impl Bounded {
         self.within(PATIENT_TIMEOUT, call).await
     }
 
+    /// What may take long for its own reasons: then the database is no less there.
+    async fn long<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let late =
+            || Error::Busy(format!("it takes longer than {} s; ask for less", PATIENT_TIMEOUT.as_secs()));
+        let bounded = async { tokio::time::timeout(PATIENT_TIMEOUT, call).await.map_err(|_| late())? };
+        self.within(2 * PATIENT_TIMEOUT, bounded).await
+    }
+
     async fn within<T>(&self, limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
         if self.is_down.load(Ordering::Relaxed) {
             return Err(Error::Unavailable("the database does not answer; trying again".into()));
@@ -101,7 +109,11 @@ impl Review for Bounded {
     }
 
     async fn arrivals(&self, post: &PostId, span: (Time, Time), step_ms: i64) -> Result<Vec<Arrivals>> {
-        self.patient(self.inner.arrivals(post, span, step_ms)).await
+        self.long(self.inner.arrivals(post, span, step_ms)).await
+    }
+
+    async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>> {
+        self.long(self.inner.hours_since(post, since)).await
     }
 
     async fn alerted(&self, after: Option<&AlertKey>, limit: usize) -> Result<Vec<AlertKey>> {

@@ -2,14 +2,15 @@
 //! SQL, and the rows that come back. Both databases share all but how a list is passed.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use sqlx::FromRow;
 
-use super::rows::{EXCLUDED, RatingRow, Sink, Table, corrupt, position, post_id, signed, user_id};
+use super::rows::{EXCLUDED, HISTORY, RatingRow, Sink, Table, corrupt, position, post_id, signed, user_id};
 use crate::entry::{Position, Reason, Shard, Window};
 use crate::error::Result;
-use crate::merge::{HeldRating, Key, Rating};
+use crate::merge::{HeldRating, Hour, Key, Rating};
 use crate::outcome::{Decided, Exclusion};
 use crate::post::Standing;
 use crate::rating::{PostId, Score, Time, UserId};
@@ -79,6 +80,9 @@ pub trait Review: Send + Sync {
 
     /// A post's ratings whose own time lies between two moments, counted by steps of so many milliseconds.
     async fn arrivals(&self, post: &PostId, span: (Time, Time), step_ms: i64) -> Result<Vec<Arrivals>>;
+
+    /// A post's hours from `since` on, in order of time.
+    async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>>;
 
     /// The posts that have been in a surge or crowded since the newest moments: at most `limit` that come after `after`.
     async fn alerted(&self, after: Option<&AlertKey>, limit: usize) -> Result<Vec<AlertKey>>;
@@ -152,12 +156,15 @@ pub(super) const ARRIVALS: &str = "
         select x.rated_at, x.score,
             case when exists (
                 select 1 from ratings o where o.user_id = x.user_id and o.rated_at < x.rated_at
+            ) or exists (
+                select 1 from held o where o.user_id = x.user_id and o.rated_at < x.rated_at
             ) then 0 else 1 end as is_first,
             case when u.created_at is null then 0 else 1 end as is_known,
             case when u.created_at > x.rated_at - 604800000 then 1 else 0 end as is_young
         from (
-            select user_id, rated_at, score from ratings
-            where post_id = $1 and rated_at >= $2 and rated_at < $3
+            select r.user_id, r.rated_at, r.score from ratings r
+            where r.post_id = $1 and r.rated_at >= $2 and r.rated_at < $3
+                and not exists (select 1 from held h where h.post_id = $1 and h.user_id = r.user_id)
             union all
             select user_id, rated_at, score from held
             where post_id = $1 and rated_at >= $2 and rated_at < $3
@@ -184,6 +191,10 @@ pub(super) fn arrivals(rows: &[ArrivalsRow]) -> Result<Vec<Arrivals>> {
     }
     Ok(steps)
 }
+
+pub(super) static HOURS_SINCE: LazyLock<String> = LazyLock::new(|| {
+    format!("select {} from history where post_id = $1 and hour >= $2 order by hour", HISTORY.columns())
+});
 
 pub(super) const ALERTED: &str = "
     select alerted_at, post_id from ranking
@@ -359,6 +370,8 @@ pub(super) struct Swept {
     pub ratings: Vec<(Key, Rating)>,
     pub held: Vec<(Key, HeldRating)>,
     pub unheld: Vec<Key>,
+    /// Where rejected ones stood: what is older shall not come back for them.
+    pub marks: Vec<(Key, Position)>,
 }
 
 /// Hands a page of held ratings to `sweep`; `beside` are the ratings of the same users that are not held.
@@ -373,7 +386,10 @@ pub(super) fn visit_held(page: &[HeldRow], beside: &[RatingRow], sweep: &mut Swe
         match sweep.visit_held(&key.1, &row.held()?, ratings.get(row.user_id.as_str())) {
             HeldFate::Stays => {}
             HeldFate::Becomes(held) => swept.held.push((key, held)),
-            HeldFate::Goes => swept.unheld.push(key),
+            HeldFate::Goes => {
+                swept.marks.push((key.clone(), row.held()?.position));
+                swept.unheld.push(key);
+            }
             HeldFate::Counts(rating) => {
                 swept.ratings.push((key.clone(), rating));
                 swept.unheld.push(key);

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use damper::entry::{Position, Shard};
 use damper::error::Result;
-use damper::merge::{HeldRating, Key, Rating};
+use damper::merge::{HeldRating, Hour, Key, Rating};
 use damper::outcome::{Decided, Exclusion};
 use damper::rating::{PostId, Time, UserId};
 use damper::store::{AlertKey, Arrivals, AuditKey, Review};
@@ -17,6 +17,10 @@ impl Review for MemoryStore {
     }
 
     async fn arrivals(&self, _: &PostId, _: (Time, Time), _: i64) -> Result<Vec<Arrivals>> {
+        unasked()
+    }
+
+    async fn hours_since(&self, _: &PostId, _: Time) -> Result<Vec<Hour>> {
         unasked()
     }
 

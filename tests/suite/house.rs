@@ -142,7 +142,7 @@ const MAY_IMPORT: [(&str, &[&str]); 43] = [
     ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
     ("changes", &["app", "store", "smoothing", "entry", "rating", "error"]),
     ("evidence", &["app", "store", "merge", "outcome", "smoothing", "rating", "error"]),
-    ("webhook", &["app", "evidence", "rating", "error"]),
+    ("webhook", &["app", "evidence", "store", "rating", "error"]),
     ("history", &["app", "merge", "smoothing", "rating", "error"]),
     ("status", &["app", "store", "config", "entry", "rating", "error"]),
     ("quarantine", &["app", "faults", "store", "entry", "rating", "error"]),

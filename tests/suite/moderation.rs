@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use damper::App;
+use damper::drain::DrainOrder;
 use damper::entry::{Action, Decision, Deed, Entry, Position, Reason, Window};
 use damper::outcome::Decided;
 use damper::rating::{Score, Time, UserId};
+use damper::store::Trigger;
 use serde_json::{Value, json};
 
 use crate::identity::{keyed, token};
@@ -315,4 +317,10 @@ async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
     app.drain_post(&post_id("p"), NOW).await.unwrap();
     let found = app.posts(&[post_id("p")], None, NOW).await.unwrap();
     (found[0].average.histogram, found[0].standing.excluded)
+}
+
+/// A drain as the clock starts it, by a worker of this world.
+async fn tick(app: &App, now: Time) {
+    let drained = app.drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
+    assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
 }

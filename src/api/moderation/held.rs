@@ -1,10 +1,9 @@
 //! Held ratings: listed, approved and rejected, one, many, or all that match.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +13,7 @@ use super::{
     DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, reason_or, scores, time, wait,
 };
 use crate::api::cursor;
-use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
+use crate::api::extract::{Body, NoParameters, Parameters, PostPath, RatingPath};
 use crate::api::gate::{Gate, Moderator};
 use crate::api::lists::{escape, limit, next};
 use crate::api::problem::{Problem, ProblemJson};
@@ -172,10 +171,10 @@ pub async fn held(
 pub async fn approve(
     State(gate): State<Gate>,
     moderator: Moderator,
-    Path(ids): Path<HashMap<String, String>>,
+    RatingPath(post, user): RatingPath,
     Parameters(query): Parameters<ReasonQuery>,
 ) -> Result<Response, Problem> {
-    one(&gate, moderator, &ids, reason_or(&query, "approved")?, Deed::Approve).await
+    one(&gate, moderator, (post, user), reason_or(&query, "approved")?, Deed::Approve).await
 }
 
 /// Let a held rating go
@@ -192,10 +191,10 @@ pub async fn approve(
 pub async fn reject(
     State(gate): State<Gate>,
     moderator: Moderator,
-    Path(ids): Path<HashMap<String, String>>,
+    RatingPath(post, user): RatingPath,
     Parameters(query): Parameters<ReasonQuery>,
 ) -> Result<Response, Problem> {
-    one(&gate, moderator, &ids, reason_or(&query, "rejected")?, Deed::Reject).await
+    one(&gate, moderator, (post, user), reason_or(&query, "rejected")?, Deed::Reject).await
 }
 
 /// Let all held ratings of a post that match count
@@ -259,13 +258,10 @@ pub async fn reject_many(
 async fn one(
     gate: &Gate,
     Moderator(by): Moderator,
-    ids: &HashMap<String, String>,
+    (post, user): Key,
     reason: Reason,
     deed: fn(Which) -> Deed,
 ) -> Result<Response, Problem> {
-    let id = |name: &str| ids.get(name).map(String::as_str).unwrap_or_default();
-    let post = PostId::parse(id("post_id")).map_err(|e| Problem::in_parameter(e, "post_id"))?;
-    let user = UserId::parse(id("user_id")).map_err(|e| Problem::in_parameter(e, "user_id"))?;
     let deed = deed(Which::User(user));
     decide_one(gate, post, by, Decision { deed, reason }).await
 }
@@ -307,13 +303,19 @@ async fn many(
     let mut decisions = Vec::with_capacity(keys.len());
     for (post_id, user_id) in keys {
         let decision = Decision { deed: deed(Which::User(user_id.clone())), reason: reason.clone() };
-        let taken = gate.app().decide(&post_id, &by, decision, now).await;
         let mut one = OneJson { post_id, user_id, id: None, state: "refused", detail: None };
+        if Instant::now() >= until {
+            one.detail = Some("there was no time left for this one; ask again".into());
+            decisions.push(one);
+            continue;
+        }
+        let taken = gate.app().decide(&one.post_id, &by, decision, now).await;
         match taken {
             Ok(position) => {
                 one.id = Some(position.to_string());
                 let left = until.saturating_duration_since(Instant::now());
-                let decided = wait(gate, one.post_id.clone(), position, now, left).await?;
+                // It is taken; how it comes out stands in the audit, whatever fails here.
+                let decided = wait(gate, one.post_id.clone(), position, now, left).await.ok().flatten();
                 one.detail = decided.as_ref().and_then(|decided| decided.outcome.refused.clone());
                 one.state = match (&decided, &one.detail) {
                     (None, _) => "waiting",
@@ -321,7 +323,11 @@ async fn many(
                     (Some(_), Some(_)) => "refused",
                 };
             }
-            Err(error @ (Error::NotFound(_) | Error::Conflict(_))) => one.detail = Some(error.to_string()),
+            Err(
+                error @ (Error::NotFound(_) | Error::Conflict(_) | Error::Busy(_) | Error::Unavailable(_)),
+            ) => {
+                one.detail = Some(error.to_string());
+            }
             Err(error) => return Err(error.into()),
         }
         decisions.push(one);

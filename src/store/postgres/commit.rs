@@ -151,13 +151,14 @@ async fn walk_held(connection: &mut PgConnection, post: &PostId, sweep: &mut Swe
             page.iter().map(|row| (row.post_id.as_str(), row.user_id.as_str())).unzip();
         let beside: Vec<RatingRow> =
             sqlx::query_as(LOAD_RATINGS).bind(posts).bind(users).fetch_all(&mut *connection).await?;
-        let Swept { ratings, held, unheld } = review::visit_held(&page, &beside, sweep)?;
+        let Swept { ratings, held, unheld, marks } = review::visit_held(&page, &beside, sweep)?;
         insert_into(connection, &RATINGS, &ratings, |row, (key, rating)| {
             rows::write_rating(row, key, rating)
         })
         .await?;
         insert_into(connection, &HELD, &held, review::write_held).await?;
         unhold(connection, &unheld).await?;
+        insert_into(connection, &WITHDRAWALS, &marks, rows::write_withdrawal).await?;
         faults::reach("sweep.paged");
         match page.last() {
             Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),

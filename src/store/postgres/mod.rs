@@ -18,7 +18,7 @@ use super::questions::{self, ChangesRow, CheckpointRow, DrainRow, QuarantineRow,
 use super::rows::{self, AVERAGES, AverageRow, HourRow, PostStateRow, RatingRow};
 use super::{
     AUDIT_POSTS, Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen,
-    Sort, Store, SweepFn, is_moving, ranked,
+    Sort, Store, SweepFn, alerted_at, is_moving, ranked,
 };
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::connect::{self, schema};
@@ -225,26 +225,31 @@ impl Store for PostgresStore {
             .bind(limit as i64)
             .fetch_all(&self.drain_pool())
             .await?;
-        let (mut ids, mut means, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ids, mut means, mut flags, mut alerts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in &moving {
             let average = row.state.average();
             ids.push(row.post_id.as_str());
             means.push(ranked(&average, as_of));
             flags.push(i16::from(is_moving(&average, as_of)));
+            alerts.push(alerted_at(&average, as_of).map(Time::ms));
         }
         // Rows that a commit or another process' ranking holds are left to them. A commit that came between has written this moment already, and from a newer state.
         let done = sqlx::query(
             "with free as (
                  select post_id from ranking where post_id = any($1) order by post_id for update skip locked
              )
-             update ranking r set smoothed = n.smoothed, moving = n.moving, as_of = $4
-             from free, unnest($1::text[], $2::double precision[], $3::smallint[]) n (post_id, smoothed, moving)
+             update ranking r set smoothed = n.smoothed, moving = n.moving, as_of = $4,
+                 alerted_at = case when n.alerted_at is null then null
+                     else coalesce(r.alerted_at, n.alerted_at) end
+             from free, unnest($1::text[], $2::double precision[], $3::smallint[], $5::bigint[])
+                 n (post_id, smoothed, moving, alerted_at)
              where r.post_id = free.post_id and r.post_id = n.post_id and r.as_of < $4",
         )
         .bind(ids)
         .bind(means)
         .bind(flags)
         .bind(as_of.0.ms())
+        .bind(alerts)
         .execute(&self.drain_pool())
         .await?;
         Ok(done.rows_affected())

@@ -1,17 +1,18 @@
 //! What is kept for moderators, asked of Postgres.
 
 use async_trait::async_trait;
+use sqlx::AssertSqlSafe;
 
 use super::PostgresStore;
 use crate::entry::{Position, Shard};
 use crate::error::Result;
-use crate::merge::{HeldRating, Key, Rating};
+use crate::merge::{HeldRating, Hour, Key, Rating};
 use crate::outcome::{Decided, Exclusion};
 use crate::rating::{PostId, Time, UserId};
 use crate::store::review::{
     self, AlertKey, Arrivals, ArrivalsRow, AuditKey, DecidedRow, ExclusionRow, HeldRow, Review,
 };
-use crate::store::rows::{RatingRow, post_id};
+use crate::store::rows::{HourRow, RatingRow, post_id};
 
 const HELD_OF: &str = "select * from held where user_id = $1 and post_id = any($2)";
 
@@ -33,14 +34,26 @@ impl Review for PostgresStore {
     }
 
     async fn arrivals(&self, post: &PostId, (from, to): (Time, Time), step_ms: i64) -> Result<Vec<Arrivals>> {
+        // It walks through all ratings of the post; whoever waits for it gives up first.
+        let mut transaction = self.read_pool().begin().await?;
+        sqlx::query("set local statement_timeout = '10s'").execute(&mut *transaction).await?;
         let found: Vec<ArrivalsRow> = sqlx::query_as(review::ARRIVALS)
             .bind(post.as_str())
             .bind(from.ms())
             .bind(to.ms())
             .bind(step_ms)
-            .fetch_all(&self.read_pool())
+            .fetch_all(&mut *transaction)
             .await?;
         review::arrivals(&found)
+    }
+
+    async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>> {
+        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(review::HOURS_SINCE.as_str()))
+            .bind(post.as_str())
+            .bind(since.ms())
+            .fetch_all(&self.read_pool())
+            .await?;
+        Ok(hours.iter().map(|row| row.hour(post)).collect())
     }
 
     async fn alerted(&self, after: Option<&AlertKey>, limit: usize) -> Result<Vec<AlertKey>> {

@@ -166,10 +166,11 @@ async fn walk_held(writer: &mut SqliteConnection, post: &PostId, sweep: &mut Swe
         let keys = page.iter().map(|row| [row.post_id.as_str(), row.user_id.as_str()]);
         let keys = json(&keys.collect::<Vec<_>>())?;
         let beside: Vec<RatingRow> = sqlx::query_as(LOAD_RATINGS).bind(keys).fetch_all(&mut *writer).await?;
-        let Swept { ratings, held, unheld } = review::visit_held(&page, &beside, sweep)?;
+        let Swept { ratings, held, unheld, marks } = review::visit_held(&page, &beside, sweep)?;
         insert(writer, &RATINGS, &ratings, |row, (key, rating)| rows::write_rating(row, key, rating)).await?;
         insert(writer, &HELD, &held, |row, held| review::write_held(row, held)).await?;
         unhold(writer, &unheld).await?;
+        insert(writer, &WITHDRAWALS, &marks, |row, mark| rows::write_withdrawal(row, mark)).await?;
         faults::reach("sweep.paged");
         match page.last() {
             Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),

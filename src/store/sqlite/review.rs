@@ -1,17 +1,18 @@
 //! What is kept for moderators, asked of the SQLite file.
 
 use async_trait::async_trait;
+use sqlx::AssertSqlSafe;
 
 use super::{SqliteStore, commit};
 use crate::entry::{Position, Shard};
 use crate::error::Result;
-use crate::merge::{HeldRating, Key, Rating};
+use crate::merge::{HeldRating, Hour, Key, Rating};
 use crate::outcome::{Decided, Exclusion};
 use crate::rating::{PostId, Time, UserId};
 use crate::store::review::{
     self, AlertKey, Arrivals, ArrivalsRow, AuditKey, DecidedRow, ExclusionRow, HeldRow, Review,
 };
-use crate::store::rows::{RatingRow, post_id};
+use crate::store::rows::{HourRow, RatingRow, post_id};
 
 const HELD_OF: &str =
     "select h.* from json_each($2) k cross join held h on h.post_id = k.value and h.user_id = $1";
@@ -42,6 +43,15 @@ impl Review for SqliteStore {
             .fetch_all(self.file.readers())
             .await?;
         review::arrivals(&found)
+    }
+
+    async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>> {
+        let hours: Vec<HourRow> = sqlx::query_as(AssertSqlSafe(review::HOURS_SINCE.as_str()))
+            .bind(post.as_str())
+            .bind(since.ms())
+            .fetch_all(self.file.readers())
+            .await?;
+        Ok(hours.iter().map(|row| row.hour(post)).collect())
     }
 
     async fn alerted(&self, after: Option<&AlertKey>, limit: usize) -> Result<Vec<AlertKey>> {

@@ -6,13 +6,15 @@ use std::sync::mpsc::{Receiver, channel};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use damper::rating::Time;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{HOUR_MS, moderator, put};
+use super::{HOUR_MS, NOW, moderator, put, rated, tick};
 use crate::support::http::Http;
 use crate::support::in_both_setups;
+use crate::support::log::{START, entry};
 use crate::support::process::Program;
 use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World};
@@ -27,12 +29,18 @@ in_both_setups!(
     a_site_is_told_of_an_alert_once_it_answers,
 );
 
+mod library {
+    use super::*;
+
+    in_both_setups!(async an_alert_ends_with_a_tick_and_the_next_one_is_another);
+}
+
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
 
 fn time(ms: i64) -> Value {
-    json!(damper::rating::Time::from_ms(ms))
+    json!(Time::from_ms(ms))
 }
 
 fn line(post: &str, user: &str, score: i64, ms: i64) -> String {
@@ -269,4 +277,32 @@ fn a_site_is_told_of_an_alert_once_it_answers(world: World) {
     until("two more ticks", || ticks() >= then + 2);
     assert!(told.try_recv().is_err(), "it was told once");
     drop(service);
+}
+
+async fn an_alert_ends_with_a_tick_and_the_next_one_is_another(world: World) {
+    let app = rated(&world, &[]).await;
+    let honest = (0..90).map(|i| entry("p", &format!("u{i}"), Some(5), START.plus_ms(i * DAY_MS)));
+    app.submit_all(honest.collect()).await.unwrap();
+    let alerted = async || world.store().await.alerted(None, 10).await.unwrap();
+    tick(&app, NOW).await;
+    assert_eq!(alerted().await, []);
+    let bomb = async |name: &str, at: Time| {
+        let bomb = (0..200).map(|i| entry("p", &format!("{name}{i}"), Some(0), at.plus_ms(i * 1_000)));
+        app.submit_all(bomb.collect()).await.unwrap();
+        tick(&app, at.plus_ms(HOUR_MS)).await;
+    };
+    bomb("first", NOW).await;
+    let first = alerted().await;
+    assert_eq!(first.len(), 1);
+    let found = app.alerts(None, 10, NOW.plus_ms(HOUR_MS)).await.unwrap().0;
+    assert_eq!((found.len(), found[0].since), (1, first[0].0));
+    tick(&app, NOW.plus_ms(DAY_MS)).await;
+    assert_eq!(alerted().await, first, "it goes on, and keeps its beginning");
+    // Nobody rates any more; all vests.
+    let later = NOW.plus_ms(1_000 * DAY_MS);
+    tick(&app, later).await;
+    assert_eq!(alerted().await, []);
+    bomb("second", later).await;
+    let second = alerted().await;
+    assert!(second.len() == 1 && second[0].0 >= later, "{second:?}");
 }
