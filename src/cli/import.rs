@@ -192,7 +192,7 @@ impl Importer<'_> {
             self.done.new_posts += self.app.ensure_posts(new).await?;
         }
         let count = entries.len() as u64;
-        self.app.submit_all(entries).await.map_err(|error| {
+        self.app.bring_in(entries).await.map_err(|error| {
             let held = term::number(self.done.imported);
             match error {
                 Error::Unavailable(why) => {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::identity::{keyed, token};
 use crate::support::http::{Answer, Http, JSON};
 use crate::support::log::{START, entry, post_id, posts};
+use crate::support::process::{Process, Program};
 use crate::support::world::World;
 use crate::support::{in_both_setups, until};
 
@@ -40,7 +41,7 @@ mod api {
 }
 
 /// A moderator of a service with keys.
-fn moderator(world: World) -> (World, crate::support::process::Process, Http) {
+fn moderator(world: World) -> (World, Process, Http) {
     let world = keyed(world);
     let service = world.start_api();
     let admin = service.admin().with_token(&token("mo", &["moderator"]));
@@ -323,4 +324,13 @@ async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
 async fn tick(app: &App, now: Time) {
     let drained = app.drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
+}
+
+/// A flush that is killed when it passes `place` for the `pass`th time.
+fn flush_killed_at(world: &World, place: &str, pass: u32) {
+    let fault = [("FAULTS_AT".to_owned(), format!("{place}=kill@{pass}"))];
+    let settings = [world.env(), fault.to_vec()].concat();
+    let mut killed = Process::spawn(Program::Damper, &["flush"], &settings, world.path(), b"");
+    until("it to be killed", || !killed.is_running());
+    assert!(killed.was_killed(), "at {place}");
 }

@@ -12,7 +12,7 @@ use crate::api::gate::Moderator;
 use crate::api::lists::{limit, next};
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
-use crate::error::{Invalid, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::evidence::{Alert, Step};
 use crate::rating::{PostId, Time};
 use crate::store::Arrivals;
@@ -132,7 +132,10 @@ pub async fn arrivals(
     let to = query.to.as_deref().map(|text| time(text, "to")).transpose()?.unwrap_or(now);
     let from = query.from.as_deref().map(|text| time(text, "from")).transpose()?;
     let from = from.unwrap_or_else(|| to.plus_ms(-STEPS_DEFAULT * step.ms()));
-    let found = app.arrivals(&post, (from, to), step, now).await?;
+    let found = app.arrivals(&post, (from, to), step, now).await.map_err(|error| match error {
+        Error::Invalid(invalid) => Problem::in_parameter(invalid, "from"),
+        other => other.into(),
+    })?;
     let steps = found.iter().map(|arrivals| StepJson::of(arrivals, step)).collect();
     Ok(Json(ArrivalsJson { post_id: post, from, to, steps }))
 }

@@ -6,11 +6,10 @@ use damper::error::Error;
 use damper::rating::{PostId, Time};
 use serde_json::json;
 
-use super::{DAY_MS, HOUR_MS, NOW, append, counts, decide, decision, hours, rated, user};
+use super::{DAY_MS, HOUR_MS, NOW, append, counts, decide, decision, flush_killed_at, hours, rated, user};
+use crate::support::in_both_setups;
 use crate::support::log::{START, bits, entry, post_id, posts};
-use crate::support::process::{Process, Program};
 use crate::support::world::World;
-use crate::support::{in_both_setups, until};
 
 in_both_setups!(async
     what_two_exclusions_cover_is_back_when_the_last_is_undone,
@@ -188,11 +187,7 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(wo
     let window = Window::new(at(1_000), at(11_000), Vec::new(), now).expect("a window");
     append(&app, Deed::Exclude(window), now).await;
     for (place, pass) in [("sweep.begun", 1), ("sweep.paged", 1), ("sweep.paged", 3), ("sweep.walked", 1)] {
-        let fault = [("FAULTS_AT".to_owned(), format!("{place}=kill@{pass}"))];
-        let settings = [world.env(), fault.to_vec()].concat();
-        let mut killed = Process::spawn(Program::Damper, &["flush"], &settings, world.path(), b"");
-        until("it to be killed", || !killed.is_running());
-        assert!(killed.was_killed(), "at {place}");
+        flush_killed_at(&world, place, pass);
         assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 0);
         assert_eq!(world.status()["waiting"], 1);
     }

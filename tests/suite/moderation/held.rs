@@ -10,10 +10,12 @@ use damper::rating::{Score, Time};
 use damper::smoothing::Average;
 use serde_json::{Value, json};
 
-use super::{DAY_MS, HOUR_MS, NOW, append, decide, decision, hours, moderator, put, rated, tick, user};
+use super::{
+    DAY_MS, HOUR_MS, NOW, append, decide, decision, flush_killed_at, hours, moderator, put, rated, tick, user,
+};
 use crate::identity::{seconds, sign, token};
 use crate::support::log::{START, bits, entry, post_id};
-use crate::support::process::{Process, Program};
+use crate::support::process::Process;
 use crate::support::world::World;
 use crate::support::{in_both_setups, until};
 
@@ -24,6 +26,7 @@ mod api {
         held_ratings_are_listed_and_decided_one_by_one,
         many_are_decided_at_once_or_all_that_match,
         what_is_held_is_shown_to_whom_it_belongs,
+        what_was_rejected_is_not_shown_again_while_the_log_is_not_trimmed,
         the_settings_hold_where_a_post_has_no_policy,
         an_account_that_is_too_young_is_held,
         who_is_forgotten_is_not_held_either,
@@ -41,6 +44,7 @@ mod library {
         what_is_excluded_while_held_is_neither_approved_nor_let_go,
         a_frozen_post_takes_an_approval,
         what_nobody_decides_on_is_let_go,
+        a_tick_lets_no_more_than_a_thousand_go,
         a_retry_does_not_replace_what_is_held_since,
         what_is_older_than_a_rejected_rating_does_not_come_back,
         a_drain_that_is_killed_in_the_middle_of_an_approval_leaves_the_same,
@@ -231,6 +235,20 @@ async fn what_nobody_decides_on_is_let_go(world: World) {
     assert_eq!((counts(&app).await.1, app.released_at(now)), (3, None));
 }
 
+async fn a_tick_lets_no_more_than_a_thousand_go(world: World) {
+    let now = Time::from(chrono::Utc::now());
+    let app = rated(&world, &[]).await;
+    append(&app, ALWAYS, START).await;
+    let old = now.plus_ms(-100 * HOUR_MS);
+    let many = (0..1_500).map(|i| entry("p", &format!("u{i}"), Some(3), old.plus_ms(i)));
+    app.submit_all(many.collect()).await.unwrap();
+    for (counted, held) in [(0, 1_500), (1_000, 500), (1_500, 0), (1_500, 0)] {
+        assert_eq!(counts(&app).await, ([0, 0, 0, counted, 0, 0], held, 0));
+        tick(&app, now).await;
+    }
+    world.assert_consistent();
+}
+
 async fn a_retry_does_not_replace_what_is_held_since(world: World) {
     let app = holding(&world, 5).await;
     counts(&app).await;
@@ -305,11 +323,7 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_approval_leaves_the_same(wor
     let all = Window::open(None, None, Vec::new(), NOW.plus_ms(DAY_MS)).unwrap();
     append(&app, Deed::Approve(Which::Window(all)), NOW.plus_ms(DAY_MS)).await;
     for (place, pass) in [("sweep.paged", 2), ("sweep.walked", 1)] {
-        let fault = [("FAULTS_AT".to_owned(), format!("{place}=kill@{pass}"))];
-        let settings = [world.env(), fault.to_vec()].concat();
-        let mut killed = Process::spawn(Program::Damper, &["flush"], &settings, world.path(), b"");
-        until("it to be killed", || !killed.is_running());
-        assert!(killed.was_killed(), "at {place}");
+        flush_killed_at(&world, place, pass);
         assert_eq!(world.db().count("select count(*) from held"), 12_000);
         assert_eq!(world.db().count("select count(*) from ratings"), 1);
     }
@@ -451,6 +465,28 @@ fn what_is_held_is_shown_to_whom_it_belongs(world: World) {
     until("the one that counts is back", || own() == json!({"score": 2, "pending": false}));
 }
 
+fn what_was_rejected_is_not_shown_again_while_the_log_is_not_trimmed(world: World) {
+    let (world, service, admin) = moderator(world);
+    let ann = service.http().with_token(&token("ann", &[]));
+    ann.create("p");
+    ann.post("/api/posts/p/rate", &json!({"score": 2})).expect(202);
+    world.flush();
+    put(&admin, "/api/admin/posts/p/policy", &json!({"hold": "always", "reason": "r"})).expect(200);
+    ann.post("/api/posts/p/rate", &json!({"score": 5})).expect(202);
+    // Merged, and still in the log.
+    flush_killed_at(&world, "drain.refreshed", 1);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (app, now) = (world.app().await, Time::from(chrono::Utc::now()));
+        let reject = decision(Deed::Reject(Which::User(user("ann"))));
+        app.decide(&post_id("p"), &user("mo"), reject, now).await.expect("it is taken");
+    });
+    flush_killed_at(&world, "drain.refreshed", 1);
+    until("the one that counts is back", || {
+        ann.get("/api/posts/p").expect(200)["my_rating"] == json!({"score": 2, "pending": false})
+    });
+}
+
 fn the_settings_hold_where_a_post_has_no_policy(world: World) {
     let (world, service, admin) = moderator(world.with("moderation.hold", "always"));
     let author = service.http().with_token(&token("author", &[]));
@@ -459,6 +495,7 @@ fn the_settings_hold_where_a_post_has_no_policy(world: World) {
     put(&admin, "/api/admin/posts/q/policy", &json!({"hold": "off", "reason": "trusted"})).expect(200);
     rate(&service, "p", "ann", 5);
     rate(&service, "q", "ann", 5);
+    world.import("p,imported,3,1790000000\n");
     // Merged by a process that holds nothing: what was accepted on other terms is held all the same.
     drop(service);
     let world = world.with("moderation.hold", "off");
@@ -468,7 +505,7 @@ fn the_settings_hold_where_a_post_has_no_policy(world: World) {
         let post = service.http().get(&format!("/api/posts/{post}")).expect(200);
         (post["count"].clone(), post["under_review"].clone())
     };
-    assert_eq!((shown("p"), shown("q")), ((json!(0), json!(1)), (json!(1), json!(0))));
+    assert_eq!((shown("p"), shown("q")), ((json!(0), json!(2)), (json!(1), json!(0))));
 }
 
 fn an_account_that_is_too_young_is_held(world: World) {
