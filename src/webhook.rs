@@ -68,7 +68,7 @@ impl App {
     async fn send(&self, alert: &Alert, now: Time) -> Result<()> {
         let (id, seconds) = (format!("{}@{}", alert.post_id, alert.since.ms()), now.ms() / 1_000);
         let body = json!({"type": TYPE, "timestamp": now, "data": alert}).to_string();
-        let signature = sign(self.config.moderation.webhook_secret.expose(), &id, seconds, &body)?;
+        let signature = sign(self.config.moderation.webhook_secret.expose().as_bytes(), &id, seconds, &body)?;
         let url = self.config.moderation.webhook_url.expose().to_owned();
         let asking = tokio::task::spawn_blocking(move || {
             let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -95,8 +95,8 @@ impl App {
 }
 
 /// The signature of a body, by the first version of the scheme.
-fn sign(secret: &str, id: &str, seconds: i64, body: &str) -> Result<String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+fn sign(secret: &[u8], id: &str, seconds: i64, body: &str) -> Result<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret)
         .map_err(|e| Error::Internal(format!("nothing can be signed: {e}")))?;
     mac.update(format!("{id}.{seconds}.{body}").as_bytes());
     Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
@@ -110,14 +110,7 @@ mod tests {
     fn a_signature_is_that_of_standard_webhooks() {
         // The specification's own example; its secret is the base64 of these bytes.
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
-        mac.update(b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{\"test\": 2432232314}");
-        assert_eq!(
-            STANDARD.encode(mac.finalize().into_bytes()),
-            "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-        );
-        let ours = sign("a secret", "p@1", 17, "{}").unwrap();
-        assert!(ours.starts_with("v1,") && ours.len() == 3 + 44);
-        assert_ne!(ours, sign("a secret", "p@1", 18, "{}").unwrap());
+        let signed = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        assert_eq!(signed.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 }
