@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::app::App;
-use crate::drain::{DrainOrder, Drained};
+use crate::app::drain::{DrainOrder, Drained};
 use crate::error::{Error, Result};
-use crate::rating::Time;
+use crate::model::Time;
 use crate::store::Trigger;
 
 /// A tick's drain ends its batch within this after SIGTERM; what it cannot end is rolled back.

@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use super::now;
 use crate::app::App;
-use crate::changes::{Changed, Changes, Place};
+use crate::app::reading::changes::{Changed, Changes, Place};
 use crate::error::{Error, Result};
-use crate::rating::{PostId, Time};
+use crate::model::{PostId, Time};
 use crate::smoothing::Params;
 
 /// How often the store is asked whether there was a drain, while anybody follows.

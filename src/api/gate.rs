@@ -15,11 +15,11 @@ use super::followers::Followers;
 use super::now;
 use super::problem::Problem;
 use crate::app::App;
+use crate::app::intake::eligibility::Rater;
 use crate::config::Open;
-use crate::eligibility::Rater;
 use crate::error::{Invalid, Result};
 use crate::identity::{Identity, Keys, Role};
-use crate::rating::UserId;
+use crate::model::UserId;
 
 /// What handlers share.
 #[derive(Clone)]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
+use crate::app::drain::{DrainOrder, Flushed, Move, Progress};
 use crate::config::Settings;
-use crate::drain::{DrainOrder, Flushed, Move, Progress};
 use crate::error::Result;
 use crate::store::Trigger;
 

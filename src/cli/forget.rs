@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
+use crate::app::upkeep::forget::UserData;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::forget::UserData;
-use crate::rating::UserId;
+use crate::model::UserId;
 
 #[derive(Args)]
 pub struct ForgetArgs {

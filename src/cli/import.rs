@@ -20,8 +20,8 @@ use crate::config::Settings;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::import::{BadLine, Lines};
-use crate::post::Post;
-use crate::rating::{PostId, Time};
+use crate::model::post::Post;
+use crate::model::{PostId, Time};
 
 /// Entries appended together, over all shards.
 const CHUNK_ENTRIES: usize = 10_000;

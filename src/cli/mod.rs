@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::App;
 use crate::config::{LogFormat, Settings, Setup};
 use crate::error::{Error, Result};
-use crate::rating::Time;
+use crate::model::Time;
 
 pub use serve::Parts;
 

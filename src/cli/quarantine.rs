@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::{FAILED, JsonArg, open, print_json, term};
 use crate::app::App;
+use crate::app::upkeep::quarantine::{QuarantineId, Retried};
 use crate::config::Settings;
 use crate::error::Result;
-use crate::quarantine::{QuarantineId, Retried};
-use crate::store::Kept;
+use crate::store::QuarantinedEntry;
 
 const NOT_THERE: &str = "is not in the quarantine";
 
@@ -106,7 +106,7 @@ async fn change(app: &App, chosen: &Chosen, is_retry: bool) -> Result<ExitCode> 
 }
 
 async fn change_all(app: &App, is_retry: bool, told: &mut Told) -> Result<()> {
-    let mut sweep = app.sweep_quarantine().await?;
+    let mut sweep = app.walk_quarantine().await?;
     loop {
         let page = sweep.next().await?;
         if page.is_empty() {
@@ -127,7 +127,7 @@ async fn change_some(app: &App, ids: &[QuarantineId], is_retry: bool, told: &mut
     Ok(())
 }
 
-async fn change_kept(app: &App, kept: &[Kept], is_retry: bool, told: &mut Told) -> Result<()> {
+async fn change_kept(app: &App, kept: &[QuarantinedEntry], is_retry: bool, told: &mut Told) -> Result<()> {
     if is_retry {
         for (kept, outcome) in kept.iter().zip(app.retry_quarantined(kept).await?) {
             let id = QuarantineId::of(kept);

@@ -15,7 +15,7 @@ use super::{now, term};
 use crate::api::Gate;
 use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
-use crate::connect::sqlite::ServeLock;
+use crate::database::sqlite::ServeLock;
 use crate::error::{Error, Result};
 use crate::{api, worker};
 

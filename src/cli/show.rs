@@ -7,11 +7,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{JsonArg, now, open, print_json, term};
+use crate::app::reading::PostView;
+use crate::app::reading::history::Point;
 use crate::config::Settings;
 use crate::error::Result;
-use crate::history::Point;
-use crate::rating::{PostId, Score, Time};
-use crate::read::PostView;
+use crate::model::{PostId, Score, Time};
 use crate::smoothing::Params;
 
 /// Steps of the sparklines.

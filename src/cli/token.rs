@@ -9,7 +9,7 @@ use super::{JsonArg, now, open, print_json, term};
 use crate::config::Settings;
 use crate::error::{Invalid, Result};
 use crate::identity::{HOURS_MAX, Order, Role, mint};
-use crate::rating::UserId;
+use crate::model::UserId;
 
 #[derive(Args)]
 pub struct TokenArgs {

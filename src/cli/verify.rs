@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::config::Settings;
 use crate::error::Result;
-use crate::rating::PostId;
+use crate::model::PostId;
 
 /// Differences that are told one by one; more are counted.
 const DIFFERENCES_SHOWN_MAX: usize = 1_000;
@@ -50,7 +50,7 @@ pub async fn verify(settings: Settings, args: &VerifyArgs) -> Result<ExitCode> {
     }
     let bar = term::progress("verifying", "{prefix}  {spinner} {human_pos} posts");
     let mut verified = Verified::default();
-    app.audit(post.as_ref(), &mut |audited| {
+    app.verify(post.as_ref(), &mut |audited| {
         verified.posts += 1;
         verified.ratings += audited.ratings;
         verified.posts_with_differences += u64::from(!audited.differences.is_empty());

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use damper::App;
+use damper::app::drain::{DrainOrder, Drained};
 use damper::config::Config;
-use damper::drain::{DrainOrder, Drained};
 use damper::entry::Action;
 use damper::error::Error;
 use damper::merge::Key;
-use damper::rating::Time;
+use damper::model::Time;
 use damper::store::Trigger;
 use tokio::runtime::{Builder, Runtime};
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use damper::App;
-use damper::drain::{DrainOrder, Drained, Progress};
+use damper::app::drain::{DrainOrder, Drained, Progress};
 use damper::entry::Entry;
-use damper::rating::{PostId, Time};
+use damper::model::{PostId, Time};
 use damper::store::Trigger;
 
 use crate::support::in_both_setups;

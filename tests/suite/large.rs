@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use damper::drain::DrainOrder;
+use damper::app::drain::DrainOrder;
 use damper::store::Trigger;
 use serde_json::{Value, json};
 
@@ -225,7 +225,7 @@ fn decided(
             let asked = Instant::now();
             let line = json!({"post_id": "other", "user_id": format!("u{others}"), "score": 3}).to_string();
             assert_eq!(feed.send("POST", "/api/ratings", &[], Some(line.as_bytes())).status, 200);
-            let other = damper::rating::PostId::parse("other").expect("an id");
+            let other = damper::model::PostId::parse("other").expect("an id");
             runtime.block_on(app.drain_post(&other, chrono::Utc::now().into())).expect("it drains");
             slowest = slowest.max(asked.elapsed());
             others += 1;

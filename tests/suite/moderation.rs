@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use damper::App;
-use damper::drain::DrainOrder;
-use damper::entry::{Action, Decision, Deed, Entry, Position, Reason, Window};
-use damper::outcome::Decided;
-use damper::rating::{Score, Time, UserId};
+use damper::app::drain::DrainOrder;
+use damper::entry::{Action, Decision, Entry, Position, Reason, Ruling, Window};
+use damper::merge::Decided;
+use damper::model::{Score, Time, UserId};
 use damper::store::Trigger;
 use serde_json::{Value, json};
 
@@ -273,18 +273,18 @@ fn user(id: &str) -> UserId {
     UserId::parse(id).expect("a user id")
 }
 
-fn decision(deed: Deed) -> Decision {
+fn decision(deed: Ruling) -> Decision {
     Decision { deed, reason: Reason::parse("a test").expect("a reason") }
 }
 
 /// A window of hours after the start.
-fn hours(from: i64, to: i64) -> Deed {
+fn hours(from: i64, to: i64) -> Ruling {
     let (from, to) = (START.plus_ms(from * HOUR_MS), START.plus_ms(to * HOUR_MS));
-    Deed::Exclude(Window::new(from, to, Vec::new(), NOW.plus_ms(1_000 * DAY_MS)).expect("a window"))
+    Ruling::Exclude(Window::new(from, to, Vec::new(), NOW.plus_ms(1_000 * DAY_MS)).expect("a window"))
 }
 
 /// Decides at `now`, whatever the clocks say, and returns the place and what came of it.
-async fn decide(app: &App, deed: Deed, now: Time) -> (Position, Decided) {
+async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
     let post = post_id("p");
     append(app, deed, now).await;
     app.drain_post(&post, now).await.expect("it drains");
@@ -295,7 +295,7 @@ async fn decide(app: &App, deed: Deed, now: Time) -> (Position, Decided) {
 }
 
 /// Appends a decision as any entry is.
-async fn append(app: &App, deed: Deed, now: Time) {
+async fn append(app: &App, deed: Ruling, now: Time) {
     let action = Action::Decide(Arc::new(decision(deed)));
     let entry = Entry::new(post_id("p"), user("mo"), now, action);
     app.submit_all(vec![entry]).await.expect("it is held");

@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use super::NOT_THERE;
 use crate::app::App;
+use crate::app::upkeep::quarantine::QuarantineId;
 use crate::cli::{JsonArg, print_json, term};
 use crate::entry::{Entry, Position, Shard};
 use crate::error::{Error, Result};
-use crate::quarantine::QuarantineId;
-use crate::rating::Time;
-use crate::store::Kept;
+use crate::model::Time;
+use crate::store::QuarantinedEntry;
 
 /// Characters of a reason and of a payload in the list.
 const REASON_CHARS: usize = 60;
@@ -113,8 +113,8 @@ pub async fn show(app: &App, id: QuarantineId, output: &JsonArg) -> Result<ExitC
 }
 
 impl KeptJson {
-    fn of(kept: &Kept) -> Self {
-        let Kept { shard: Shard(shard), entry } = kept;
+    fn of(kept: &QuarantinedEntry) -> Self {
+        let QuarantinedEntry { shard: Shard(shard), entry } = kept;
         let id = QuarantineId::of(kept);
         Self {
             id: id.to_string(),

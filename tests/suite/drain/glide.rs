@@ -1,9 +1,9 @@
 //! What readers see of a bomb: the published mean moves slowly, never leaves the scores, and arrives in the end.
 
 use damper::App;
+use damper::app::reading::OwnRating;
 use damper::entry::Action;
-use damper::rating::{Score, Time, UserId};
-use damper::read::Own;
+use damper::model::{Score, Time, UserId};
 
 use super::{DAY_MS, NOW, drain};
 use crate::support::in_both_setups;
@@ -55,7 +55,7 @@ async fn a_readers_own_rating_shows_at_once_and_counts_after_a_drain(world: Worl
     let own = async || app.post(&post, Some(&ann), now).await.unwrap().own;
     let act = async |action| app.submit(&post, &ann, action, now).await.unwrap();
     let shown = |score: Option<i64>, pending| {
-        Some(Own { score: score.map(|score| Score::parse(score).unwrap()), pending, held: false })
+        Some(OwnRating { score: score.map(|score| Score::parse(score).unwrap()), pending, held: false })
     };
     assert_eq!(own().await, None);
     let accepted = act(Action::Rate(Score::parse(0).unwrap())).await;

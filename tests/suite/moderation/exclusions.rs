@@ -1,9 +1,9 @@
 //! Exclusions, by the library and on any clock: what they cover, what an undo brings back, and what a kill in the middle
 //! leaves.
 
-use damper::entry::{Deed, Entry, Position, Terms, Window};
+use damper::entry::{Entry, Position, Ruling, Terms, Window};
 use damper::error::Error;
-use damper::rating::{PostId, Time};
+use damper::model::{PostId, Time};
 use serde_json::json;
 
 use super::{DAY_MS, HOUR_MS, NOW, append, counts, decide, decision, flush_killed_at, hours, rated, user};
@@ -30,16 +30,16 @@ async fn what_two_exclusions_cover_is_back_when_the_last_is_undone(world: World)
     let (second, decided) = decide(&app, hours(2, 6), NOW.plus_ms(1)).await;
     assert_eq!(decided.outcome.touched, 2, "the others are out already");
     assert_eq!(counts(&app).await, ([0; 6], 6));
-    let (_, decided) = decide(&app, Deed::Undo(first), NOW.plus_ms(2)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(first), NOW.plus_ms(2)).await;
     assert_eq!(decided.outcome.touched, 2, "the second still covers the others");
     assert_eq!(counts(&app).await, ([1, 1, 0, 0, 0, 0], 4));
-    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(3)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(second), NOW.plus_ms(3)).await;
     assert_eq!(decided.outcome.touched, 4);
     assert_eq!(counts(&app).await, ([1; 6], 0));
-    let again = app.decide(&post_id("p"), &user("mo"), decision(Deed::Undo(second)), NOW).await;
+    let again = app.decide(&post_id("p"), &user("mo"), decision(Ruling::Undo(second)), NOW).await;
     assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
     // Whoever comes too late all the same changes nothing, and that is kept.
-    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(4)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(second), NOW.plus_ms(4)).await;
     assert!(decided.outcome.refused.is_some_and(|why| why.contains("already")));
     assert_eq!(counts(&app).await, ([1; 6], 0));
     world.assert_consistent();
@@ -51,7 +51,7 @@ async fn who_rates_again_or_withdraws_is_no_more_excluded(world: World) {
     let again = [entry("p", "u0", Some(4), NOW.plus_ms(1)), entry("p", "u1", None, NOW.plus_ms(2))];
     app.submit_all(again.to_vec()).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 1], 1), "a new rating, and nothing");
-    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(3)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(id), NOW.plus_ms(3)).await;
     assert_eq!(decided.outcome.touched, 1, "only who did neither");
     assert_eq!(counts(&app).await, ([1, 0, 0, 0, 1, 1], 0));
     world.assert_consistent();
@@ -80,7 +80,7 @@ async fn a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later(
     let without = state().await;
     let later = after_a_day.plus_ms(7 * DAY_MS);
     let waited = state().await.at(later, app.params());
-    let (_, decided) = decide(&app, Deed::Undo(id), later).await;
+    let (_, decided) = decide(&app, Ruling::Undo(id), later).await;
     assert_eq!(decided.outcome.touched, 200);
     let back = state().await;
     // What the bomb had vested when it was taken out, and no more (law 9).
@@ -110,7 +110,7 @@ async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
     app.submit_all(vec![late]).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 3));
     world.assert_consistent();
-    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(1)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(id), NOW.plus_ms(1)).await;
     assert_eq!((decided.outcome.touched, counts(&app).await), (3, ([2, 1, 0, 0, 0, 0], 0)));
     world.assert_consistent();
 }
@@ -120,12 +120,12 @@ async fn an_exclusion_that_waits_can_be_undone(world: World) {
     let (post, by, now) = (post_id("p"), user("mo"), Time::from(chrono::Utc::now()));
     let waiting = app.decide(&post, &by, decision(hours(0, 10)), now).await.expect("it is taken");
     assert_eq!(world.status()["waiting"], 3, "nothing is merged yet");
-    let undo = app.decide(&post, &by, decision(Deed::Undo(waiting)), now).await.expect("it is taken, too");
+    let undo = app.decide(&post, &by, decision(Ruling::Undo(waiting)), now).await.expect("it is taken, too");
     let undone = app.outcome(&post, undo, now).await.expect("an outcome");
     assert_eq!((undone.outcome.touched, undone.outcome.refused), (2, None));
     assert_eq!(counts(&app).await, ([1, 0, 0, 0, 0, 1], 0));
     let beyond = Position::new(u64::MAX, 0);
-    let never = app.decide(&post, &by, decision(Deed::Undo(beyond)), now).await;
+    let never = app.decide(&post, &by, decision(Ruling::Undo(beyond)), now).await;
     assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
 }
 
@@ -160,7 +160,7 @@ async fn decisions_take_their_place_in_the_log_however_it_is_cut(world: World) {
         ])
         .await
         .unwrap();
-        append(&app, Deed::Freeze, NOW.plus_ms(3)).await;
+        append(&app, Ruling::Freeze, NOW.plus_ms(3)).await;
         append(&app, hours(1, 5), NOW.plus_ms(4)).await;
         app.submit_all(vec![entry("p", "u1", None, NOW.plus_ms(5))]).await.unwrap();
         let flushed = world.flush();
@@ -185,8 +185,8 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(wo
     let at = |seconds: i64| Time::from_ms((1_790_000_000 + seconds) * 1_000);
     let now = at(1_000_000);
     let window = Window::new(at(1_000), at(11_000), Vec::new(), now).expect("a window");
-    append(&app, Deed::Exclude(window), now).await;
-    for (place, pass) in [("sweep.begun", 1), ("sweep.paged", 1), ("sweep.paged", 3), ("sweep.walked", 1)] {
+    append(&app, Ruling::Exclude(window), now).await;
+    for (place, pass) in [("bulk.begun", 1), ("bulk.paged", 1), ("bulk.paged", 3), ("bulk.walked", 1)] {
         flush_killed_at(&world, place, pass);
         assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 0);
         assert_eq!(world.status()["waiting"], 1);
@@ -198,7 +198,7 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(wo
     assert_eq!((decided.outcome.touched, decided.outcome.after.count), (10_000, 2_000));
     assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 10_000);
     world.assert_consistent();
-    let (_, undone) = decide(&app, Deed::Undo(position), now.plus_ms(1)).await;
+    let (_, undone) = decide(&app, Ruling::Undo(position), now.plus_ms(1)).await;
     assert_eq!((undone.outcome.touched, undone.outcome.after.count), (10_000, 12_000));
     world.assert_consistent();
 }

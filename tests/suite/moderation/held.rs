@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use damper::App;
-use damper::entry::{Action, Deed, Entry, Hold, Position, Terms, Which, Window};
+use damper::entry::{Action, Entry, Hold, Position, Ruling, Terms, Which, Window};
 use damper::error::Error;
-use damper::rating::{Score, Time};
+use damper::model::{Score, Time};
 
 use damper::smoothing::Average;
 use serde_json::{Value, json};
@@ -58,10 +58,10 @@ mod both {
     }
 }
 
-const ALWAYS: Deed = Deed::Hold(Some(Hold::Always));
+const ALWAYS: Ruling = Ruling::Hold(Some(Hold::Always));
 
-fn approve(id: &str) -> Deed {
-    Deed::Approve(Which::User(user(id)))
+fn approve(id: &str) -> Ruling {
+    Ruling::Approve(Which::User(user(id)))
 }
 
 /// The post's counts by score, what is held and what is excluded.
@@ -108,14 +108,14 @@ async fn who_rates_again_while_held_is_held_with_the_new_score(world: World) {
     app.submit_all(vec![again(5, 1), again(4, 2)]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "what counted goes on counting");
     // Who has a rating that is held gives no other, whatever the policy is by now.
-    append(&app, Deed::Hold(Some(Hold::Off)), NOW.plus_ms(3)).await;
+    append(&app, Ruling::Hold(Some(Hold::Off)), NOW.plus_ms(3)).await;
     app.submit_all(vec![again(1, 4)]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0));
     decide(&app, approve("u0"), NOW.plus_ms(5)).await;
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 0, 0));
     append(&app, ALWAYS, NOW.plus_ms(6)).await;
     app.submit_all(vec![again(0, 7)]).await.unwrap();
-    let (_, rejected) = decide(&app, Deed::Reject(Which::User(user("u0"))), NOW.plus_ms(8)).await;
+    let (_, rejected) = decide(&app, Ruling::Reject(Which::User(user("u0"))), NOW.plus_ms(8)).await;
     assert_eq!(rejected.outcome.touched, 1);
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 0, 0), "what counted goes on counting");
     world.assert_consistent();
@@ -143,7 +143,7 @@ async fn only_what_would_take_the_surge_lane_is_held(world: World) {
     let bomb = (0..50).map(|i| entry("p", &format!("b{i}"), Some(0), NOW.plus_ms(i * 1_000)));
     let log: Vec<Entry> = honest.into_iter().chain(bomb).collect();
     let app = rated(&world, &[]).await;
-    append(&app, Deed::Hold(Some(Hold::Surge)), START).await;
+    append(&app, Ruling::Hold(Some(Hold::Surge)), START).await;
     app.submit_all(log.clone()).await.unwrap();
     let (histogram, held, _) = counts(&app).await;
     let average = average(&world).await;
@@ -156,7 +156,7 @@ async fn only_what_would_take_the_surge_lane_is_held(world: World) {
     assert_eq!((held, histogram[4]), (unheld.surge.count, 60));
     assert!(held > 40, "{held}");
     let window = Window::new(NOW, NOW.plus_ms(DAY_MS), Vec::new(), NOW.plus_ms(DAY_MS)).unwrap();
-    let (_, rejected) = decide(&app, Deed::Reject(Which::Window(window)), NOW.plus_ms(DAY_MS)).await;
+    let (_, rejected) = decide(&app, Ruling::Reject(Which::Window(window)), NOW.plus_ms(DAY_MS)).await;
     assert_eq!((rejected.outcome.touched, counts(&app).await.1), (held, 0));
     world.assert_consistent();
 }
@@ -175,14 +175,14 @@ async fn what_is_excluded_while_held_is_neither_approved_nor_let_go(world: World
     assert_eq!((decided.outcome.touched, decided.outcome.held), (2, 2));
     assert_eq!(counts(&app).await, ([0; 6], 0, 4));
     let all = Which::Window(Window::open(None, None, Vec::new(), NOW).unwrap());
-    let (_, approved) = decide(&app, Deed::Approve(all), NOW.plus_ms(1)).await;
+    let (_, approved) = decide(&app, Ruling::Approve(all), NOW.plus_ms(1)).await;
     assert_eq!((approved.outcome.touched, approved.outcome.refused), (0, None));
     tick(&app, NOW.plus_ms(2)).await;
     assert_eq!(counts(&app).await, ([0; 6], 0, 4), "long after, nothing is let go");
     // Rated again: a new rating, which is held for itself.
     app.submit_all(vec![entry("p", "v", Some(3), NOW.plus_ms(3))]).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 1, 3));
-    let (_, undone) = decide(&app, Deed::Undo(id), NOW.plus_ms(4)).await;
+    let (_, undone) = decide(&app, Ruling::Undo(id), NOW.plus_ms(4)).await;
     assert_eq!((undone.outcome.touched, undone.outcome.held), (2, 1));
     assert_eq!(counts(&app).await, ([0, 2, 0, 0, 0, 0], 2, 0));
     world.assert_consistent();
@@ -190,7 +190,7 @@ async fn what_is_excluded_while_held_is_neither_approved_nor_let_go(world: World
 
 async fn a_frozen_post_takes_an_approval(world: World) {
     let app = holding(&world, 3).await;
-    append(&app, Deed::Freeze, NOW).await;
+    append(&app, Ruling::Freeze, NOW).await;
     let (_, decided) = decide(&app, approve("u"), NOW.plus_ms(1)).await;
     assert_eq!((decided.outcome.touched, counts(&app).await.0), (1, [0, 0, 0, 1, 0, 0]));
 }
@@ -263,9 +263,9 @@ async fn what_is_older_than_a_rejected_rating_does_not_come_back(world: World) {
     append(&app, ALWAYS, NOW).await;
     app.submit_all(vec![entry("p", "u0", Some(5), NOW), entry("p", "v", Some(5), NOW)]).await.unwrap();
     for rejected in ["u0", "v"] {
-        decide(&app, Deed::Reject(Which::User(user(rejected))), NOW.plus_ms(1)).await;
+        decide(&app, Ruling::Reject(Which::User(user(rejected))), NOW.plus_ms(1)).await;
     }
-    append(&app, Deed::Hold(None), NOW.plus_ms(2)).await;
+    append(&app, Ruling::Hold(None), NOW.plus_ms(2)).await;
     let retry = |user: &str| Entry { origin: Some(Position::new(0, 1)), ..entry("p", user, Some(0), START) };
     app.submit_all(vec![retry("u0"), retry("v")]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 0, 0), "both wanted something newer");
@@ -287,7 +287,7 @@ async fn holds_and_decisions_come_out_the_same_however_the_log_is_cut() {
                 ..entry("p", user, Some(score), at(seconds))
             };
             app.submit_all(vec![rate("y", 0, 0, young), rate("a", 1, 1, always)]).await.unwrap();
-            append(&app, Deed::Hold(Some(Hold::Surge)), at(2)).await;
+            append(&app, Ruling::Hold(Some(Hold::Surge)), at(2)).await;
             app.submit_all((0..20).map(|i| rate(&format!("b{i}"), 0, 3 + i, always)).collect())
                 .await
                 .unwrap();
@@ -296,9 +296,9 @@ async fn holds_and_decisions_come_out_the_same_however_the_log_is_cut() {
             let again = vec![rate("y", 3, 31, young), rate("b19", 4, 32, always), gone];
             app.submit_all(again).await.unwrap();
             let window = Window::new(at(0), at(20), Vec::new(), at(40)).unwrap();
-            append(&app, Deed::Exclude(window.clone()), at(40)).await;
-            append(&app, Deed::Reject(Which::User(user("b18"))), at(41)).await;
-            append(&app, Deed::Approve(Which::Window(Window { to: at(60), ..window })), at(42)).await;
+            append(&app, Ruling::Exclude(window.clone()), at(40)).await;
+            append(&app, Ruling::Reject(Which::User(user("b18"))), at(41)).await;
+            append(&app, Ruling::Approve(Which::Window(Window { to: at(60), ..window })), at(42)).await;
             let flushed = world.flush();
             assert_eq!((&flushed["quarantined"], &world.status()["waiting"]), (&json!(0), &json!(0)));
             let state = world.store().await.posts(&[post_id("p")]).await.unwrap().remove(0).unwrap();
@@ -321,8 +321,8 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_approval_leaves_the_same(wor
     app.submit_all(bulk.collect()).await.unwrap();
     assert_eq!(counts(&app).await.1, 12_000);
     let all = Window::open(None, None, Vec::new(), NOW.plus_ms(DAY_MS)).unwrap();
-    append(&app, Deed::Approve(Which::Window(all)), NOW.plus_ms(DAY_MS)).await;
-    for (place, pass) in [("sweep.paged", 2), ("sweep.walked", 1)] {
+    append(&app, Ruling::Approve(Which::Window(all)), NOW.plus_ms(DAY_MS)).await;
+    for (place, pass) in [("bulk.paged", 2), ("bulk.walked", 1)] {
         flush_killed_at(&world, place, pass);
         assert_eq!(world.db().count("select count(*) from held"), 12_000);
         assert_eq!(world.db().count("select count(*) from ratings"), 1);
@@ -478,7 +478,7 @@ fn what_was_rejected_is_not_shown_again_while_the_log_is_not_trimmed(world: Worl
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let (app, now) = (world.app().await, Time::from(chrono::Utc::now()));
-        let reject = decision(Deed::Reject(Which::User(user("ann"))));
+        let reject = decision(Ruling::Reject(Which::User(user("ann"))));
         app.decide(&post_id("p"), &user("mo"), reject, now).await.expect("it is taken");
     });
     flush_killed_at(&world, "drain.refreshed", 1);

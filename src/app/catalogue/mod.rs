@@ -1,0 +1,4 @@
+//! Posts and users: created, found, changed.
+
+pub mod posts;
+pub mod users;
