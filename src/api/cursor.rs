@@ -1,6 +1,6 @@
 //! Cursors: a place in a list, as text that callers hand back.
 
-use crate::app::catalogue::users::UserKey;
+use crate::app::catalogue::UserKey;
 use crate::entry::{Position, Shard};
 use crate::error::Invalid;
 use crate::merge::Key;

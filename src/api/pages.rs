@@ -122,7 +122,7 @@ pub async fn page(
     let after = query.cursor.as_deref().map(|text| cursor::parse(text, sort)).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
     let reader = caller.reader(query.user_id.as_deref())?;
-    let page = app.page(sort, author, after.as_ref(), limit, reader.as_ref(), now()).await?;
+    let page = app.reader().page(sort, author, after.as_ref(), limit, reader.as_ref(), now()).await?;
     let posts = page.posts.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
     let next_cursor = page.next.as_ref().map(cursor::write);
     let user = query.user_id.as_deref().map(|user| format!("&user_id={}", escape(user))).unwrap_or_default();
@@ -170,7 +170,7 @@ pub async fn batch(
     let ids = ids.map(|(i, id)| PostId::parse(id).map_err(|e| Problem::in_body(e, format!("/ids/{i}"))));
     let ids: Vec<PostId> = ids.collect::<Result<_, _>>()?;
     let reader = caller.reader(body.user_id.as_deref()).map_err(|problem| problem.at("/user_id"))?;
-    let views = app.posts(&ids, reader.as_ref(), now()).await?;
+    let views = app.reader().posts(&ids, reader.as_ref(), now()).await?;
     let missing: Vec<PostId> =
         ids.into_iter().filter(|id| views.iter().all(|view| view.post.id != *id)).collect();
     let posts = views.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();

@@ -1,101 +1,61 @@
-//! The front door: API, worker, CLI and tests all call [`App`], and nothing else reaches a seam.
+//! Damper, opened: the only place that picks buffer, store and cache, wires the use cases to them, and hands these out.
 //!
-//! Here it opens (the only place that picks buffer, store and cache) and takes ratings in. What it does besides
-//! is in files of their own: [`read`](crate::read), [`history`](crate::history), [`status`](crate::status) and
-//! [`drain`](crate::drain). Time is always an argument.
+//! API, worker, command line and tests call the doors of [`App`]; nothing else reaches a seam. Time is always an argument.
 
 pub mod catalogue;
+pub mod context;
+mod core;
 pub mod drain;
 pub mod intake;
 pub mod moderation;
 pub mod reading;
 pub mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
-use moka::future::Cache as Moka;
-use serde::Serialize;
 use tracing::warn;
-use utoipa::ToSchema;
 
-use crate::app::intake::eligibility::{Eligibility, Rater};
-use crate::app::intake::frozen::Frozen;
-use crate::app::reading::loader::Loader;
-use crate::buffer::group::Grouped;
+use crate::buffer;
+use crate::buffer::Buffer;
 use crate::buffer::redis::RedisBuffer;
 use crate::buffer::sqlite::SqliteBuffer;
-use crate::buffer::{self, Buffer};
 use crate::cache::Cache;
-use crate::cache::memory::{LIFE, MemoryCache};
+use crate::cache::memory::MemoryCache;
 use crate::cache::redis::RedisCache;
-use crate::config::{CatalogueMode, Config, Setup};
+use crate::config::ticks::Ticks;
+use crate::config::{Config, Setup};
 use crate::database::sqlite::SqliteFile;
-use crate::entry::{Action, Entry, Position, Shard, Terms};
-use crate::error::{Error, Result};
-use crate::faults;
+use crate::error::Result;
 use crate::limits::Limits;
 use crate::redis::health::RedisHealth;
 use crate::redis::link::RedisLink;
-
-use crate::config::ticks::Ticks;
-use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::Params;
+use crate::store::Store;
 use crate::store::bounded::Bounded;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{DrainRun, Store};
+use catalogue::Catalogue;
+use drain::Drainer;
+use intake::Intake;
+use moderation::Moderation;
+use reading::Reader;
+use upkeep::Upkeep;
 
-/// Posts that a process remembers to exist; posts are never deleted.
-const KNOWN_POSTS_MAX: u64 = 200_000;
+pub use self::core::Core;
+
 /// Closing takes at most this.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// An append waits for a checkpoint at most this long.
-const FLOOR_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Damper, opened.
 pub struct App {
-    pub(crate) config: Config,
-    pub(crate) params: Params,
-    pub(crate) ticks: Ticks,
-    pub(crate) shards: u16,
-    pub(crate) buffer: Arc<dyn Buffer>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) cache: Arc<dyn Cache>,
-    pub(crate) loader: Loader,
-    pub(crate) limits: Limits,
-    /// Posts that exist.
-    pub(crate) known: Moka<PostId, ()>,
-    /// Posts that did not exist a moment ago.
-    pub(crate) unknown: Moka<PostId, ()>,
-    /// Posts that take no ratings.
-    pub(crate) frozen: Frozen,
-    /// Users whose accounts are old enough.
-    pub(crate) eligibility: Eligibility,
-    /// Held by the one decision that is being merged for whoever waits for it.
-    pub(crate) deciding: tokio::sync::Mutex<()>,
-    /// Held by the one round that tells a site of alerts.
-    pub(crate) telling: tokio::sync::Mutex<()>,
-    /// Whether a drain said that it waits for a server.
-    pub(crate) drains_are_stuck: AtomicBool,
-}
-
-/// What a caller learns of an accepted rating or withdrawal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Accepted {
-    /// What was rated.
-    pub post_id: PostId,
-    /// Who rated.
-    pub user_id: UserId,
-    /// The score; nothing for a withdrawal.
-    pub score: Option<Score>,
-    /// When it was accepted: its time for good.
-    pub accepted_at: Time,
-    /// The next tick.
-    pub counts_from: Time,
+    core: Core,
+    store: Arc<dyn Store>,
+    limits: Limits,
+    reader: Reader,
+    catalogue: Catalogue,
+    moderation: Moderation,
+    upkeep: Upkeep,
 }
 
 impl App {
@@ -134,194 +94,56 @@ impl App {
         }
     }
 
-    /// Puts an app together from parts, which tests may choose. Limits are shared through `shared`.
-    pub async fn assemble(
+    async fn assemble(
         config: Config,
         buffer: Arc<dyn Buffer>,
         store: Arc<dyn Store>,
         cache: Arc<dyn Cache>,
         shared: Option<Arc<RedisLink>>,
     ) -> Result<Arc<Self>> {
-        let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
         let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
         let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
-        let installation = store.installation().await?;
-        let app = Self {
-            params: config.params()?,
-            ticks: config.ticks()?,
-            shards: installation.shards,
-            limits: Limits::new(config.limits.clone(), shared, &installation.id),
-            loader: Loader::new(store.clone(), cache.clone()),
-            known: Moka::new(KNOWN_POSTS_MAX),
-            unknown: Moka::builder().max_capacity(KNOWN_POSTS_MAX).time_to_live(LIFE).build(),
-            frozen: Frozen::default(),
-            eligibility: Eligibility::default(),
-            deciding: tokio::sync::Mutex::default(),
-            telling: tokio::sync::Mutex::default(),
-            drains_are_stuck: AtomicBool::new(false),
-            config,
-            buffer,
+        let limits = Limits::new(config.limits.clone(), shared, &store.installation().await?.id);
+        let core = Core::assemble(config, buffer, store.clone(), cache).await?;
+        Ok(Arc::new(Self {
+            limits,
+            reader: Reader::new(core.context.clone(), core.posts.clone(), store.clone()),
+            catalogue: Catalogue::new(core.context.clone(), core.posts.clone(), store.clone()),
+            moderation: Moderation::new(&core, store.clone()),
+            upkeep: Upkeep::new(&core, store.clone()),
             store,
-            cache,
-        };
-        // A log that cannot be told now, because it is full, is told before it takes an entry.
-        for told in join_all(app.all_shards().map(|shard| app.tell_floor(shard))).await {
-            told.or_else(|error| if error.is_transient() { Ok(()) } else { Err(error) })?;
-        }
-        Ok(Arc::new(app))
-    }
-
-    /// Takes a user's rating or withdrawal; it is held durably when this returns.
-    ///
-    /// # Errors
-    /// `NotFound` when there is no such post; `Unavailable` when it cannot be held, or when nobody can tell
-    /// whether the post exists: then nothing will be counted that a later answer does not know of.
-    pub async fn submit<'a>(
-        &self,
-        post: &PostId,
-        rater: impl Into<Rater<'a>>,
-        action: Action,
-        now: Time,
-    ) -> Result<Accepted> {
-        let rater = rater.into();
-        // What is left of the request's time must be enough to hear the append's outcome.
-        let asked = tokio::time::timeout(self.config.find_timeout(), async {
-            if !self.creates_posts() {
-                self.require_post(post, now).await?;
-            }
-            self.check_frozen(post, now).await?;
-            let is_too_young = self.is_too_young(rater, &action, now).await;
-            Ok::<Terms, Error>(Terms { is_too_young, ..self.terms() })
-        });
-        let terms = asked.await.map_err(|_| {
-            Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
-        })??;
-        let shard = self.shard_of(post);
-        self.buffer.check_clock(shard, now).await?;
-        let (post_id, user_id) = (post.clone(), rater.user.clone());
-        let score = action.score();
-        let entry = Entry { terms, ..Entry::new(post_id, user_id, now, action) };
-        self.hold(shard, &[entry]).await?;
-        faults::reach("submit.held");
-        Ok(Accepted {
-            post_id: post.clone(),
-            user_id: rater.user.clone(),
-            score,
-            accepted_at: now,
-            counts_from: self.ticks.around(now).next,
-        })
-    }
-
-    /// Appends entries that carry their own times, in the order given; their posts exist ([`ensure_posts`]), or they
-    /// make them.
-    /// When it fails some of them are held, a prefix of each shard's; sending all again is safe.
-    ///
-    /// [`ensure_posts`]: Self::ensure_posts
-    pub async fn submit_all(&self, entries: Vec<Entry>) -> Result<()> {
-        let mut shards: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
-        for entry in entries {
-            shards.entry(self.shard_of(&entry.post)).or_default().push(entry);
-        }
-        try_join_all(shards.iter().map(|(shard, entries)| async move {
-            for group in entries.chunks(self.buffer.append_max()) {
-                self.hold(*shard, group).await?;
-            }
-            Ok(())
+            core,
         }))
-        .await
-        .map(drop)
     }
 
-    /// Takes in ratings of many users, in the order given, for posts that are there ([`missing`](Self::missing)). When
-    /// it fails some of them are held, a prefix of each shard's; sending all again is safe.
-    pub async fn ingest(&self, entries: Vec<Entry>, now: Time) -> Result<()> {
-        let shards: BTreeSet<Shard> = entries.iter().map(|entry| self.shard_of(&entry.post)).collect();
-        for shard in shards {
-            self.buffer.check_clock(shard, now).await?;
-        }
-        self.bring_in(entries).await
+    /// Takes ratings in.
+    pub fn intake(&self) -> &Intake {
+        &self.core.intake
     }
 
-    /// The same for a file that an operator brings in, whatever the clocks say.
-    pub async fn bring_in(&self, mut entries: Vec<Entry>) -> Result<()> {
-        // Whoever may bring in ratings of others answers for their accounts.
-        let terms = self.terms();
-        entries.iter_mut().for_each(|entry| entry.terms = terms);
-        self.submit_all(entries).await
+    /// Shows posts, their history and their changes.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 
-    /// Closes what is open, for a process that ends; nothing is called afterwards.
-    pub async fn close(&self) {
-        // A connection that does not come back must not keep the process from ending.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
+    /// Moves the log into the averages.
+    pub fn drainer(&self) -> &Drainer {
+        &self.core.drainer
     }
 
-    /// The terms of a rating by an account that is old enough.
-    fn terms(&self) -> Terms {
-        let hold = self.config.moderation.hold;
-        Terms { creates_post: self.creates_posts(), hold, is_too_young: false }
+    /// Keeps posts and users.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 
-    async fn is_too_young(&self, rater: Rater<'_>, action: &Action, now: Time) -> bool {
-        let days = self.config.moderation.hold_accounts_younger_than_days;
-        action.score().is_some() && self.eligibility.is_too_young(rater, days, now, &*self.store).await
+    /// Decides on ratings.
+    pub fn moderation(&self) -> &Moderation {
+        &self.moderation
     }
 
-    /// Whether a rating makes its post where there is none.
-    pub(crate) fn creates_posts(&self) -> bool {
-        self.config.catalogue.mode == CatalogueMode::Open
-    }
-
-    /// Passes when the post exists; asks whoever knows, nearest first.
-    async fn require_post(&self, id: &PostId, now: Time) -> Result<()> {
-        if self.known.get(id).await.is_some() {
-            return Ok(());
-        }
-        self.state(id, now).await?;
-        self.known.insert(id.clone(), ()).await;
-        Ok(())
-    }
-
-    /// Appends, to a log that knows its floor; one that turns out to be gone is made anew.
-    pub(crate) async fn hold(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
-        self.tell_floor(shard).await?;
-        match self.buffer.append(shard, entries).await {
-            Err(Error::Busy(_)) if self.buffer.needs_floor(shard) => {
-                self.tell_floor(shard).await?;
-                self.buffer.append(shard, entries).await
-            }
-            held => held,
-        }
-    }
-
-    /// Tells the log its floor when it may have come back with less. While the store does not answer, a log that is
-    /// there goes by itself, and one that is gone stays so.
-    async fn tell_floor(&self, shard: Shard) -> Result<()> {
-        if self.buffer.needs_floor(shard)
-            && let Ok(Ok(checkpoint)) =
-                tokio::time::timeout(FLOOR_TIMEOUT, self.store.checkpoint(shard)).await
-        {
-            self.buffer.raise_floor(shard, checkpoint.floor()).await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn shard_of(&self, post: &PostId) -> Shard {
-        Shard::of(post, self.shards)
-    }
-
-    pub(crate) fn all_shards(&self) -> impl Iterator<Item = Shard> + use<> {
-        (0..self.shards).map(Shard)
-    }
-
-    /// The settings that this app was opened with.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The newest drains, newest first.
-    pub async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
-        self.store.drains(limit).await
+    /// Operates Damper.
+    pub fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
     }
 
     /// How fast ratings are taken.
@@ -329,13 +151,24 @@ impl App {
         &self.limits
     }
 
+    /// The settings that this app was opened with.
+    pub fn config(&self) -> &Config {
+        &self.core.context.config
+    }
+
     /// The timetable.
     pub fn ticks(&self) -> &Ticks {
-        &self.ticks
+        &self.core.context.ticks
     }
 
     /// The arithmetic's parameters.
     pub fn params(&self) -> &Params {
-        &self.params
+        &self.core.context.params
+    }
+
+    /// Closes what is open, for a process that ends; nothing is called afterwards.
+    pub async fn close(&self) {
+        // A connection that does not come back must not keep the process from ending.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
     }
 }

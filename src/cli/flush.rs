@@ -34,7 +34,7 @@ pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
         },
         ..DrainOrder::quiet(Trigger::Flush)
     };
-    let flushed = app.flush(now(), &order).await;
+    let flushed = app.drainer().flush(now(), &order).await;
     bar.finish_and_clear();
     let flushed = flushed?;
     app.close().await;

@@ -51,8 +51,8 @@ struct Shown<'a> {
 pub async fn show(settings: Settings, args: &ShowArgs) -> Result<ExitCode> {
     let id = PostId::parse(&args.post)?;
     let app = open(settings).await?;
-    let view = app.post(&id, None, now()).await?;
-    let history = app.history(&id, STEPS, now()).await?;
+    let view = app.reader().post(&id, None, now()).await?;
+    let history = app.reader().history(&id, STEPS, now()).await?;
     if args.output.json {
         print_json(&shown(&view, &history, app.params()))?;
     } else {

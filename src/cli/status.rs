@@ -13,7 +13,7 @@ use crate::model::Time;
 pub async fn status(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
     let app = open(settings).await?;
     let now = now();
-    let status = app.status(now).await?;
+    let status = app.upkeep().status(now).await?;
     if args.json {
         print_json(&status)?;
     } else {

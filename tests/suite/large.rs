@@ -51,7 +51,7 @@ fn drain(world: &World) -> u64 {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let drained = runtime.block_on(async {
         let app = world.app().await;
-        app.drain(chrono::Utc::now().into(), &DrainOrder::quiet(Trigger::Flush)).await
+        app.drainer().drain(chrono::Utc::now().into(), &DrainOrder::quiet(Trigger::Flush)).await
     });
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
     drained.applied
@@ -226,7 +226,7 @@ fn decided(
             let line = json!({"post_id": "other", "user_id": format!("u{others}"), "score": 3}).to_string();
             assert_eq!(feed.send("POST", "/api/ratings", &[], Some(line.as_bytes())).status, 200);
             let other = damper::model::PostId::parse("other").expect("an id");
-            runtime.block_on(app.drain_post(&other, chrono::Utc::now().into())).expect("it drains");
+            runtime.block_on(app.drainer().drain_post(&other, chrono::Utc::now().into())).expect("it drains");
             slowest = slowest.max(asked.elapsed());
             others += 1;
         }

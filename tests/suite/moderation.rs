@@ -287,8 +287,8 @@ fn hours(from: i64, to: i64) -> Ruling {
 async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
     let post = post_id("p");
     append(app, deed, now).await;
-    app.drain_post(&post, now).await.expect("it drains");
-    let (newest, _) = app.audit_page(Some(&post), None, 1).await.expect("an audit");
+    app.drainer().drain_post(&post, now).await.expect("it drains");
+    let (newest, _) = app.moderation().audit_page(Some(&post), None, 1).await.expect("an audit");
     let decided = newest.into_iter().next().expect("a row");
     assert_eq!((decided.at, &decided.by), (now, &user("mo")));
     (decided.position, decided)
@@ -298,31 +298,31 @@ async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
 async fn append(app: &App, deed: Ruling, now: Time) {
     let action = Action::Decide(Arc::new(decision(deed)));
     let entry = Entry::new(post_id("p"), user("mo"), now, action);
-    app.submit_all(vec![entry]).await.expect("it is held");
+    app.intake().append_all(vec![entry]).await.expect("it is held");
 }
 
 /// A library on this world, its post rated by `u0`, `u1`, … a score an hour.
 async fn rated(world: &World, scores: &[i64]) -> Arc<App> {
     let app = world.app().await;
-    app.ensure_posts(posts(&["p"])).await.unwrap();
+    app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
     let entries = scores
         .iter()
         .enumerate()
         .map(|(i, score)| entry("p", &format!("u{i}"), Some(*score), START.plus_ms(i as i64 * HOUR_MS)));
-    app.submit_all(entries.collect()).await.unwrap();
+    app.intake().append_all(entries.collect()).await.unwrap();
     app
 }
 
 /// The post's counts by score, and how many are excluded.
 async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
-    app.drain_post(&post_id("p"), NOW).await.unwrap();
-    let found = app.posts(&[post_id("p")], None, NOW).await.unwrap();
+    app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
+    let found = app.reader().posts(&[post_id("p")], None, NOW).await.unwrap();
     (found[0].average.histogram, found[0].standing.excluded)
 }
 
 /// A drain as the clock starts it, by a worker of this world.
 async fn tick(app: &App, now: Time) {
-    let drained = app.drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
+    let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
 }
 

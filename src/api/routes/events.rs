@@ -20,7 +20,7 @@ use crate::api::followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
 use crate::api::gate::{Caller, Gate};
 use crate::api::now;
 use crate::api::problem::Problem;
-use crate::app::reading::changes::Place;
+use crate::app::reading::changes::Watermark;
 use crate::error::{Invalid, Result};
 
 /// When a follower that was let go comes back.
@@ -46,7 +46,7 @@ pub async fn events(
     let app = gate.app();
     let wrong = |e: Invalid| Problem::in_parameter(e, "Last-Event-ID");
     let from = match headers.get(LAST_EVENT_ID) {
-        Some(id) => Some(Place::parse(id.to_str().unwrap_or("?")).map_err(wrong)?),
+        Some(id) => Some(Watermark::parse(id.to_str().unwrap_or("?")).map_err(wrong)?),
         None => None,
     };
     let room = gate.followers().enter()?;
@@ -55,7 +55,7 @@ pub async fn events(
     let (ready, missed) = match from {
         None => (ready.id(place.to_string()), None),
         // Its own place stays the follower's until it has heard what it missed.
-        Some(from) => (ready, app.changes(&from, now()).await?),
+        Some(from) => (ready, app.reader().changes(&from, now()).await?),
     };
     let current = missed.map(|missed| (Arc::new(Round::new(missed, app.params())), 0));
     let follower = Follower { ready: Some(ready), current, rounds, gate: gate.clone(), _room: room };

@@ -21,11 +21,11 @@ use crate::api::extract::{NoParameters, Parameters, broken_off, check_encoding, 
 use crate::api::gate::{Gate, Ingester};
 use crate::api::now;
 use crate::api::problem::{Problem, ProblemJson};
-use crate::app::moderation;
+use crate::app::intake::Source;
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Result};
 use crate::import::{LineBuffer, json_line};
-use crate::model::{PostId, Time};
+use crate::model::Time;
 
 /// A longer line is a bad one, skipped without being kept.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -215,25 +215,16 @@ impl Ingest {
     /// Appends what was read, and answers for it.
     async fn append(&mut self) -> Result<(), Stop> {
         let Chunk { entries, mut bad, .. } = std::mem::take(&mut self.chunk);
-        let app = self.gate.app();
-        let told = |error: Error| Stop::Told(error.into());
-        let posts = entries.iter().map(|(_, entry)| entry.post.clone()).collect();
-        let missing = app.missing(posts).await.map_err(told)?;
-        let frozen = app.frozen(now()).await;
-        let refused = |post: &PostId| match (missing.contains(post), frozen.contains(post)) {
-            (true, _) => Some(Error::NotFound(format!("there is no post {post}"))),
-            (_, true) => Some(moderation::frozen(post)),
-            _ => None,
-        };
-        let (entries, others): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(_, entry)| refused(&entry.post).is_none());
-        let others = others.iter().filter_map(|(line, entry)| Some((*line, refused(&entry.post)?)));
-        bad.extend(others.map(|(line, error)| (line, Problem::from(error).at("/post_id"))));
+        let (lines, entries): (Vec<u64>, Vec<Entry>) = entries.into_iter().unzip();
+        let answers = self.gate.app().intake().take(entries, Source::Site, now()).await;
+        let answers = answers.map_err(|error| Stop::Told(error.into()))?;
+        let accepted = answers.iter().filter(|refusal| refusal.is_none()).count() as u64;
+        let refusals = lines.into_iter().zip(answers);
+        bad.extend(
+            refusals.filter_map(|(line, refusal)| Some((line, Problem::from(refusal?).at("/post_id")))),
+        );
         bad.sort_unstable_by_key(|(line, _)| *line);
-        let entries: Vec<Entry> = entries.into_iter().map(|(_, entry)| entry).collect();
-        let count = entries.len() as u64;
-        app.ingest(entries, now()).await.map_err(told)?;
-        self.accepted += count;
+        self.accepted += accepted;
         self.refused += bad.len() as u64;
         let mut text = Vec::new();
         for (line, problem) in &bad {

@@ -87,7 +87,7 @@ async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Flushed> {
         stop: &|| gate.is_stopping(),
         ..DrainOrder::quiet(Trigger::Flush)
     };
-    gate.app().flush(now(), &order).await
+    gate.app().drainer().flush(now(), &order).await
 }
 
 /// How Damper is: what waits, the last drain, the balance
@@ -99,7 +99,7 @@ pub async fn status(
     _: Operator,
     Parameters(_): Parameters<NoParameters>,
 ) -> Result<Json<Status>, Problem> {
-    Ok(Json(app.status(now()).await?))
+    Ok(Json(app.upkeep().status(now()).await?))
 }
 
 /// The newest drains
@@ -116,5 +116,5 @@ pub async fn drains(
         let detail = format!("limit {limit} is outside 1..={DRAINS_MAX}");
         return Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"));
     }
-    Ok(Json(DrainsJson { drains: app.drains(limit).await? }))
+    Ok(Json(DrainsJson { drains: app.upkeep().drains(limit).await? }))
 }

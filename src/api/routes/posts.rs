@@ -188,17 +188,17 @@ pub async fn create(
     let title = given.map(Ok).or_else(repeated).ok_or_else(untitled)??;
     let repost_of = origin.map(|origin| origin.id);
     let post = Post { created_by, repost_of, ..Post::new(id, title, content, now) };
-    let post = app.create_post(post).await?;
+    let post = app.catalogue().create_post(post).await?;
     let location = HeaderValue::try_from(format!("/api/posts/{}", post.id.as_path_segment()))
         .map_err(|e| Error::Internal(e.to_string()))?;
-    let json = PostJson::new(app.view_of_new(post, now), app.params());
+    let json = PostJson::new(app.reader().view_of_new(post, now), app.params());
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(json)).into_response())
 }
 
 /// The post that a repost of `repeated` names.
 async fn origin(app: &App, repeated: &str, now: Time) -> Result<Post, Problem> {
     let repeated = PostId::parse(repeated).map_err(|e| Problem::in_body(e, "/repost_of"))?;
-    app.origin(&repeated, now).await.map_err(|error| match error {
+    app.catalogue().origin(&repeated, now).await.map_err(|error| match error {
         missing @ Error::NotFound(_) => Problem::from(missing).at("/repost_of"),
         other => other.into(),
     })
@@ -233,8 +233,8 @@ pub async fn edit(
         let detail = "there is nothing to change; send title, content, or both";
         return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
     }
-    app.edit_post(&id, &author, edit, now).await?;
-    let view = app.post(&id, Some(&author), now).await?;
+    app.catalogue().edit_post(&id, &author, edit, now).await?;
+    let view = app.reader().post(&id, Some(&author), now).await?;
     Ok(Json(PostJson::new(view, app.params())))
 }
 
@@ -266,7 +266,7 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let now = now();
     let reader = caller.reader(query.user_id.as_deref())?;
-    let view = app.post(&id, reader.as_ref(), now).await?;
+    let view = app.reader().post(&id, reader.as_ref(), now).await?;
     let etag = etag(&view);
     let caching = match reader {
         Some(_) => "private, no-cache".to_owned(),
@@ -301,7 +301,7 @@ pub async fn history(
         let detail = format!("points {points} is outside 1..={POINTS_MAX}");
         return Err(Problem::in_parameter(Invalid::new("points-out-of-range", detail), "points"));
     }
-    let points = app.history(&id, points, now()).await?;
+    let points = app.reader().history(&id, points, now()).await?;
     Ok(Json(HistoryJson { post_id: id, points }))
 }
 

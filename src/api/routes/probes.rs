@@ -79,7 +79,7 @@ async fn live() -> &'static str {
 ))]
 async fn ready(State(app): Shared) -> Result<&'static str, Problem> {
     let timed_out = |_| Error::Unavailable(format!("no answer within {} s", READY_WITHIN.as_secs()));
-    tokio::time::timeout(READY_WITHIN, app.check_ready()).await.map_err(timed_out)??;
+    tokio::time::timeout(READY_WITHIN, app.drainer().check_ready()).await.map_err(timed_out)??;
     Ok("ok\n")
 }
 
@@ -88,7 +88,7 @@ async fn ready(State(app): Shared) -> Result<&'static str, Problem> {
     (status = 200, description = "Metrics", body = String, content_type = "text/plain"),
 ))]
 async fn scrape(State(app): Shared) -> impl IntoResponse {
-    let balance = tokio::time::timeout(READY_WITHIN, app.balance()).await.ok().and_then(Result::ok);
+    let balance = tokio::time::timeout(READY_WITHIN, app.drainer().balance()).await.ok().and_then(Result::ok);
     gauge!("damper_ready").set(f64::from(u8::from(balance.is_some())));
     if let Some((balance, balanced)) = balance {
         counter!("damper_accepted_total").absolute(balance.accepted);

@@ -15,8 +15,9 @@ use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::Somebody;
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
-use crate::app::intake::eligibility::Rater;
-use crate::app::{Accepted, App};
+use crate::app::App;
+use crate::app::intake::Accepted;
+use crate::app::intake::Rater;
 use crate::entry::Action;
 use crate::error::Invalid;
 use crate::limits::{Admission, Quota};
@@ -106,7 +107,7 @@ async fn take(
     if let Some(quota) = admission.refused {
         return Err(limited(&quota, told));
     }
-    let accepted = app.submit(post, rater, action, now).await;
+    let accepted = app.intake().submit(post, rater, action, now).await;
     let accepted = accepted.map_err(|error| with_all(Problem::from(error), told.clone()))?;
     Ok((StatusCode::ACCEPTED, told.into_iter().collect(), Json(accepted)))
 }

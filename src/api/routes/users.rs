@@ -84,7 +84,7 @@ pub async fn create(
     let given = || UserId::parse(&uuid::Uuid::new_v4().to_string());
     let id = id.map_or_else(given, Ok).map_err(|e| Problem::in_body(e, "/id"))?;
     let user = User::new(id, body.username, now()).map_err(|e| Problem::in_body(e, "/username"))?;
-    let user = app.create_user(user).await?;
+    let user = app.catalogue().create_user(user).await?;
     let location = HeaderValue::try_from(format!("/api/users/{}", user.id.as_path_segment()))
         .map_err(|e| Error::Internal(e.to_string()))?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(UserJson::from(user))).into_response())
@@ -103,7 +103,7 @@ pub async fn list(
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(cursor::parse_user).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (users, after) = app.users(after.as_ref(), limit).await?;
+    let (users, after) = app.catalogue().users(after.as_ref(), limit).await?;
     let next_cursor = after.as_ref().map(cursor::write_user);
     let link = next_cursor.as_ref().map(|cursor| next(&format!("/api/users?limit={limit}&cursor={cursor}")));
     let users = users.into_iter().map(UserJson::from).collect();
@@ -119,7 +119,7 @@ pub async fn read(
     UserPath(id): UserPath,
     Parameters(_): Parameters<NoParameters>,
 ) -> Result<Json<UserJson>, Problem> {
-    Ok(Json(app.user(&id).await?.into()))
+    Ok(Json(app.catalogue().user(&id).await?.into()))
 }
 
 /// List the posts that a user has made

@@ -1,22 +1,19 @@
 //! Posts: made, repeated, changed by their authors.
 
-use std::collections::HashSet;
-
-use crate::app::App;
+use super::Catalogue;
 use crate::error::{Error, Result};
 use crate::model::post::{Edit, Post};
-use crate::model::{PostId, Time, UserId};
-use crate::store::{Added, POSTS_ASKED_MAX};
+use crate::model::{DAY_MS, PostId, Time, UserId};
+use crate::store::Added;
 
-const DAY_MS: i64 = 86_400_000;
-
-impl App {
+impl Catalogue {
     /// Adds a post.
     ///
     /// # Errors
     /// `Conflict` when its id is taken, `Limited` when its author has made enough of them today.
     pub async fn create_post(&self, post: Post) -> Result<Post> {
-        let per_day = Some(self.config.catalogue.posts_per_day_per_user).filter(|per_day| *per_day > 0);
+        let per_day =
+            Some(self.context.config.catalogue.posts_per_day_per_user).filter(|per_day| *per_day > 0);
         let (store, new) = (self.store.clone(), post.clone());
         // In a task of its own: a caller that goes away must not leave a transaction half-way on a connection.
         let adding = tokio::spawn(async move { store.add_post(&new, per_day).await });
@@ -28,7 +25,7 @@ impl App {
             }
             Added::Limited => return Err(enough_for_today(&post, per_day.unwrap_or_default())),
         }
-        self.remember(&post.id).await;
+        self.posts.remember(&post.id).await;
         if let Some(origin) = &post.repost_of {
             self.reload(origin, post.created_at).await;
         }
@@ -40,9 +37,9 @@ impl App {
     /// # Errors
     /// `NotFound` when there is no post `id`.
     pub async fn origin(&self, id: &PostId, now: Time) -> Result<Post> {
-        let post = self.state(id, now).await?.state.post.clone();
+        let post = self.posts.state(id, now).await?.state.post.clone();
         match &post.repost_of {
-            Some(first) => Ok(self.state(first, now).await?.state.post.clone()),
+            Some(first) => Ok(self.posts.state(first, now).await?.state.post.clone()),
             None => Ok(post),
         }
     }
@@ -52,7 +49,7 @@ impl App {
     /// # Errors
     /// `NotFound` when there is no such post; `Forbidden` when somebody else, or nobody, has made it.
     pub async fn edit_post(&self, id: &PostId, author: &UserId, edit: Edit, now: Time) -> Result<()> {
-        self.state(id, now).await?;
+        self.posts.state(id, now).await?;
         let (store, post, user) = (self.store.clone(), id.clone(), author.clone());
         let editing = tokio::spawn(async move { store.edit_post(&post, &user, &edit).await });
         if !editing.await.map_err(|e| Error::Internal(format!("editing a post stopped: {e}")))?? {
@@ -64,6 +61,13 @@ impl App {
         Ok(())
     }
 
+    /// Brings a changed post into the cache. The change is stored: a failure only makes readers wait for the next tick.
+    async fn reload(&self, id: &PostId, now: Time) {
+        if let Err(error) = self.posts.reload(std::slice::from_ref(id), now).await {
+            tracing::debug!(%error, "the cache could not be refreshed after a change");
+        }
+    }
+
     /// Adds those of the posts that are not there yet; returns how many.
     pub async fn ensure_posts(&self, mut posts: Vec<Post>) -> Result<u64> {
         // In one order, so that two imports never wait for each other's rows.
@@ -72,42 +76,9 @@ impl App {
         let adding = tokio::spawn(async move { store.add_posts(&new).await });
         let added = adding.await.map_err(|e| Error::Internal(format!("adding posts stopped: {e}")))??;
         for post in &posts {
-            self.remember(&post.id).await;
+            self.posts.remember(&post.id).await;
         }
         Ok(added)
-    }
-
-    /// Those of the posts that are not there, and that no rating would make.
-    pub async fn missing(&self, posts: HashSet<PostId>) -> Result<HashSet<PostId>> {
-        let mut asked = HashSet::new();
-        if !self.creates_posts() {
-            for id in posts {
-                if self.known.get(&id).await.is_none() {
-                    asked.insert(id);
-                }
-            }
-        }
-        let ids: Vec<PostId> = asked.iter().cloned().collect();
-        for ids in ids.chunks(POSTS_ASKED_MAX) {
-            for id in self.store.existing(ids).await? {
-                self.remember(&id).await;
-                asked.remove(&id);
-            }
-        }
-        Ok(asked)
-    }
-
-    async fn remember(&self, id: &PostId) {
-        self.known.insert(id.clone(), ()).await;
-        self.unknown.invalidate(id).await;
-    }
-
-    /// Brings a changed post into the cache. It is changed for good: a failure only makes readers wait for the next
-    /// tick.
-    async fn reload(&self, id: &PostId, now: Time) {
-        if let Err(error) = self.loader.load(vec![id.clone()], now).await {
-            tracing::debug!(%error, "the cache could not be refreshed after a change");
-        }
     }
 }
 

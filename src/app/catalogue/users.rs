@@ -1,6 +1,6 @@
 //! Users by name: told, found, listed.
 
-use crate::app::App;
+use super::Catalogue;
 use crate::error::{Error, Result};
 use crate::model::User;
 use crate::model::{Time, UserId};
@@ -8,7 +8,7 @@ use crate::model::{Time, UserId};
 /// A user's place in the list, newest first.
 pub type UserKey = (Time, UserId);
 
-impl App {
+impl Catalogue {
     /// Adds a user.
     ///
     /// # Errors

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{DrainOrder, Move};
-use crate::app::App;
+use super::{DrainOrder, Drainer, Move};
 use crate::error::Result;
 use crate::model::Time;
 
@@ -29,8 +28,8 @@ pub struct Flushed {
     pub moves: Vec<Move>,
 }
 
-impl App {
-    /// Drains as [`App::drain`] does, and counts what waits afterwards.
+impl Drainer {
+    /// Drains as [`Drainer::drain`] does, and counts what waits afterwards.
     ///
     /// # Errors
     /// What stopped a shard; what was drained by then stays drained.

@@ -6,29 +6,32 @@
 //! What it did is counted in `tally.rs`; `flush.rs` is the drain by hand.
 
 mod flush;
+mod look;
 mod tally;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
-use crate::app::App;
-use crate::app::reading::loader::read_into;
-use crate::app::upkeep::status::Balance;
+use super::context::Context;
+use super::reading::read_into;
+use crate::buffer::Buffer;
+use crate::cache::Cache;
 use crate::entry::{Batch, Line, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
 use crate::merge::bulk::BulkDecision;
 use crate::merge::{Merged, merge};
 use crate::model::{PostId, Time};
-use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, ShardState, Trigger};
+use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, ShardState, Store, Trigger};
 use tally::ShardDrained;
 
 pub use flush::Flushed;
+pub use look::Balance;
 pub use tally::{Drained, MOVES_MAX, Move};
 
 /// Times that a shard is tried again after an error that may pass, while somebody waits for the outcome.
@@ -36,8 +39,6 @@ const RETRIES_MAX: u32 = 5;
 /// Retries wait for this, twice this, and so on, but no longer than the other, less up to half of it.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(4);
-/// A look at a shard is repeated when another drain moved the checkpoint meanwhile, so many times at most.
-const LOOKS_MAX: usize = 100;
 
 /// How a drain is run.
 pub struct DrainOrder<'a> {
@@ -76,18 +77,43 @@ pub enum Progress {
     Merged(u64),
 }
 
-impl App {
+/// Moves the log into the averages.
+pub struct Drainer {
+    context: Arc<Context>,
+    buffer: Arc<dyn Buffer>,
+    ledger: Arc<dyn Store>,
+    cache: Arc<dyn Cache>,
+    /// Held while one decision is merged for a caller who waits for it.
+    deciding: tokio::sync::Mutex<()>,
+    /// Whether a drain has logged that it waits for a server.
+    is_stuck: AtomicBool,
+}
+
+impl Drainer {
+    /// Reads `buffer`, commits to `ledger`, refreshes `cache`.
+    pub(super) fn new(
+        context: Arc<Context>,
+        buffer: Arc<dyn Buffer>,
+        ledger: Arc<dyn Store>,
+        cache: Arc<dyn Cache>,
+    ) -> Self {
+        let (deciding, is_stuck) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
+        Self { context, buffer, ledger, cache, deciding, is_stuck }
+    }
+
+    /// Whether drains wait for a server, so that nothing is merged.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
     /// Drains every shard up to what its log holds now. Safe at any time, by anybody, at once.
     ///
     /// A shard that fails does not keep the others from draining; `failure` tells.
     pub async fn drain(&self, now: Time, order: &DrainOrder<'_>) -> Drained {
         let began = Instant::now();
-        if order.trigger == Trigger::Tick {
-            self.release(now).await;
-        }
         let total = Mutex::new(Drained { complete: true, ..Drained::default() });
-        futures_util::stream::iter(self.all_shards())
-            .for_each_concurrent(self.config.drain.parallel_max, |shard| {
+        futures_util::stream::iter(self.context.all_shards())
+            .for_each_concurrent(self.context.config.drain.parallel_max, |shard| {
                 let total = &total;
                 async move {
                     let outcome = self.drain_shard(shard, now, order).await;
@@ -96,7 +122,7 @@ impl App {
             })
             .await;
         let mut drained = total.into_inner().unwrap_or_else(|e| e.into_inner());
-        if drained.failure.is_none() && self.drains_are_stuck.swap(false, Ordering::Relaxed) {
+        if drained.failure.is_none() && self.is_stuck.swap(false, Ordering::Relaxed) {
             info!("drains go on");
         }
         drained.sort_moves();
@@ -115,7 +141,8 @@ impl App {
     pub async fn drain_post(&self, post: &PostId, now: Time) -> Result<()> {
         // One at a time: each holds a connection for as long as a sweep may take.
         let _turn = self.deciding.lock().await;
-        let done = self.drain_shard(self.shard_of(post), now, &DrainOrder::quiet(Trigger::Flush)).await;
+        let done =
+            self.drain_shard(self.context.shard_of(post), now, &DrainOrder::quiet(Trigger::Flush)).await;
         done.failure.map_or(Ok(()), Err)
     }
 
@@ -131,7 +158,7 @@ impl App {
                     return done;
                 }
                 Err(error) if error.is_transient() && order.may_retry(attempt) => {
-                    if !self.drains_are_stuck.swap(true, Ordering::Relaxed) {
+                    if !self.is_stuck.swap(true, Ordering::Relaxed) {
                         warn!(%shard, %error, "a drain waits; trying again");
                     }
                     // Whoever got on begins with short waits again.
@@ -156,7 +183,7 @@ impl App {
         done: &mut ShardDrained,
     ) -> Result<bool> {
         // The log of a newer program may hold what this one does not understand: it is not even read.
-        self.store.check_schema().await?;
+        self.ledger.check_schema().await?;
         let mut seen = self.look(shard).await?;
         // What a killed drain committed and could not trim any more.
         self.buffer.trim(shard, seen.checkpoint.position).await?;
@@ -167,44 +194,21 @@ impl App {
             if order.is_over() {
                 return Ok(false);
             }
-            let batch_max = self.config.drain.batch_max.min(self.store.batch_max());
+            let batch_max = self.context.config.drain.batch_max.min(self.ledger.batch_max());
             let limit = done.limit.map_or(batch_max, |limit| limit.min(batch_max));
             match self.drain_batch(shard, &seen, limit, now, done).await? {
-                Outcome::Committed(entries) => {
+                BatchOutcome::Committed(entries) => {
                     (order.progress)(Progress::Merged(entries));
                     done.limit = done.limit.map(|limit| limit.saturating_mul(2));
                 }
-                Outcome::Superseded => debug!(%shard, "another drain was faster"),
-                Outcome::Refused(entries) => done.limit = Some(entries.div_ceil(2)),
+                BatchOutcome::Superseded => debug!(%shard, "another drain was faster"),
+                BatchOutcome::Refused(entries) => done.limit = Some(entries.div_ceil(2)),
                 // The log's end was never an entry.
-                Outcome::Nothing => break,
+                BatchOutcome::Nothing => break,
             }
-            seen.checkpoint = self.store.checkpoint(shard).await?;
+            seen.checkpoint = self.ledger.checkpoint(shard).await?;
         }
         Ok(true)
-    }
-
-    /// A shard's checkpoint and log. A log that holds less than was accepted has come back with less: the
-    /// difference is recorded, and the count goes on from there.
-    async fn look(&self, shard: Shard) -> Result<ShardState> {
-        for _ in 0..LOOKS_MAX {
-            let mut seen = self.see(shard).await?;
-            let floor = seen.checkpoint.floor();
-            if Balance::of(&seen).is_balanced() && seen.log.last >= floor {
-                return Ok(seen);
-            }
-            if self.store.checkpoint(shard).await? != seen.checkpoint {
-                // A commit came between the two looks.
-                continue;
-            }
-            self.buffer.raise_floor(shard, floor).await?;
-            seen.log = self.buffer.backlog(shard, seen.checkpoint.position).await?;
-            if self.store.recount(shard, &seen).await? {
-                let lost = self.store.checkpoint(shard).await?.lost.saturating_sub(seen.checkpoint.lost);
-                error!(%shard, lost, "the log came back with less than it had accepted; counting on from there");
-            }
-        }
-        Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks")))
     }
 
     /// At most `limit` entries after the checkpoint.
@@ -215,10 +219,10 @@ impl App {
         limit: usize,
         now: Time,
         done: &mut ShardDrained,
-    ) -> Result<Outcome> {
+    ) -> Result<BatchOutcome> {
         let from = seen.checkpoint.position;
         let Some(mut batch) = self.buffer.read(shard, from, limit).await? else {
-            return Ok(Outcome::Nothing);
+            return Ok(BatchOutcome::Nothing);
         };
         batch.cut_at_bulk();
         faults::reach("drain.read");
@@ -228,18 +232,18 @@ impl App {
         if faults::has(Mistake::TrimBeforeCommit) {
             self.buffer.trim(shard, batch.to).await?;
         }
-        let as_of = (self.ticks.around(now).last, &self.params);
+        let as_of = (self.context.ticks.around(now).last, &self.context.params);
         let mut committed = self.commit(&batch, seen, as_of).await;
         if let Err(Error::Refused(why)) = &committed {
             let [line] = batch.lines.as_mut_slice() else {
                 debug!(%shard, why, "a batch was refused; trying half of it");
-                return Ok(Outcome::Refused(batch.lines.len()));
+                return Ok(BatchOutcome::Refused(batch.lines.len()));
             };
             line.refuse(why);
             committed = self.commit(&batch, seen, as_of).await;
         }
         let Some(merged) = committed? else {
-            return Ok(Outcome::Superseded);
+            return Ok(BatchOutcome::Superseded);
         };
         faults::reach("commit.done");
         done.count(&merged, as_of);
@@ -247,16 +251,17 @@ impl App {
         faults::reach("drain.refreshed");
         self.buffer.trim(shard, batch.to).await?;
         faults::reach("drain.trimmed");
-        Ok(Outcome::Committed(batch.lines.len() as u64))
+        Ok(BatchOutcome::Committed(batch.lines.len() as u64))
     }
 
     async fn commit(&self, batch: &Batch, seen: &ShardState, as_of: AsOf<'_>) -> Result<Option<Merged>> {
         if batch.bulk().is_some() {
-            let begin =
-                |line: &Line, loaded, exclusions| BulkDecision::begin(line, loaded, exclusions, &self.params);
-            return self.store.commit_bulk(batch, seen, as_of, &begin).await;
+            let begin = |line: &Line, loaded, exclusions| {
+                BulkDecision::begin(line, loaded, exclusions, &self.context.params)
+            };
+            return self.ledger.commit_bulk(batch, seen, as_of, &begin).await;
         }
-        self.store.commit(batch, seen, as_of, &|loaded| merge(batch, loaded, &self.params)).await
+        self.ledger.commit(batch, seen, as_of, &|loaded| merge(batch, loaded, &self.context.params)).await
     }
 
     /// Brings what a commit changed into the cache. The averages are safe: a failure only makes readers wait for
@@ -264,7 +269,7 @@ impl App {
     async fn refresh(&self, merged: &Merged, now: Time) {
         let ids: Vec<PostId> = merged.averages.iter().map(|average| average.post.clone()).collect();
         for ids in ids.chunks(POSTS_ASKED_MAX) {
-            if let Err(error) = read_into(&*self.store, &*self.cache, ids, now).await {
+            if let Err(error) = read_into(&*self.ledger, &*self.cache, ids, now).await {
                 warn!(%error, "the cache could not be refreshed after a commit");
                 return;
             }
@@ -273,8 +278,8 @@ impl App {
 
     /// The ranking is published, not state: when it cannot be brought up to date now, the next tick does it.
     async fn rerank(&self, now: Time) {
-        let as_of = (self.ticks.around(now).last, &self.params);
-        if let Err(error) = self.store.rerank(as_of, self.config.drain.rerank_max).await {
+        let as_of = (self.context.ticks.around(now).last, &self.context.params);
+        if let Err(error) = self.ledger.rerank(as_of, self.context.config.drain.rerank_max).await {
             warn!(%error, "sort=top lags until the next tick");
         }
     }
@@ -301,7 +306,7 @@ impl App {
             duration_ms: drained.duration_ms,
             error: drained.failure.as_ref().map(ToString::to_string),
         };
-        match self.store.record_drain(&run).await {
+        match self.ledger.record_drain(&run).await {
             Err(error) if error.is_transient() => debug!(%error, "the drain could not be recorded"),
             Err(error) => warn!(%error, "the drain could not be recorded"),
             Ok(()) => {}
@@ -310,7 +315,7 @@ impl App {
 }
 
 /// What became of a batch.
-enum Outcome {
+enum BatchOutcome {
     /// So many entries are merged, or quarantined.
     Committed(u64),
     /// Another drain moved the checkpoint first.

@@ -6,17 +6,14 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use super::Moderation;
 use crate::error::{Invalid, Result};
 use crate::merge::Figures;
 use crate::merge::Hour;
-use crate::model::{PostId, Time};
+use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, PostId, Time};
 use crate::smoothing::Params;
 use crate::store::{AlertKey, Arrivals};
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Steps of one answer.
 pub const STEPS_MAX: i64 = 10_000;
 /// Waves are looked for in what came since so long ago.
@@ -99,7 +96,7 @@ pub struct Wave {
     pub raw_average_before: Option<f64>,
 }
 
-impl App {
+impl Moderation {
     /// A post's arrivals from `from` up to `to`, without the steps in which there were none.
     ///
     /// # Errors
@@ -119,7 +116,7 @@ impl App {
             let detail = format!("{steps} steps are more than {STEPS_MAX}; ask for longer ones, or for less");
             return Err(Invalid::new("invalid-window", detail).into());
         }
-        self.state(post, now).await?;
+        self.posts.state(post, now).await?;
         self.store.arrivals(post, (from, to), step.ms()).await
     }
 
@@ -142,10 +139,11 @@ impl App {
     }
 
     /// The alert of a post; nothing when what was so at the last commit has passed.
-    pub(crate) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
-        let view = self.post(post, None, now).await?;
+    pub(super) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
+        let view = self.posts.post(post, None, now).await?;
         let average = &view.average;
-        let (surge, crowded) = (average.is_surging(&self.params), average.is_crowded(&self.params));
+        let (surge, crowded) =
+            (average.is_surging(&self.context.params), average.is_crowded(&self.context.params));
         if !surge && !crowded {
             return Ok(None);
         }
@@ -155,12 +153,12 @@ impl App {
             surge,
             crowded,
             intensity: average.intensity,
-            surge_above: average.surge_above(&self.params),
+            surge_above: average.surge_above(&self.context.params),
             phasing_in: average.unvested(),
             under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
-            figures: Figures::of(average, view.as_of, &self.params),
-            window: newest_wave(&hours, &self.params, now),
+            figures: Figures::of(average, view.as_of, &self.context.params),
+            window: newest_wave(&hours, &self.context.params, now),
             title: view.post.title,
             post_id: post.clone(),
         }))

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::app::App;
+use super::Moderation;
 use crate::entry::{Action, Decision, Entry, Line, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
 use crate::merge::Figures;
 use crate::merge::bulk::{BulkDecision, HeldFate};
 use crate::merge::{HeldRating, Key, LoadedPost};
 use crate::model::{PostId, Time, UserId};
+use crate::store::Store;
 
 /// Ratings that are looked at together.
 const PAGE: usize = 5_000;
@@ -29,23 +30,28 @@ pub struct Preview {
     pub after: Figures,
 }
 
-impl App {
+impl Moderation {
     /// What an exclusion would do now to what is merged.
     ///
     /// # Errors
     /// `NotFound` when there is no such post.
     pub async fn preview(&self, post: &PostId, by: &UserId, window: Window, now: Time) -> Result<Preview> {
-        self.state(post, now).await?;
+        self.posts.state(post, now).await?;
         let found = self.store.posts(std::slice::from_ref(post)).await?.pop().flatten();
         let loaded = found.map(|state| LoadedPost { average: state.average, standing: state.standing });
         let decision = Decision { deed: Ruling::Exclude(window), reason: Reason::parse("a preview")? };
         let entry = Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
         // After all that there is.
         let line = Line { position: Position::new(u64::MAX, u64::MAX), entry: Ok(entry) };
-        let sweep = BulkDecision::begin(&line, loaded, Vec::new(), &self.params);
+        let sweep = BulkDecision::begin(&line, loaded, Vec::new(), &self.context.params);
         let mut sweep = sweep.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
-        let mut held =
-            HeldWalk { app: self, post, page: VecDeque::new(), after: None, is_end: !sweep.takes_held() };
+        let mut held = HeldWalk {
+            store: &*self.store,
+            post,
+            page: VecDeque::new(),
+            after: None,
+            is_end: !sweep.takes_held(),
+        };
         let (mut after, mut both) = (None, 0);
         loop {
             let page = self.store.ratings_page(post, after.as_ref(), PAGE).await?;
@@ -68,7 +74,7 @@ impl App {
 
 /// A walk through a post's held ratings, beside the one through its ratings: both are in the order of their users.
 struct HeldWalk<'a> {
-    app: &'a App,
+    store: &'a dyn Store,
     post: &'a PostId,
     page: VecDeque<(Key, HeldRating)>,
     after: Option<Key>,
@@ -81,7 +87,7 @@ impl HeldWalk<'_> {
     async fn visit_through(&mut self, user: Option<&UserId>, sweep: &mut BulkDecision) -> Result<bool> {
         loop {
             if self.page.is_empty() && !self.is_end {
-                let page = self.app.store.held_page(Some(self.post), self.after.as_ref(), PAGE, true).await?;
+                let page = self.store.held_page(Some(self.post), self.after.as_ref(), PAGE, true).await?;
                 self.is_end = page.len() < PAGE;
                 self.after = page.last().map(|(key, _)| key.clone());
                 self.page = page.into();

@@ -13,8 +13,8 @@ use serde_json::json;
 use sha2::Sha256;
 use tracing::{info, warn};
 
-use crate::app::App;
-use crate::app::moderation::alerts::Alert;
+use super::Moderation;
+use super::alerts::Alert;
 use crate::error::{Error, Result};
 use crate::model::Time;
 use crate::store::AlertKey;
@@ -28,10 +28,10 @@ const TOLD_WITHIN_MS: i64 = 3_600_000;
 /// The site has so long to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl App {
+impl Moderation {
     /// Tells the site of the alerts that it was not told of, if it wants to hear of any.
     pub async fn tell_alerts(&self, now: Time) {
-        if self.config.moderation.webhook_url.is_empty() {
+        if self.context.config.moderation.webhook_url.is_empty() {
             return;
         }
         // A slow site shall not make one tick's round run into the next one's.
@@ -68,8 +68,9 @@ impl App {
     async fn send(&self, alert: &Alert, now: Time) -> Result<()> {
         let (id, seconds) = (format!("{}@{}", alert.post_id, alert.since.ms()), now.ms() / 1_000);
         let body = json!({"type": TYPE, "timestamp": now, "data": alert}).to_string();
-        let signature = sign(self.config.moderation.webhook_secret.expose().as_bytes(), &id, seconds, &body)?;
-        let url = self.config.moderation.webhook_url.expose().to_owned();
+        let signature =
+            sign(self.context.config.moderation.webhook_secret.expose().as_bytes(), &id, seconds, &body)?;
+        let url = self.context.config.moderation.webhook_url.expose().to_owned();
         let asking = tokio::task::spawn_blocking(move || {
             let agent: ureq::Agent = ureq::Agent::config_builder()
                 .timeout_global(Some(ANSWER_TIMEOUT))

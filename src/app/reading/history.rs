@@ -6,7 +6,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use super::Reader;
 use crate::error::Result;
 use crate::merge::Hour;
 use crate::model::{PostId, Time};
@@ -30,13 +30,18 @@ pub struct Point {
     pub average: Option<f64>,
 }
 
-impl App {
+impl Reader {
     /// The post's history in `points` even steps (1 to [`POINTS_MAX`]) from its first rating to its `as_of`.
     /// Empty when it was never rated.
     pub async fn history(&self, id: &PostId, points: usize, now: Time) -> Result<Vec<Point>> {
-        self.state(id, now).await?;
+        self.posts.state(id, now).await?;
         let hours = self.store.history(id).await?;
-        Ok(series(&hours, self.ticks.around(now).last, points.clamp(1, POINTS_MAX), &self.params))
+        Ok(series(
+            &hours,
+            self.context.ticks.around(now).last,
+            points.clamp(1, POINTS_MAX),
+            &self.context.params,
+        ))
     }
 }
 

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use crate::app::App;
+use super::Upkeep;
 use crate::error::{Invalid, Result};
 
 /// What every admin token begins with, so that whoever finds one knows what it is.
 const PREFIX: &str = "dmp_";
 
-impl App {
+impl Upkeep {
     /// The admin token of a first start: nothing when there is one already.
     pub async fn first_admin_token(&self) -> Result<Option<String>> {
         if self.store.admin_token().await?.is_some() {
@@ -27,7 +27,7 @@ impl App {
     /// # Errors
     /// `Invalid` when there are keys: then nobody would be asked for it.
     pub async fn new_admin_token(&self) -> Result<String> {
-        if self.config.has_keys() {
+        if self.context.config.has_keys() {
             let detail = "with keys in the settings operators show a token with the role admin: \
                           damper token --user NAME --role admin";
             return Err(Invalid::new("not-open", detail).into());

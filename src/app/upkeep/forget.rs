@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::app::App;
+use super::Upkeep;
+use super::quarantine::{QuarantineId, entry_of};
 use crate::app::drain::DrainOrder;
-use crate::app::upkeep::quarantine::{QuarantineId, entry_of};
 use crate::entry::{Action, Entry};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Score, Time, UserId};
@@ -75,10 +75,10 @@ async fn pages<F: Future<Output = Result<Vec<(PostId, Score, Time)>>>>(
     }
 }
 
-impl App {
+impl Upkeep {
     /// Everything that is held about `user`, once what waits is merged.
     pub async fn user_data(&self, user: &UserId, now: Time) -> Result<UserData> {
-        self.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
+        self.drainer.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
         let ratings = pages(|after| async move {
             let page = self.store.ratings_by(user, after.as_ref(), PAGE).await?;
             Ok(page.into_iter().map(|(post, rating)| (post, rating.row.score, rating.rated_at)).collect())
@@ -108,7 +108,7 @@ impl App {
                 break;
             }
             let withdrawal = |post| Entry::new(post, user.clone(), now, Action::Withdraw);
-            self.submit_all(left.into_iter().map(withdrawal).collect()).await?;
+            self.intake.append_all(left.into_iter().map(withdrawal).collect()).await?;
             left = self.user_data(user, now).await?.rated();
         }
         if !left.is_empty() {
@@ -122,7 +122,7 @@ impl App {
         self.store.forget(user).await?;
         for posts in found.posts.chunks(PAGE) {
             // What is near readers still bears the name.
-            self.loader.load(posts.to_vec(), now).await?;
+            self.posts.reload(posts, now).await?;
         }
         Ok(found)
     }
@@ -130,9 +130,9 @@ impl App {
     /// A user's entries in the quarantine, as far as they can be read.
     async fn quarantined_of(&self, user: &UserId) -> Result<Vec<QuarantinedEntry>> {
         let mut found = Vec::new();
-        let mut sweep = self.walk_quarantine().await?;
+        let mut walk = self.walk_quarantine().await?;
         loop {
-            let page = sweep.next().await?;
+            let page = walk.next().await?;
             if page.is_empty() {
                 return Ok(found);
             }

@@ -5,16 +5,16 @@
 //! leaves it in both, and the merge ignores the second of two entries from one place. The balance counts what was
 //! ever put aside, so neither a retry nor a drop lowers it.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::app::App;
+use super::Upkeep;
+use crate::app::intake::Source;
 use crate::entry::{Action, Entry, Position, Shard};
 use crate::error::{Invalid, Result};
 use crate::faults;
-use crate::model::{PostId, Time};
-use crate::store::QuarantinedEntry;
+use crate::model::Time;
+use crate::store::{QuarantinedEntry, Store};
 
 /// Entries that are looked at together; a payload may be large.
 const PAGE: usize = 100;
@@ -86,7 +86,7 @@ pub enum Retried {
 
 /// Goes once through all that is in the quarantine when it begins.
 pub struct QuarantineWalk<'a> {
-    app: &'a App,
+    store: &'a dyn Store,
     after: Option<(Shard, Position)>,
     /// By shard: what is put aside behind it came later, perhaps out of this very sweep.
     ends: Vec<Position>,
@@ -96,7 +96,7 @@ impl QuarantineWalk<'_> {
     /// The next entries; none at the end.
     pub async fn next(&mut self) -> Result<Vec<QuarantinedEntry>> {
         loop {
-            let mut page = self.app.store.quarantined(self.after, PAGE).await?;
+            let mut page = self.store.quarantined(self.after, PAGE).await?;
             let Some(last) = page.last().map(QuarantineId::of) else {
                 return Ok(page);
             };
@@ -111,7 +111,7 @@ impl QuarantineWalk<'_> {
     }
 }
 
-impl App {
+impl Upkeep {
     /// The first entries of the quarantine in order of shard and position, at most `limit`, and how many there are.
     pub async fn quarantine(&self, limit: usize) -> Result<(Vec<QuarantinedEntry>, u64)> {
         let first = self.store.quarantined(None, limit).await?;
@@ -127,10 +127,10 @@ impl App {
     /// Begins to go through all of the quarantine.
     pub async fn walk_quarantine(&self) -> Result<QuarantineWalk<'_>> {
         let mut ends = Vec::new();
-        for shard in self.all_shards() {
+        for shard in self.context.all_shards() {
             ends.push(self.store.checkpoint(shard).await?.position);
         }
-        Ok(QuarantineWalk { app: self, after: None, ends })
+        Ok(QuarantineWalk { store: &*self.store, after: None, ends })
     }
 
     /// Appends those of `kept` that can be read by now and whose posts exist by now, in this order, and forgets
@@ -138,23 +138,16 @@ impl App {
     ///
     /// # Errors
     /// When some may be held and not forgotten yet. Trying again is safe.
-    pub async fn retry_quarantined(&self, kept: &[QuarantinedEntry]) -> Result<Vec<Retried>> {
-        let entries: Vec<_> = kept.iter().map(entry_of).collect();
-        let mut posts: Vec<PostId> = entries.iter().flatten().map(|entry| entry.post.clone()).collect();
-        posts.sort_unstable();
-        posts.dedup();
-        let mut found = HashSet::new();
-        for posts in posts.chunks(PAGE) {
-            let states = self.store.posts(posts).await?;
-            found.extend(states.into_iter().flatten().map(|state| state.post.id));
-        }
+    pub async fn retry_quarantined(&self, kept: &[QuarantinedEntry], now: Time) -> Result<Vec<Retried>> {
+        let mut entries: Vec<_> = kept.iter().map(entry_of).collect();
+        let readable: Vec<Entry> = entries.iter().flatten().cloned().collect();
         // An entry without its post would be put aside again, under another id.
-        let check = |entry: Entry| match entry.terms.creates_post || found.contains(&entry.post) {
-            true => Ok(entry),
-            false => Err(format!("there is no post {}", entry.post)),
-        };
-        let entries: Vec<_> = entries.into_iter().map(|entry| entry.and_then(check)).collect();
-        self.submit_all(entries.iter().flatten().cloned().collect()).await?;
+        let mut refusals = self.intake.take(readable, Source::Quarantine, now).await?.into_iter();
+        for entry in entries.iter_mut().filter(|entry| entry.is_ok()) {
+            if let Some(refusal) = refusals.next().flatten() {
+                *entry = Err(refusal.to_string());
+            }
+        }
         faults::reach("retry.held");
         let mut outcomes = Vec::with_capacity(kept.len());
         for (kept, entry) in kept.iter().zip(entries) {

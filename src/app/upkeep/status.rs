@@ -1,68 +1,14 @@
-//! The balance, and how Damper is: `accepted = applied + quarantined + waiting`, from three sources.
-//!
-//! `accepted` is the log's own count, `applied` and `quarantined` stand beside the checkpoint, `waiting` is
-//! counted in the log. So the balance can fail, and shows it.
+//! How Damper is, in one answer: what waits, the balance, the last drain, the ticks; and the recount of averages.
 
-use futures_util::future::try_join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use super::Upkeep;
+use crate::app::drain::Balance;
 use crate::config::Setup;
-use crate::entry::Shard;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{PostId, Time};
-use crate::store::{DrainRun, Recounted, ShardState};
-
-/// A look at a shard is repeated when a drain moved the checkpoint meanwhile, so many times at most.
-const LOOKS_MAX: usize = 100;
-
-/// What has become of everything that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
-pub struct Balance {
-    /// Entries ever accepted.
-    pub accepted: u64,
-    /// Entries in the averages.
-    pub applied: u64,
-    /// Entries ever put aside.
-    pub quarantined: u64,
-    /// Entries after the checkpoints.
-    pub waiting: u64,
-    /// Entries that the log's server is known to have lost, at least; not in `accepted`.
-    pub lost: u64,
-    /// When the oldest waiting entry was appended.
-    pub oldest_waiting_at: Option<Time>,
-}
-
-impl Balance {
-    /// The balance of one shard whose checkpoint did not move during the look.
-    pub fn of(ShardState { checkpoint, log }: &ShardState) -> Self {
-        Self {
-            accepted: checkpoint.accepted(log.appends),
-            applied: checkpoint.applied,
-            quarantined: checkpoint.quarantined,
-            waiting: log.waiting,
-            lost: checkpoint.lost,
-            oldest_waiting_at: log.oldest,
-        }
-    }
-
-    /// Whether everything that was accepted is somewhere.
-    pub fn is_balanced(&self) -> bool {
-        self.accepted == self.applied + self.quarantined + self.waiting
-    }
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            accepted: self.accepted + other.accepted,
-            applied: self.applied + other.applied,
-            quarantined: self.quarantined + other.quarantined,
-            waiting: self.waiting + other.waiting,
-            lost: self.lost + other.lost,
-            oldest_waiting_at: self.oldest_waiting_at.into_iter().chain(other.oldest_waiting_at).min(),
-        }
-    }
-}
+use crate::store::{DrainRun, Recounted};
 
 /// How Damper is.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -88,43 +34,13 @@ pub struct Status {
     pub next_tick: Time,
 }
 
-impl App {
-    /// The balance of every shard, in order.
-    pub async fn balances(&self) -> Result<Vec<Balance>> {
-        try_join_all(self.all_shards().map(|shard| self.balance_of(shard))).await
-    }
-
-    /// The balance over all shards, and whether it holds in each.
-    pub async fn balance(&self) -> Result<(Balance, bool)> {
-        let balances = self.balances().await?;
-        let holds = balances.iter().all(Balance::is_balanced);
-        Ok((balances.into_iter().fold(Balance::default(), Balance::add), holds))
-    }
-
-    async fn balance_of(&self, shard: Shard) -> Result<Balance> {
-        let mut seen = self.see(shard).await?;
-        for _ in 0..LOOKS_MAX {
-            if self.store.checkpoint(shard).await? == seen.checkpoint {
-                return Ok(Balance::of(&seen));
-            }
-            seen = self.see(shard).await?;
-        }
-        Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks; look again later")))
-    }
-
-    /// A shard's checkpoint, and then its log.
-    pub(crate) async fn see(&self, shard: Shard) -> Result<ShardState> {
-        let checkpoint = self.store.checkpoint(shard).await?;
-        let log = self.buffer.backlog(shard, checkpoint.position).await?;
-        Ok(ShardState { checkpoint, log })
-    }
-
+impl Upkeep {
     /// How Damper is, all in all.
     pub async fn status(&self, now: Time) -> Result<Status> {
-        let (balance, balanced) = self.balance().await?;
-        let window = self.ticks.around(now);
+        let (balance, balanced) = self.drainer.balance().await?;
+        let window = self.context.ticks.around(now);
         Ok(Status {
-            setup: match self.config.setup() {
+            setup: match self.context.config.setup() {
                 Setup::Embedded => "embedded",
                 Setup::Servers => "servers",
             },
@@ -146,10 +62,5 @@ impl App {
         each: &mut (dyn FnMut(Recounted) + Send),
     ) -> Result<()> {
         self.store.verify(post, each).await
-    }
-
-    /// Passes when both the buffer and the store answer.
-    pub async fn check_ready(&self) -> Result<()> {
-        self.balance_of(Shard(0)).await.map(drop)
     }
 }

@@ -58,7 +58,7 @@ struct EntryJson {
 
 /// The first entries as a table, and how many more there are.
 pub async fn list(app: &App, limit: usize, output: &JsonArg) -> Result<ExitCode> {
-    let (kept, count) = app.quarantine(limit).await?;
+    let (kept, count) = app.upkeep().quarantine(limit).await?;
     let more = count.saturating_sub(kept.len() as u64);
     if output.json {
         print_json(&ListJson { entries: kept.iter().map(KeptJson::of).collect(), more })?;
@@ -90,7 +90,7 @@ pub async fn list(app: &App, limit: usize, output: &JsonArg) -> Result<ExitCode>
 
 /// One entry: reason, content, bytes.
 pub async fn show(app: &App, id: QuarantineId, output: &JsonArg) -> Result<ExitCode> {
-    let kept = app.quarantined(id).await?.ok_or_else(|| not_there(id))?;
+    let kept = app.upkeep().quarantined(id).await?.ok_or_else(|| not_there(id))?;
     if output.json {
         print_json(&KeptJson::of(&kept))?;
         return Ok(ExitCode::SUCCESS);

@@ -111,7 +111,7 @@ pub async fn audit(
     let post = post.map_err(|e| Problem::in_parameter(e, "post_id"))?;
     let after = query.cursor.as_deref().map(cursor::parse_audit).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (decided, after) = app.audit_page(post.as_ref(), after, limit).await?;
+    let (decided, after) = app.moderation().audit_page(post.as_ref(), after, limit).await?;
     let next_cursor = after.as_ref().map(cursor::write_audit);
     let of = post.map(|post| format!("&post_id={}", escape(post.as_str()))).unwrap_or_default();
     let link = next_cursor

@@ -132,10 +132,11 @@ pub async fn arrivals(
     let to = query.to.as_deref().map(|text| time(text, "to")).transpose()?.unwrap_or(now);
     let from = query.from.as_deref().map(|text| time(text, "from")).transpose()?;
     let from = from.unwrap_or_else(|| to.plus_ms(-STEPS_DEFAULT * step.ms()));
-    let found = app.arrivals(&post, (from, to), step, now).await.map_err(|error| match error {
-        Error::Invalid(invalid) => Problem::in_parameter(invalid, "from"),
-        other => other.into(),
-    })?;
+    let found =
+        app.moderation().arrivals(&post, (from, to), step, now).await.map_err(|error| match error {
+            Error::Invalid(invalid) => Problem::in_parameter(invalid, "from"),
+            other => other.into(),
+        })?;
     let steps = found.iter().map(|arrivals| StepJson::of(arrivals, step)).collect();
     Ok(Json(ArrivalsJson { post_id: post, from, to, steps }))
 }
@@ -156,7 +157,7 @@ pub async fn alerts(
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(cursor::parse_alert).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (alerts, after) = app.alerts(after.as_ref(), limit, now()).await?;
+    let (alerts, after) = app.moderation().alerts(after.as_ref(), limit, now()).await?;
     let next_cursor = after.as_ref().map(cursor::write_alert);
     let link =
         next_cursor.as_ref().map(|cursor| next(&format!("/api/admin/alerts?limit={limit}&cursor={cursor}")));

@@ -116,11 +116,11 @@ pub async fn exclude(
     }
     // What waits is merged first, in a task of its own: it goes on when the caller goes away.
     let (app, of) = (gate.app().clone(), post.clone());
-    let drained = tokio::spawn(async move { app.drain_post(&of, now).await });
+    let drained = tokio::spawn(async move { app.drainer().drain_post(&of, now).await });
     let late = |_| Error::Unavailable("what waits is being merged; try again".into());
     let drained = tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)?;
     drained.map_err(|e| Error::Internal(format!("a drain stopped: {e}")))??;
-    let preview = gate.app().preview(&post, &by, window, now).await?;
+    let preview = gate.app().moderation().preview(&post, &by, window, now).await?;
     let json = DecidedJson {
         id: None,
         state: "preview",
@@ -172,7 +172,8 @@ pub async fn exclusions(
     PostPath(post): PostPath,
     Parameters(_): Parameters<NoParameters>,
 ) -> Result<Json<ExclusionsJson>, Problem> {
-    app.post(&post, None, now()).await?;
-    let exclusions = app.exclusions(&post).await?.into_iter().rev().map(ExclusionJson::from).collect();
+    app.reader().post(&post, None, now()).await?;
+    let exclusions =
+        app.moderation().exclusions(&post).await?.into_iter().rev().map(ExclusionJson::from).collect();
     Ok(Json(ExclusionsJson { exclusions }))
 }

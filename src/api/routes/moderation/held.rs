@@ -140,7 +140,7 @@ pub async fn held(
     let post = post.map_err(|e| Problem::in_parameter(e, "post_id"))?;
     let after = query.cursor.as_deref().map(cursor::parse_held).transpose();
     let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (held, after) = app.held_page(post.as_ref(), after.as_ref(), limit).await?;
+    let (held, after) = app.moderation().held_page(post.as_ref(), after.as_ref(), limit).await?;
     let next_cursor = after.as_ref().map(cursor::write_held);
     let of = post.map(|post| format!("&post_id={}", escape(post.as_str()))).unwrap_or_default();
     let link = next_cursor
@@ -151,7 +151,7 @@ pub async fn held(
         user_id,
         score: held.score,
         rated_at: held.rated_at,
-        releases_at: app.released_at(held.rated_at),
+        releases_at: app.moderation().released_at(held.rated_at),
     };
     let ratings = held.into_iter().map(json).collect();
     Ok((link, Json(HeldPageJson { ratings, next_cursor })).into_response())
@@ -309,7 +309,7 @@ async fn many(
             decisions.push(one);
             continue;
         }
-        let taken = gate.app().decide(&one.post_id, &by, decision, now).await;
+        let taken = gate.app().moderation().decide(&one.post_id, &by, decision, now).await;
         match taken {
             Ok(position) => {
                 one.id = Some(position.to_string());

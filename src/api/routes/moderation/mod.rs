@@ -176,7 +176,7 @@ pub async fn policy(
     PostPath(post): PostPath,
     Parameters(_): Parameters<NoParameters>,
 ) -> Result<Json<PolicyJson>, Problem> {
-    let standing = app.standing(&post).await?;
+    let standing = app.moderation().standing(&post).await?;
     Ok(Json(PolicyJson::of(standing, app.config().moderation.hold)))
 }
 
@@ -210,7 +210,7 @@ pub async fn set_policy(
     match decide(&gate, &post, by, decisions).await? {
         Answer::Waits(waiting) => Ok(waiting.into_response()),
         Answer::Decided(decided) => {
-            let standing = gate.app().standing(&post).await?;
+            let standing = gate.app().moderation().standing(&post).await?;
             let json = DecidedPolicyJson {
                 id: decided.position.to_string(),
                 state: if standing.is_frozen { "frozen" } else { "thawed" },
@@ -287,7 +287,7 @@ async fn decide_one(gate: &Gate, post: PostId, by: UserId, decision: Decision) -
 /// Takes decisions on one post, all or none; answers what came of the last.
 async fn decide(gate: &Gate, post: &PostId, by: UserId, decisions: Vec<Decision>) -> Result<Answer, Problem> {
     let (app, now) = (gate.app().clone(), now());
-    let positions = app.decide_all(post, &by, decisions, now).await?;
+    let positions = app.moderation().decide_all(post, &by, decisions, now).await?;
     let position = *positions.last().ok_or_else(|| Error::Internal("nothing was decided".into()))?;
     let decided = wait(gate, post.clone(), position, now, outcome_wait(gate)).await?;
     let Some(decided) = decided else { return Ok(Answer::Waits(WaitingAnswer(position))) };
@@ -307,7 +307,7 @@ async fn wait(
 ) -> Result<Option<Decided>, Problem> {
     let app = gate.app().clone();
     // In a task of its own: it goes on when the caller goes away.
-    let outcome = tokio::spawn(async move { app.outcome(&post, position, now).await });
+    let outcome = tokio::spawn(async move { app.moderation().outcome(&post, position, now).await });
     let Ok(outcome) = tokio::time::timeout(within, outcome).await else { return Ok(None) };
     match outcome.map_err(|e| Error::Internal(format!("a decision stopped: {e}")))? {
         // It is held, and the next tick merges it.
