@@ -94,7 +94,7 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     report(&drained);
     let told = app.clone();
     // Nobody waits for a site that is slow to answer.
-    tokio::spawn(async move { told.moderation().tell_alerts(chrono::Utc::now().into()).await });
+    tokio::spawn(async move { told.moderation().send_alerts(chrono::Utc::now().into()).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
         let _ = misfit.set(error.again());
         stop.cancel();

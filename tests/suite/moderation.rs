@@ -322,6 +322,7 @@ async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
 
 /// A drain as the clock starts it, by a worker of this world.
 async fn tick(app: &App, now: Time) {
+    app.moderation().release_overdue(now).await;
     let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
 }

@@ -6,6 +6,7 @@ pub mod alerts;
 mod decide;
 mod holds;
 pub mod preview;
+pub mod waves;
 mod webhook;
 
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub struct Moderation {
     intake: Arc<Intake>,
     posts: Arc<PostReader>,
     drainer: Arc<Drainer>,
-    /// Held by the one round that calls the webhook.
-    telling: tokio::sync::Mutex<()>,
+    /// Held by the one round that sends alerts.
+    sending: tokio::sync::Mutex<()>,
 }
 
 impl Moderation {
@@ -40,7 +41,7 @@ impl Moderation {
             intake: intake.clone(),
             posts: posts.clone(),
             drainer: drainer.clone(),
-            telling: tokio::sync::Mutex::default(),
+            sending: tokio::sync::Mutex::default(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Alerts told to a site: one signed POST each, tried again at the next ticks, for an hour.
+//! Alerts sent to a site's webhook: one signed POST each, tried again at the next ticks, for an hour.
 //!
 //! Headers and signature are those of Standard Webhooks 1.0: `webhook-id`, the same at every try, `webhook-timestamp`, and
 //! `webhook-signature`, HMAC-SHA256 of `id.timestamp.body` with the bytes of `moderation.webhook_secret`. An answer 2xx
-//! ends it. Two workers may tell the same twice; the id says so.
+//! ends it. Two workers may send the same alert twice; its id is the same.
 
 use std::time::Duration;
 
@@ -16,49 +16,49 @@ use tracing::{info, warn};
 use super::Moderation;
 use super::alerts::Alert;
 use crate::error::{Error, Result};
-use crate::model::Time;
+use crate::model::{HOUR_MS, Time};
 use crate::store::AlertKey;
 
 /// What an alert is called in the body.
 const TYPE: &str = "post.alert";
-/// Alerts that one tick tells; the others wait for the next.
+/// Most alerts sent at one tick; the others wait for the next.
 const ALERTS_MAX: usize = 20;
-/// An older alert is told no more.
-const TOLD_WITHIN_MS: i64 = 3_600_000;
-/// The site has so long to answer.
+/// An older alert is not sent any more.
+const SENT_WITHIN_MS: i64 = HOUR_MS;
+/// How long the site may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Moderation {
-    /// Tells the site of the alerts that it was not told of, if it wants to hear of any.
-    pub async fn tell_alerts(&self, now: Time) {
+    /// Sends the alerts that were not sent yet, if a webhook is set.
+    pub async fn send_alerts(&self, now: Time) {
         if self.context.config.moderation.webhook_url.is_empty() {
             return;
         }
-        // A slow site shall not make one tick's round run into the next one's.
-        let Ok(_turn) = self.telling.try_lock() else { return };
-        match self.try_tell(now).await {
+        // A slow site must not make one tick's round overlap the next one's.
+        let Ok(_turn) = self.sending.try_lock() else { return };
+        match self.try_send(now).await {
             Ok(0) => {}
-            Ok(told) => info!(told, "the webhook was told of alerts"),
+            Ok(sent) => info!(sent, "alerts were sent to the webhook"),
             Err(error) => {
-                warn!(%error, "the webhook was not told of all alerts; trying again at the next tick")
+                warn!(%error, "not all alerts could be sent to the webhook; trying again at the next tick")
             }
         }
     }
 
-    async fn try_tell(&self, now: Time) -> Result<u64> {
-        let (mut told, mut failure) = (0, None);
-        for key in self.store.untold(now.plus_ms(-TOLD_WITHIN_MS), ALERTS_MAX).await? {
-            // One that fails keeps no other from being told.
-            match self.tell(&key, now).await {
-                Ok(is_told) => told += u64::from(is_told),
+    async fn try_send(&self, now: Time) -> Result<u64> {
+        let (mut sent, mut failure) = (0, None);
+        for key in self.store.untold(now.plus_ms(-SENT_WITHIN_MS), ALERTS_MAX).await? {
+            // One that fails does not keep the others from being sent.
+            match self.send_alert(&key, now).await {
+                Ok(was_sent) => sent += u64::from(was_sent),
                 Err(error) => failure = Some(error),
             }
         }
-        failure.map_or(Ok(told), Err)
+        failure.map_or(Ok(sent), Err)
     }
 
-    /// Tells of one alert, unless it has passed; returns whether it did.
-    async fn tell(&self, key: &AlertKey, now: Time) -> Result<bool> {
+    /// Sends one alert unless it has ended; returns whether it was sent.
+    async fn send_alert(&self, key: &AlertKey, now: Time) -> Result<bool> {
         let Some(alert) = self.alert(key, now).await? else { return Ok(false) };
         self.send(&alert, now).await?;
         self.store.mark_told(key).await?;

@@ -1,8 +1,7 @@
-//! Reads posts from the store for everybody at once.
+//! Reads posts from the store for all readers at once.
 //!
-//! One task takes all requests that wait, asks the store once for every post among them, fills the cache and
-//! answers each: a thousand readers of one post cost one query. And a reader whose client goes away
-//! takes no query with it that others wait for.
+//! One task takes all waiting requests, asks the store once for the posts among them, fills the cache and answers each: a
+//! thousand readers of one post cost one query, and a client that disconnects cancels no query that others wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::faults;
 use crate::model::{PostId, Time};
 use crate::store::{POSTS_ASKED_MAX, Store};
 
-/// Requests that may wait; more readers wait at the door.
+/// Most requests that wait here; more callers wait to enter.
 const REQUESTS_MAX: usize = 4_096;
 
 type Found = BTreeMap<PostId, Arc<Cached>>;
@@ -57,7 +56,7 @@ async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: m
                 Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
                 Err(error) => Err(error.again()),
             };
-            // A reader that went away needs no answer.
+            // A reader that has disconnected needs no answer.
             let _ = request.answer.send(answer);
         }
     }

@@ -32,7 +32,7 @@ pub struct PostView {
     pub as_of: Time,
     /// When it may change next.
     pub next_tick: Time,
-    /// What moderators have made of it.
+    /// Frozen or not, its hold policy, what is under review.
     pub standing: Standing,
     /// The reader's own rating, if a reader was named and has one.
     pub own: Option<OwnRating>,
@@ -63,14 +63,14 @@ impl PostReader {
     /// One post, with the own rating of `reader` if one is named.
     ///
     /// # Errors
-    /// `NotFound` when there is no such post; `Unavailable` when nobody can tell.
+    /// `NotFound` when there is no such post; `Unavailable` when that cannot be found out.
     pub async fn post(&self, id: &PostId, reader: Option<&UserId>, now: Time) -> Result<PostView> {
         let state = self.state(id, now).await?;
         let mut views = self.views(vec![state], reader, now).await?;
         views.pop().ok_or_else(|| Error::Internal("a post has no view".into()))
     }
 
-    /// Those of the posts that there are, in the order asked, with the own ratings of `reader` if one is named.
+    /// Those of the posts that exist, in the order asked, with the own ratings of `reader` if one is named.
     pub async fn posts(&self, ids: &[PostId], reader: Option<&UserId>, now: Time) -> Result<Vec<PostView>> {
         let states = self.states(ids, now).await?.into_iter().flatten().collect();
         self.views(states, reader, now).await
@@ -109,8 +109,8 @@ impl PostReader {
         states.pop().flatten().ok_or_else(|| Error::NotFound(format!("there is no post {id}")))
     }
 
-    /// Posts' states in the order asked: from the cache while they were read since the last tick, else from the
-    /// store. While the store does not answer, what the cache has is served as it is.
+    /// Posts' states in the order asked: from the cache if they were read since the last tick, else from the store. While
+    /// the store does not answer, cached states are served as they are.
     pub(super) async fn states(&self, ids: &[PostId], now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
         let last_tick = self.context.ticks.around(now).last;
         let mut states = self.cache.get_many(ids).await;
