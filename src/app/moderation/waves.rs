@@ -73,6 +73,7 @@ fn wave(hours: &[Hour], stands_out: impl Fn(usize) -> bool, now: Time) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PostId;
     use crate::model::Score;
     use crate::smoothing::{Average, Knobs};
 

@@ -55,24 +55,29 @@ impl PostReader {
             .filter(|(_, pair)| is_stale(pair))
             .map(|(i, _)| i)
             .collect();
+        // The stored ratings were read with these versions known, not with those of a state that is read again below.
+        let versions: Vec<Position> = states.iter().map(|cached| cached.state.version).collect();
         if !stale.is_empty() {
             let found = self.loader.load(stale.iter().map(|&i| ids[i].clone()).collect(), now).await?;
             for (i, state) in stale.into_iter().zip(found) {
                 states[i] = state.unwrap_or_else(|| states[i].clone());
             }
         }
-        let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
-            // Of what is merged already the store has the truth, if it answered.
-            let is_newer = |position| !store_answered || position > cached.state.version;
-            let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
-                let score = waiting.action.score();
-                (waiting.position, OwnRating { score, pending: true, held: false })
-            });
-            let (position, own) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
-            let pending = position > cached.state.version;
-            // After its merge a withdrawal leaves no rating.
-            (pending || own.score.is_some()).then_some(OwnRating { pending, ..own })
-        });
+        let newest = states.iter().zip(versions).zip(waiting).zip(stored).map(
+            |(((cached, version), waiting), stored)| {
+                // Of what is merged already the store has the truth, if it answered.
+                let is_newer = |position| !store_answered || position > version;
+                let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
+                    let score = waiting.action.score();
+                    (waiting.position, OwnRating { score, pending: true, held: false })
+                });
+                let (position, own) =
+                    waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
+                let pending = position > cached.state.version;
+                // After its merge a withdrawal leaves no rating.
+                (pending || own.score.is_some()).then_some(OwnRating { pending, ..own })
+            },
+        );
         let newest = newest.collect();
         Ok((states, newest))
     }

@@ -117,7 +117,7 @@ impl PostReader {
         let mut asked = Vec::new();
         for (i, state) in states.iter().enumerate() {
             let fresh = state.as_ref().is_some_and(|state| state.read_at >= last_tick);
-            if !fresh && !self.known.is_missing(&ids[i]).await {
+            if !fresh && !self.known.is_missing(&ids[i], now).await {
                 asked.push(i);
             }
         }
@@ -129,7 +129,7 @@ impl PostReader {
             Ok(found) => {
                 for (i, state) in asked.into_iter().zip(found) {
                     if state.is_none() {
-                        self.known.miss(&ids[i]).await;
+                        self.known.miss(&ids[i], now).await;
                     }
                     states[i] = state;
                 }
