@@ -8,7 +8,7 @@ use crate::model::{PostId, Time};
 /// Posts that a process remembers; beyond it, those not asked for lately are forgotten.
 const POSTS_MAX: u64 = 200_000;
 /// A post that did not exist is looked up again after this.
-const MISSING_MS: i64 = 1_000;
+const MISSING_MS: i64 = 800;
 
 /// Posts that are known to exist, and posts that did not exist a moment ago.
 pub struct KnownPosts {
