@@ -17,8 +17,8 @@ mod term;
 mod token;
 mod verify;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -155,11 +155,21 @@ impl Flags {
     }
 }
 
+/// A command at work.
+type Running = Pin<Box<dyn Future<Output = Result<ExitCode>>>>;
+
+// The two entry points below and `run` are not generic: whatever is, each program would compile again, and with it the
+// whole service.
+
 /// The program `damper`.
 pub fn damper() -> ExitCode {
     let cli = Cli::parse();
     let is_serving = matches!(cli.command, None | Some(Command::Serve));
-    run(&cli.flags, is_serving, async |settings| match cli.command {
+    run(&cli.flags, is_serving, Box::new(|settings| Box::pin(command(settings, cli.command))))
+}
+
+async fn command(settings: Settings, command: Option<Command>) -> Result<ExitCode> {
+    match command {
         None | Some(Command::Serve) => serve::serve(settings, Parts::BOTH).await,
         Some(Command::Flush(args)) => flush::flush(settings, &args).await,
         Some(Command::Status(args)) => status::status(settings, &args).await,
@@ -173,17 +183,17 @@ pub fn damper() -> ExitCode {
         Some(Command::Forget(args)) => forget::forget(settings, &args).await,
         Some(Command::Doctor(args)) => doctor::doctor(settings, &args).await,
         Some(Command::Config(args)) => config::config(&settings, &args),
-    })
+    }
 }
 
 /// The programs `damper-api` and `damper-worker`.
-pub fn server(args: impl IntoIterator<Item = OsString>, parts: Parts) -> ExitCode {
-    let cli = ServerCli::parse_from(args);
-    run(&cli.flags, true, async |settings| serve::serve(settings, parts).await)
+pub fn server(parts: Parts) -> ExitCode {
+    let cli = ServerCli::parse();
+    run(&cli.flags, true, Box::new(move |settings| Box::pin(serve::serve(settings, parts))))
 }
 
-/// Runs `command` on a runtime and turns its outcome into an exit code; errors are said once, here.
-fn run(flags: &Flags, is_serving: bool, command: impl AsyncFnOnce(Settings) -> Result<ExitCode>) -> ExitCode {
+/// Runs `command` on a runtime and turns its outcome into an exit code; errors are printed once, here.
+fn run(flags: &Flags, is_serving: bool, command: Box<dyn FnOnce(Settings) -> Running + '_>) -> ExitCode {
     let outcome = flags.load().and_then(|settings| {
         start_logging(&settings, is_serving)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
