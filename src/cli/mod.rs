@@ -23,6 +23,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::app::App;
 use crate::config::{LogFormat, Settings, Setup};
@@ -227,17 +230,28 @@ fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
     let log = &settings.config.log;
     let is_default = log.filter == "info";
     let filter = if is_serving || !is_default { log.filter.as_str() } else { "warn" };
-    // What these tell is told by us, once a change, and in our words.
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("fred=off,sqlx=warn,apalis_core=off,{filter}"))
-            .map_err(|e| Error::Config(format!("log.filter {:?} cannot be read: {e}", log.filter)))?;
+    let filter = parse_filter(filter)
+        .map_err(|why| Error::Config(format!("log.filter {:?} cannot be read: {why}", log.filter)))?;
     let has_color = term::has_color(&std::io::stderr());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match log.format {
-        LogFormat::Text => subscriber.with_ansi(has_color).with_target(false).init(),
-        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Text => subscriber.with(lines.with_ansi(has_color).with_target(false)).init(),
+        LogFormat::Json => subscriber.with(lines.json()).init(),
     }
     Ok(())
+}
+
+/// A level, or levels by module: `warn,damper::drain=debug`.
+fn parse_filter(text: &str) -> Result<Targets, String> {
+    // What these log is logged by us, once a change, and in our words.
+    let quiet = ["fred=off", "sqlx=warn", "apalis_core=off"];
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    if let Some(span) = parts.clone().find(|part| part.contains('[')) {
+        return Err(format!("{span:?} names a span; write a level or module=level"));
+    }
+    let parts: Vec<&str> = quiet.into_iter().chain(parts).collect();
+    parts.join(",").parse().map_err(|e: ParseError| e.to_string())
 }
 
 /// Opens the app for a command that works beside a running `serve`.
