@@ -19,48 +19,24 @@
 //! Invariant: imports go down only, and the wall clock is read in `api`, `cli` and `worker` only
 //! (`tests/suite/house.rs`).
 
-mod admin_token;
 pub mod api;
 pub mod app;
 pub mod buffer;
 pub mod cache;
-pub mod changes;
 pub mod cli;
 pub mod config;
-pub mod connect;
-pub mod doctor;
-pub mod drain;
-pub mod eligibility;
+pub mod database;
 pub mod entry;
 pub mod error;
-pub mod evidence;
 pub mod faults;
-pub mod forget;
-mod frozen;
-pub mod held;
-pub mod history;
 pub mod identity;
 pub mod import;
-pub mod json;
 pub mod limits;
-mod loader;
 pub mod merge;
-pub mod moderation;
-pub mod outcome;
-pub mod post;
-pub mod posts;
-pub mod preview;
-pub mod quarantine;
-pub mod rating;
-pub mod read;
+pub mod model;
+pub mod redis;
 pub mod smoothing;
-pub mod status;
 pub mod store;
-pub mod sweep;
-pub mod ticks;
-pub mod user;
-pub mod users;
-mod webhook;
 pub mod worker;
 
 pub use app::App;

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::app::App;
-use crate::drain::{DrainOrder, Drained};
+use crate::app::drain::{DrainOrder, Drained};
 use crate::error::{Error, Result};
-use crate::rating::Time;
+use crate::model::Time;
 use crate::store::Trigger;
 
 /// A tick's drain ends its batch within this after SIGTERM; what it cannot end is rolled back.
@@ -78,7 +78,9 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     let period_ms = (app.ticks().around(now).next.ms() - now.ms()).unsigned_abs();
     let limit =
         Duration::from_secs(app.config().drain.tick_seconds_max).min(Duration::from_millis(period_ms));
+    app.moderation().release_overdue(now).await;
     let drained = app
+        .drainer()
         .drain(
             now,
             &DrainOrder {
@@ -92,7 +94,7 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     report(&drained);
     let told = app.clone();
     // Nobody waits for a site that is slow to answer.
-    tokio::spawn(async move { told.tell_alerts(chrono::Utc::now().into()).await });
+    tokio::spawn(async move { told.moderation().send_alerts(chrono::Utc::now().into()).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
         let _ = misfit.set(error.again());
         stop.cancel();

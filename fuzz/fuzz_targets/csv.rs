@@ -2,7 +2,7 @@
 #![no_main]
 
 use damper::import::Lines;
-use damper::rating::Time;
+use damper::model::Time;
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
     let Ok(mut lines) = Lines::new(file, Time::from_ms(1_790_000_000_000)) else { return };

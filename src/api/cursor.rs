@@ -1,11 +1,11 @@
 //! Cursors: a place in a list, as text that callers hand back.
 
+use crate::app::catalogue::UserKey;
 use crate::entry::{Position, Shard};
 use crate::error::Invalid;
 use crate::merge::Key;
-use crate::rating::{PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
 use crate::store::{AlertKey, AuditKey, PageKey, Sort};
-use crate::users::UserKey;
 
 /// A place in a list as text that URLs carry unchanged. Opaque to callers; checked when it comes back.
 pub fn write(key: &PageKey) -> String {

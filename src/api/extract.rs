@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use super::gate::Gate;
 use super::problem::Problem;
 use crate::error::Invalid;
-use crate::json;
-use crate::rating::{PostId, UserId};
+use crate::model::json;
+use crate::model::{PostId, UserId};
 
 /// A JSON body: malformed text is a 400, anything but the expected fields a 422.
 pub struct Body<T>(pub T);

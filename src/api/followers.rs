@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use super::now;
 use crate::app::App;
-use crate::changes::{Changed, Changes, Place};
+use crate::app::reading::changes::{Changed, Changes, Watermark};
 use crate::error::{Error, Result};
-use crate::rating::{PostId, Time};
+use crate::model::{PostId, Time};
 use crate::smoothing::Params;
 
 /// How often the store is asked whether there was a drain, while anybody follows.
@@ -68,12 +68,12 @@ pub struct Followers {
 struct Told {
     rounds: broadcast::Sender<Arc<Round>>,
     /// Up to where they have been told.
-    place: Place,
+    watermark: Watermark,
 }
 
 /// What changed between two looks.
 pub struct Round {
-    place: Place,
+    watermark: Watermark,
     /// An average each, as JSON; nothing when there are more than can be told.
     averages: Option<Vec<String>>,
 }
@@ -88,7 +88,7 @@ impl Round {
     pub fn new(changes: Changes, params: &Params) -> Self {
         let json = |changed| serde_json::to_string(&ChangeJson::new(changed, params)).unwrap_or_default();
         let averages = changes.averages.map(|averages| averages.into_iter().map(json).collect());
-        Self { place: changes.place, averages }
+        Self { watermark: changes.watermark, averages }
     }
 
     /// The event at that place in the round. The last one bears the place, so that who is cut off before it hears all
@@ -101,7 +101,7 @@ impl Round {
             }
         };
         match (is_last, &self.averages) {
-            (true, _) => Some(event.id(self.place.to_string())),
+            (true, _) => Some(event.id(self.watermark.to_string())),
             (false, Some(_)) => Some(event),
             (false, None) => None,
         }
@@ -120,17 +120,17 @@ impl Followers {
         self: &Arc<Self>,
         app: &Arc<App>,
         stop: &CancellationToken,
-    ) -> Result<(broadcast::Receiver<Arc<Round>>, Place)> {
+    ) -> Result<(broadcast::Receiver<Arc<Round>>, Watermark)> {
         let mut told = self.told.lock().await;
         if let Some(told) = told.as_ref() {
-            return Ok((told.rounds.subscribe(), told.place.clone()));
+            return Ok((told.rounds.subscribe(), told.watermark.clone()));
         }
-        let place = app.place().await?;
+        let watermark = app.reader().watermark().await?;
         let (rounds, receiver) = broadcast::channel(ROUNDS_BEHIND_MAX);
-        *told = Some(Told { rounds, place: place.clone() });
+        *told = Some(Told { rounds, watermark: watermark.clone() });
         let (followers, app, stop) = (self.clone(), app.clone(), stop.clone());
         tokio::spawn(async move { stop.run_until_cancelled(followers.tell(&app)).await });
-        Ok((receiver, place))
+        Ok((receiver, watermark))
     }
 
     /// Asks what has changed and tells it, until nobody follows any more.
@@ -150,8 +150,8 @@ impl Followers {
 }
 
 async fn tell_round(app: &App, told: &mut Told) -> Result<()> {
-    if let Some(changes) = app.changes(&told.place, now()).await? {
-        told.place = changes.place.clone();
+    if let Some(changes) = app.reader().changes(&told.watermark, now()).await? {
+        told.watermark = changes.watermark.clone();
         // Nobody may be there any more; the next look finds that out.
         let _ = told.rounds.send(Arc::new(Round::new(changes, app.params())));
     }

@@ -15,11 +15,11 @@ use super::followers::Followers;
 use super::now;
 use super::problem::Problem;
 use crate::app::App;
+use crate::app::intake::Rater;
 use crate::config::Open;
-use crate::eligibility::Rater;
 use crate::error::{Invalid, Result};
 use crate::identity::{Identity, Keys, Role};
-use crate::rating::UserId;
+use crate::model::UserId;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -222,7 +222,7 @@ impl FromRequestParts<Gate> for Operator {
             Caller::Known(_) => Err(Problem::forbidden(Role::Admin.as_str())),
             Caller::Unnamed => {
                 let Some(token) = bearer(&parts.headers)? else { return Err(unknown_caller()) };
-                if gate.app.is_admin_token(token).await? {
+                if gate.app.upkeep().is_admin_token(token).await? {
                     return Ok(Self);
                 }
                 let detail = "this is not the admin token; damper admin-token makes a new one";

@@ -5,25 +5,17 @@
 //! Connections come in through `door`. The wall clock is read here, once a request.
 
 mod address;
-mod admin;
 mod cursor;
 mod door;
-mod events;
-mod explain;
 mod extract;
 mod followers;
 mod gate;
-mod ingest;
-mod lists;
-mod moderation;
 mod openapi;
 mod origin;
-mod posts;
+mod pages;
 mod problem;
-mod rates;
+mod routes;
 mod schema;
-mod system;
-mod users;
 mod viewer;
 
 use std::sync::Arc;
@@ -46,14 +38,15 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::rating::Time;
+use crate::model::Time;
 use openapi::Audience;
 use problem::Problem;
+use routes::{events, explain, ingest, moderation, operations, posts, probes, rates, users};
 
 pub use door::{make_room, serve};
 pub use gate::Gate;
 pub use problem::{KINDS, Kind};
-pub use system::install_metrics;
+pub use routes::probes::install_metrics;
 
 /// The front door, as handlers take it.
 type Shared = State<Arc<App>>;
@@ -82,9 +75,9 @@ pub fn public(gate: &Gate) -> Result<Router> {
 
 fn public_routes() -> OpenApiRouter<Gate> {
     OpenApiRouter::new()
-        .routes(routes!(posts::create, lists::list))
+        .routes(routes!(posts::create, pages::list))
         .routes(routes!(posts::read, posts::edit))
-        .routes(routes!(lists::batch))
+        .routes(routes!(pages::batch))
         // A post may bear that name.
         .route("/api/posts/batch", get(posts::read).patch(posts::edit))
         .routes(routes!(posts::history))
@@ -97,16 +90,16 @@ fn public_routes() -> OpenApiRouter<Gate> {
         .routes(routes!(users::create, users::list))
         .routes(routes!(users::read))
         .routes(routes!(users::posts))
-        .merge(system::probes())
+        .merge(probes::probes())
 }
 
 /// The admin listener's routes: operations, metrics, the probes, and both descriptions to look at.
 pub fn admin(gate: &Gate) -> Router {
     let (_, public) = public_routes().split_for_parts();
     let (routes, api) = OpenApiRouter::new()
-        .routes(routes!(admin::flush))
-        .routes(routes!(admin::status))
-        .routes(routes!(admin::drains))
+        .routes(routes!(operations::flush))
+        .routes(routes!(operations::status))
+        .routes(routes!(operations::drains))
         .routes(routes!(moderation::policy, moderation::set_policy))
         .routes(routes!(moderation::exclusions::exclude, moderation::exclusions::exclusions))
         .routes(routes!(moderation::exclusions::undo))
@@ -120,8 +113,8 @@ pub fn admin(gate: &Gate) -> Router {
         .routes(routes!(moderation::evidence::arrivals))
         .routes(routes!(moderation::evidence::alerts))
         .routes(routes!(moderation::audit::audit))
-        .merge(system::probes())
-        .merge(system::metrics())
+        .merge(probes::probes())
+        .merge(probes::metrics())
         .split_for_parts();
     let is_open = gate.is_open();
     let public = openapi::describe(&public, Audience { is_open, is_admin: false });
@@ -132,7 +125,7 @@ pub fn admin(gate: &Gate) -> Router {
 
 /// The worker's routes: the probes and the metrics.
 pub fn worker(gate: &Gate) -> Router {
-    named(bounded(system::probes().merge(system::metrics()).into(), gate), gate)
+    named(bounded(probes::probes().merge(probes::metrics()).into(), gate), gate)
 }
 
 /// What every listener has: problem+json for whatever no handler answers, pages about them, and a limit of time.

@@ -4,7 +4,7 @@ use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, Schema
 use utoipa::openapi::{RefOr, Schema as AnySchema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::rating::{ID_CHARS_MAX, PostId, Score, Time, UserId};
+use crate::model::{ID_CHARS_MAX, PostId, Score, Time, UserId};
 
 /// The alphabet of ids, without `.` and `..`: up to two dots and something else, or three dots and anything.
 const ID_PATTERN: &str = r"^(\.{0,2}[A-Za-z0-9_~:@+=|-][A-Za-z0-9._~:@+=|-]*|\.{3}[A-Za-z0-9._~:@+=|-]*)$";

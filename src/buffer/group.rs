@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Buffer, Waiting};
 use crate::entry::{Backlog, Batch, Entry, Position, Shard};
 use crate::error::{Error, Invalid, Result};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
 
 /// Requests that may wait for the next group; more callers wait at the door.
 const REQUESTS_MAX: usize = 4_096;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use crate::entry::{Action, Backlog, Batch, Entry, Position, Shard};
 use crate::error::Result;
-use crate::rating::{PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
 
 /// A durable log per shard, read in order.
 #[async_trait]

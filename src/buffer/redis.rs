@@ -18,10 +18,10 @@ use fred::types::scripts::Script;
 use futures_util::future::try_join_all;
 
 use super::{Buffer, Waiting};
-use crate::connect::redis::{RedisLink, is_answer};
 use crate::entry::{Action, Backlog, Batch, Entry, Line, Position, Shard, Undecodable};
 use crate::error::{Error, Result};
-use crate::rating::{PostId, Score, Time, UserId};
+use crate::model::{PostId, Score, Time, UserId};
+use crate::redis::link::{RedisLink, is_answer};
 
 /// The only field of a stream's entries.
 const FIELD: &str = "e";

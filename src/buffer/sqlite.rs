@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use sqlx::FromRow;
 
 use super::{Buffer, Waiting};
-use crate::connect::sqlite::{SqliteFile, Writing};
+use crate::database::sqlite::{SqliteFile, Writing};
 use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
 
 /// A transaction of so many entries keeps the other writers waiting for tens of milliseconds.
 const APPEND_ENTRIES_MAX: usize = 10_000;

@@ -8,7 +8,7 @@ use moka::future::Cache as Moka;
 use moka::ops::compute::Op;
 
 use super::{Cache, Cached};
-use crate::rating::PostId;
+use crate::model::PostId;
 
 /// How long an entry may hide a commit of another process: a second, less what reading it may have taken.
 pub const LIFE: Duration = Duration::from_millis(800);

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::post::PostState;
-use crate::rating::{PostId, Time};
+use crate::merge::PostState;
+use crate::model::{PostId, Time};
 
 /// Posts near the reader.
 #[async_trait]

@@ -15,9 +15,9 @@ use tracing::{info, warn};
 
 use super::memory::MemoryCache;
 use super::{Cache, Cached};
-use crate::connect::redis::RedisLink;
 use crate::faults::{self, Mistake};
-use crate::rating::PostId;
+use crate::model::PostId;
+use crate::redis::link::RedisLink;
 
 /// The encoding's version, the first characters of a value.
 const ENCODING: &str = "1 ";

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{JsonArg, print_json, term};
 use crate::config::{Settings, Setup};
-use crate::connect::sqlite::SqliteFile;
+use crate::database::sqlite::SqliteFile;
 use crate::error::{Error, Invalid, Result};
 
 #[derive(Args)]

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{FAILED, JsonArg, MISCONFIGURED, UNREACHABLE, now, print_json, term};
+use crate::app::upkeep::doctor::{Finding, Verdict, examine};
 use crate::config::Settings;
-use crate::doctor::{Finding, Verdict, examine};
 use crate::error::Result;
 
 #[derive(Serialize)]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
+use crate::app::drain::{DrainOrder, Flushed, Move, Progress};
 use crate::config::Settings;
-use crate::drain::{DrainOrder, Flushed, Move, Progress};
 use crate::error::Result;
 use crate::store::Trigger;
 
@@ -34,7 +34,7 @@ pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
         },
         ..DrainOrder::quiet(Trigger::Flush)
     };
-    let flushed = app.flush(now(), &order).await;
+    let flushed = app.drainer().flush(now(), &order).await;
     bar.finish_and_clear();
     let flushed = flushed?;
     app.close().await;

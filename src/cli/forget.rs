@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
+use crate::app::upkeep::forget::UserData;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::forget::UserData;
-use crate::rating::UserId;
+use crate::model::UserId;
 
 #[derive(Args)]
 pub struct ForgetArgs {
@@ -31,13 +31,13 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
     let user = UserId::parse(&args.user)?;
     let app = open(settings).await?;
     if args.export {
-        let held = app.user_data(&user, now()).await?;
+        let held = app.upkeep().user_data(&user, now()).await?;
         app.close().await;
         print_json(&held)?;
         return Ok(ExitCode::SUCCESS);
     }
     if !args.yes && std::io::stdin().is_terminal() {
-        let held = app.user_data(&user, now()).await?;
+        let held = app.upkeep().user_data(&user, now()).await?;
         eprint!("erase {} for good? [y/N] ", summary(&held));
         std::io::stderr().flush().map_err(|e| Error::Internal(e.to_string()))?;
         let mut answer = String::new();
@@ -48,7 +48,7 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
             return Ok(FAILED.into());
         }
     }
-    let erased = app.forget(&user, now()).await?;
+    let erased = app.upkeep().forget(&user, now()).await?;
     app.close().await;
     if args.output.json {
         print_json(&erased)?;

@@ -16,12 +16,13 @@ use serde::Serialize;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::app::App;
+use crate::app::intake::Source;
 use crate::config::Settings;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::import::{BadLine, Lines};
-use crate::post::Post;
-use crate::rating::{PostId, Time};
+use crate::model::post::Post;
+use crate::model::{PostId, Time};
 
 /// Entries appended together, over all shards.
 const CHUNK_ENTRIES: usize = 10_000;
@@ -189,10 +190,9 @@ impl Importer<'_> {
             }
         }
         if !new.is_empty() {
-            self.done.new_posts += self.app.ensure_posts(new).await?;
+            self.done.new_posts += self.app.catalogue().ensure_posts(new).await?;
         }
-        let count = entries.len() as u64;
-        self.app.bring_in(entries).await.map_err(|error| {
+        let answers = self.app.intake().take(entries, Source::File, self.now).await.map_err(|error| {
             let held = term::number(self.done.imported);
             match error {
                 Error::Unavailable(why) => {
@@ -201,7 +201,7 @@ impl Importer<'_> {
                 other => other,
             }
         })?;
-        self.done.imported += count;
+        self.done.imported += answers.iter().filter(|refusal| refusal.is_none()).count() as u64;
         Ok(())
     }
 }

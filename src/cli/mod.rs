@@ -30,7 +30,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::app::App;
 use crate::config::{LogFormat, Settings, Setup};
 use crate::error::{Error, Result};
-use crate::rating::Time;
+use crate::model::Time;
 
 pub use serve::Parts;
 

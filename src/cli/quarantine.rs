@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{FAILED, JsonArg, open, print_json, term};
+use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::app::App;
+use crate::app::upkeep::quarantine::{QuarantineId, Retried};
 use crate::config::Settings;
 use crate::error::Result;
-use crate::quarantine::{QuarantineId, Retried};
-use crate::store::Kept;
+use crate::store::QuarantinedEntry;
 
 const NOT_THERE: &str = "is not in the quarantine";
 
@@ -106,7 +106,7 @@ async fn change(app: &App, chosen: &Chosen, is_retry: bool) -> Result<ExitCode> 
 }
 
 async fn change_all(app: &App, is_retry: bool, told: &mut Told) -> Result<()> {
-    let mut sweep = app.sweep_quarantine().await?;
+    let mut sweep = app.upkeep().walk_quarantine().await?;
     loop {
         let page = sweep.next().await?;
         if page.is_empty() {
@@ -119,7 +119,7 @@ async fn change_all(app: &App, is_retry: bool, told: &mut Told) -> Result<()> {
 async fn change_some(app: &App, ids: &[QuarantineId], is_retry: bool, told: &mut Told) -> Result<()> {
     // One at a time: whoever names them has chosen their order.
     for id in ids {
-        match app.quarantined(*id).await? {
+        match app.upkeep().quarantined(*id).await? {
             Some(kept) => change_kept(app, &[kept], is_retry, told).await?,
             None => told.tell(*id, "unknown", NOT_THERE.into(), true),
         }
@@ -127,9 +127,9 @@ async fn change_some(app: &App, ids: &[QuarantineId], is_retry: bool, told: &mut
     Ok(())
 }
 
-async fn change_kept(app: &App, kept: &[Kept], is_retry: bool, told: &mut Told) -> Result<()> {
+async fn change_kept(app: &App, kept: &[QuarantinedEntry], is_retry: bool, told: &mut Told) -> Result<()> {
     if is_retry {
-        for (kept, outcome) in kept.iter().zip(app.retry_quarantined(kept).await?) {
+        for (kept, outcome) in kept.iter().zip(app.upkeep().retry_quarantined(kept, now()).await?) {
             let id = QuarantineId::of(kept);
             match outcome {
                 Retried::Waits(entry) => told.tell(id, "retried", look::said(&entry), false),
@@ -141,7 +141,7 @@ async fn change_kept(app: &App, kept: &[Kept], is_retry: bool, told: &mut Told) 
     for kept in kept {
         let id = QuarantineId::of(kept);
         // Somebody else's drop or retry may have been faster.
-        if app.drop_quarantined(id).await? {
+        if app.upkeep().drop_quarantined(id).await? {
             told.tell(id, "dropped", kept.entry.reason.clone(), false);
         } else {
             told.tell(id, "unknown", NOT_THERE.into(), true);

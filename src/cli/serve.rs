@@ -15,7 +15,7 @@ use super::{now, term};
 use crate::api::Gate;
 use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
-use crate::connect::sqlite::ServeLock;
+use crate::database::sqlite::ServeLock;
 use crate::error::{Error, Result};
 use crate::{api, worker};
 
@@ -68,7 +68,8 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
         true => Gate::open(app.clone(), stop.clone())?,
         false => Gate::without_keys(app.clone(), stop.clone()),
     };
-    let admin_token = if parts.has_api && gate.is_open() { app.first_admin_token().await? } else { None };
+    let admin_token =
+        if parts.has_api && gate.is_open() { app.upkeep().first_admin_token().await? } else { None };
     api::install_metrics()?;
     let (public, admin, worker) = (api::public(&gate)?, api::admin(&gate), api::worker(&gate));
     term::print(&banner(&app, parts, &listeners, Start { is_new, admin_token })?);

@@ -7,11 +7,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{JsonArg, now, open, print_json, term};
+use crate::app::reading::PostView;
+use crate::app::reading::history::Point;
 use crate::config::Settings;
 use crate::error::Result;
-use crate::history::Point;
-use crate::rating::{PostId, Score, Time};
-use crate::read::PostView;
+use crate::model::{PostId, Score, Time};
 use crate::smoothing::Params;
 
 /// Steps of the sparklines.
@@ -51,8 +51,8 @@ struct Shown<'a> {
 pub async fn show(settings: Settings, args: &ShowArgs) -> Result<ExitCode> {
     let id = PostId::parse(&args.post)?;
     let app = open(settings).await?;
-    let view = app.post(&id, None, now()).await?;
-    let history = app.history(&id, STEPS, now()).await?;
+    let view = app.reader().post(&id, None, now()).await?;
+    let history = app.reader().history(&id, STEPS, now()).await?;
     if args.output.json {
         print_json(&shown(&view, &history, app.params()))?;
     } else {

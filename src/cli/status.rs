@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
+use crate::app::upkeep::status::Status;
 use crate::config::Settings;
 use crate::error::Result;
-use crate::rating::Time;
-use crate::status::Status;
+use crate::model::Time;
 
 /// Shows how Damper is; exit 1 when the balance does not hold.
 pub async fn status(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
     let app = open(settings).await?;
     let now = now();
-    let status = app.status(now).await?;
+    let status = app.upkeep().status(now).await?;
     if args.json {
         print_json(&status)?;
     } else {

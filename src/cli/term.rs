@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::rating::Time;
+use crate::model::Time;
 
 /// Prints to standard output. Whoever listens may go away (`damper show p | head`): that is no error.
 pub fn print(text: &str) {

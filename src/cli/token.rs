@@ -9,7 +9,7 @@ use super::{JsonArg, now, open, print_json, term};
 use crate::config::Settings;
 use crate::error::{Invalid, Result};
 use crate::identity::{HOURS_MAX, Order, Role, mint};
-use crate::rating::UserId;
+use crate::model::UserId;
 
 #[derive(Args)]
 pub struct TokenArgs {
@@ -50,7 +50,7 @@ pub fn token(settings: &Settings, args: &TokenArgs) -> Result<ExitCode> {
 /// Prints the new admin token, and nothing else.
 pub async fn admin_token(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
     let app = open(settings).await?;
-    let token = app.new_admin_token().await?;
+    let token = app.upkeep().new_admin_token().await?;
     app.close().await;
     if args.json {
         print_json(&json!({"token": token}))?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::config::Settings;
 use crate::error::Result;
-use crate::rating::PostId;
+use crate::model::PostId;
 
 /// Differences that are told one by one; more are counted.
 const DIFFERENCES_SHOWN_MAX: usize = 1_000;
@@ -46,27 +46,28 @@ pub async fn verify(settings: Settings, args: &VerifyArgs) -> Result<ExitCode> {
     let post = args.post.as_deref().map(PostId::parse).transpose()?;
     let app = open(settings).await?;
     if let Some(post) = &post {
-        app.post(post, None, now()).await?;
+        app.reader().post(post, None, now()).await?;
     }
     let bar = term::progress("verifying", "{prefix}  {spinner} {human_pos} posts");
     let mut verified = Verified::default();
-    app.audit(post.as_ref(), &mut |audited| {
-        verified.posts += 1;
-        verified.ratings += audited.ratings;
-        verified.posts_with_differences += u64::from(!audited.differences.is_empty());
-        for difference in audited.differences {
-            if verified.differences.len() < DIFFERENCES_SHOWN_MAX {
-                verified.differences.push(DifferenceJson {
-                    post_id: audited.post.clone(),
-                    figure: difference.figure,
-                    stored: difference.stored,
-                    recounted: difference.recomputed,
-                });
+    app.upkeep()
+        .verify(post.as_ref(), &mut |audited| {
+            verified.posts += 1;
+            verified.ratings += audited.ratings;
+            verified.posts_with_differences += u64::from(!audited.differences.is_empty());
+            for difference in audited.differences {
+                if verified.differences.len() < DIFFERENCES_SHOWN_MAX {
+                    verified.differences.push(DifferenceJson {
+                        post_id: audited.post.clone(),
+                        figure: difference.figure,
+                        stored: difference.stored,
+                        recounted: difference.recomputed,
+                    });
+                }
             }
-        }
-        bar.set_position(verified.posts);
-    })
-    .await?;
+            bar.set_position(verified.posts);
+        })
+        .await?;
     bar.finish_and_clear();
     verified.duration_ms = began.elapsed().as_millis() as u64;
     if args.output.json {

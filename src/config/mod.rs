@@ -8,6 +8,7 @@ mod knobs;
 mod networks;
 mod secret;
 mod settings;
+pub mod ticks;
 mod url;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::smoothing::Params;
-use crate::ticks::Ticks;
+use ticks::Ticks;
 
 pub use knobs::{
     ApiKnobs, AuthKnobs, BufferKnobs, CacheKnobs, CatalogueKnobs, CatalogueMode, Config, DrainKnobs,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hold, Position};
 use crate::error::Invalid;
-use crate::rating::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
+use crate::model::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
 
 /// Longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 500;
@@ -16,7 +16,7 @@ pub const REASON_CHARS_MAX: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// What.
-    pub deed: Deed,
+    pub deed: Ruling,
     /// Why.
     pub reason: Reason,
 }
@@ -24,7 +24,7 @@ pub struct Decision {
 /// What is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Deed {
+pub enum Ruling {
     /// The post takes no more ratings.
     Freeze,
     /// It takes them again.
@@ -51,25 +51,25 @@ pub enum Which {
     Window(Window),
 }
 
-impl Deed {
+impl Ruling {
     /// The word that people see.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Deed::Freeze => "freeze",
-            Deed::Thaw => "thaw",
-            Deed::Exclude(_) => "exclude",
-            Deed::Undo(_) => "undo",
-            Deed::Hold(_) => "hold",
-            Deed::Approve(_) => "approve",
-            Deed::Reject(_) => "reject",
+            Ruling::Freeze => "freeze",
+            Ruling::Thaw => "thaw",
+            Ruling::Exclude(_) => "exclude",
+            Ruling::Undo(_) => "undo",
+            Ruling::Hold(_) => "hold",
+            Ruling::Approve(_) => "approve",
+            Ruling::Reject(_) => "reject",
         }
     }
 
     /// Whether any number of ratings may be touched, so that it is merged by itself.
-    pub fn is_sweep(&self) -> bool {
+    pub fn is_bulk(&self) -> bool {
         match self {
-            Deed::Exclude(_) | Deed::Undo(_) | Deed::Approve(_) | Deed::Reject(_) => true,
-            Deed::Freeze | Deed::Thaw | Deed::Hold(_) => false,
+            Ruling::Exclude(_) | Ruling::Undo(_) | Ruling::Approve(_) | Ruling::Reject(_) => true,
+            Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_) => false,
         }
     }
 }

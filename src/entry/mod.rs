@@ -4,17 +4,19 @@
 //! or a quarantine sees what happened, and so that new kinds of entries can join old ones in one log.
 //! A line that cannot be read is not an error of the drain: it comes out as [`Undecodable`], with its bytes.
 
+mod batch;
 mod decision;
+mod position;
 mod terms;
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use crate::model::{PostId, Score, Time, UserId};
 
-use crate::rating::{PostId, Score, Time, UserId};
-
-pub use decision::{Decision, Deed, REASON_CHARS_MAX, Reason, Which, Window};
+pub use batch::{Backlog, Batch, Line, Undecodable};
+pub use decision::{Decision, REASON_CHARS_MAX, Reason, Ruling, Which, Window};
+pub use position::{Position, Shard};
 pub use terms::{Hold, Terms};
 
 /// What changes an average: somebody's rating or withdrawal, or a decision, with the time of its acceptance.
@@ -63,8 +65,8 @@ impl Action {
     }
 
     /// Whether it is to be merged by itself.
-    pub fn is_sweep(&self) -> bool {
-        matches!(self, Action::Decide(decision) if decision.deed.is_sweep())
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Action::Decide(decision) if decision.deed.is_bulk())
     }
 }
 
@@ -209,148 +211,6 @@ fn parse_score(text: &str) -> Result<Score, String> {
     Score::parse(value).map_err(|e| e.detail)
 }
 
-/// A line of the log that holds no entry: why, and what was there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undecodable {
-    /// Why it cannot be read, for whoever opens the quarantine.
-    pub reason: String,
-    /// The bytes as they stood in the log.
-    pub payload: Vec<u8>,
-}
-
-/// A place in a shard's log: two numbers that sort (a stream id), of which a row id uses the second only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Position {
-    /// Milliseconds of a stream id; 0 in a log that counts its rows.
-    pub high: u64,
-    /// Sequence number.
-    pub low: u64,
-}
-
-impl Position {
-    /// Before everything.
-    pub const START: Position = Position { high: 0, low: 0 };
-
-    /// A place by its two numbers.
-    pub const fn new(high: u64, low: u64) -> Self {
-        Self { high, low }
-    }
-
-    /// Sixteen bytes that sort as positions do; how databases keep it.
-    pub fn to_bytes(self) -> [u8; 16] {
-        ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()
-    }
-
-    /// Reads [`to_bytes`](Self::to_bytes) back; nothing for bytes of another length.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let number = u128::from_be_bytes(bytes.try_into().ok()?);
-        Some(Self { high: (number >> 64) as u64, low: number as u64 })
-    }
-
-    /// Reads the text form, `1790000000000-3`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (high, low) = text.split_once('-')?;
-        Some(Self { high: high.parse().ok()?, low: low.parse().ok()? })
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.high, self.low)
-    }
-}
-
-/// One of the buffer's independent logs, by its number from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Shard(pub u16);
-
-impl Shard {
-    /// The shard where a post's entries live: CRC-16/XMODEM of its id, modulo `count` (at least 1).
-    pub fn of(post: &PostId, count: u16) -> Self {
-        const CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
-        Self(CRC.checksum(post.as_str().as_bytes()) % count.max(1))
-    }
-
-    /// The shard's place in a list of all shards.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
-}
-
-impl fmt::Display for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Consecutive entries of one shard, read together: a unit of I/O, not of arithmetic.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Whose log they come from.
-    pub shard: Shard,
-    /// Where the read began (exclusive).
-    pub from: Position,
-    /// The last entry's position; at least one entry is here.
-    pub to: Position,
-    /// The entries in log order, readable or not.
-    pub lines: Vec<Line>,
-}
-
-/// One line of the log.
-#[derive(Debug, Clone)]
-pub struct Line {
-    /// Where it stands.
-    pub position: Position,
-    /// What it says, if it says anything.
-    pub entry: Result<Entry, Undecodable>,
-}
-
-impl Line {
-    /// Makes of an entry that cannot be kept a line to be put aside.
-    pub fn refuse(&mut self, why: &str) {
-        if let Ok(entry) = &self.entry {
-            self.entry = Err(Undecodable { reason: why.to_owned(), payload: entry.encode().into_bytes() });
-        }
-    }
-}
-
-impl Batch {
-    /// Ends the batch before its first decision that is to be merged by itself, or right behind one that comes first.
-    pub fn cut_at_sweep(&mut self) {
-        let is_sweep = |line: &Line| line.entry.as_ref().is_ok_and(|entry| entry.action.is_sweep());
-        if let Some(first) = self.lines.iter().position(is_sweep) {
-            self.lines.truncate(first.max(1));
-            self.to = self.lines.last().map_or(self.to, |line| line.position);
-        }
-    }
-
-    /// The decision that the batch is, if it is one that is merged by itself.
-    pub fn sweep(&self) -> Option<(&Line, &Entry)> {
-        let line = self.lines.first()?;
-        let entry = line.entry.as_ref().ok().filter(|entry| entry.action.is_sweep())?;
-        Some((line, entry))
-    }
-
-    /// A batch of what was read after `from`; nothing when nothing was.
-    pub fn of(shard: Shard, from: Position, lines: Vec<Line>) -> Option<Self> {
-        let to = lines.last()?.position;
-        Some(Self { shard, from, to, lines })
-    }
-}
-
-/// The state of one shard's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Backlog {
-    /// Entries after the position asked for, counted.
-    pub waiting: u64,
-    /// When the oldest of these was appended, by the log's own clock.
-    pub oldest: Option<Time>,
-    /// Entries ever appended, by the log's own count.
-    pub appends: u64,
-    /// The highest position that was ever handed out.
-    pub last: Position,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,21 +257,21 @@ mod tests {
             Window { from: Time::from_ms(1), to: Time::from_ms(2), scores: vec![Score::parse(0).unwrap()] };
         let ann = Which::User(UserId::parse("ann").unwrap());
         for deed in [
-            Deed::Freeze,
-            Deed::Thaw,
-            Deed::Hold(None),
-            Deed::Hold(Some(Hold::Surge)),
-            Deed::Approve(ann),
-            Deed::Reject(Which::Window(window.clone())),
-            Deed::Exclude(window),
-            Deed::Undo(Position::new(3, 4)),
+            Ruling::Freeze,
+            Ruling::Thaw,
+            Ruling::Hold(None),
+            Ruling::Hold(Some(Hold::Surge)),
+            Ruling::Approve(ann),
+            Ruling::Reject(Which::Window(window.clone())),
+            Ruling::Exclude(window),
+            Ruling::Undo(Position::new(3, 4)),
         ] {
             let reason = Reason::parse("a bomb, \"they\" said;  1 d x\n☃").unwrap();
             let decision = Entry { ..entry(Action::Decide(Arc::new(Decision { deed, reason }))) };
             assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision));
         }
         let longest = Reason::parse(&"𝄞".repeat(REASON_CHARS_MAX)).unwrap();
-        let decision = entry(Action::Decide(Arc::new(Decision { deed: Deed::Thaw, reason: longest })));
+        let decision = entry(Action::Decide(Arc::new(Decision { deed: Ruling::Thaw, reason: longest })));
         assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision), "the longest is read");
     }
 
@@ -445,23 +305,5 @@ mod tests {
         }
         assert!(Entry::decode(&[0xff, 0xfe]).unwrap_err().reason.contains("not text"));
         assert!(Entry::decode(&[b'1'; 5_000]).unwrap_err().reason.contains("5000 bytes"));
-    }
-
-    #[test]
-    fn positions_sort_as_their_bytes_do() {
-        let places = [(0, 1), (0, u64::MAX), (1, 0), (1_790_000_000_000, 3), (u64::MAX, u64::MAX)];
-        let places = places.map(|(high, low)| Position::new(high, low));
-        for pair in places.windows(2) {
-            assert!(pair[0] < pair[1] && pair[0].to_bytes() < pair[1].to_bytes());
-            assert_eq!(Position::from_bytes(&pair[0].to_bytes()), Some(pair[0]));
-            assert_eq!(Position::parse(&pair[1].to_string()), Some(pair[1]));
-        }
-    }
-
-    #[test]
-    fn a_post_always_lives_in_the_same_shard() {
-        // CRC-16/XMODEM("123456789") = 0x31C3, the algorithm's published check value.
-        assert_eq!(Shard::of(&PostId::parse("123456789").unwrap(), u16::MAX), Shard(0x31C3));
-        assert_eq!(Shard::of(&PostId::parse("hello").unwrap(), 1), Shard(0));
     }
 }

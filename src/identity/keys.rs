@@ -14,7 +14,7 @@ use super::token::{Rules, Tokens};
 use super::{Identity, SECRET_BYTES_MIN, TrustedKey, crypto, pem};
 use crate::config::Config;
 use crate::error::{Error, Invalid, Result};
-use crate::rating::Time;
+use crate::model::Time;
 
 /// RSA keys with a shorter modulus can be factored, and with a longer one they are not verified.
 const RSA_BITS: RangeInclusive<usize> = 2_048..=4_096;

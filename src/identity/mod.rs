@@ -11,7 +11,7 @@ mod token;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 
-use crate::rating::{Time, UserId};
+use crate::model::{Time, UserId};
 
 pub use keys::Keys;
 pub use token::{HOURS_MAX, Order, mint};

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{Identity, Role, SECRET_BYTES_MIN, TrustedKey, crypto};
 use crate::config::AuthKnobs;
 use crate::error::{Error, Invalid, Result};
-use crate::rating::{Time, UserId};
+use crate::model::{Time, UserId};
 
 /// Clocks of the site and of Damper may differ by this much.
 const LEEWAY_MS: i64 = 30_000;

@@ -6,7 +6,7 @@ use csv::{ReaderBuilder, StringRecord};
 use super::parse_time;
 use crate::entry::{Action, Entry};
 use crate::error::Invalid;
-use crate::rating::{PostId, Score, Time, UserId};
+use crate::model::{PostId, Score, Time, UserId};
 
 const HEADER: [&str; 4] = ["post", "user", "score", "timestamp"];
 const MOVIELENS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];

@@ -7,7 +7,7 @@ use super::csv_line::Shape;
 use super::{BadLine, LineBuffer, json_line};
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Result};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
 
 /// A longer line is a bad one.
 const LINE_BYTES_MAX: usize = 4_096;

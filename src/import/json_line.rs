@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::parse_time;
 use crate::entry::{Action, Entry};
 use crate::error::Invalid;
-use crate::json::{self, Misfit, present};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::json::{self, Misfit, present};
+use crate::model::{PostId, Time, UserId};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

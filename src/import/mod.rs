@@ -9,7 +9,7 @@ pub mod json_line;
 mod lines;
 
 use crate::error::Invalid;
-use crate::rating::Time;
+use crate::model::Time;
 
 pub use file::Lines;
 pub use lines::LineBuffer;

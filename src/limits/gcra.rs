@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::rating::Time;
+use crate::model::Time;
 
 /// A limit is so many calls in this time, and so many at once. In microseconds, as all that follows.
 pub const PERIOD_US: u64 = 60_000_000;

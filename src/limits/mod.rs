@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::LimitKnobs;
-use crate::connect::redis::RedisLink;
-use crate::rating::{PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
+use crate::redis::link::RedisLink;
 use gcra::{Buckets, Taken};
 use redis::RedisBuckets;
 

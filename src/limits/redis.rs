@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::gcra::{PERIOD_US, Taken};
 use super::{Key, Policy};
-use crate::connect::redis::RedisLink;
+use crate::redis::link::RedisLink;
 
 /// Bytes of a hash that a key bears.
 const HASH_BYTES: usize = 16;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{HeldRating, Hour, Key, Loaded, LoadedPost, Merged, MergedAverage, Quarantined, Rating, hour_of};
-use crate::entry::{Action, Batch, Decision, Deed, Entry, Hold, Position, Terms};
-use crate::outcome::{Decided, Figures, Outcome};
-use crate::post::{Post, Standing};
-use crate::rating::{PostId, Score, Time};
+use crate::entry::{Action, Batch, Decision, Entry, Hold, Position, Ruling, Terms};
+use crate::merge::Standing;
+use crate::merge::{Decided, Figures, Outcome};
+use crate::model::post::Post;
+use crate::model::{PostId, Score, Time};
 use crate::smoothing::{Average, LaneName, Params, Row};
 
 /// Folds `batch` into what `loaded` holds.
@@ -305,10 +306,10 @@ fn decide(
     params: &Params,
 ) -> Result<Decided, String> {
     match &decision.deed {
-        Deed::Freeze => post.standing.is_frozen = true,
-        Deed::Thaw => post.standing.is_frozen = false,
-        Deed::Hold(hold) => post.standing.hold = *hold,
-        Deed::Exclude(_) | Deed::Undo(_) | Deed::Approve(_) | Deed::Reject(_) => {
+        Ruling::Freeze => post.standing.is_frozen = true,
+        Ruling::Thaw => post.standing.is_frozen = false,
+        Ruling::Hold(hold) => post.standing.hold = *hold,
+        Ruling::Exclude(_) | Ruling::Undo(_) | Ruling::Approve(_) | Ruling::Reject(_) => {
             return Err("this decision is merged by itself".to_owned());
         }
     }

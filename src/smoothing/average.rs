@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rating::{Score, Time};
+use crate::model::{Score, Time};
 
 use super::lane::Lane;
 use super::params::Params;

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rating::Score;
+use crate::model::Score;
 
 use super::params::Params;
 use super::row::{LaneName, Row, one_zero};

@@ -18,21 +18,21 @@
 //! | `row` | what one user's rating has to remember: its lane, and what of it is unvested |
 //! | `lane` | one lane: rows put in and taken out, vesting over a span of ages |
 //! | `average` | a post's whole state: folds entries one by one, and is read at any time |
-//! | `audit` | recomputes the state from the rows and says where it differs |
+//! | `recount` | recomputes the state from the rows and says where it differs |
 //!
 //! Values in, values out: no clock, no I/O, no logging, and one order of evaluation, so a log gives the same
 //! state bit for bit however it was cut into batches (same build, same platform). Formulas and laws are those
 //! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors and its nine laws. Which row
 //! belongs to whom, and what becomes of it, is left to the caller.
 
-mod audit;
 mod average;
 mod lane;
 mod params;
+mod recount;
 mod row;
 
-pub use audit::{Difference, Recount};
 pub use average::Average;
 pub use lane::Lane;
 pub use params::{Knobs, Params};
+pub use recount::{Difference, Recount};
 pub use row::{LaneName, Row};

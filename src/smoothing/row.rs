@@ -4,7 +4,7 @@
 //! row has vested since. Whose row it is, and whether it counts or is excluded, is left to the store.
 
 use crate::error::Invalid;
-use crate::rating::Score;
+use crate::model::Score;
 
 /// Where a rating vests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

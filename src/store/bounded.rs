@@ -12,22 +12,23 @@ use async_trait::async_trait;
 use tracing::{info, warn};
 
 use super::{
-    Added, AlertKey, Arrivals, AsOf, AuditKey, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn,
-    PageKey, Review, Seen, Sort, Store, SweepFn,
+    Added, AlertKey, Arrivals, AsOf, AuditKey, BulkFn, Checkpoint, DrainRun, Installation, MergeFn, PageKey,
+    QuarantinedEntry, Recounted, Review, ShardState, Sort, Store,
 };
 use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
+use crate::merge::PostState;
+use crate::merge::{Decided, Exclusion};
 use crate::merge::{HeldRating, Hour, Key, Merged, Rating};
-use crate::outcome::{Decided, Exclusion};
-use crate::post::{Edit, Post, PostState};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::User;
+use crate::model::post::{Edit, Post};
+use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
-use crate::user::User;
 
 /// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A decision that walks through all ratings of a post is given so much.
-const SWEEP_TIMEOUT: Duration = Duration::from_secs(600);
+const BULK_TIMEOUT: Duration = Duration::from_secs(600);
 /// Calls that nobody waits for by the second: counts, lists, what a drain writes besides.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A store that does not answer is asked again so often.
@@ -194,21 +195,21 @@ impl Store for Bounded {
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>> {
         self.within(COMMIT_TIMEOUT, self.inner.commit(batch, seen, as_of, merge)).await
     }
 
-    async fn commit_sweep(
+    async fn commit_bulk(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
-        begin: &SweepFn,
+        begin: &BulkFn,
     ) -> Result<Option<Merged>> {
-        self.within(SWEEP_TIMEOUT, self.inner.commit_sweep(batch, seen, as_of, begin)).await
+        self.within(BULK_TIMEOUT, self.inner.commit_bulk(batch, seen, as_of, begin)).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<Position>> {
@@ -219,7 +220,7 @@ impl Store for Bounded {
         self.quick(self.inner.changed(shard, from, to)).await
     }
 
-    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
+    async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
         self.patient(self.inner.recount(shard, seen)).await
     }
 
@@ -253,7 +254,11 @@ impl Store for Bounded {
         self.quick(self.inner.check_schema()).await
     }
 
-    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>> {
+    async fn quarantined(
+        &self,
+        after: Option<(Shard, Position)>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedEntry>> {
         self.patient(self.inner.quarantined(after, limit)).await
     }
 
@@ -324,8 +329,8 @@ impl Store for Bounded {
     }
 
     /// Without a limit: it reads every rating there is.
-    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
-        self.inner.audit(post, each).await
+    async fn verify(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Recounted) + Send)) -> Result<()> {
+        self.inner.verify(post, each).await
     }
 
     async fn count_posts(&self) -> Result<u64> {

@@ -5,13 +5,13 @@
 //! implement it, [`postgres`] and [`sqlite`]; the arithmetic stays in Rust ([`merge`](crate::merge)), the rows
 //! and questions that both share in `rows` and `questions`, and one suite, `tests/suite/store.rs`, holds both.
 
-mod audit;
 pub mod bounded;
 pub mod postgres;
 mod questions;
 mod review;
 mod rows;
 pub mod sqlite;
+mod verify;
 
 use std::collections::BTreeSet;
 
@@ -21,30 +21,31 @@ use utoipa::ToSchema;
 
 use crate::entry::{Backlog, Batch, Line, Position, Shard};
 use crate::error::Result;
+use crate::merge::Exclusion;
+use crate::merge::PostState;
+use crate::merge::bulk::BulkDecision;
 use crate::merge::{Hour, Loaded, LoadedPost, Merged, Quarantined, Rating};
-use crate::outcome::Exclusion;
-use crate::post::{Edit, Post, PostState};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::User;
+use crate::model::post::{Edit, Post};
+use crate::model::{PostId, Time, UserId};
 use crate::smoothing::{Average, Difference};
-use crate::sweep::Sweep;
-use crate::user::User;
 
 pub use review::{AlertKey, Arrivals, AuditKey, Review};
 
 /// Most posts that one question may name.
 pub const POSTS_ASKED_MAX: usize = 1_000;
 /// Posts whose ratings an audit reads together.
-pub const AUDIT_POSTS: i64 = 500;
+pub const VERIFY_POSTS: i64 = 500;
 
 /// The fold that a commit applies: what the batch's keys hold, to what they hold afterwards.
 pub type MergeFn<'a> = dyn Fn(Loaded) -> Merged + Send + Sync + 'a;
 
 /// How a sweep begins, with what its post holds.
-pub type SweepFn<'a> =
-    dyn Fn(&Line, Option<LoadedPost>, Vec<Exclusion>) -> Result<Sweep, Box<Merged>> + Send + Sync + 'a;
+pub type BulkFn<'a> =
+    dyn Fn(&Line, Option<LoadedPost>, Vec<Exclusion>) -> Result<BulkDecision, Box<Merged>> + Send + Sync + 'a;
 
 /// Ratings that a sweep takes at once.
-const SWEEP_ROWS: usize = 5_000;
+const BULK_ROWS: usize = 5_000;
 
 /// Ratings, averages, history and checkpoints.
 #[async_trait]
@@ -71,19 +72,19 @@ pub trait Store: Review {
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>>;
 
     /// The same for a decision that may touch any number of ratings, the batch's only line: `begin` takes what the post
     /// holds, and the sweep walks through its ratings within the transaction.
-    async fn commit_sweep(
+    async fn commit_bulk(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
-        begin: &SweepFn,
+        begin: &BulkFn,
     ) -> Result<Option<Merged>>;
 
     /// Up to where each shard's log is in the averages, in the order of the shards.
@@ -95,7 +96,7 @@ pub trait Store: Review {
 
     /// Counts anew what a log that came back with less has accepted, unless the checkpoint has moved; returns
     /// whether it did.
-    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool>;
+    async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool>;
 
     /// Passes when the schema is the one that this program was written for.
     ///
@@ -104,7 +105,11 @@ pub trait Store: Review {
     async fn check_schema(&self) -> Result<()>;
 
     /// The quarantine in order of shard and position: at most `limit` that come after `after`.
-    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>>;
+    async fn quarantined(
+        &self,
+        after: Option<(Shard, Position)>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedEntry>>;
 
     /// How many entries are in the quarantine.
     async fn count_quarantined(&self) -> Result<u64>;
@@ -162,7 +167,7 @@ pub trait Store: Review {
 
     /// Recounts the averages of all posts, or of one, from the ratings rows, in one snapshot. Calls `each` with
     /// every post as it is done.
-    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()>;
+    async fn verify(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Recounted) + Send)) -> Result<()>;
 
     /// How many posts there are.
     async fn count_posts(&self) -> Result<u64>;
@@ -245,7 +250,7 @@ impl Checkpoint {
 
 /// A shard as a drain sees it: how far it is merged, and what its log holds after that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Seen {
+pub struct ShardState {
     /// Looked at first.
     pub checkpoint: Checkpoint,
     /// Looked at after the checkpoint.
@@ -254,7 +259,7 @@ pub struct Seen {
 
 /// An entry in the quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct QuarantinedEntry {
     /// In which shard's log it stood.
     pub shard: Shard,
     /// Where, why, and what.
@@ -344,7 +349,7 @@ fn alerted_at(average: &Average, (as_of, params): AsOf<'_>) -> Option<Time> {
 
 /// One post as an audit found it.
 #[derive(Debug, Clone)]
-pub struct Audited {
+pub struct Recounted {
     /// Whose ratings were counted.
     pub post: PostId,
     /// How many there are.

@@ -8,13 +8,13 @@ use std::sync::LazyLock;
 use sqlx::FromRow;
 
 use super::rows::{AVERAGES, HISTORY, position, post_id, user_id};
-use super::{Checkpoint, DrainRun, Kept, PageKey, Trigger};
+use super::{Checkpoint, DrainRun, PageKey, QuarantinedEntry, Trigger};
 use crate::entry::{Position, Shard};
 use crate::error::Result;
 use crate::merge::{Merged, Quarantined};
-use crate::post::Post;
-use crate::rating::{PostId, Time, UserId};
-use crate::user::User;
+use crate::model::User;
+use crate::model::post::Post;
+use crate::model::{PostId, Time, UserId};
 
 pub(super) const CHECKPOINT: &str =
     "select position, applied, quarantined, seen_appends, seen_position, accepted_base, lost
@@ -80,9 +80,9 @@ pub(super) const FORGET_QUARANTINED: &str = "delete from quarantine where shard 
 /// Shard, position, reason, payload.
 pub(super) type QuarantineRow = (i64, Vec<u8>, String, Vec<u8>);
 
-pub(super) fn kept((shard, at, reason, payload): QuarantineRow) -> Result<Kept> {
+pub(super) fn kept((shard, at, reason, payload): QuarantineRow) -> Result<QuarantinedEntry> {
     let shard = Shard(u16::try_from(shard).unwrap_or_default());
-    Ok(Kept { shard, entry: Quarantined { position: position(&at)?, reason, payload } })
+    Ok(QuarantinedEntry { shard, entry: Quarantined { position: position(&at)?, reason, payload } })
 }
 
 pub(super) const RECORD_DRAIN: &str = "
@@ -279,7 +279,7 @@ pub(super) fn highest(rows: Vec<(f64, String)>) -> Result<Vec<PageKey>> {
 pub(super) static HOURS: LazyLock<String> =
     LazyLock::new(|| format!("select {} from history where post_id = $1 order by hour", HISTORY.columns()));
 
-pub(super) static AUDIT_AVERAGES: LazyLock<String> = LazyLock::new(|| {
+pub(super) static VERIFY_AVERAGES: LazyLock<String> = LazyLock::new(|| {
     format!(
         "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
         AVERAGES.columns()

@@ -10,11 +10,11 @@ use sqlx::FromRow;
 use super::rows::{EXCLUDED, HISTORY, RatingRow, Sink, Table, corrupt, position, post_id, signed, user_id};
 use crate::entry::{Position, Reason, Shard, Window};
 use crate::error::Result;
+use crate::merge::Standing;
+use crate::merge::bulk::{BulkDecision, HeldFate};
+use crate::merge::{Decided, Exclusion};
 use crate::merge::{HeldRating, Hour, Key, Rating};
-use crate::outcome::{Decided, Exclusion};
-use crate::post::Standing;
-use crate::rating::{PostId, Score, Time, UserId};
-use crate::sweep::{HeldFate, Sweep};
+use crate::model::{PostId, Score, Time, UserId};
 
 /// A decision's place in the audit, newest first.
 pub type AuditKey = (Position, Shard);
@@ -304,7 +304,7 @@ impl DecidedRow {
 }
 
 /// Hands a page to `sweep`; returns the ratings that change.
-pub(super) fn visit(page: &[RatingRow], sweep: &mut Sweep) -> Result<Vec<(Key, Rating)>> {
+pub(super) fn visit(page: &[RatingRow], sweep: &mut BulkDecision) -> Result<Vec<(Key, Rating)>> {
     let mut changed = Vec::new();
     for row in page {
         if let Some(rating) = sweep.visit(&row.rating()?) {
@@ -375,7 +375,7 @@ pub(super) struct Swept {
 }
 
 /// Hands a page of held ratings to `sweep`; `beside` are the ratings of the same users that are not held.
-pub(super) fn visit_held(page: &[HeldRow], beside: &[RatingRow], sweep: &mut Sweep) -> Result<Swept> {
+pub(super) fn visit_held(page: &[HeldRow], beside: &[RatingRow], sweep: &mut BulkDecision) -> Result<Swept> {
     let mut ratings = HashMap::new();
     for row in beside {
         ratings.insert(row.user_id.as_str(), row.rating()?);

@@ -9,8 +9,9 @@ use sqlx::FromRow;
 use crate::entry::{Hold, Position};
 use crate::error::{Error, Result};
 use crate::merge::{Hour, Key, Loaded, LoadedPost, MergedAverage, Quarantined, Rating};
-use crate::post::{Post, PostState, Standing};
-use crate::rating::{PostId, Score, Time, UserId};
+use crate::merge::{PostState, Standing};
+use crate::model::post::Post;
+use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Lane, LaneName, Row};
 
 use super::review::{ExclusionRow, HeldRow};

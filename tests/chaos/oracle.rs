@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use damper::entry::{Entry, Position};
+use damper::merge::PostState;
 use damper::merge::{Key, Rating};
-use damper::post::PostState;
-use damper::rating::{PostId, UserId};
+use damper::model::{PostId, UserId};
 use damper::smoothing::Params;
 
 use crate::support::log::{Folded, bits, row_bits};

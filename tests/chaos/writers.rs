@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use damper::rating::Time;
+use damper::model::Time;
 use ureq::Agent;
 
 use crate::support::log::Rng;

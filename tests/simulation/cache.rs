@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use damper::cache::{Cache, Cached};
 use damper::faults::{self, Mistake};
-use damper::rating::PostId;
+use damper::model::PostId;
 
 use crate::world::{Call, Kind, Seam, Side, World};
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use damper::buffer::{Buffer, Waiting};
 use damper::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use damper::error::Result;
-use damper::rating::{PostId, Time, UserId};
+use damper::model::{PostId, Time, UserId};
 
 use crate::world::{Call, Kind, SHARDS, Seam, Side, World};
 

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use damper::entry::{Action, Entry, Position, Shard};
 use damper::merge::Key;
-use damper::rating::Score;
+use damper::model::Score;
 
 use crate::world::{SHARDS, World};
 

@@ -3,8 +3,8 @@
 //! Seeds differ a lot on purpose: a calm run with large batches goes deep, a rough one with small ones goes wide.
 
 use damper::config::{Config, Settings};
-use damper::post::Post;
-use damper::rating::{PostId, Time, UserId};
+use damper::model::post::Post;
+use damper::model::{PostId, Time, UserId};
 use damper::store::Checkpoint;
 
 use crate::chance::{Rng, Trace};

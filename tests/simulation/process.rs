@@ -1,4 +1,4 @@
-//! A process: the real [`App`] on the world's parts, in a runtime of its own whose clock moves only when told.
+//! A process: the real [`Core`] on the world's parts, in a runtime of its own whose clock moves only when told.
 //!
 //! Dropping it is a crash: every task stops at the await where it stands, and nothing that it held in memory is
 //! left. Starting one is the only time when calls need no turns.
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use damper::App;
+use damper::app::Core;
+use damper::app::drain::{DrainOrder, Drained};
 use damper::config::Config;
-use damper::drain::{DrainOrder, Drained};
 use damper::entry::Action;
 use damper::error::Error;
 use damper::merge::Key;
-use damper::rating::Time;
+use damper::model::Time;
 use damper::store::Trigger;
 use tokio::runtime::{Builder, Runtime};
 
@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(24 * 3_600);
 /// A running process.
 pub struct Process {
     runtime: Runtime,
-    app: Arc<App>,
+    app: Arc<Core>,
     seam: Seam,
     /// How far its clock is off.
     skew_ms: i64,
@@ -45,15 +45,14 @@ impl Process {
         let runtime = runtime.expect("a runtime starts");
         let seam = Seam { world: world.clone(), process: number };
         lock(world).is_direct = true;
-        let app = runtime.block_on(App::assemble(
+        let app = runtime.block_on(Core::assemble(
             config.clone(),
             Arc::new(MemoryBuffer(seam.clone())),
             Arc::new(MemoryStore(seam.clone())),
             Arc::new(MemoryCache(seam.clone())),
-            None,
         ));
         lock(world).is_direct = false;
-        let app = app.expect("the app opens");
+        let app = Arc::new(app.expect("the core starts"));
         Self { runtime, app, seam, skew_ms, drains: Arc::default(), stop: Arc::default() }
     }
 
@@ -86,7 +85,7 @@ impl Process {
         let (app, now, world) = (self.app.clone(), self.now(), self.seam.world.clone());
         lock(&world).oracle.ask(&key, self.number(), Some(action.clone()));
         self.runtime.spawn(async move {
-            let outcome = app.submit(&key.0, &key.1, action, now).await;
+            let outcome = app.intake.submit(&key.0, &key.1, action, now).await;
             let mut world = lock(&world);
             world.trace.note("told", &[u64::from(outcome.is_ok())], || format!("{key:?} {outcome:?}"));
             world.oracle.answer(&key, outcome.is_ok());
@@ -103,14 +102,14 @@ impl Process {
             world.oracle.buffer_failures(seam.process)
         };
         self.runtime.spawn(async move {
-            let view = app.post(&key.0, Some(&key.1), now).await;
+            let view = app.posts.post(&key.0, Some(&key.1), now).await;
             let mut world = lock(&seam.world);
             let own = view.as_ref().ok().map(|view| view.own.and_then(|own| own.score));
             // Without the buffer the stored rating is the best anybody knows; and what the database refuses is none.
             let can_tell =
                 world.oracle.buffer_failures(seam.process) == failures && key.1.as_str() != REFUSED_USER;
             world.oracle.tell(&key, own.filter(|_| can_tell));
-            let mean = view.as_ref().ok().and_then(|view| view.average.smoothed_mean(app.params()));
+            let mean = view.as_ref().ok().and_then(|view| view.average.smoothed_mean(&app.context.params));
             world.trace.note("read", &[mean.map_or(0, f64::to_bits)], || format!("{key:?} {own:?} {mean:?}"));
             if mean.is_some_and(|mean| !is_a_score(mean)) {
                 world.oracle.object(format!("{} is published as {mean:?}", key.0));
@@ -128,7 +127,7 @@ impl Process {
             let is_stopped = || stop.load(Ordering::Relaxed);
             let until = (trigger == Trigger::Tick).then(|| Instant::now() + LONG);
             let order = DrainOrder { until, stop: &is_stopped, ..DrainOrder::quiet(trigger) };
-            let drained = app.drain(now, &order).await;
+            let drained = app.drainer.drain(now, &order).await;
             drains.fetch_sub(1, Ordering::Relaxed);
             let mut world = lock(&world);
             let (numbers, words) = ([drained.applied, drained.quarantined], || format!("{drained:?}"));
@@ -142,7 +141,7 @@ impl Process {
     pub fn drain_alone(&self) -> Drained {
         lock(&self.seam.world).is_direct = true;
         let order = DrainOrder::quiet(Trigger::Flush);
-        let drained = self.runtime.block_on(self.app.drain(self.now(), &order));
+        let drained = self.runtime.block_on(self.app.drainer.drain(self.now(), &order));
         lock(&self.seam.world).is_direct = false;
         drained
     }

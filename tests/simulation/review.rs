@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use damper::entry::{Position, Shard};
 use damper::error::Result;
+use damper::merge::{Decided, Exclusion};
 use damper::merge::{HeldRating, Hour, Key, Rating};
-use damper::outcome::{Decided, Exclusion};
-use damper::rating::{PostId, Time, UserId};
+use damper::model::{PostId, Time, UserId};
 use damper::store::{AlertKey, Arrivals, AuditKey, Review};
 
 use crate::store::{MemoryStore, read, unasked};

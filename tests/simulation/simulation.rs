@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use damper::config::Config;
 use damper::entry::{Action, Shard};
 use damper::merge::Key;
-use damper::rating::{PostId, Score, UserId};
+use damper::model::{PostId, Score, UserId};
 use damper::store::Trigger;
 
 use crate::chance::Rng;

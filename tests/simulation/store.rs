@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
 use damper::faults::{self, Mistake};
+use damper::merge::PostState;
 use damper::merge::{Hour, Merged, Rating, retried, touched};
-use damper::post::{Edit, Post, PostState};
-use damper::rating::{PostId, Time, UserId};
+use damper::model::User;
+use damper::model::post::{Edit, Post};
+use damper::model::{PostId, Time, UserId};
 use damper::smoothing::Average;
 use damper::store::{
-    Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen, Sort, Store,
-    SweepFn,
+    Added, AsOf, BulkFn, Checkpoint, DrainRun, Installation, MergeFn, PageKey, QuarantinedEntry, Recounted,
+    ShardState, Sort, Store,
 };
-use damper::user::User;
 
 use crate::world::{Call, Kind, SHARDS, Seam, Side, World};
 
@@ -51,7 +52,7 @@ impl Store for MemoryStore {
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         _: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>> {
@@ -82,7 +83,13 @@ impl Store for MemoryStore {
         self.0.call(write("commit.write"), write_late).await
     }
 
-    async fn commit_sweep(&self, _: &Batch, _: &Seen, _: AsOf<'_>, _: &SweepFn) -> Result<Option<Merged>> {
+    async fn commit_bulk(
+        &self,
+        _: &Batch,
+        _: &ShardState,
+        _: AsOf<'_>,
+        _: &BulkFn,
+    ) -> Result<Option<Merged>> {
         unasked()
     }
 
@@ -94,7 +101,7 @@ impl Store for MemoryStore {
         unasked()
     }
 
-    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
+    async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
         let seen = *seen;
         self.0.call(write("recount"), move |world| Ok(world.tables.recount(shard, &seen))).await
     }
@@ -123,7 +130,7 @@ impl Store for MemoryStore {
         unasked()
     }
 
-    async fn quarantined(&self, _: Option<(Shard, Position)>, _: usize) -> Result<Vec<Kept>> {
+    async fn quarantined(&self, _: Option<(Shard, Position)>, _: usize) -> Result<Vec<QuarantinedEntry>> {
         unasked()
     }
 
@@ -192,7 +199,7 @@ impl Store for MemoryStore {
         unasked()
     }
 
-    async fn audit(&self, _: Option<&PostId>, _: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
+    async fn verify(&self, _: Option<&PostId>, _: &mut (dyn FnMut(Recounted) + Send)) -> Result<()> {
         unasked()
     }
 

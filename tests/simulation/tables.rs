@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
 use damper::merge::{Key, Loaded, LoadedPost, Merged, Quarantined, Rating};
-use damper::post::{Post, PostState, Standing};
-use damper::rating::{PostId, UserId};
+use damper::merge::{PostState, Standing};
+use damper::model::post::Post;
+use damper::model::{PostId, UserId};
 use damper::smoothing::Average;
-use damper::store::{Checkpoint, Seen};
+use damper::store::{Checkpoint, ShardState};
 
 /// A user whose ratings the database will not have, as it would not have a text that breaks one of its rules.
 pub const REFUSED_USER: &str = "refused";
@@ -47,7 +48,7 @@ impl Tables {
     }
 
     /// Moves the checkpoint, unless another drain did; a batch with what cannot be kept is refused whole.
-    pub fn swap(&mut self, batch: &Batch, seen: &Seen, merged: &Merged) -> Result<bool> {
+    pub fn swap(&mut self, batch: &Batch, seen: &ShardState, merged: &Merged) -> Result<bool> {
         let checkpoint = &mut self.checkpoints[batch.shard.index()];
         let key = |checkpoint: &Checkpoint| (checkpoint.position, checkpoint.accepted_base, checkpoint.lost);
         if key(checkpoint) != key(&seen.checkpoint) {
@@ -90,7 +91,7 @@ impl Tables {
     }
 
     /// Counts a log anew that seems to have come back with less. No log here ever does, so the oracle objects.
-    pub fn recount(&mut self, shard: Shard, seen: &Seen) -> bool {
+    pub fn recount(&mut self, shard: Shard, seen: &ShardState) -> bool {
         let checkpoint = &mut self.checkpoints[shard.index()];
         if *checkpoint != seen.checkpoint {
             return false;

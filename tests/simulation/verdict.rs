@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use damper::entry::{Action, Entry, Position, Shard};
 use damper::merge::Key;
-use damper::rating::{PostId, Time};
+use damper::model::{PostId, Time};
 use damper::smoothing::{Average, Params, Row};
 
 use crate::tables::REFUSED_USER;

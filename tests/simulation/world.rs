@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use damper::error::{Error, Result};
-use damper::rating::Time;
+use damper::model::Time;
 use tokio::sync::oneshot;
 
 use crate::cache::Shelf;

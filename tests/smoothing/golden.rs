@@ -3,7 +3,7 @@
 //! They were computed twice and independently: by the closed form, and by integrating the differential
 //! equation rating by rating. `null` stands for a read that has no mean.
 
-use damper::rating::{Score, Time};
+use damper::model::{Score, Time};
 use damper::smoothing::{Knobs, Params};
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 //!
 //! A failure prints the smallest log that proptest found. `PROPTEST_CASES=20000` looks harder.
 
-use damper::rating::{Score, Time};
+use damper::model::{Score, Time};
 use damper::smoothing::{Average, Lane, Recount, Row};
 use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use damper::rating::{Score, Time};
+use damper::model::{Score, Time};
 use damper::smoothing::{Average, Knobs, Lane, LaneName, Params, Row};
 use proptest::prelude::*;
 

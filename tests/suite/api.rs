@@ -15,7 +15,7 @@ pub use listeners::metric;
 
 use std::time::Duration;
 
-use damper::rating::Time;
+use damper::model::Time;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, Program};

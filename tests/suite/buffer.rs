@@ -11,10 +11,10 @@ use damper::buffer::group::Grouped;
 use damper::buffer::redis::RedisBuffer;
 use damper::buffer::sqlite::SqliteBuffer;
 use damper::buffer::{Buffer, Waiting};
-use damper::connect::redis::RedisLink;
-use damper::connect::sqlite::SqliteFile;
+use damper::database::sqlite::SqliteFile;
 use damper::entry::{Action, Entry, Position, Shard};
-use damper::rating::{Score, UserId};
+use damper::model::{Score, UserId};
+use damper::redis::link::RedisLink;
 
 use crate::support::log::{START, entry, post_id};
 use crate::support::world::World;

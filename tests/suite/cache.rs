@@ -6,10 +6,11 @@ use std::time::Duration;
 use damper::cache::memory::{LIFE, MemoryCache};
 use damper::cache::redis::RedisCache;
 use damper::cache::{Cache, Cached};
-use damper::connect::redis::RedisLink;
 use damper::entry::Position;
-use damper::post::{Post, PostState, Standing};
-use damper::rating::Time;
+use damper::merge::{PostState, Standing};
+use damper::model::Time;
+use damper::model::post::Post;
+use damper::redis::link::RedisLink;
 use damper::smoothing::{Average, Knobs, Params};
 
 use crate::support::log::{START, entry, post_id, posts};

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use damper::App;
-use damper::drain::{DrainOrder, Drained, Progress};
+use damper::app::drain::{DrainOrder, Drained, Progress};
 use damper::entry::Entry;
-use damper::rating::{PostId, Time};
+use damper::model::{PostId, Time};
 use damper::store::Trigger;
 
 use crate::support::in_both_setups;
@@ -36,13 +36,13 @@ const NOW: Time = START.plus_ms(365 * DAY_MS);
 
 /// Makes the posts of the synthetic logs and appends `log`.
 async fn submit(app: &App, log: &[Entry]) {
-    app.ensure_posts(posts(&POSTS)).await.unwrap();
-    app.submit_all(log.to_vec()).await.unwrap();
+    app.catalogue().ensure_posts(posts(&POSTS)).await.unwrap();
+    app.intake().append_all(log.to_vec()).await.unwrap();
 }
 
 /// A drain that must end well.
 async fn drain(app: &App) -> Drained {
-    let drained = app.drain(NOW, &DrainOrder::quiet(Trigger::Flush)).await;
+    let drained = app.drainer().drain(NOW, &DrainOrder::quiet(Trigger::Flush)).await;
     assert!(drained.failure.is_none() && drained.complete, "{drained:?}");
     drained
 }
@@ -95,7 +95,7 @@ async fn a_log_drained_by_many_flushes_gives_the_same(world: World) {
         let hours = (i % 7) as i64 - 3;
         let other = if i % 5 == 0 { world.app().await } else { app.clone() };
         let now = NOW.plus_ms(hours * 3_600_000);
-        assert!(other.drain(now, &DrainOrder::quiet(Trigger::Tick)).await.failure.is_none());
+        assert!(other.drainer().drain(now, &DrainOrder::quiet(Trigger::Tick)).await.failure.is_none());
     }
     assert_bit_for_bit(&world, &app, &log).await;
 }
@@ -114,11 +114,11 @@ async fn drains_at_once_leave_counts_exact(world: World) {
 async fn the_balance_holds_at_every_look(world: World) {
     let world = world.with("drain.batch_max", 25);
     let (app, looker, log) = (world.app().await, world.app().await, synthetic(5, 2_000));
-    app.ensure_posts(posts(&POSTS)).await.unwrap();
+    app.catalogue().ensure_posts(posts(&POSTS)).await.unwrap();
     let appended = AtomicU64::new(0);
     let working = async {
         for part in log.chunks(250) {
-            app.submit_all(part.to_vec()).await.unwrap();
+            app.intake().append_all(part.to_vec()).await.unwrap();
             appended.fetch_add(part.len() as u64, Ordering::SeqCst);
             drain(&app).await;
         }
@@ -126,7 +126,7 @@ async fn the_balance_holds_at_every_look(world: World) {
     let (mut looks, mut accepted) = (0, 0);
     let looking = async {
         loop {
-            let (balance, holds) = looker.balance().await.unwrap();
+            let (balance, holds) = looker.drainer().balance().await.unwrap();
             assert!(holds, "{balance:?}");
             assert!(balance.accepted >= accepted, "{balance:?} after {accepted}");
             (looks, accepted) = (looks + 1, balance.accepted);
@@ -137,7 +137,7 @@ async fn the_balance_holds_at_every_look(world: World) {
         () = looking => {}
     }
     assert!(looks >= 10, "{looks} looks");
-    let (balance, holds) = looker.balance().await.unwrap();
+    let (balance, holds) = looker.drainer().balance().await.unwrap();
     assert!(holds);
     let found = (balance.accepted, balance.applied, balance.quarantined, balance.waiting);
     assert_eq!((found, balance.oldest_waiting_at), ((2_000, 2_000, 0, 0), None));
@@ -146,7 +146,7 @@ async fn the_balance_holds_at_every_look(world: World) {
 async fn what_cannot_be_applied_leaves_its_neighbours_alone(world: World) {
     let world = world.with("drain.batch_max", 7);
     let app = world.app().await;
-    app.ensure_posts(posts(&POSTS)).await.unwrap();
+    app.catalogue().ensure_posts(posts(&POSTS)).await.unwrap();
     let log = synthetic(6, 300);
     let mut unknown = 0;
     for (i, good) in log.iter().enumerate() {
@@ -155,7 +155,7 @@ async fn what_cannot_be_applied_leaves_its_neighbours_alone(world: World) {
             entries.insert(0, entry("nobody-made-it", &format!("u{i}"), Some(0), good.at));
             unknown += 1;
         }
-        app.submit_all(entries).await.unwrap();
+        app.intake().append_all(entries).await.unwrap();
     }
     let drained = drain(&app).await;
     assert_eq!((drained.applied, drained.quarantined), (300, unknown));
@@ -169,17 +169,17 @@ async fn what_cannot_be_applied_leaves_its_neighbours_alone(world: World) {
 async fn a_drain_tells_what_it_did(world: World) {
     let world = world.with("drain.batch_max", 10);
     let app = world.app().await;
-    app.ensure_posts(posts(&["risen", "fallen", "new", "silent"])).await.unwrap();
+    app.catalogue().ensure_posts(posts(&["risen", "fallen", "new", "silent"])).await.unwrap();
     let rate = |post: &str, users: std::ops::Range<i64>, score, days| {
         let rated = |user| entry(post, &format!("u{user}"), Some(score), START.plus_ms(days * DAY_MS + user));
         users.map(rated).collect::<Vec<_>>()
     };
     let old = [rate("risen", 0..30, 1, 0), rate("fallen", 0..30, 5, 0), rate("silent", 0..3, 3, 0)].concat();
-    app.submit_all(old).await.unwrap();
+    app.intake().append_all(old).await.unwrap();
     drain(&app).await;
     let new =
         [rate("risen", 30..45, 5, 200), rate("fallen", 0..30, 0, 200), rate("new", 0..2, 4, 200)].concat();
-    app.submit_all(new).await.unwrap();
+    app.intake().append_all(new).await.unwrap();
     let (begun, merged) = (AtomicU64::new(0), AtomicU64::new(0));
     let order = DrainOrder {
         progress: &|step| match step {
@@ -188,7 +188,7 @@ async fn a_drain_tells_what_it_did(world: World) {
         },
         ..DrainOrder::quiet(Trigger::Flush)
     };
-    let drained = app.drain(NOW, &order).await;
+    let drained = app.drainer().drain(NOW, &order).await;
     assert_eq!((begun.into_inner(), merged.into_inner()), (47, 47), "progress sums up");
     assert_eq!((drained.applied, drained.posts), (47, 3));
     assert!(drained.batches >= 5 && drained.failure.is_none(), "{drained:?}");
@@ -205,7 +205,7 @@ async fn a_drain_that_is_out_of_time_leaves_the_rest_to_the_next(world: World) {
     let (app, log) = (world.app().await, synthetic(8, 500));
     submit(&app, &log).await;
     let late = DrainOrder { until: Some(Instant::now()), ..DrainOrder::quiet(Trigger::Tick) };
-    let drained = app.drain(NOW, &late).await;
+    let drained = app.drainer().drain(NOW, &late).await;
     assert_eq!((drained.applied, drained.complete), (0, false));
     assert!(drained.failure.is_none(), "to be out of time is no error");
     assert_eq!(world.status()["waiting"], 500);
@@ -227,7 +227,7 @@ async fn a_drain_that_is_stopped_ends_between_batches(world: World) {
         },
         ..DrainOrder::quiet(Trigger::Flush)
     };
-    let drained = app.drain(NOW, &order).await;
+    let drained = app.drainer().drain(NOW, &order).await;
     assert_eq!((drained.applied, drained.batches, drained.complete), (30, 3, false));
     assert_eq!(world.drained(), 30);
     drain(&app).await;

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use damper::drain::DrainOrder;
+use damper::app::drain::DrainOrder;
 use damper::store::Trigger;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ fn drain(world: &World) -> u64 {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let drained = runtime.block_on(async {
         let app = world.app().await;
-        app.drain(chrono::Utc::now().into(), &DrainOrder::quiet(Trigger::Flush)).await
+        app.drainer().drain(chrono::Utc::now().into(), &DrainOrder::quiet(Trigger::Flush)).await
     });
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
     drained.applied
@@ -225,8 +225,8 @@ fn decided(
             let asked = Instant::now();
             let line = json!({"post_id": "other", "user_id": format!("u{others}"), "score": 3}).to_string();
             assert_eq!(feed.send("POST", "/api/ratings", &[], Some(line.as_bytes())).status, 200);
-            let other = damper::rating::PostId::parse("other").expect("an id");
-            runtime.block_on(app.drain_post(&other, chrono::Utc::now().into())).expect("it drains");
+            let other = damper::model::PostId::parse("other").expect("an id");
+            runtime.block_on(app.drainer().drain_post(&other, chrono::Utc::now().into())).expect("it drains");
             slowest = slowest.max(asked.elapsed());
             others += 1;
         }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use damper::App;
-use damper::drain::DrainOrder;
-use damper::entry::{Action, Decision, Deed, Entry, Position, Reason, Window};
-use damper::outcome::Decided;
-use damper::rating::{Score, Time, UserId};
+use damper::app::drain::DrainOrder;
+use damper::entry::{Action, Decision, Entry, Position, Reason, Ruling, Window};
+use damper::merge::Decided;
+use damper::model::{Score, Time, UserId};
 use damper::store::Trigger;
 use serde_json::{Value, json};
 
@@ -273,56 +273,57 @@ fn user(id: &str) -> UserId {
     UserId::parse(id).expect("a user id")
 }
 
-fn decision(deed: Deed) -> Decision {
+fn decision(deed: Ruling) -> Decision {
     Decision { deed, reason: Reason::parse("a test").expect("a reason") }
 }
 
 /// A window of hours after the start.
-fn hours(from: i64, to: i64) -> Deed {
+fn hours(from: i64, to: i64) -> Ruling {
     let (from, to) = (START.plus_ms(from * HOUR_MS), START.plus_ms(to * HOUR_MS));
-    Deed::Exclude(Window::new(from, to, Vec::new(), NOW.plus_ms(1_000 * DAY_MS)).expect("a window"))
+    Ruling::Exclude(Window::new(from, to, Vec::new(), NOW.plus_ms(1_000 * DAY_MS)).expect("a window"))
 }
 
 /// Decides at `now`, whatever the clocks say, and returns the place and what came of it.
-async fn decide(app: &App, deed: Deed, now: Time) -> (Position, Decided) {
+async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
     let post = post_id("p");
     append(app, deed, now).await;
-    app.drain_post(&post, now).await.expect("it drains");
-    let (newest, _) = app.audit_page(Some(&post), None, 1).await.expect("an audit");
+    app.drainer().drain_post(&post, now).await.expect("it drains");
+    let (newest, _) = app.moderation().audit_page(Some(&post), None, 1).await.expect("an audit");
     let decided = newest.into_iter().next().expect("a row");
     assert_eq!((decided.at, &decided.by), (now, &user("mo")));
     (decided.position, decided)
 }
 
 /// Appends a decision as any entry is.
-async fn append(app: &App, deed: Deed, now: Time) {
+async fn append(app: &App, deed: Ruling, now: Time) {
     let action = Action::Decide(Arc::new(decision(deed)));
     let entry = Entry::new(post_id("p"), user("mo"), now, action);
-    app.submit_all(vec![entry]).await.expect("it is held");
+    app.intake().append_all(vec![entry]).await.expect("it is held");
 }
 
 /// A library on this world, its post rated by `u0`, `u1`, … a score an hour.
 async fn rated(world: &World, scores: &[i64]) -> Arc<App> {
     let app = world.app().await;
-    app.ensure_posts(posts(&["p"])).await.unwrap();
+    app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
     let entries = scores
         .iter()
         .enumerate()
         .map(|(i, score)| entry("p", &format!("u{i}"), Some(*score), START.plus_ms(i as i64 * HOUR_MS)));
-    app.submit_all(entries.collect()).await.unwrap();
+    app.intake().append_all(entries.collect()).await.unwrap();
     app
 }
 
 /// The post's counts by score, and how many are excluded.
 async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
-    app.drain_post(&post_id("p"), NOW).await.unwrap();
-    let found = app.posts(&[post_id("p")], None, NOW).await.unwrap();
+    app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
+    let found = app.reader().posts(&[post_id("p")], None, NOW).await.unwrap();
     (found[0].average.histogram, found[0].standing.excluded)
 }
 
 /// A drain as the clock starts it, by a worker of this world.
 async fn tick(app: &App, now: Time) {
-    let drained = app.drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
+    app.moderation().release_overdue(now).await;
+    let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
 }
 

@@ -1,17 +1,17 @@
 //! One conduct for both stores, Postgres and SQLite: a commit is whole, happens once, and keeps every bit.
 
-mod audit;
 mod catalogue;
 mod ranking;
+mod verify;
 
 use std::sync::Arc;
 
 use damper::Error;
 use damper::entry::{Backlog, Batch, Entry, Line, Position, Shard, Undecodable};
 use damper::merge::{Merged, merge};
-use damper::rating::{Time, UserId};
+use damper::model::{Time, UserId};
 use damper::smoothing::{Knobs, Params};
-use damper::store::{Checkpoint, Seen, Store};
+use damper::store::{Checkpoint, ShardState, Store};
 
 use crate::support::in_both_setups;
 use crate::support::log::{Folded, START, bits, entry, latest, post_id, posts, row_bits, synthetic};
@@ -62,7 +62,7 @@ impl Ledger {
     async fn try_commit(&self, batch: &Batch) -> damper::Result<Option<Merged>> {
         let log = Backlog { appends: batch.to.low, last: batch.to, ..Backlog::default() };
         let checkpoint = Checkpoint { position: batch.from, ..Checkpoint::default() };
-        let seen = Seen { checkpoint, log };
+        let seen = ShardState { checkpoint, log };
         let as_of = (self.as_of, &self.params);
         self.store.commit(batch, &seen, as_of, &|loaded| merge(batch, loaded, &self.params)).await
     }
@@ -72,7 +72,7 @@ impl Ledger {
         self.state(post).await.average
     }
 
-    async fn state(&self, post: &str) -> damper::post::PostState {
+    async fn state(&self, post: &str) -> damper::merge::PostState {
         self.store.posts(&[post_id(post)]).await.unwrap().remove(0).expect("the post exists")
     }
 }

@@ -10,7 +10,7 @@ use tracing::{debug, error};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Invalid};
-use crate::json::Misfit;
+use crate::model::json::Misfit;
 
 pub use kinds::{KINDS, Kind, pages};
 

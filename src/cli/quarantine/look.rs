@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use super::NOT_THERE;
 use crate::app::App;
+use crate::app::upkeep::quarantine::QuarantineId;
 use crate::cli::{JsonArg, print_json, term};
 use crate::entry::{Entry, Position, Shard};
 use crate::error::{Error, Result};
-use crate::quarantine::QuarantineId;
-use crate::rating::Time;
-use crate::store::Kept;
+use crate::model::Time;
+use crate::store::QuarantinedEntry;
 
 /// Characters of a reason and of a payload in the list.
 const REASON_CHARS: usize = 60;
@@ -58,7 +58,7 @@ struct EntryJson {
 
 /// The first entries as a table, and how many more there are.
 pub async fn list(app: &App, limit: usize, output: &JsonArg) -> Result<ExitCode> {
-    let (kept, count) = app.quarantine(limit).await?;
+    let (kept, count) = app.upkeep().quarantine(limit).await?;
     let more = count.saturating_sub(kept.len() as u64);
     if output.json {
         print_json(&ListJson { entries: kept.iter().map(KeptJson::of).collect(), more })?;
@@ -90,7 +90,7 @@ pub async fn list(app: &App, limit: usize, output: &JsonArg) -> Result<ExitCode>
 
 /// One entry: reason, content, bytes.
 pub async fn show(app: &App, id: QuarantineId, output: &JsonArg) -> Result<ExitCode> {
-    let kept = app.quarantined(id).await?.ok_or_else(|| not_there(id))?;
+    let kept = app.upkeep().quarantined(id).await?.ok_or_else(|| not_there(id))?;
     if output.json {
         print_json(&KeptJson::of(&kept))?;
         return Ok(ExitCode::SUCCESS);
@@ -113,8 +113,8 @@ pub async fn show(app: &App, id: QuarantineId, output: &JsonArg) -> Result<ExitC
 }
 
 impl KeptJson {
-    fn of(kept: &Kept) -> Self {
-        let Kept { shard: Shard(shard), entry } = kept;
+    fn of(kept: &QuarantinedEntry) -> Self {
+        let QuarantinedEntry { shard: Shard(shard), entry } = kept;
         let id = QuarantineId::of(kept);
         Self {
             id: id.to_string(),

@@ -12,21 +12,21 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::columns::insert;
 use super::copy::copy_in;
 use super::{POSTS, PostgresStore};
-use crate::connect::schema::{self, SCHEMA_VERSION};
+use crate::database::schema::{self, SCHEMA_VERSION};
 use crate::entry::Batch;
 use crate::error::Result;
 use crate::faults::{self, Mistake};
+use crate::merge::bulk::BulkDecision;
 use crate::merge::{Key, Loaded, Merged, retried, touched};
-use crate::post::Post;
-use crate::rating::{PostId, UserId};
+use crate::model::post::Post;
+use crate::model::{PostId, UserId};
 use crate::store::questions;
 use crate::store::review::{self, AUDIT, EXCLUSIONS, ExclusionRow, HELD, HeldRow, Swept};
 use crate::store::rows::{
     self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, ReviewRows, Sink, Table,
     WITHDRAWALS,
 };
-use crate::store::{AsOf, MergeFn, SWEEP_ROWS, Seen, SweepFn};
-use crate::sweep::Sweep;
+use crate::store::{AsOf, BULK_ROWS, BulkFn, MergeFn, ShardState};
 
 /// The temporary tables of a drain's connection; empty again after each transaction.
 pub const TEMPORARY_TABLES: &str = r#"
@@ -53,7 +53,7 @@ impl PostgresStore {
     pub(super) async fn commit_batch(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
         merge: &MergeFn<'_>,
     ) -> Result<Option<Merged>> {
@@ -85,14 +85,14 @@ impl PostgresStore {
 impl PostgresStore {
     /// The swap comes first: another drain of the shard that is at the same decision waits, or gives up for now, rather
     /// than doing it twice.
-    pub(super) async fn sweep_batch(
+    pub(super) async fn bulk_batch(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
-        begin: &SweepFn<'_>,
+        begin: &BulkFn<'_>,
     ) -> Result<Option<Merged>> {
-        let Some((line, entry)) = batch.sweep() else { return Ok(None) };
+        let Some((line, entry)) = batch.bulk() else { return Ok(None) };
         let post = &entry.post;
         let mut connection = self.drain_pool().acquire().await?;
         let mut transaction = connection.begin().await?;
@@ -104,7 +104,7 @@ impl PostgresStore {
             sqlx::query_as(review::EXCLUSIONS_OF).bind(post.as_str()).fetch_all(&mut *transaction).await?;
         let exclusions = exclusions.into_iter().map(ExclusionRow::exclusion).collect::<Result<Vec<_>>>()?;
         let begun = begin(line, rows::loaded_post(loaded)?, exclusions);
-        faults::reach("sweep.begun");
+        faults::reach("bulk.begun");
         let quarantined = begun.as_ref().err().map_or(0, |merged| merged.quarantined.len() as u64);
         if !swap(&mut transaction, batch, seen, (1 - quarantined, quarantined)).await? {
             transaction.rollback().await?;
@@ -114,7 +114,7 @@ impl PostgresStore {
             Ok(sweep) => walk(&mut transaction, post, sweep).await?,
             Err(merged) => *merged,
         };
-        faults::reach("sweep.walked");
+        faults::reach("bulk.walked");
         bring(&mut transaction, &merged, as_of).await?;
         write(&mut transaction, batch, &merged).await?;
         transaction.commit().await?;
@@ -123,7 +123,7 @@ impl PostgresStore {
 }
 
 /// Hands what a post has to `sweep`, and writes back what changes.
-async fn walk(connection: &mut PgConnection, post: &PostId, mut sweep: Sweep) -> Result<Merged> {
+async fn walk(connection: &mut PgConnection, post: &PostId, mut sweep: BulkDecision) -> Result<Merged> {
     if sweep.takes_ratings() {
         walk_ratings(connection, post, &mut sweep).await?;
     }
@@ -134,7 +134,7 @@ async fn walk(connection: &mut PgConnection, post: &PostId, mut sweep: Sweep) ->
 }
 
 /// Held ratings, with those that their users have beside them, a page at a time.
-async fn walk_held(connection: &mut PgConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
+async fn walk_held(connection: &mut PgConnection, post: &PostId, sweep: &mut BulkDecision) -> Result<()> {
     let mut after = String::new();
     loop {
         let page: Vec<HeldRow> = match sweep.only_user() {
@@ -144,7 +144,7 @@ async fn walk_held(connection: &mut PgConnection, post: &PostId, sweep: &mut Swe
             }
             None => {
                 let page = sqlx::query_as(review::HELD_PAGE_OF).bind(post.as_str()).bind(&after);
-                page.bind(SWEEP_ROWS as i64).bind(1).fetch_all(&mut *connection).await?
+                page.bind(BULK_ROWS as i64).bind(1).fetch_all(&mut *connection).await?
             }
         };
         let (posts, users): (Vec<&str>, Vec<&str>) =
@@ -159,22 +159,22 @@ async fn walk_held(connection: &mut PgConnection, post: &PostId, sweep: &mut Swe
         insert_into(connection, &HELD, &held, review::write_held).await?;
         unhold(connection, &unheld).await?;
         insert_into(connection, &WITHDRAWALS, &marks, rows::write_withdrawal).await?;
-        faults::reach("sweep.paged");
+        faults::reach("bulk.paged");
         match page.last() {
-            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            Some(last) if page.len() == BULK_ROWS => after.clone_from(&last.user_id),
             _ => return Ok(()),
         }
     }
 }
 
 /// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
-async fn walk_ratings(connection: &mut PgConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
+async fn walk_ratings(connection: &mut PgConnection, post: &PostId, sweep: &mut BulkDecision) -> Result<()> {
     let mut after = String::new();
     loop {
         let page: Vec<RatingRow> = sqlx::query_as(review::RATINGS_PAGE)
             .bind(post.as_str())
             .bind(&after)
-            .bind(SWEEP_ROWS as i64)
+            .bind(BULK_ROWS as i64)
             .fetch_all(&mut *connection)
             .await?;
         let changed = review::visit(&page, sweep)?;
@@ -182,9 +182,9 @@ async fn walk_ratings(connection: &mut PgConnection, post: &PostId, sweep: &mut 
             rows::write_rating(row, key, rating)
         })
         .await?;
-        faults::reach("sweep.paged");
+        faults::reach("bulk.paged");
         match page.last() {
-            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            Some(last) if page.len() == BULK_ROWS => after.clone_from(&last.user_id),
             _ => return Ok(()),
         }
     }
@@ -252,7 +252,7 @@ async fn bring_rows<T>(
 async fn swap(
     connection: &mut PgConnection,
     batch: &Batch,
-    seen: &Seen,
+    seen: &ShardState,
     (applied, quarantined): (u64, u64),
 ) -> Result<bool> {
     let moved = sqlx::query(questions::SWAP)

@@ -13,22 +13,24 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::audit::{self, Page};
 use super::questions::{self, ChangesRow, CheckpointRow, DrainRow, QuarantineRow, UserRow};
 use super::rows::{self, AVERAGES, AverageRow, HourRow, PostStateRow, RatingRow};
+use super::verify::{self, Page};
 use super::{
-    AUDIT_POSTS, Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen,
-    Sort, Store, SweepFn, alerted_at, is_moving, ranked,
+    Added, AsOf, BulkFn, Checkpoint, DrainRun, Installation, MergeFn, PageKey, QuarantinedEntry, Recounted,
+    ShardState, Sort, Store, VERIFY_POSTS, alerted_at, is_moving, ranked,
 };
 use crate::config::{ServerUrl, StoreKnobs};
-use crate::connect::{self, schema};
+use crate::database::postgres::pools;
+use crate::database::schema;
 use crate::entry::{Batch, Position, Shard};
 use crate::error::Result;
+use crate::merge::PostState;
 use crate::merge::{Hour, Merged, Rating};
-use crate::post::{Content, Edit, Post, PostState, Title};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::User;
+use crate::model::post::{Content, Edit, Post, Title};
+use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
-use crate::user::User;
 
 /// Postgres behind two pools: one for reads, one for drains.
 pub struct PostgresStore {
@@ -56,7 +58,7 @@ static POSTS: LazyLock<String> = LazyLock::new(|| {
 impl PostgresStore {
     /// Migrates the database and opens the pools. A new installation gets `shards` shards.
     pub async fn open(url: &ServerUrl, knobs: &StoreKnobs, shards: u16, drains: usize) -> Result<Self> {
-        connect::postgres::migrate(url, knobs).await?;
+        pools::migrate(url, knobs).await?;
         // Two more than the drain uses side by side: for the ranking, and for a decision that somebody waits for.
         let drains = drains as u32 + 2;
         let pools = RwLock::new(Pools::new(url, knobs, drains)?);
@@ -90,7 +92,7 @@ impl PostgresStore {
         sqlx::query("insert into installation values (1, $1, $2, $3) on conflict do nothing")
             .bind(uuid::Uuid::new_v4().to_string())
             .bind(i32::from(shards))
-            .bind(connect::schema::SCHEMA_VERSION)
+            .bind(schema::SCHEMA_VERSION)
             .execute(&mut *transaction)
             .await?;
         // An insert waits for whoever moves a checkpoint that is there, and a decision may move it for minutes.
@@ -110,8 +112,8 @@ impl PostgresStore {
 impl Pools {
     fn new(url: &ServerUrl, knobs: &StoreKnobs, drains: u32) -> Result<Self> {
         Ok(Self {
-            read: connect::postgres::read_pool(url, knobs)?,
-            drain: connect::postgres::drain_pool(url, knobs, drains, commit::TEMPORARY_TABLES)?,
+            read: pools::read_pool(url, knobs)?,
+            drain: pools::drain_pool(url, knobs, drains, commit::TEMPORARY_TABLES)?,
         })
     }
 }
@@ -133,21 +135,21 @@ impl Store for PostgresStore {
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>> {
         self.commit_batch(batch, seen, as_of, merge).await
     }
 
-    async fn commit_sweep(
+    async fn commit_bulk(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
-        begin: &SweepFn,
+        begin: &BulkFn,
     ) -> Result<Option<Merged>> {
-        self.sweep_batch(batch, seen, as_of, begin).await
+        self.bulk_batch(batch, seen, as_of, begin).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<Position>> {
@@ -167,8 +169,8 @@ impl Store for PostgresStore {
         questions::changed(&found, from, to)
     }
 
-    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
-        let Seen { checkpoint, log } = seen;
+    async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
+        let ShardState { checkpoint, log } = seen;
         let known = checkpoint.seen_appends.max(log.appends);
 
         let done = sqlx::query(questions::RECOUNT)
@@ -191,7 +193,11 @@ impl Store for PostgresStore {
         schema::check(version)
     }
 
-    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>> {
+    async fn quarantined(
+        &self,
+        after: Option<(Shard, Position)>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedEntry>> {
         // Below every shard's number.
         let (shard, position) = after.map_or((-1, Position::START), |(shard, at)| (shard.0 as i16, at));
         let rows: Vec<QuarantineRow> = sqlx::query_as(questions::QUARANTINED)
@@ -381,22 +387,23 @@ impl Store for PostgresStore {
         Ok(hours.iter().map(|row| row.hour(post)).collect())
     }
 
-    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
+    async fn verify(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Recounted) + Send)) -> Result<()> {
         let mut connection = self.read_pool().acquire().await?;
         let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
         // A post of a million ratings streams for longer than a reader's question may take.
         sqlx::query("set local statement_timeout = 0").execute(&mut *snapshot).await?;
-        let mut range = audit::AuditRange::of(post);
+        let mut range = verify::VerifyRange::of(post);
         while let Some((after, through)) = range.next() {
-            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::AUDIT_AVERAGES.as_str()))
-                .bind(&after)
-                .bind(&through)
-                .bind(AUDIT_POSTS)
-                .fetch_all(&mut *snapshot)
-                .await?;
+            let averages: Vec<AverageRow> =
+                sqlx::query_as(AssertSqlSafe(questions::VERIFY_AVERAGES.as_str()))
+                    .bind(&after)
+                    .bind(&through)
+                    .bind(VERIFY_POSTS)
+                    .fetch_all(&mut *snapshot)
+                    .await?;
             let through = range.narrow(averages.last().map(|row| row.post_id.as_str()), averages.len());
             let mut page = Page::new(&averages)?;
-            let mut ratings = sqlx::query_as::<_, RatingRow>(audit::AUDIT_RATINGS)
+            let mut ratings = sqlx::query_as::<_, RatingRow>(verify::VERIFY_RATINGS)
                 .bind(&after)
                 .bind(&through)
                 .fetch(&mut *snapshot);

@@ -12,21 +12,21 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use super::{POSTS, SqliteStore, json};
-use crate::connect::schema::{self, SCHEMA_VERSION};
+use crate::database::schema::{self, SCHEMA_VERSION};
 use crate::entry::Batch;
 use crate::error::Result;
 use crate::faults::{self, Mistake};
+use crate::merge::bulk::BulkDecision;
 use crate::merge::{Key, Loaded, Merged, retried, touched};
-use crate::post::Post;
-use crate::rating::PostId;
+use crate::model::PostId;
+use crate::model::post::Post;
 use crate::store::questions;
 use crate::store::review::{self, AUDIT, EXCLUSIONS, HELD, HeldRow, Swept};
 use crate::store::rows::{
     self, AVERAGES, HISTORY, PostStateRow, QUARANTINE, RANKING, RATINGS, RatingRow, ReviewRows, Sink, Table,
     WITHDRAWALS,
 };
-use crate::store::{AsOf, MergeFn, Review, SWEEP_ROWS, Seen, SweepFn};
-use crate::sweep::Sweep;
+use crate::store::{AsOf, BULK_ROWS, BulkFn, MergeFn, Review, ShardState};
 
 /// Rows that one statement writes: so few different statements are prepared once and kept, whatever a batch holds.
 /// (SQLite allows 32,766 parameters.)
@@ -46,7 +46,7 @@ impl SqliteStore {
     pub(super) async fn commit_batch(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
         merge: &MergeFn<'_>,
     ) -> Result<Option<Merged>> {
@@ -72,18 +72,18 @@ impl SqliteStore {
     }
 
     /// The writer is taken for as long as the post has ratings to be walked through.
-    pub(super) async fn sweep_batch(
+    pub(super) async fn bulk_batch(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
-        begin: &SweepFn<'_>,
+        begin: &BulkFn<'_>,
     ) -> Result<Option<Merged>> {
-        let Some((line, entry)) = batch.sweep() else { return Ok(None) };
+        let Some((line, entry)) = batch.bulk() else { return Ok(None) };
         let post = &entry.post;
         let loaded = self.load_posts(&[post.as_str()]).await?;
         let begun = begin(line, rows::loaded_post(loaded)?, self.exclusions(post).await?);
-        faults::reach("sweep.begun");
+        faults::reach("bulk.begun");
         let mut writing = self.file.begin().await?;
         let quarantined = begun.as_ref().err().map_or(0, |merged| merged.quarantined.len() as u64);
         if !swap(writing.connection()?, batch, seen, (1 - quarantined, quarantined)).await? {
@@ -94,7 +94,7 @@ impl SqliteStore {
             Ok(sweep) => walk(writing.connection()?, post, sweep).await?,
             Err(merged) => *merged,
         };
-        faults::reach("sweep.walked");
+        faults::reach("bulk.walked");
         write(writing.connection()?, batch, &merged, as_of).await?;
         writing.commit().await?;
         Ok(Some(merged))
@@ -139,7 +139,7 @@ fn pairs(keys: &[Key]) -> Result<String> {
 }
 
 /// Hands what a post has to `sweep`, and writes back what changes.
-async fn walk(writer: &mut SqliteConnection, post: &PostId, mut sweep: Sweep) -> Result<Merged> {
+async fn walk(writer: &mut SqliteConnection, post: &PostId, mut sweep: BulkDecision) -> Result<Merged> {
     if sweep.takes_ratings() {
         walk_ratings(writer, post, &mut sweep).await?;
     }
@@ -150,7 +150,7 @@ async fn walk(writer: &mut SqliteConnection, post: &PostId, mut sweep: Sweep) ->
 }
 
 /// Held ratings, with those that their users have beside them, a page at a time.
-async fn walk_held(writer: &mut SqliteConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
+async fn walk_held(writer: &mut SqliteConnection, post: &PostId, sweep: &mut BulkDecision) -> Result<()> {
     let mut after = String::new();
     loop {
         let page: Vec<HeldRow> = match sweep.only_user() {
@@ -160,7 +160,7 @@ async fn walk_held(writer: &mut SqliteConnection, post: &PostId, sweep: &mut Swe
             }
             None => {
                 let page = sqlx::query_as(review::HELD_PAGE_OF).bind(post.as_str()).bind(&after);
-                page.bind(SWEEP_ROWS as i64).bind(1).fetch_all(&mut *writer).await?
+                page.bind(BULK_ROWS as i64).bind(1).fetch_all(&mut *writer).await?
             }
         };
         let keys = page.iter().map(|row| [row.post_id.as_str(), row.user_id.as_str()]);
@@ -171,29 +171,29 @@ async fn walk_held(writer: &mut SqliteConnection, post: &PostId, sweep: &mut Swe
         insert(writer, &HELD, &held, |row, held| review::write_held(row, held)).await?;
         unhold(writer, &unheld).await?;
         insert(writer, &WITHDRAWALS, &marks, |row, mark| rows::write_withdrawal(row, mark)).await?;
-        faults::reach("sweep.paged");
+        faults::reach("bulk.paged");
         match page.last() {
-            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            Some(last) if page.len() == BULK_ROWS => after.clone_from(&last.user_id),
             _ => return Ok(()),
         }
     }
 }
 
 /// Hands a post's ratings to `sweep`, a page at a time, and writes back those that change.
-async fn walk_ratings(writer: &mut SqliteConnection, post: &PostId, sweep: &mut Sweep) -> Result<()> {
+async fn walk_ratings(writer: &mut SqliteConnection, post: &PostId, sweep: &mut BulkDecision) -> Result<()> {
     let mut after = String::new();
     loop {
         let page: Vec<RatingRow> = sqlx::query_as(review::RATINGS_PAGE)
             .bind(post.as_str())
             .bind(&after)
-            .bind(SWEEP_ROWS as i64)
+            .bind(BULK_ROWS as i64)
             .fetch_all(&mut *writer)
             .await?;
         let changed = review::visit(&page, sweep)?;
         insert(writer, &RATINGS, &changed, |row, (key, rating)| rows::write_rating(row, key, rating)).await?;
-        faults::reach("sweep.paged");
+        faults::reach("bulk.paged");
         match page.last() {
-            Some(last) if page.len() == SWEEP_ROWS => after.clone_from(&last.user_id),
+            Some(last) if page.len() == BULK_ROWS => after.clone_from(&last.user_id),
             _ => return Ok(()),
         }
     }
@@ -202,7 +202,7 @@ async fn walk_ratings(writer: &mut SqliteConnection, post: &PostId, sweep: &mut 
 async fn swap(
     writer: &mut SqliteConnection,
     batch: &Batch,
-    seen: &Seen,
+    seen: &ShardState,
     (applied, quarantined): (u64, u64),
 ) -> Result<bool> {
     let moved = sqlx::query(questions::SWAP)

@@ -13,22 +13,23 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::audit::{self, Page};
 use super::questions::{self, ChangesRow, CheckpointRow, DrainRow, QuarantineRow, UserRow};
 use super::rows::{self, AVERAGES, AverageRow, HourRow, PostStateRow, RANKING, RatingRow};
+use super::verify::{self, Page};
 use super::{
-    AUDIT_POSTS, Added, AsOf, Audited, Checkpoint, DrainRun, Installation, Kept, MergeFn, PageKey, Seen,
-    Sort, Store, SweepFn,
+    Added, AsOf, BulkFn, Checkpoint, DrainRun, Installation, MergeFn, PageKey, QuarantinedEntry, Recounted,
+    ShardState, Sort, Store, VERIFY_POSTS,
 };
-use crate::connect::schema::{self, SCHEMA_VERSION};
-use crate::connect::sqlite::SqliteFile;
+use crate::database::schema::{self, SCHEMA_VERSION};
+use crate::database::sqlite::SqliteFile;
 use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
+use crate::merge::PostState;
 use crate::merge::{Hour, Merged, Rating};
-use crate::post::{Content, Edit, Post, PostState, Title};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::User;
+use crate::model::post::{Content, Edit, Post, Title};
+use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
-use crate::user::User;
 
 /// Whoever else writes to the file waits for a commit, so it shall take about this. How many entries that is depends
 /// on how scattered they are, and on the disk.
@@ -117,21 +118,21 @@ impl Store for SqliteStore {
     async fn commit(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
         merge: &MergeFn,
     ) -> Result<Option<Merged>> {
         self.commit_batch(batch, seen, as_of, merge).await
     }
 
-    async fn commit_sweep(
+    async fn commit_bulk(
         &self,
         batch: &Batch,
-        seen: &Seen,
+        seen: &ShardState,
         as_of: AsOf<'_>,
-        begin: &SweepFn,
+        begin: &BulkFn,
     ) -> Result<Option<Merged>> {
-        self.sweep_batch(batch, seen, as_of, begin).await
+        self.bulk_batch(batch, seen, as_of, begin).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<Position>> {
@@ -151,8 +152,8 @@ impl Store for SqliteStore {
         questions::changed(&found, from, to)
     }
 
-    async fn recount(&self, shard: Shard, seen: &Seen) -> Result<bool> {
-        let Seen { checkpoint, log } = seen;
+    async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
+        let ShardState { checkpoint, log } = seen;
         let known = checkpoint.seen_appends.max(log.appends);
         let mut writing = self.file.begin().await?;
         let done = sqlx::query(questions::RECOUNT)
@@ -175,7 +176,11 @@ impl Store for SqliteStore {
         schema::check(version)
     }
 
-    async fn quarantined(&self, after: Option<(Shard, Position)>, limit: usize) -> Result<Vec<Kept>> {
+    async fn quarantined(
+        &self,
+        after: Option<(Shard, Position)>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedEntry>> {
         // Below every shard's number.
         let (shard, position) = after.map_or((-1, Position::START), |(shard, at)| (shard.0 as i16, at));
         let rows: Vec<QuarantineRow> = sqlx::query_as(questions::QUARANTINED)
@@ -358,20 +363,21 @@ impl Store for SqliteStore {
         Ok(hours.iter().map(|row| row.hour(post)).collect())
     }
 
-    async fn audit(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Audited) + Send)) -> Result<()> {
+    async fn verify(&self, post: Option<&PostId>, each: &mut (dyn FnMut(Recounted) + Send)) -> Result<()> {
         let mut connection = self.file.readers().acquire().await?;
         let mut snapshot = connection.begin().await?;
-        let mut range = audit::AuditRange::of(post);
+        let mut range = verify::VerifyRange::of(post);
         while let Some((after, through)) = range.next() {
-            let averages: Vec<AverageRow> = sqlx::query_as(AssertSqlSafe(questions::AUDIT_AVERAGES.as_str()))
-                .bind(&after)
-                .bind(&through)
-                .bind(AUDIT_POSTS)
-                .fetch_all(&mut *snapshot)
-                .await?;
+            let averages: Vec<AverageRow> =
+                sqlx::query_as(AssertSqlSafe(questions::VERIFY_AVERAGES.as_str()))
+                    .bind(&after)
+                    .bind(&through)
+                    .bind(VERIFY_POSTS)
+                    .fetch_all(&mut *snapshot)
+                    .await?;
             let through = range.narrow(averages.last().map(|row| row.post_id.as_str()), averages.len());
             let mut page = Page::new(&averages)?;
-            let mut ratings = sqlx::query_as::<_, RatingRow>(audit::AUDIT_RATINGS)
+            let mut ratings = sqlx::query_as::<_, RatingRow>(verify::VERIFY_RATINGS)
                 .bind(&after)
                 .bind(&through)
                 .fetch(&mut *snapshot);

@@ -6,9 +6,9 @@ use sqlx::AssertSqlSafe;
 use super::{SqliteStore, commit};
 use crate::entry::{Position, Shard};
 use crate::error::Result;
+use crate::merge::{Decided, Exclusion};
 use crate::merge::{HeldRating, Hour, Key, Rating};
-use crate::outcome::{Decided, Exclusion};
-use crate::rating::{PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
 use crate::store::review::{
     self, AlertKey, Arrivals, ArrivalsRow, AuditKey, DecidedRow, ExclusionRow, HeldRow, Review,
 };

@@ -1,6 +1,6 @@
 //! The API at its edges: exact limits, ties and races, and what other processes do meanwhile.
 
-use damper::rating::Time;
+use damper::model::Time;
 use serde_json::{Value, json};
 
 use super::{metric, now, time, until_count};

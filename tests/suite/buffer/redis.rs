@@ -5,9 +5,9 @@ use std::sync::Arc;
 use damper::Error;
 use damper::buffer::Buffer;
 use damper::buffer::redis::{RedisBuffer, stamp};
-use damper::connect::redis::RedisLink;
 use damper::entry::Position;
-use damper::rating::Time;
+use damper::model::Time;
+use damper::redis::link::RedisLink;
 
 use super::{APPEND_TIMEOUT, Engine, POST, SHARD, ratings, user};
 use crate::support::log::post_id;

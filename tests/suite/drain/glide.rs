@@ -1,9 +1,9 @@
 //! What readers see of a bomb: the published mean moves slowly, never leaves the scores, and arrives in the end.
 
 use damper::App;
+use damper::app::reading::OwnRating;
 use damper::entry::Action;
-use damper::rating::{Score, Time, UserId};
-use damper::read::Own;
+use damper::model::{Score, Time, UserId};
 
 use super::{DAY_MS, NOW, drain};
 use crate::support::in_both_setups;
@@ -17,26 +17,26 @@ in_both_setups!(async
 );
 
 async fn published(app: &App, now: Time) -> f64 {
-    let view = app.post(&post_id("p"), None, now).await.unwrap();
+    let view = app.reader().post(&post_id("p"), None, now).await.unwrap();
     view.average.smoothed_mean(app.params()).expect("it is rated")
 }
 
 async fn a_bomb_moves_the_published_mean_slowly_and_what_lasts_arrives(world: World) {
     let world = world.with("tick", "0 */5 * * * *");
     let app = world.app().await;
-    app.ensure_posts(posts(&["p"])).await.unwrap();
+    app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
     // Five a day for sixty days, then a thousand zeros within an hour.
     let born = NOW.plus_ms(-60 * DAY_MS);
     let honest =
         (0..300).map(|i| entry("p", &format!("u{i}"), Some(4 + i % 2), born.plus_ms(i * DAY_MS / 5)));
-    app.submit_all(honest.collect()).await.unwrap();
+    app.intake().append_all(honest.collect()).await.unwrap();
     drain(&app).await;
     let before = published(&app, NOW).await;
     assert!((before - 4.5).abs() < 0.05, "{before}");
     let bomb = (0..1_000).map(|i| entry("p", &format!("b{i}"), Some(0), NOW.plus_ms(i * 3_000)));
-    app.submit_all(bomb.collect()).await.unwrap();
+    app.intake().append_all(bomb.collect()).await.unwrap();
     drain(&app).await;
-    let view = app.post(&post_id("p"), None, NOW).await.unwrap();
+    let view = app.reader().post(&post_id("p"), None, NOW).await.unwrap();
     assert_eq!((view.average.count(), view.average.sum()), (1_300, 1_350), "all of it counts, exactly");
     assert!(view.average.is_crowded(app.params()) && view.average.unvested() > 900.0);
     let after = async |days: i64| published(&app, NOW.plus_ms(DAY_MS / 24 + days * DAY_MS)).await;
@@ -49,13 +49,13 @@ async fn a_bomb_moves_the_published_mean_slowly_and_what_lasts_arrives(world: Wo
 
 async fn a_readers_own_rating_shows_at_once_and_counts_after_a_drain(world: World) {
     let app = world.app().await;
-    app.ensure_posts(posts(&["p"])).await.unwrap();
+    app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
     let (post, ann) = (post_id("p"), UserId::parse("ann").unwrap());
     let now = Time::from(chrono::Utc::now());
-    let own = async || app.post(&post, Some(&ann), now).await.unwrap().own;
-    let act = async |action| app.submit(&post, &ann, action, now).await.unwrap();
+    let own = async || app.reader().post(&post, Some(&ann), now).await.unwrap().own;
+    let act = async |action| app.intake().submit(&post, &ann, action, now).await.unwrap();
     let shown = |score: Option<i64>, pending| {
-        Some(Own { score: score.map(|score| Score::parse(score).unwrap()), pending, held: false })
+        Some(OwnRating { score: score.map(|score| Score::parse(score).unwrap()), pending, held: false })
     };
     assert_eq!(own().await, None);
     let accepted = act(Action::Rate(Score::parse(0).unwrap())).await;
@@ -73,15 +73,15 @@ async fn a_readers_own_rating_shows_at_once_and_counts_after_a_drain(world: Worl
 
 async fn a_flush_does_not_move_the_moment_that_is_published(world: World) {
     let app = world.app().await;
-    app.ensure_posts(posts(&["p"])).await.unwrap();
-    app.submit_all(vec![entry("p", "ann", Some(4), NOW.plus_ms(-400 * DAY_MS))]).await.unwrap();
+    app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
+    app.intake().append_all(vec![entry("p", "ann", Some(4), NOW.plus_ms(-400 * DAY_MS))]).await.unwrap();
     drain(&app).await;
     let tick = app.ticks().around(NOW).last;
-    let view = async || app.post(&post_id("p"), None, NOW).await.unwrap();
+    let view = async || app.reader().post(&post_id("p"), None, NOW).await.unwrap();
     assert_eq!(view().await.as_of, tick);
     // An entry from after the tick: the state's own time is what is published.
     let later = tick.plus_ms(DAY_MS);
-    app.submit_all(vec![entry("p", "bob", Some(5), later)]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "bob", Some(5), later)]).await.unwrap();
     assert_eq!(view().await.as_of, tick, "nothing moves before a drain");
     drain(&app).await;
     assert_eq!((view().await.as_of, view().await.average.count()), (later, 2));

@@ -1,6 +1,6 @@
 //! A newer program has migrated the database: older ones stop before they read what they may not understand.
 
-use damper::connect::schema::SCHEMA_VERSION;
+use damper::database::schema::SCHEMA_VERSION;
 
 use super::rate;
 use crate::support::in_both_setups;

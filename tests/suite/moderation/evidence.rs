@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use damper::rating::Time;
+use damper::model::Time;
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -281,19 +281,19 @@ fn a_site_is_told_of_an_alert_once_it_answers(world: World) {
 async fn an_alert_ends_with_a_tick_and_the_next_one_is_another(world: World) {
     let app = rated(&world, &[]).await;
     let honest = (0..90).map(|i| entry("p", &format!("u{i}"), Some(5), START.plus_ms(i * DAY_MS)));
-    app.submit_all(honest.collect()).await.unwrap();
+    app.intake().append_all(honest.collect()).await.unwrap();
     let alerted = async || world.store().await.alerted(None, 10).await.unwrap();
     tick(&app, NOW).await;
     assert_eq!(alerted().await, []);
     let bomb = async |name: &str, at: Time| {
         let bomb = (0..200).map(|i| entry("p", &format!("{name}{i}"), Some(0), at.plus_ms(i * 1_000)));
-        app.submit_all(bomb.collect()).await.unwrap();
+        app.intake().append_all(bomb.collect()).await.unwrap();
         tick(&app, at.plus_ms(HOUR_MS)).await;
     };
     bomb("first", NOW).await;
     let first = alerted().await;
     assert_eq!(first.len(), 1);
-    let found = app.alerts(None, 10, NOW.plus_ms(HOUR_MS)).await.unwrap().0;
+    let found = app.moderation().alerts(None, 10, NOW.plus_ms(HOUR_MS)).await.unwrap().0;
     assert_eq!((found.len(), found[0].since), (1, first[0].0));
     tick(&app, NOW.plus_ms(DAY_MS)).await;
     assert_eq!(alerted().await, first, "it goes on, and keeps its beginning");

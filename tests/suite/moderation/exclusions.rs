@@ -1,9 +1,9 @@
 //! Exclusions, by the library and on any clock: what they cover, what an undo brings back, and what a kill in the middle
 //! leaves.
 
-use damper::entry::{Deed, Entry, Position, Terms, Window};
+use damper::entry::{Entry, Position, Ruling, Terms, Window};
 use damper::error::Error;
-use damper::rating::{PostId, Time};
+use damper::model::{PostId, Time};
 use serde_json::json;
 
 use super::{DAY_MS, HOUR_MS, NOW, append, counts, decide, decision, flush_killed_at, hours, rated, user};
@@ -30,16 +30,17 @@ async fn what_two_exclusions_cover_is_back_when_the_last_is_undone(world: World)
     let (second, decided) = decide(&app, hours(2, 6), NOW.plus_ms(1)).await;
     assert_eq!(decided.outcome.touched, 2, "the others are out already");
     assert_eq!(counts(&app).await, ([0; 6], 6));
-    let (_, decided) = decide(&app, Deed::Undo(first), NOW.plus_ms(2)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(first), NOW.plus_ms(2)).await;
     assert_eq!(decided.outcome.touched, 2, "the second still covers the others");
     assert_eq!(counts(&app).await, ([1, 1, 0, 0, 0, 0], 4));
-    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(3)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(second), NOW.plus_ms(3)).await;
     assert_eq!(decided.outcome.touched, 4);
     assert_eq!(counts(&app).await, ([1; 6], 0));
-    let again = app.decide(&post_id("p"), &user("mo"), decision(Deed::Undo(second)), NOW).await;
+    let again =
+        app.moderation().decide(&post_id("p"), &user("mo"), decision(Ruling::Undo(second)), NOW).await;
     assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
     // Whoever comes too late all the same changes nothing, and that is kept.
-    let (_, decided) = decide(&app, Deed::Undo(second), NOW.plus_ms(4)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(second), NOW.plus_ms(4)).await;
     assert!(decided.outcome.refused.is_some_and(|why| why.contains("already")));
     assert_eq!(counts(&app).await, ([1; 6], 0));
     world.assert_consistent();
@@ -49,9 +50,9 @@ async fn who_rates_again_or_withdraws_is_no_more_excluded(world: World) {
     let app = rated(&world, &[0, 0, 0, 5]).await;
     let (id, _) = decide(&app, hours(0, 3), NOW).await;
     let again = [entry("p", "u0", Some(4), NOW.plus_ms(1)), entry("p", "u1", None, NOW.plus_ms(2))];
-    app.submit_all(again.to_vec()).await.unwrap();
+    app.intake().append_all(again.to_vec()).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 1], 1), "a new rating, and nothing");
-    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(3)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(id), NOW.plus_ms(3)).await;
     assert_eq!(decided.outcome.touched, 1, "only who did neither");
     assert_eq!(counts(&app).await, ([1, 0, 0, 0, 1, 1], 0));
     world.assert_consistent();
@@ -59,18 +60,18 @@ async fn who_rates_again_or_withdraws_is_no_more_excluded(world: World) {
 
 async fn a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later(world: World) {
     let app = world.app().await;
-    app.ensure_posts(posts(&["p"])).await.unwrap();
+    app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
     let honest = (0..200).map(|i| entry("p", &format!("u{i}"), Some(5), START.plus_ms(i * 12 * HOUR_MS)));
-    app.submit_all(honest.collect()).await.unwrap();
+    app.intake().append_all(honest.collect()).await.unwrap();
     let bombed_at = START.plus_ms(100 * DAY_MS);
     let bomb = (0..200).map(|i| entry("p", &format!("b{i}"), Some(0), bombed_at.plus_ms(i * 1_000)));
-    app.submit_all(bomb.collect()).await.unwrap();
+    app.intake().append_all(bomb.collect()).await.unwrap();
     let state = async || {
         world.store().await.posts(&[post_id("p")]).await.unwrap().remove(0).expect("it is there").average
     };
     let vested = |average: damper::smoothing::Average| average.count() as f64 - average.unvested();
     let after_a_day = bombed_at.plus_ms(DAY_MS);
-    app.drain_post(&post_id("p"), after_a_day).await.unwrap();
+    app.drainer().drain_post(&post_id("p"), after_a_day).await.unwrap();
     let mean = |average: damper::smoothing::Average| average.smoothed_mean(app.params()).expect("a mean");
     let before = state().await.at(after_a_day, app.params());
     assert!(mean(before) < 4.99, "the bomb moves it: {}", mean(before));
@@ -80,7 +81,7 @@ async fn a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later(
     let without = state().await;
     let later = after_a_day.plus_ms(7 * DAY_MS);
     let waited = state().await.at(later, app.params());
-    let (_, decided) = decide(&app, Deed::Undo(id), later).await;
+    let (_, decided) = decide(&app, Ruling::Undo(id), later).await;
     assert_eq!(decided.outcome.touched, 200);
     let back = state().await;
     // What the bomb had vested when it was taken out, and no more (law 9).
@@ -94,7 +95,7 @@ async fn what_came_after_an_exclusion_is_not_covered(world: World) {
     let app = rated(&world, &[0, 0]).await;
     decide(&app, hours(0, 10), NOW).await;
     // An import brings more of the same hours.
-    app.submit_all(vec![entry("p", "late", Some(1), START.plus_ms(HOUR_MS))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "late", Some(1), START.plus_ms(HOUR_MS))]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 2));
     let (_, decided) = decide(&app, hours(0, 10), NOW.plus_ms(1)).await;
     assert_eq!(decided.outcome.touched, 1, "it lies in the next one's window");
@@ -107,10 +108,10 @@ async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
     // As it comes back out of the quarantine: with the place where it stood at first.
     let late =
         Entry { origin: Some(Position::new(0, 1)), ..entry("p", "late", Some(1), START.plus_ms(HOUR_MS)) };
-    app.submit_all(vec![late]).await.unwrap();
+    app.intake().append_all(vec![late]).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 3));
     world.assert_consistent();
-    let (_, decided) = decide(&app, Deed::Undo(id), NOW.plus_ms(1)).await;
+    let (_, decided) = decide(&app, Ruling::Undo(id), NOW.plus_ms(1)).await;
     assert_eq!((decided.outcome.touched, counts(&app).await), (3, ([2, 1, 0, 0, 0, 0], 0)));
     world.assert_consistent();
 }
@@ -118,14 +119,19 @@ async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
 async fn an_exclusion_that_waits_can_be_undone(world: World) {
     let app = rated(&world, &[0, 5]).await;
     let (post, by, now) = (post_id("p"), user("mo"), Time::from(chrono::Utc::now()));
-    let waiting = app.decide(&post, &by, decision(hours(0, 10)), now).await.expect("it is taken");
+    let waiting =
+        app.moderation().decide(&post, &by, decision(hours(0, 10)), now).await.expect("it is taken");
     assert_eq!(world.status()["waiting"], 3, "nothing is merged yet");
-    let undo = app.decide(&post, &by, decision(Deed::Undo(waiting)), now).await.expect("it is taken, too");
-    let undone = app.outcome(&post, undo, now).await.expect("an outcome");
+    let undo = app
+        .moderation()
+        .decide(&post, &by, decision(Ruling::Undo(waiting)), now)
+        .await
+        .expect("it is taken, too");
+    let undone = app.moderation().outcome(&post, undo, now).await.expect("an outcome");
     assert_eq!((undone.outcome.touched, undone.outcome.refused), (2, None));
     assert_eq!(counts(&app).await, ([1, 0, 0, 0, 0, 1], 0));
     let beyond = Position::new(u64::MAX, 0);
-    let never = app.decide(&post, &by, decision(Deed::Undo(beyond)), now).await;
+    let never = app.moderation().decide(&post, &by, decision(Ruling::Undo(beyond)), now).await;
     assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
 }
 
@@ -133,10 +139,10 @@ async fn a_retry_that_comes_too_late_makes_no_post(world: World) {
     let app = world.app().await;
     let terms = Terms { creates_post: true, ..Terms::default() };
     let made = |score, origin| Entry { terms, origin, ..entry("p", "u", score, START) };
-    app.submit_all(vec![made(None, None)]).await.unwrap();
-    app.drain_post(&post_id("p"), NOW).await.unwrap();
-    app.submit_all(vec![made(Some(5), Some(Position::new(0, 1)))]).await.unwrap();
-    app.drain_post(&post_id("p"), NOW).await.unwrap();
+    app.intake().append_all(vec![made(None, None)]).await.unwrap();
+    app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
+    app.intake().append_all(vec![made(Some(5), Some(Position::new(0, 1)))]).await.unwrap();
+    app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
     assert_eq!(world.db().count("select count(*) from posts"), 0, "the user wanted something else since");
     let status = world.status();
     assert_eq!((&status["applied"], &status["quarantined"]), (&json!(2), &json!(0)));
@@ -154,15 +160,16 @@ async fn decisions_take_their_place_in_the_log_however_it_is_cut(world: World) {
         let app = rated(&world, &[0, 5, 0, 5, 0, 5, 1]).await;
         let post = post_id("p");
         append(&app, hours(0, 3), NOW).await;
-        app.submit_all(vec![
-            entry("p", "u0", Some(2), NOW.plus_ms(1)),
-            entry("p", "v", Some(3), NOW.plus_ms(2)),
-        ])
-        .await
-        .unwrap();
-        append(&app, Deed::Freeze, NOW.plus_ms(3)).await;
+        app.intake()
+            .append_all(vec![
+                entry("p", "u0", Some(2), NOW.plus_ms(1)),
+                entry("p", "v", Some(3), NOW.plus_ms(2)),
+            ])
+            .await
+            .unwrap();
+        append(&app, Ruling::Freeze, NOW.plus_ms(3)).await;
         append(&app, hours(1, 5), NOW.plus_ms(4)).await;
-        app.submit_all(vec![entry("p", "u1", None, NOW.plus_ms(5))]).await.unwrap();
+        app.intake().append_all(vec![entry("p", "u1", None, NOW.plus_ms(5))]).await.unwrap();
         let flushed = world.flush();
         assert_eq!(flushed["applied"], 13, "{flushed}");
         let state = world.store().await.posts(&[post]).await.unwrap().remove(0).expect("it is there");
@@ -185,20 +192,20 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(wo
     let at = |seconds: i64| Time::from_ms((1_790_000_000 + seconds) * 1_000);
     let now = at(1_000_000);
     let window = Window::new(at(1_000), at(11_000), Vec::new(), now).expect("a window");
-    append(&app, Deed::Exclude(window), now).await;
-    for (place, pass) in [("sweep.begun", 1), ("sweep.paged", 1), ("sweep.paged", 3), ("sweep.walked", 1)] {
+    append(&app, Ruling::Exclude(window), now).await;
+    for (place, pass) in [("bulk.begun", 1), ("bulk.paged", 1), ("bulk.paged", 3), ("bulk.walked", 1)] {
         flush_killed_at(&world, place, pass);
         assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 0);
         assert_eq!(world.status()["waiting"], 1);
     }
-    app.drain_post(&post, now).await.unwrap();
-    let (mut newest, _) = app.audit_page(Some(&post), None, 1).await.unwrap();
+    app.drainer().drain_post(&post, now).await.unwrap();
+    let (mut newest, _) = app.moderation().audit_page(Some(&post), None, 1).await.unwrap();
     let decided = newest.remove(0);
     let position = decided.position;
     assert_eq!((decided.outcome.touched, decided.outcome.after.count), (10_000, 2_000));
     assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 10_000);
     world.assert_consistent();
-    let (_, undone) = decide(&app, Deed::Undo(position), now.plus_ms(1)).await;
+    let (_, undone) = decide(&app, Ruling::Undo(position), now.plus_ms(1)).await;
     assert_eq!((undone.outcome.touched, undone.outcome.after.count), (10_000, 12_000));
     world.assert_consistent();
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use damper::App;
-use damper::entry::{Action, Deed, Entry, Hold, Position, Terms, Which, Window};
+use damper::entry::{Action, Entry, Hold, Position, Ruling, Terms, Which, Window};
 use damper::error::Error;
-use damper::rating::{Score, Time};
+use damper::model::{Score, Time};
 
 use damper::smoothing::Average;
 use serde_json::{Value, json};
@@ -58,16 +58,16 @@ mod both {
     }
 }
 
-const ALWAYS: Deed = Deed::Hold(Some(Hold::Always));
+const ALWAYS: Ruling = Ruling::Hold(Some(Hold::Always));
 
-fn approve(id: &str) -> Deed {
-    Deed::Approve(Which::User(user(id)))
+fn approve(id: &str) -> Ruling {
+    Ruling::Approve(Which::User(user(id)))
 }
 
 /// The post's counts by score, what is held and what is excluded.
 async fn counts(app: &App) -> ([u64; Score::COUNT], u64, u64) {
-    app.drain_post(&post_id("p"), NOW).await.unwrap();
-    let found = app.posts(&[post_id("p")], None, NOW).await.unwrap();
+    app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
+    let found = app.reader().posts(&[post_id("p")], None, NOW).await.unwrap();
     (found[0].average.histogram, found[0].standing.held, found[0].standing.excluded)
 }
 
@@ -79,7 +79,7 @@ async fn average(world: &World) -> Average {
 async fn holding(world: &World, score: i64) -> Arc<App> {
     let app = rated(world, &[]).await;
     append(&app, ALWAYS, START).await;
-    app.submit_all(vec![entry("p", "u", Some(score), NOW.plus_ms(-HOUR_MS))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "u", Some(score), NOW.plus_ms(-HOUR_MS))]).await.unwrap();
     app
 }
 
@@ -96,7 +96,7 @@ async fn a_held_rating_is_an_arrival_until_it_is_approved_and_counts_once(world:
     let (_, twice) = decide(&app, approve("u"), NOW.plus_ms(1)).await;
     assert!(twice.outcome.refused.is_some_and(|why| why.contains("no rating of u is held")));
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 0], 0, 0));
-    let never = app.decide(&post_id("p"), &user("mo"), decision(approve("v")), NOW).await;
+    let never = app.moderation().decide(&post_id("p"), &user("mo"), decision(approve("v")), NOW).await;
     assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
     world.assert_consistent();
 }
@@ -105,17 +105,17 @@ async fn who_rates_again_while_held_is_held_with_the_new_score(world: World) {
     let app = rated(&world, &[2]).await;
     append(&app, ALWAYS, NOW).await;
     let again = |score, ms| entry("p", "u0", Some(score), NOW.plus_ms(ms));
-    app.submit_all(vec![again(5, 1), again(4, 2)]).await.unwrap();
+    app.intake().append_all(vec![again(5, 1), again(4, 2)]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "what counted goes on counting");
     // Who has a rating that is held gives no other, whatever the policy is by now.
-    append(&app, Deed::Hold(Some(Hold::Off)), NOW.plus_ms(3)).await;
-    app.submit_all(vec![again(1, 4)]).await.unwrap();
+    append(&app, Ruling::Hold(Some(Hold::Off)), NOW.plus_ms(3)).await;
+    app.intake().append_all(vec![again(1, 4)]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0));
     decide(&app, approve("u0"), NOW.plus_ms(5)).await;
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 0, 0));
     append(&app, ALWAYS, NOW.plus_ms(6)).await;
-    app.submit_all(vec![again(0, 7)]).await.unwrap();
-    let (_, rejected) = decide(&app, Deed::Reject(Which::User(user("u0"))), NOW.plus_ms(8)).await;
+    app.intake().append_all(vec![again(0, 7)]).await.unwrap();
+    let (_, rejected) = decide(&app, Ruling::Reject(Which::User(user("u0"))), NOW.plus_ms(8)).await;
     assert_eq!(rejected.outcome.touched, 1);
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 0, 0), "what counted goes on counting");
     world.assert_consistent();
@@ -129,9 +129,9 @@ async fn who_withdraws_while_held_has_nothing_left(world: World) {
         entry("p", "v", Some(5), NOW.plus_ms(2)),
         entry("p", "u0", None, NOW.plus_ms(3)),
     ];
-    app.submit_all(entries.to_vec()).await.unwrap();
+    app.intake().append_all(entries.to_vec()).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 1, 0));
-    app.submit_all(vec![entry("p", "v", None, NOW.plus_ms(4))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "v", None, NOW.plus_ms(4))]).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 0, 0));
     assert_eq!(world.db().count("select count(*) from held"), 0);
     world.assert_consistent();
@@ -143,8 +143,8 @@ async fn only_what_would_take_the_surge_lane_is_held(world: World) {
     let bomb = (0..50).map(|i| entry("p", &format!("b{i}"), Some(0), NOW.plus_ms(i * 1_000)));
     let log: Vec<Entry> = honest.into_iter().chain(bomb).collect();
     let app = rated(&world, &[]).await;
-    append(&app, Deed::Hold(Some(Hold::Surge)), START).await;
-    app.submit_all(log.clone()).await.unwrap();
+    append(&app, Ruling::Hold(Some(Hold::Surge)), START).await;
+    app.intake().append_all(log.clone()).await.unwrap();
     let (histogram, held, _) = counts(&app).await;
     let average = average(&world).await;
     assert_eq!((average.surge.count, average.count() + held), (0, 110));
@@ -156,7 +156,7 @@ async fn only_what_would_take_the_surge_lane_is_held(world: World) {
     assert_eq!((held, histogram[4]), (unheld.surge.count, 60));
     assert!(held > 40, "{held}");
     let window = Window::new(NOW, NOW.plus_ms(DAY_MS), Vec::new(), NOW.plus_ms(DAY_MS)).unwrap();
-    let (_, rejected) = decide(&app, Deed::Reject(Which::Window(window)), NOW.plus_ms(DAY_MS)).await;
+    let (_, rejected) = decide(&app, Ruling::Reject(Which::Window(window)), NOW.plus_ms(DAY_MS)).await;
     assert_eq!((rejected.outcome.touched, counts(&app).await.1), (held, 0));
     world.assert_consistent();
 }
@@ -166,23 +166,23 @@ async fn what_is_excluded_while_held_is_neither_approved_nor_let_go(world: World
     append(&app, ALWAYS, START.plus_ms(2 * HOUR_MS)).await;
     let at = |hours| START.plus_ms(hours * HOUR_MS);
     let entries = [entry("p", "u0", Some(5), at(3)), entry("p", "v", Some(5), at(4))];
-    app.submit_all(entries.to_vec()).await.unwrap();
+    app.intake().append_all(entries.to_vec()).await.unwrap();
     let preview = Window::new(at(0), at(10), Vec::new(), NOW).unwrap();
     counts(&app).await;
-    let preview = app.preview(&post_id("p"), &user("mo"), preview, NOW).await.unwrap();
+    let preview = app.moderation().preview(&post_id("p"), &user("mo"), preview, NOW).await.unwrap();
     assert_eq!((preview.excluded, preview.held, preview.users), (2, 2, 3));
     let (id, decided) = decide(&app, hours(0, 10), NOW).await;
     assert_eq!((decided.outcome.touched, decided.outcome.held), (2, 2));
     assert_eq!(counts(&app).await, ([0; 6], 0, 4));
     let all = Which::Window(Window::open(None, None, Vec::new(), NOW).unwrap());
-    let (_, approved) = decide(&app, Deed::Approve(all), NOW.plus_ms(1)).await;
+    let (_, approved) = decide(&app, Ruling::Approve(all), NOW.plus_ms(1)).await;
     assert_eq!((approved.outcome.touched, approved.outcome.refused), (0, None));
     tick(&app, NOW.plus_ms(2)).await;
     assert_eq!(counts(&app).await, ([0; 6], 0, 4), "long after, nothing is let go");
     // Rated again: a new rating, which is held for itself.
-    app.submit_all(vec![entry("p", "v", Some(3), NOW.plus_ms(3))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "v", Some(3), NOW.plus_ms(3))]).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 1, 3));
-    let (_, undone) = decide(&app, Deed::Undo(id), NOW.plus_ms(4)).await;
+    let (_, undone) = decide(&app, Ruling::Undo(id), NOW.plus_ms(4)).await;
     assert_eq!((undone.outcome.touched, undone.outcome.held), (2, 1));
     assert_eq!(counts(&app).await, ([0, 2, 0, 0, 0, 0], 2, 0));
     world.assert_consistent();
@@ -190,7 +190,7 @@ async fn what_is_excluded_while_held_is_neither_approved_nor_let_go(world: World
 
 async fn a_frozen_post_takes_an_approval(world: World) {
     let app = holding(&world, 3).await;
-    append(&app, Deed::Freeze, NOW).await;
+    append(&app, Ruling::Freeze, NOW).await;
     let (_, decided) = decide(&app, approve("u"), NOW.plus_ms(1)).await;
     assert_eq!((decided.outcome.touched, counts(&app).await.0), (1, [0, 0, 0, 1, 0, 0]));
 }
@@ -203,9 +203,9 @@ async fn what_nobody_decides_on_is_let_go(world: World) {
     append(&app, ALWAYS, START).await;
     let rate = |user: &str, score, at| entry("p", user, Some(score), at);
     let both = vec![rate("u", 2, ago(72).plus_ms(-1)), rate("v", 3, ago(71))];
-    app.submit_all(both).await.unwrap();
+    app.intake().append_all(both).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 2, 0));
-    assert_eq!(app.released_at(ago(71)), Some(now.plus_ms(HOUR_MS)));
+    assert_eq!(app.moderation().released_at(ago(71)), Some(now.plus_ms(HOUR_MS)));
     let held = async || {
         let held = world.store().await.held_of(&user("u"), &[post_id("p")]).await.unwrap().remove(0);
         held.expect("it is held").position
@@ -217,22 +217,22 @@ async fn what_nobody_decides_on_is_let_go(world: World) {
     // What these two have changed another process sees within a second.
     let app = world.app().await;
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "the other's time has not come");
-    let audit = app.audit_page(None, None, 10).await.unwrap().0;
+    let audit = app.moderation().audit_page(None, None, 10).await.unwrap().0;
     assert_eq!(audit.len(), 1, "nobody decided anything but the policy");
     // What was held anew since is not meant by a release that comes late.
-    app.submit_all(vec![rate("u", 5, now)]).await.unwrap();
+    app.intake().append_all(vec![rate("u", 5, now)]).await.unwrap();
     tick(&app, now).await;
     assert_ne!(held().await, first);
     let release = Entry::new(post_id("p"), user("u"), now, Action::Release(first));
-    app.submit_all(vec![release]).await.unwrap();
+    app.intake().append_all(vec![release]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 2, 0));
     world.assert_consistent();
     // 0 is never.
     let never = world.with("moderation.hold_release_hours", 0);
     let app = never.app().await;
-    app.submit_all(vec![rate("w", 4, ago(10_000))]).await.unwrap();
+    app.intake().append_all(vec![rate("w", 4, ago(10_000))]).await.unwrap();
     tick(&app, now).await;
-    assert_eq!((counts(&app).await.1, app.released_at(now)), (3, None));
+    assert_eq!((counts(&app).await.1, app.moderation().released_at(now)), (3, None));
 }
 
 async fn a_tick_lets_no_more_than_a_thousand_go(world: World) {
@@ -241,7 +241,7 @@ async fn a_tick_lets_no_more_than_a_thousand_go(world: World) {
     append(&app, ALWAYS, START).await;
     let old = now.plus_ms(-100 * HOUR_MS);
     let many = (0..1_500).map(|i| entry("p", &format!("u{i}"), Some(3), old.plus_ms(i)));
-    app.submit_all(many.collect()).await.unwrap();
+    app.intake().append_all(many.collect()).await.unwrap();
     for (counted, held) in [(0, 1_500), (1_000, 500), (1_500, 0), (1_500, 0)] {
         assert_eq!(counts(&app).await, ([0, 0, 0, counted, 0, 0], held, 0));
         tick(&app, now).await;
@@ -253,7 +253,7 @@ async fn a_retry_does_not_replace_what_is_held_since(world: World) {
     let app = holding(&world, 5).await;
     counts(&app).await;
     let retry = Entry { origin: Some(Position::new(0, 1)), ..entry("p", "u", Some(0), START) };
-    app.submit_all(vec![retry]).await.unwrap();
+    app.intake().append_all(vec![retry]).await.unwrap();
     decide(&app, approve("u"), NOW).await;
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 0, 1], 0, 0), "the newer one");
 }
@@ -261,13 +261,16 @@ async fn a_retry_does_not_replace_what_is_held_since(world: World) {
 async fn what_is_older_than_a_rejected_rating_does_not_come_back(world: World) {
     let app = rated(&world, &[2]).await;
     append(&app, ALWAYS, NOW).await;
-    app.submit_all(vec![entry("p", "u0", Some(5), NOW), entry("p", "v", Some(5), NOW)]).await.unwrap();
+    app.intake()
+        .append_all(vec![entry("p", "u0", Some(5), NOW), entry("p", "v", Some(5), NOW)])
+        .await
+        .unwrap();
     for rejected in ["u0", "v"] {
-        decide(&app, Deed::Reject(Which::User(user(rejected))), NOW.plus_ms(1)).await;
+        decide(&app, Ruling::Reject(Which::User(user(rejected))), NOW.plus_ms(1)).await;
     }
-    append(&app, Deed::Hold(None), NOW.plus_ms(2)).await;
+    append(&app, Ruling::Hold(None), NOW.plus_ms(2)).await;
     let retry = |user: &str| Entry { origin: Some(Position::new(0, 1)), ..entry("p", user, Some(0), START) };
-    app.submit_all(vec![retry("u0"), retry("v")]).await.unwrap();
+    app.intake().append_all(vec![retry("u0"), retry("v")]).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 0, 0), "both wanted something newer");
     world.assert_consistent();
 }
@@ -286,19 +289,20 @@ async fn holds_and_decisions_come_out_the_same_however_the_log_is_cut() {
                 terms,
                 ..entry("p", user, Some(score), at(seconds))
             };
-            app.submit_all(vec![rate("y", 0, 0, young), rate("a", 1, 1, always)]).await.unwrap();
-            append(&app, Deed::Hold(Some(Hold::Surge)), at(2)).await;
-            app.submit_all((0..20).map(|i| rate(&format!("b{i}"), 0, 3 + i, always)).collect())
+            app.intake().append_all(vec![rate("y", 0, 0, young), rate("a", 1, 1, always)]).await.unwrap();
+            append(&app, Ruling::Hold(Some(Hold::Surge)), at(2)).await;
+            app.intake()
+                .append_all((0..20).map(|i| rate(&format!("b{i}"), 0, 3 + i, always)).collect())
                 .await
                 .unwrap();
             append(&app, approve("y"), at(30)).await;
             let gone = entry("p", "b17", None, at(33));
             let again = vec![rate("y", 3, 31, young), rate("b19", 4, 32, always), gone];
-            app.submit_all(again).await.unwrap();
+            app.intake().append_all(again).await.unwrap();
             let window = Window::new(at(0), at(20), Vec::new(), at(40)).unwrap();
-            append(&app, Deed::Exclude(window.clone()), at(40)).await;
-            append(&app, Deed::Reject(Which::User(user("b18"))), at(41)).await;
-            append(&app, Deed::Approve(Which::Window(Window { to: at(60), ..window })), at(42)).await;
+            append(&app, Ruling::Exclude(window.clone()), at(40)).await;
+            append(&app, Ruling::Reject(Which::User(user("b18"))), at(41)).await;
+            append(&app, Ruling::Approve(Which::Window(Window { to: at(60), ..window })), at(42)).await;
             let flushed = world.flush();
             assert_eq!((&flushed["quarantined"], &world.status()["waiting"]), (&json!(0), &json!(0)));
             let state = world.store().await.posts(&[post_id("p")]).await.unwrap().remove(0).unwrap();
@@ -318,16 +322,16 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_approval_leaves_the_same(wor
     let app = rated(&world, &[5]).await;
     append(&app, ALWAYS, START).await;
     let bulk = (0..12_000).map(|i| entry("p", &format!("h{i:05}"), Some(i % 6), NOW.plus_ms(i)));
-    app.submit_all(bulk.collect()).await.unwrap();
+    app.intake().append_all(bulk.collect()).await.unwrap();
     assert_eq!(counts(&app).await.1, 12_000);
     let all = Window::open(None, None, Vec::new(), NOW.plus_ms(DAY_MS)).unwrap();
-    append(&app, Deed::Approve(Which::Window(all)), NOW.plus_ms(DAY_MS)).await;
-    for (place, pass) in [("sweep.paged", 2), ("sweep.walked", 1)] {
+    append(&app, Ruling::Approve(Which::Window(all)), NOW.plus_ms(DAY_MS)).await;
+    for (place, pass) in [("bulk.paged", 2), ("bulk.walked", 1)] {
         flush_killed_at(&world, place, pass);
         assert_eq!(world.db().count("select count(*) from held"), 12_000);
         assert_eq!(world.db().count("select count(*) from ratings"), 1);
     }
-    app.drain_post(&post_id("p"), NOW.plus_ms(DAY_MS)).await.unwrap();
+    app.drainer().drain_post(&post_id("p"), NOW.plus_ms(DAY_MS)).await.unwrap();
     assert_eq!(counts(&app).await, ([2_000, 2_000, 2_000, 2_000, 2_000, 2_001], 0, 0));
     world.assert_consistent();
 }
@@ -478,8 +482,8 @@ fn what_was_rejected_is_not_shown_again_while_the_log_is_not_trimmed(world: Worl
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let (app, now) = (world.app().await, Time::from(chrono::Utc::now()));
-        let reject = decision(Deed::Reject(Which::User(user("ann"))));
-        app.decide(&post_id("p"), &user("mo"), reject, now).await.expect("it is taken");
+        let reject = decision(Ruling::Reject(Which::User(user("ann"))));
+        app.moderation().decide(&post_id("p"), &user("mo"), reject, now).await.expect("it is taken");
     });
     flush_killed_at(&world, "drain.refreshed", 1);
     until("the one that counts is back", || {

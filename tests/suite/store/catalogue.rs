@@ -1,7 +1,7 @@
 //! Posts as the store keeps them, the lists they stand in, and the record of drains.
 
-use damper::post::Post;
-use damper::rating::{Time, UserId};
+use damper::model::post::Post;
+use damper::model::{Time, UserId};
 use damper::store::{Added, DrainRun, PageKey, Sort, Store, Trigger};
 
 use super::Ledger;

@@ -1,6 +1,6 @@
 //! The ranking follows posts that move without new ratings, a bounded number a tick, those first that lag most.
 
-use damper::rating::Time;
+use damper::model::Time;
 
 use super::{DAY_MS, Ledger};
 use crate::support::in_both_setups;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use damper::entry::{Action, Entry};
-use damper::post::Post;
-use damper::rating::{PostId, Score, Time, UserId};
+use damper::model::post::Post;
+use damper::model::{PostId, Score, Time, UserId};
 use damper::smoothing::{Average, Params, Row};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -114,7 +114,7 @@ impl World {
         let config = self.config();
         match &self.servers {
             None => {
-                let file = damper::connect::sqlite::SqliteFile::open(&config.data, &config.store).await;
+                let file = damper::database::sqlite::SqliteFile::open(&config.data, &config.store).await;
                 let store = SqliteStore::open(Arc::new(file.expect("the file opens"))).await;
                 Arc::new(store.expect("the store opens"))
             }

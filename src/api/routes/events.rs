@@ -1,0 +1,104 @@
+//! Server-sent events: `GET /api/events` tells changed averages after each drain.
+//!
+//! Who does not keep up is let go, and comes back with the place that the last event bore (`Last-Event-ID`). What they
+//! are told comes from `followers`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use futures_util::{Stream, stream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+
+use crate::api::extract::{NoParameters, Parameters};
+use crate::api::followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
+use crate::api::gate::{Caller, Gate};
+use crate::api::now;
+use crate::api::problem::Problem;
+use crate::app::reading::changes::Watermark;
+use crate::error::{Invalid, Result};
+
+/// When a follower that was let go comes back.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// The place that a follower has come to (WHATWG HTML, "Server-sent events").
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Follow the averages
+///
+/// Server-sent events: `ready` at the beginning, `average` for every post that a drain has changed, and `reset` when more
+/// has changed than is told: then read anew what you show. With the header `Last-Event-ID` they go on from there. An
+/// average that moves without new ratings is not told; it does so at ticks.
+#[utoipa::path(get, path = "/api/events", tag = "posts",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id that the last event bore")),
+    responses((status = 200, description = "Events, for as long as you listen; the data of `average` is this",
+        content_type = "text/event-stream", body = ChangeJson)))]
+pub async fn events(
+    State(gate): State<Gate>,
+    _: Caller,
+    Parameters(_): Parameters<NoParameters>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let app = gate.app();
+    let wrong = |e: Invalid| Problem::in_parameter(e, "Last-Event-ID");
+    let from = match headers.get(LAST_EVENT_ID) {
+        Some(id) => Some(Watermark::parse(id.to_str().unwrap_or("?")).map_err(wrong)?),
+        None => None,
+    };
+    let room = gate.followers().enter()?;
+    let (rounds, place) = gate.followers().follow(app, gate.stop()).await?;
+    let ready = Event::default().event("ready").data("{}").retry(RETRY_DELAY);
+    let (ready, missed) = match from {
+        None => (ready.id(place.to_string()), None),
+        // Its own place stays the follower's until it has heard what it missed.
+        Some(from) => (ready, app.reader().changes(&from, now()).await?),
+    };
+    let current = missed.map(|missed| (Arc::new(Round::new(missed, app.params())), 0));
+    let follower = Follower { ready: Some(ready), current, rounds, gate: gate.clone(), _room: room };
+    let events = stream::unfold(follower, async |mut follower| Some((Ok(follower.next().await?), follower)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// One who follows.
+struct Follower {
+    /// The first event.
+    ready: Option<Event>,
+    /// A round, shared by all who follow, and how many of its events have been told.
+    current: Option<(Arc<Round>, usize)>,
+    rounds: broadcast::Receiver<Arc<Round>>,
+    gate: Gate,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    /// The next event; nothing when the follower is let go.
+    async fn next(&mut self) -> Option<Event> {
+        if let Some(ready) = self.ready.take() {
+            return Some(ready);
+        }
+        loop {
+            // Whoever takes little by little is behind as well.
+            if self.rounds.len() >= ROUNDS_BEHIND_MAX {
+                return None;
+            }
+            if let Some((round, told)) = &mut self.current
+                && let Some(event) = round.event(*told)
+            {
+                *told += 1;
+                return Some(event);
+            }
+            let round = tokio::select! {
+                round = self.rounds.recv() => round,
+                () = self.gate.stop().cancelled() => return None,
+            };
+            match round {
+                Ok(round) => self.current = Some((round, 0)),
+                Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What a post's published number is made of, and the number for other sites: as schema.org data and as a badge.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::posts::caching;
+use crate::api::extract::{NoParameters, Parameters, PostPath};
+use crate::api::gate::Caller;
+use crate::api::problem::Problem;
+use crate::api::{Shared, now};
+use crate::app::reading::PostView;
+use crate::error::Result;
+use crate::model::{PostId, Score, Time};
+use crate::smoothing::{Knobs, Lane, Params};
+
+/// The read (docs/SMOOTHING.md, "Read").
+const FORMULA: &str = "average = (settled_sum + seed_weight × raw_average) / (settled_count + seed_weight), \
+                       settled_sum and settled_count of both lanes";
+
+/// Every figure that the published number is made of.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Explanation)]
+pub struct ExplainJson {
+    post_id: PostId,
+    /// The moment that the figures belong to
+    as_of: Time,
+    next_tick: Time,
+    /// The published, smoothed mean; null without ratings
+    average: Option<f64>,
+    /// sum / count
+    raw_average: Option<f64>,
+    count: u64,
+    sum: u64,
+    /// Ratings by score, 0 to 5
+    histogram: [u64; Score::COUNT],
+    /// How `average` comes out of the figures below
+    formula: &'static str,
+    /// Ratings that have arrived in `average`, in ratings' worth of weight
+    settled_count: f64,
+    /// Their scores
+    settled_sum: f64,
+    /// What has yet to arrive
+    unvested: f64,
+    calm: LaneJson,
+    surge: LaneJson,
+    /// Ratings that arrived lately, fading by half every `surge_half_life_hours`
+    intensity: f64,
+    /// Above this intensity a rating takes the surge lane
+    surge_above: f64,
+    crowded: bool,
+    early: bool,
+    born_at: Option<Time>,
+    parameters: KnobsJson,
+}
+
+/// One of the two lanes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Lane)]
+struct LaneJson {
+    count: u64,
+    sum: u64,
+    vested: f64,
+    settled_count: f64,
+    settled_sum: f64,
+    unvested: f64,
+}
+
+impl From<&Lane> for LaneJson {
+    fn from(lane: &Lane) -> Self {
+        Self {
+            count: lane.count,
+            sum: lane.sum,
+            vested: lane.vested,
+            settled_count: lane.settled_count,
+            settled_sum: lane.settled_sum,
+            unvested: lane.unvested().max(0.0),
+        }
+    }
+}
+
+/// The settings in `[smoothing]`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SmoothingParameters)]
+struct KnobsJson {
+    vest_half_life_hours: f64,
+    max_doubling_days: f64,
+    grace_mass: f64,
+    seed_weight: f64,
+    surge_half_life_hours: f64,
+    surge_factor: f64,
+    surge_floor: f64,
+}
+
+impl From<&Knobs> for KnobsJson {
+    fn from(knobs: &Knobs) -> Self {
+        Self {
+            vest_half_life_hours: knobs.vest_half_life_hours,
+            max_doubling_days: knobs.max_doubling_days,
+            grace_mass: knobs.grace_mass,
+            seed_weight: knobs.seed_weight,
+            surge_half_life_hours: knobs.surge_half_life_hours,
+            surge_factor: knobs.surge_factor,
+            surge_floor: knobs.surge_floor,
+        }
+    }
+}
+
+impl ExplainJson {
+    fn new(view: &PostView, params: &Params) -> Self {
+        let average = &view.average;
+        Self {
+            post_id: view.post.id.clone(),
+            as_of: view.as_of,
+            next_tick: view.next_tick,
+            average: average.smoothed_mean(params),
+            raw_average: average.raw_mean(),
+            count: average.count(),
+            sum: average.sum(),
+            histogram: average.histogram,
+            formula: FORMULA,
+            settled_count: average.calm.settled_count + average.surge.settled_count,
+            settled_sum: average.calm.settled_sum + average.surge.settled_sum,
+            unvested: average.unvested(),
+            calm: LaneJson::from(&average.calm),
+            surge: LaneJson::from(&average.surge),
+            intensity: average.intensity,
+            surge_above: average.surge_above(params),
+            crowded: average.is_crowded(params),
+            early: average.is_early(),
+            born_at: average.born,
+            parameters: KnobsJson::from(params.knobs()),
+        }
+    }
+}
+
+/// Explain a published average
+///
+/// Every figure that it is made of, and the formula.
+#[utoipa::path(
+    get, path = "/api/posts/{id}/explain", tag = "posts", params(("id" = PostId, Path, description = "The post")),
+    responses((status = 200, description = "The figures", body = ExplainJson))
+)]
+pub async fn explain(
+    State(app): Shared,
+    _: Caller,
+    PostPath(id): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<Response, Problem> {
+    let now = now();
+    let view = app.reader().post(&id, None, now).await?;
+    Ok((caching(&view, now), Json(ExplainJson::new(&view, app.params()))).into_response())
+}
+
+/// A rating as search engines read it (schema.org).
+#[derive(Serialize, ToSchema)]
+#[schema(as = AggregateRating)]
+pub struct AggregateRatingJson {
+    #[serde(rename = "@context")]
+    context: &'static str,
+    #[serde(rename = "@type")]
+    kind: &'static str,
+    #[serde(rename = "itemReviewed")]
+    item: ItemJson,
+    /// The published mean; not there without ratings
+    #[serde(rename = "ratingValue", skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(rename = "ratingCount")]
+    count: u64,
+    #[serde(rename = "bestRating")]
+    best: u8,
+    #[serde(rename = "worstRating")]
+    worst: u8,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ItemReviewed)]
+struct ItemJson {
+    #[serde(rename = "@type")]
+    kind: &'static str,
+    name: String,
+    identifier: PostId,
+}
+
+/// Read a post's average as schema.org AggregateRating
+#[utoipa::path(
+    get, path = "/api/posts/{id}/aggregate-rating", tag = "posts",
+    params(("id" = PostId, Path, description = "The post")),
+    responses((status = 200, description = "JSON-LD", body = AggregateRatingJson, content_type = "application/ld+json"))
+)]
+pub async fn aggregate_rating(
+    State(app): Shared,
+    _: Caller,
+    PostPath(id): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<Response, Problem> {
+    let now = now();
+    let view = app.reader().post(&id, None, now).await?;
+    let caching = caching(&view, now);
+    let json = AggregateRatingJson {
+        context: "https://schema.org",
+        kind: "AggregateRating",
+        value: view.average.smoothed_mean(app.params()),
+        count: view.average.count(),
+        best: Score::MAX,
+        worst: 0,
+        item: ItemJson { kind: "CreativeWork", name: view.post.title, identifier: view.post.id },
+    };
+    let media = [(header::CONTENT_TYPE, HeaderValue::from_static("application/ld+json"))];
+    Ok((caching, media, Json(json)).into_response())
+}
+
+/// Draw a post's average as a badge
+#[utoipa::path(
+    get, path = "/api/posts/{id}/badge.svg", tag = "posts", params(("id" = PostId, Path, description = "The post")),
+    responses((status = 200, description = "An image", body = String, content_type = "image/svg+xml"))
+)]
+pub async fn badge(
+    State(app): Shared,
+    _: Caller,
+    PostPath(id): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<Response, Problem> {
+    let now = now();
+    let view = app.reader().post(&id, None, now).await?;
+    let svg = draw(view.average.smoothed_mean(app.params()), view.average.count());
+    // An image loads nothing and runs nothing, wherever it is opened.
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+        ),
+    ];
+    Ok((caching(&view, now), headers, svg).into_response())
+}
+
+/// Numbers only, so that there is nothing to escape.
+fn draw(mean: Option<f64>, count: u64) -> String {
+    const CHAR_WIDTH: usize = 7;
+    const PADDING: usize = 8;
+    let value = mean.map_or_else(|| "no ratings".to_owned(), |mean| format!("{mean:.1} of {}", Score::MAX));
+    let ratings = match count {
+        0 => String::new(),
+        1 => " · 1 rating".to_owned(),
+        count => format!(" · {count} ratings"),
+    };
+    let text = format!("★ {value}{ratings}");
+    let width = text.chars().count() * CHAR_WIDTH + 2 * PADDING;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"22\" role=\"img\" aria-label=\"{text}\">\
+         <title>{text}</title><rect width=\"{width}\" height=\"22\" rx=\"4\" fill=\"#22303c\"/>\
+         <text x=\"{}\" y=\"15\" fill=\"#fff\" font-family=\"Verdana,DejaVu Sans,sans-serif\" font-size=\"11\" \
+         text-anchor=\"middle\">{text}</text></svg>\n",
+        width / 2
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_badge_says_what_it_shows() {
+        assert!(draw(Some(4.249), 57_818).contains("★ 4.2 of 5 · 57818 ratings"));
+        assert!(draw(Some(0.0), 1).contains("★ 0.0 of 5 · 1 rating<"));
+        assert!(draw(None, 0).contains("★ no ratings<"));
+    }
+}

@@ -1,0 +1,246 @@
+//! Ratings by the million: `POST /api/ratings` takes lines of JSON for as long as they come.
+//!
+//! What was read is appended a chunk at a time, and nothing more is read meanwhile: a sender is slowed down rather than
+//! kept in memory. The answer begins with the request and tells of bad lines as they are found, so a sender should read
+//! while it sends. Whoever breaks off has sent a prefix, and may send all again: the latest rating wins.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt, stream};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use crate::api::extract::{NoParameters, Parameters, broken_off, check_encoding, too_slow};
+use crate::api::gate::{Gate, Ingester};
+use crate::api::now;
+use crate::api::problem::{Problem, ProblemJson};
+use crate::app::intake::Source;
+use crate::entry::Entry;
+use crate::error::{Error, Invalid, Result};
+use crate::import::{LineBuffer, json_line};
+use crate::model::Time;
+
+/// A longer line is a bad one, skipped without being kept.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// Lines appended together.
+const CHUNK_LINES: usize = 5_000;
+/// A chunk waits for more lines no longer than this.
+const CHUNK_WAIT: Duration = Duration::from_millis(100);
+/// Chunks' answers that may wait for a sender who does not read them.
+const ANSWERS_MAX: usize = 4;
+/// What the body and its answer are.
+pub const NDJSON: &str = "application/x-ndjson";
+
+/// A line of the answer: a bad line, or at last the totals.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = IngestLine)]
+pub enum IngestLine<'a> {
+    /// A line that was refused.
+    Bad {
+        /// Its number, from 1
+        line: u64,
+        #[schema(value_type = ProblemJson)]
+        error: ProblemJson<'a>,
+    },
+    /// The last line.
+    Totals {
+        /// Ratings and withdrawals that are held
+        accepted: u64,
+        /// Lines that were not
+        refused: u64,
+        /// Why the rest was not taken
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<ProblemJson>)]
+        error: Option<ProblemJson<'a>>,
+    },
+}
+
+/// Take many ratings
+///
+/// Each line is `{"post_id", "user_id", "score", "at"?}`: a score that is null withdraws; without `at` the rating is one
+/// of now. The answer tells each bad line by its number, as soon as it is met, and the totals at last; a line over
+/// 64 KiB is a bad line of status 413. When the totals bear an `error`, or are missing, the lines up to some place were
+/// taken, and perhaps a few thousand behind it: send all again.
+#[utoipa::path(
+    post, path = "/api/ratings", tag = "ratings",
+    request_body(content = String, content_type = "application/x-ndjson", description = "A rating a line"),
+    responses((status = 200, description = "A line for each bad line, at last the totals",
+        content_type = "application/x-ndjson", body = IngestLine<'static>))
+)]
+pub async fn ingest(
+    State(gate): State<Gate>,
+    _: Ingester,
+    Parameters(_): Parameters<NoParameters>,
+    request: Request,
+) -> Result<Response, Problem> {
+    check_encoding(&request)?;
+    let patience = gate.app().config().body_timeout();
+    let mut pieces = request.into_body().into_data_stream();
+    // Asked for before the answer begins: a sender may wait for the word to go on (Expect: 100-continue).
+    let first = tokio::time::timeout(patience, pieces.next()).await.map_err(|_| too_slow(patience))?;
+    let first = first.transpose().map_err(|e| broken_off(&e))?;
+    let (answer, answers) = mpsc::channel(ANSWERS_MAX);
+    let ingest = Ingest { gate, answer, chunk: Chunk::default(), accepted: 0, refused: 0 };
+    tokio::spawn(ingest.run(stream::iter(first.map(Ok)).chain(pieces)));
+    let answers = stream::unfold(answers, async |mut answers: mpsc::Receiver<Bytes>| {
+        let answer = answers.recv().await?;
+        Some((Ok::<_, Infallible>(answer), answers))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(NDJSON)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, Body::from_stream(answers)).into_response())
+}
+
+/// A piece of a body.
+type Piece = Result<Bytes, axum::Error>;
+
+/// One request's ratings.
+struct Ingest {
+    gate: Gate,
+    /// Ends when nobody takes the answer any more.
+    answer: mpsc::Sender<Bytes>,
+    chunk: Chunk,
+    accepted: u64,
+    refused: u64,
+}
+
+/// Lines that were read and not answered yet.
+#[derive(Default)]
+struct Chunk {
+    entries: Vec<(u64, Entry)>,
+    bad: Vec<(u64, Problem)>,
+    /// When it is appended, whether or not it is full.
+    due: Option<Instant>,
+}
+
+impl Chunk {
+    fn lines(&self) -> usize {
+        self.entries.len() + self.bad.len()
+    }
+}
+
+/// Why reading ended before its end.
+enum Stop {
+    /// The sender is told.
+    Told(Problem),
+    /// Nobody is there to be told.
+    Gone,
+}
+
+impl Ingest {
+    async fn run(mut self, pieces: impl Stream<Item = Piece> + Unpin) {
+        let error = match self.take(pieces).await {
+            Ok(()) => None,
+            Err(Stop::Told(problem)) => Some(problem),
+            Err(Stop::Gone) => return,
+        };
+        let error = error.as_ref().map(Problem::json);
+        let totals = IngestLine::Totals { accepted: self.accepted, refused: self.refused, error };
+        let mut text = Vec::new();
+        write(&mut text, &totals);
+        // Whoever has gone does not ask.
+        let _ = self.answer.send(text.into()).await;
+    }
+
+    async fn take(&mut self, mut pieces: impl Stream<Item = Piece> + Unpin) -> Result<(), Stop> {
+        let mut line = LineBuffer::new(LINE_BYTES_MAX);
+        let patience = self.gate.app().config().body_timeout();
+        let mut last = Instant::now();
+        loop {
+            let until = self.chunk.due.unwrap_or(last + patience);
+            let piece = tokio::select! {
+                piece = tokio::time::timeout_at(until, pieces.next()) => piece,
+                () = self.gate.stop().cancelled() => {
+                    let detail = "damper is shutting down; send all again";
+                    return Err(Stop::Told(Error::Unavailable(detail.into()).into()));
+                }
+            };
+            let Ok(piece) = piece else {
+                if self.chunk.due.is_none() {
+                    return Err(Stop::Told(too_slow(patience)));
+                }
+                self.append().await?;
+                last = Instant::now();
+                continue;
+            };
+            let Some(piece) = piece else { break };
+            // What a broken line begins with is no line.
+            let mut bytes: &[u8] = &piece.map_err(|e| Stop::Told(broken_off(&e)))?;
+            let at = now();
+            while !bytes.is_empty() {
+                let (taken, is_whole) = line.fill(bytes);
+                bytes = &bytes[taken..];
+                if is_whole {
+                    self.add(&line, at);
+                    if self.chunk.lines() >= CHUNK_LINES {
+                        self.append().await?;
+                    }
+                }
+            }
+            // What an append takes is no sender's silence.
+            last = Instant::now();
+        }
+        if line.end() {
+            self.add(&line, now());
+        }
+        self.append().await
+    }
+
+    fn add(&mut self, line: &LineBuffer, now: Time) {
+        let outcome = match line.text() {
+            Some(b"") => return,
+            Some(text) => json_line::parse(text, now).map_err(Problem::from),
+            None => {
+                let detail = format!("the line has more than {LINE_BYTES_MAX} bytes");
+                Err(Invalid::new("line-too-long", detail).into())
+            }
+        };
+        self.chunk.due.get_or_insert_with(|| Instant::now() + CHUNK_WAIT);
+        match outcome {
+            Ok(entry) => self.chunk.entries.push((line.number(), entry)),
+            Err(problem) => self.chunk.bad.push((line.number(), problem)),
+        }
+    }
+
+    /// Appends what was read, and answers for it.
+    async fn append(&mut self) -> Result<(), Stop> {
+        let Chunk { entries, mut bad, .. } = std::mem::take(&mut self.chunk);
+        let (lines, entries): (Vec<u64>, Vec<Entry>) = entries.into_iter().unzip();
+        let answers = self.gate.app().intake().take(entries, Source::Site, now()).await;
+        let answers = answers.map_err(|error| Stop::Told(error.into()))?;
+        let accepted = answers.iter().filter(|refusal| refusal.is_none()).count() as u64;
+        let refusals = lines.into_iter().zip(answers);
+        bad.extend(
+            refusals.filter_map(|(line, refusal)| Some((line, Problem::from(refusal?).at("/post_id")))),
+        );
+        bad.sort_unstable_by_key(|(line, _)| *line);
+        self.accepted += accepted;
+        self.refused += bad.len() as u64;
+        let mut text = Vec::new();
+        for (line, problem) in &bad {
+            write(&mut text, &IngestLine::Bad { line: *line, error: problem.json() });
+        }
+        if text.is_empty() {
+            // Nobody reads: nobody wants the rest taken either.
+            return if self.answer.is_closed() { Err(Stop::Gone) } else { Ok(()) };
+        }
+        self.answer.send(text.into()).await.map_err(|_| Stop::Gone)
+    }
+}
+
+/// A line of JSON. What is written here has text for keys and nothing that could fail.
+fn write(text: &mut Vec<u8>, line: &IngestLine<'_>) {
+    if serde_json::to_writer(&mut *text, line).is_ok() {
+        text.push(b'\n');
+    }
+}

@@ -1,0 +1,12 @@
+//! The routes: a file per subject. Each handler reads its request, calls a door of [`App`](crate::App), and writes
+//! the answer.
+
+pub mod events;
+pub mod explain;
+pub mod ingest;
+pub mod moderation;
+pub mod operations;
+pub mod posts;
+pub mod probes;
+pub mod rates;
+pub mod users;

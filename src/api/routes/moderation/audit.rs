@@ -1,0 +1,122 @@
+//! The audit: who decided what, when and why, and what came of it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::Shared;
+use crate::api::cursor;
+use crate::api::extract::Parameters;
+use crate::api::gate::Moderator;
+use crate::api::pages::{escape, limit, next};
+use crate::api::problem::Problem;
+use crate::entry::{Ruling, Which};
+use crate::error::Result;
+use crate::merge::{Decided, Figures};
+use crate::model::{PostId, Time, UserId};
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// Decisions on the page
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<usize>,
+    /// `next_cursor` of the page before
+    #[param(pattern = "^([0-9a-f]{2})+$")]
+    cursor: Option<String>,
+    /// Only of this post
+    #[param(value_type = Option<PostId>)]
+    post_id: Option<String>,
+}
+
+/// A row of the audit.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Audited)]
+pub struct AuditedJson {
+    id: String,
+    post_id: PostId,
+    decided_at: Time,
+    decided_by: UserId,
+    /// `hold`, `freeze`, `thaw`, `exclude`, `undo`, `approve`, `reject`
+    deed: &'static str,
+    /// What it was about: a window, the id of the exclusion that was undone, a user, a policy
+    #[schema(value_type = Option<Object>)]
+    of: Option<Value>,
+    reason: String,
+    before: Figures,
+    after: Figures,
+    /// Ratings that it took out or brought back, or held ones that it approved or rejected
+    touched: u64,
+    /// Held ratings that an exclusion took out, or its undoing brought back, besides
+    held: u64,
+    /// Why nothing came of it, if nothing did
+    refused: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Audit)]
+pub struct AuditJson {
+    /// The newest first
+    decisions: Vec<AuditedJson>,
+    next_cursor: Option<String>,
+}
+
+impl From<Decided> for AuditedJson {
+    fn from(Decided { position, post, at, by, decision, outcome }: Decided) -> Self {
+        let of = match &decision.deed {
+            Ruling::Exclude(window) => serde_json::to_value(window).ok(),
+            Ruling::Undo(id) => Some(json!({"exclusion_id": id.to_string()})),
+            Ruling::Approve(Which::User(user)) | Ruling::Reject(Which::User(user)) => {
+                Some(json!({"user_id": user}))
+            }
+            Ruling::Approve(Which::Window(window)) | Ruling::Reject(Which::Window(window)) => {
+                serde_json::to_value(window).ok()
+            }
+            Ruling::Hold(hold) => Some(json!({"hold": hold})),
+            Ruling::Freeze | Ruling::Thaw => None,
+        };
+        Self {
+            id: position.to_string(),
+            post_id: post,
+            decided_at: at,
+            decided_by: by,
+            deed: decision.deed.as_str(),
+            of,
+            reason: decision.reason.as_str().to_owned(),
+            before: outcome.before,
+            after: outcome.after,
+            touched: outcome.touched,
+            held: outcome.held,
+            refused: outcome.refused,
+        }
+    }
+}
+
+/// Who decided what, when and why, and what came of it
+#[utoipa::path(get, path = "/api/admin/audit", tag = "moderation", params(AuditQuery), responses(
+    (status = 200, description = "The newest first", body = AuditJson,
+        headers(("Link" = String, description = "The next page (rel=next)"))),
+))]
+pub async fn audit(
+    State(app): Shared,
+    _: Moderator,
+    Parameters(query): Parameters<AuditQuery>,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit)?;
+    let post = query.post_id.as_deref().map(PostId::parse).transpose();
+    let post = post.map_err(|e| Problem::in_parameter(e, "post_id"))?;
+    let after = query.cursor.as_deref().map(cursor::parse_audit).transpose();
+    let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
+    let (decided, after) = app.moderation().audit_page(post.as_ref(), after, limit).await?;
+    let next_cursor = after.as_ref().map(cursor::write_audit);
+    let of = post.map(|post| format!("&post_id={}", escape(post.as_str()))).unwrap_or_default();
+    let link = next_cursor
+        .as_ref()
+        .map(|cursor| next(&format!("/api/admin/audit?limit={limit}{of}&cursor={cursor}")));
+    let decisions = decided.into_iter().map(AuditedJson::from).collect();
+    Ok((link, Json(AuditJson { decisions, next_cursor })).into_response())
+}

@@ -1,0 +1,317 @@
+//! For moderators, on the admin listener: a post's policy here; exclusions, held ratings, evidence and the audit in files
+//! of their own. Each decision is appended to the log and merged while its caller waits, or goes on without him.
+
+pub mod audit;
+pub mod evidence;
+pub mod exclusions;
+pub mod held;
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
+use crate::api::gate::{Gate, Moderator};
+use crate::api::problem::Problem;
+use crate::api::{Shared, now};
+use crate::entry::{Decision, Hold, Position, Reason, Ruling};
+use crate::error::{Error, Invalid, Result};
+use crate::merge::Standing;
+use crate::merge::{Decided, Figures};
+use crate::model::json;
+use crate::model::{PostId, Score, Time, UserId};
+
+/// Whoever decides waits for the outcome at most this long, or this part of a request's time; it comes all the same.
+const OUTCOME_WAIT: Duration = Duration::from_secs(5);
+const OUTCOME_PART: f64 = 0.8;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyBody {
+    /// Which of the post's ratings are held; null: those that the settings say
+    #[serde(default, deserialize_with = "json::present")]
+    #[schema(value_type = Option<Hold>)]
+    hold: Option<Value>,
+    /// Whether the post takes no ratings
+    #[serde(default, deserialize_with = "json::present")]
+    #[schema(value_type = bool)]
+    frozen: Option<bool>,
+    /// Why
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    reason: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReasonQuery {
+    /// Why
+    #[param(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    reason: Option<String>,
+}
+
+/// How a post's ratings are taken.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Policy)]
+pub struct PolicyJson {
+    /// Which of its ratings are held; null: those that the settings say
+    #[schema(value_type = Option<Hold>)]
+    hold: Option<Hold>,
+    /// Which the settings say
+    default_hold: Hold,
+    /// Whether it takes no ratings
+    frozen: bool,
+    /// Ratings that are held
+    held: u64,
+    /// Ratings that are excluded
+    excluded: u64,
+}
+
+/// A post's policy, decided.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DecidedPolicy)]
+pub struct DecidedPolicyJson {
+    /// The decision's name; of two at once the last one's
+    id: String,
+    /// `frozen` or `thawed`, as the post is now
+    state: &'static str,
+    #[serde(flatten)]
+    policy: PolicyJson,
+    before: Figures,
+    after: Figures,
+}
+
+/// What came of a decision.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Decision)]
+pub struct DecidedJson {
+    /// Its name; null for a preview
+    id: Option<String>,
+    /// `active`, `undone`, `approved`, `rejected`; `preview`
+    state: &'static str,
+    /// Ratings that were taken out
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excluded: Option<u64>,
+    /// Ratings that were brought back
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<u64>,
+    /// Held ratings that count now
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved: Option<u64>,
+    /// Held ratings that are gone
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<u64>,
+    /// Held ratings that were taken out, or brought back, besides
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
+    /// Users whose ratings these are (previews only)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<u64>,
+    before: Figures,
+    after: Figures,
+}
+
+/// A decision that takes longer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WaitingDecision)]
+pub struct WaitingJson {
+    id: String,
+    /// `waiting`: it will be merged, and stands in the audit then
+    state: &'static str,
+}
+
+impl PolicyJson {
+    fn of(standing: Standing, default_hold: Hold) -> Self {
+        Self {
+            hold: standing.hold,
+            default_hold,
+            frozen: standing.is_frozen,
+            held: standing.held,
+            excluded: standing.excluded,
+        }
+    }
+}
+
+impl From<Decided> for DecidedJson {
+    fn from(Decided { position, decision, outcome, .. }: Decided) -> Self {
+        let of = |is_it: bool, count: u64| is_it.then_some(count);
+        let (deed, touched) = (&decision.deed, outcome.touched);
+        let is_exclusion = matches!(deed, Ruling::Exclude(_) | Ruling::Undo(_));
+        Self {
+            id: Some(position.to_string()),
+            state: match deed {
+                Ruling::Freeze => "frozen",
+                Ruling::Thaw => "thawed",
+                Ruling::Hold(_) => "decided",
+                Ruling::Exclude(_) => "active",
+                Ruling::Undo(_) => "undone",
+                Ruling::Approve(_) => "approved",
+                Ruling::Reject(_) => "rejected",
+            },
+            excluded: of(matches!(deed, Ruling::Exclude(_)), touched),
+            restored: of(matches!(deed, Ruling::Undo(_)), touched),
+            approved: of(matches!(deed, Ruling::Approve(_)), touched),
+            rejected: of(matches!(deed, Ruling::Reject(_)), touched),
+            held: of(is_exclusion, outcome.held),
+            users: None,
+            before: outcome.before,
+            after: outcome.after,
+        }
+    }
+}
+
+/// How a post's ratings are taken
+#[utoipa::path(get, path = "/api/admin/posts/{id}/policy", tag = "moderation",
+    params(("id" = PostId, Path, description = "The post")),
+    responses((status = 200, description = "Its policy", body = PolicyJson)))]
+pub async fn policy(
+    State(app): Shared,
+    _: Moderator,
+    PostPath(post): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<Json<PolicyJson>, Problem> {
+    let standing = app.moderation().standing(&post).await?;
+    Ok(Json(PolicyJson::of(standing, app.config().moderation.hold)))
+}
+
+/// Hold a post's ratings, freeze it, or thaw it
+///
+/// What is left out stays as it is. Held ratings wait for a moderator and count for nothing meanwhile: those that would
+/// take the surge lane, or all. A frozen post takes no ratings (423); reading goes on, and what was accepted before still
+/// counts.
+#[utoipa::path(put, path = "/api/admin/posts/{id}/policy", tag = "moderation",
+    params(("id" = PostId, Path, description = "The post")), request_body = PolicyBody,
+    responses(
+        (status = 200, description = "Decided", body = DecidedPolicyJson),
+        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
+    ))]
+pub async fn set_policy(
+    State(gate): State<Gate>,
+    Moderator(by): Moderator,
+    PostPath(post): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<PolicyBody>,
+) -> Result<Response, Problem> {
+    let reason = reason(&body.reason)?;
+    let hold = body.hold.as_ref().map(hold).transpose()?.map(Ruling::Hold);
+    let frozen = body.frozen.map(|frozen| if frozen { Ruling::Freeze } else { Ruling::Thaw });
+    let deeds = hold.into_iter().chain(frozen);
+    let decisions: Vec<Decision> = deeds.map(|deed| Decision { deed, reason: reason.clone() }).collect();
+    if decisions.is_empty() {
+        let detail = "nothing is decided; name hold, frozen or both";
+        return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
+    }
+    match decide(&gate, &post, by, decisions).await? {
+        Answer::Waits(waiting) => Ok(waiting.into_response()),
+        Answer::Decided(decided) => {
+            let standing = gate.app().moderation().standing(&post).await?;
+            let json = DecidedPolicyJson {
+                id: decided.position.to_string(),
+                state: if standing.is_frozen { "frozen" } else { "thawed" },
+                policy: PolicyJson::of(standing, gate.app().config().moderation.hold),
+                before: decided.outcome.before,
+                after: decided.outcome.after,
+            };
+            Ok(Json(json).into_response())
+        }
+    }
+}
+
+fn hold(value: &Value) -> Result<Option<Hold>, Problem> {
+    match value {
+        Value::Null => Ok(None),
+        value => value.as_str().and_then(Hold::parse).map(Some).ok_or_else(|| {
+            let detail = "hold is neither off, surge, always nor null";
+            Problem::in_body(Invalid::new("invalid-body", detail), "/hold")
+        }),
+    }
+}
+
+fn reason(text: &str) -> Result<Reason, Problem> {
+    Reason::parse(text).map_err(|e| Problem::in_body(e, "/reason"))
+}
+
+/// The reason in a query, or `instead`.
+fn reason_or(query: &ReasonQuery, instead: &str) -> Result<Reason, Problem> {
+    let text = query.reason.as_deref().unwrap_or(instead);
+    Reason::parse(text).map_err(|e| Problem::in_parameter(e, "reason"))
+}
+
+/// A time in a body.
+fn time(text: &str, pointer: &'static str) -> Result<Time, Problem> {
+    let wrong = || Invalid::new("invalid-time", format!("{text:?} is no time in RFC 3339"));
+    let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_body(wrong(), pointer))?;
+    Ok(at.to_utc().into())
+}
+
+/// Scores in a body.
+fn scores(values: &[Value]) -> Result<Vec<Score>, Problem> {
+    let score = |(i, value)| json::score(value).map_err(|e| Problem::in_body(e, format!("/scores/{i}")));
+    values.iter().enumerate().map(score).collect()
+}
+
+fn outcome_wait(gate: &Gate) -> Duration {
+    let request = Duration::from_millis(gate.app().config().api.request_timeout_ms);
+    OUTCOME_WAIT.min(request.mul_f64(OUTCOME_PART))
+}
+
+/// What whoever decides is answered.
+enum Answer {
+    Decided(Box<Decided>),
+    Waits(WaitingAnswer),
+}
+
+struct WaitingAnswer(Position);
+
+impl IntoResponse for WaitingAnswer {
+    fn into_response(self) -> Response {
+        let json = WaitingJson { id: self.0.to_string(), state: "waiting" };
+        (StatusCode::ACCEPTED, Json(json)).into_response()
+    }
+}
+
+/// Takes a decision and answers what came of it, or that it goes on.
+async fn decide_one(gate: &Gate, post: PostId, by: UserId, decision: Decision) -> Result<Response, Problem> {
+    Ok(match decide(gate, &post, by, vec![decision]).await? {
+        Answer::Decided(decided) => Json(DecidedJson::from(*decided)).into_response(),
+        Answer::Waits(waiting) => waiting.into_response(),
+    })
+}
+
+/// Takes decisions on one post, all or none; answers what came of the last.
+async fn decide(gate: &Gate, post: &PostId, by: UserId, decisions: Vec<Decision>) -> Result<Answer, Problem> {
+    let (app, now) = (gate.app().clone(), now());
+    let positions = app.moderation().decide_all(post, &by, decisions, now).await?;
+    let position = *positions.last().ok_or_else(|| Error::Internal("nothing was decided".into()))?;
+    let decided = wait(gate, post.clone(), position, now, outcome_wait(gate)).await?;
+    let Some(decided) = decided else { return Ok(Answer::Waits(WaitingAnswer(position))) };
+    match decided.outcome.refused {
+        Some(why) => Err(Error::Conflict(why).into()),
+        None => Ok(Answer::Decided(Box::new(decided))),
+    }
+}
+
+/// What came of the decision at `position`; nothing if that takes longer than `within`.
+async fn wait(
+    gate: &Gate,
+    post: PostId,
+    position: Position,
+    now: Time,
+    within: Duration,
+) -> Result<Option<Decided>, Problem> {
+    let app = gate.app().clone();
+    // In a task of its own: it goes on when the caller goes away.
+    let outcome = tokio::spawn(async move { app.moderation().outcome(&post, position, now).await });
+    let Ok(outcome) = tokio::time::timeout(within, outcome).await else { return Ok(None) };
+    match outcome.map_err(|e| Error::Internal(format!("a decision stopped: {e}")))? {
+        // It is held, and the next tick merges it.
+        Err(error) if error.is_transient() => Ok(None),
+        decided => Ok(Some(decided?)),
+    }
+}

@@ -1,0 +1,120 @@
+//! For operators, on the admin listener: flush, status, drains.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::extract::{NoParameters, Parameters};
+use crate::api::gate::{Gate, Operator};
+use crate::api::problem::Problem;
+use crate::api::{Shared, now};
+use crate::app::drain::{DrainOrder, Flushed};
+use crate::app::upkeep::status::Status;
+use crate::error::{Error, Invalid, Result};
+use crate::store::{DrainRun, Trigger};
+
+/// A caller waits this part of a request's time, and hears of a flush that takes longer when it looks at the drains.
+const FLUSH_WAIT: f64 = 0.8;
+/// A flush that takes longer leaves the rest to the next tick.
+const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(600);
+/// Drains on a page when the caller does not say.
+const DRAINS_DEFAULT: usize = 20;
+/// Drains on a page at most.
+const DRAINS_MAX: usize = 1_000;
+
+/// A flush that goes on.
+#[derive(Serialize, ToSchema)]
+pub struct FlushingJson {
+    /// `running`
+    state: &'static str,
+    /// What it has done shows here in the end.
+    see: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct DrainsJson {
+    /// The newest first.
+    drains: Vec<DrainRun>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DrainsQuery {
+    /// How many
+    #[param(minimum = 1, maximum = 1000, default = 20)]
+    limit: Option<usize>,
+}
+
+/// Merge what waits now
+///
+/// Answers once it is merged, or 202 when that takes longer than a few seconds; it goes on then.
+#[utoipa::path(post, path = "/api/admin/flush", tag = "operations", responses(
+    (status = 200, description = "Merged", body = Flushed),
+    (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
+))]
+pub async fn flush(
+    State(gate): State<Gate>,
+    _: Operator,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<Response, Problem> {
+    let wait = Duration::from_millis(gate.app().config().api.request_timeout_ms).mul_f64(FLUSH_WAIT);
+    let flushed = async {
+        let turn = gate.turn_to_flush().await;
+        // In a task of its own: it goes on when the caller goes away.
+        let flushing = tokio::spawn(flushed(gate.clone(), turn));
+        flushing.await.unwrap_or_else(|e| Err(Error::Internal(format!("a flush stopped: {e}"))))
+    };
+    match tokio::time::timeout(wait, flushed).await {
+        Ok(flushed) => Ok(Json(flushed?).into_response()),
+        Err(_) => {
+            let json = FlushingJson { state: "running", see: "/api/admin/drains" };
+            Ok((StatusCode::ACCEPTED, Json(json)).into_response())
+        }
+    }
+}
+
+/// Flushes while it is its turn.
+async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Flushed> {
+    let order = DrainOrder {
+        until: Instant::now().checked_add(FLUSH_SECONDS_MAX),
+        stop: &|| gate.is_stopping(),
+        ..DrainOrder::quiet(Trigger::Flush)
+    };
+    gate.app().drainer().flush(now(), &order).await
+}
+
+/// How Damper is: what waits, the last drain, the balance
+#[utoipa::path(get, path = "/api/admin/status", tag = "operations", responses(
+    (status = 200, description = "How it is", body = Status),
+))]
+pub async fn status(
+    State(app): Shared,
+    _: Operator,
+    Parameters(_): Parameters<NoParameters>,
+) -> Result<Json<Status>, Problem> {
+    Ok(Json(app.upkeep().status(now()).await?))
+}
+
+/// The newest drains
+#[utoipa::path(get, path = "/api/admin/drains", tag = "operations", params(DrainsQuery), responses(
+    (status = 200, description = "The newest first", body = DrainsJson),
+))]
+pub async fn drains(
+    State(app): Shared,
+    _: Operator,
+    Parameters(query): Parameters<DrainsQuery>,
+) -> Result<Json<DrainsJson>, Problem> {
+    let limit = query.limit.unwrap_or(DRAINS_DEFAULT);
+    if !(1..=DRAINS_MAX).contains(&limit) {
+        let detail = format!("limit {limit} is outside 1..={DRAINS_MAX}");
+        return Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"));
+    }
+    Ok(Json(DrainsJson { drains: app.upkeep().drains(limit).await? }))
+}

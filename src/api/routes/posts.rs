@@ -1,0 +1,335 @@
+//! Posts: create, repeat, change, read, and the series behind a chart. Many at once are in `lists`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
+use crate::api::gate::{Caller, Somebody};
+use crate::api::problem::{Problem, ProblemJson};
+use crate::api::{Shared, now};
+use crate::app::App;
+use crate::app::reading::history::{POINTS_MAX, Point};
+use crate::app::reading::{OwnRating, PostView};
+use crate::error::{Error, Invalid};
+use crate::model::json::present;
+use crate::model::post::{Content, Edit, Post, Title};
+use crate::model::{PostId, Score, Time, UserId};
+use crate::smoothing::Params;
+
+/// Points of a series when the caller does not say.
+const POINTS_DEFAULT: usize = 200;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateBody {
+    /// The site's own id; without one Damper gives one
+    #[schema(value_type = Option<PostId>)]
+    id: Option<String>,
+    /// One line, not blank; a repost without one has the title of what it repeats
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    title: Option<String>,
+    #[schema(max_length = 20000, pattern = "^[^\\x00]*$")]
+    content: Option<String>,
+    /// The post that it repeats; of a repost, what that repeats
+    #[schema(value_type = Option<PostId>)]
+    repost_of: Option<String>,
+    /// Who made it
+    #[schema(value_type = Option<UserId>)]
+    created_by: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditBody {
+    /// The author
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = UserId)]
+    user_id: Option<String>,
+    /// One line, not blank
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    title: Option<String>,
+    /// Null takes it away
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 20000, pattern = "^[^\\x00]*$")]
+    content: Option<Option<String>>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadQuery {
+    /// Whose own rating is shown as well
+    #[param(value_type = Option<UserId>)]
+    user_id: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// Even steps in time
+    #[param(minimum = 1, maximum = 1000, default = 200)]
+    points: Option<usize>,
+}
+
+/// A post and its average.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Post)]
+pub struct PostJson {
+    id: PostId,
+    title: String,
+    content: Option<String>,
+    created_by: Option<UserId>,
+    /// The post that it repeats; null for an origin
+    repost_of: Option<PostId>,
+    /// How many posts repeat it
+    reposts: u64,
+    created_at: Time,
+    /// The published, smoothed mean at `as_of`; null without ratings
+    average: Option<f64>,
+    /// The exact mean
+    raw_average: Option<f64>,
+    count: u64,
+    /// Ratings' worth of weight that has yet to arrive in `average`
+    phasing_in: u64,
+    /// So much is phasing in that the pace limit sets the speed
+    crowded: bool,
+    /// So few ratings have settled that `average` says little yet
+    early: bool,
+    /// Ratings that moderators have taken out, or have still to decide on
+    under_review: u64,
+    /// It takes no ratings
+    frozen: bool,
+    /// Ratings by score, 0 to 5; not in lists
+    #[serde(skip_serializing_if = "Option::is_none")]
+    histogram: Option<[u64; Score::COUNT]>,
+    /// The reader's own newest rating
+    my_rating: Option<OwnRating>,
+    as_of: Time,
+    next_tick: Time,
+}
+
+impl PostJson {
+    pub fn new(view: PostView, params: &Params) -> Self {
+        let average = &view.average;
+        Self {
+            average: average.smoothed_mean(params),
+            raw_average: average.raw_mean(),
+            count: average.count(),
+            phasing_in: average.unvested().round() as u64,
+            crowded: average.is_crowded(params),
+            early: average.is_early(),
+            under_review: view.standing.under_review(),
+            frozen: view.standing.is_frozen,
+            histogram: Some(average.histogram),
+            my_rating: view.own,
+            as_of: view.as_of,
+            next_tick: view.next_tick,
+            id: view.post.id,
+            title: view.post.title,
+            content: view.post.content,
+            created_by: view.post.created_by,
+            repost_of: view.post.repost_of,
+            reposts: view.post.reposts,
+            created_at: view.post.created_at,
+        }
+    }
+
+    /// As lists show it.
+    pub fn in_list(self) -> Self {
+        Self { histogram: None, ..self }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = History)]
+pub struct HistoryJson {
+    post_id: PostId,
+    points: Vec<Point>,
+}
+
+/// Create a post
+///
+/// With `repost_of` it repeats another one: it has ratings of its own and names the first that was repeated.
+#[utoipa::path(post, path = "/api/posts", tag = "posts", request_body = CreateBody, responses(
+    (status = 201, description = "Created", body = PostJson,
+        headers(("Location" = String, description = "The post's path"))),
+    (status = 404, description = "`not-found`: there is no such post to repeat", body = ProblemJson<'static>,
+        content_type = "application/problem+json"),
+    (status = 409, description = "`conflict`: the id is taken", body = ProblemJson<'static>,
+        content_type = "application/problem+json"),
+    (status = 429, description = "`daily-limit`: enough posts for today", body = ProblemJson<'static>,
+        content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+))]
+pub async fn create(
+    State(app): Shared,
+    Somebody(caller): Somebody,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<CreateBody>,
+) -> Result<Response, Problem> {
+    let now = now();
+    let id = body.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let id = PostId::parse(&id).map_err(|e| Problem::in_body(e, "/id"))?;
+    let created_by = caller.author(body.created_by.as_deref())?;
+    let given = body.title.map(parse_title).transpose()?;
+    let content = body.content.map(parse_content).transpose()?;
+    let origin = match &body.repost_of {
+        Some(repeated) => Some(origin(&app, repeated, now).await?),
+        None => None,
+    };
+    let repeated = || origin.as_ref().map(|origin| parse_title(origin.title.clone()));
+    let untitled = || Problem::in_body(Invalid::new("invalid-body", "missing field `title`"), "/title");
+    let title = given.map(Ok).or_else(repeated).ok_or_else(untitled)??;
+    let repost_of = origin.map(|origin| origin.id);
+    let post = Post { created_by, repost_of, ..Post::new(id, title, content, now) };
+    let post = app.catalogue().create_post(post).await?;
+    let location = HeaderValue::try_from(format!("/api/posts/{}", post.id.as_path_segment()))
+        .map_err(|e| Error::Internal(e.to_string()))?;
+    let json = PostJson::new(app.reader().view_of_new(post, now), app.params());
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(json)).into_response())
+}
+
+/// The post that a repost of `repeated` names.
+async fn origin(app: &App, repeated: &str, now: Time) -> Result<Post, Problem> {
+    let repeated = PostId::parse(repeated).map_err(|e| Problem::in_body(e, "/repost_of"))?;
+    app.catalogue().origin(&repeated, now).await.map_err(|error| match error {
+        missing @ Error::NotFound(_) => Problem::from(missing).at("/repost_of"),
+        other => other.into(),
+    })
+}
+
+/// Change a post
+///
+/// Only its author may; what is left out stays as it is.
+#[utoipa::path(
+    patch, path = "/api/posts/{id}", tag = "posts", params(("id" = PostId, Path, description = "The post")),
+    request_body = EditBody,
+    responses(
+        (status = 200, description = "The post as it is now", body = PostJson),
+        (status = 403, description = "`not-the-author`: somebody else has made it", body = ProblemJson<'static>,
+            content_type = "application/problem+json"),
+    )
+)]
+pub async fn edit(
+    State(app): Shared,
+    Somebody(caller): Somebody,
+    PostPath(id): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<EditBody>,
+) -> Result<Json<PostJson>, Problem> {
+    let now = now();
+    let author = caller.named_in_body(body.user_id.as_deref())?;
+    let edit = Edit {
+        title: body.title.map(parse_title).transpose()?,
+        content: body.content.map(|content| content.map(parse_content).transpose()).transpose()?,
+    };
+    if edit == Edit::default() {
+        let detail = "there is nothing to change; send title, content, or both";
+        return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
+    }
+    app.catalogue().edit_post(&id, &author, edit, now).await?;
+    let view = app.reader().post(&id, Some(&author), now).await?;
+    Ok(Json(PostJson::new(view, app.params())))
+}
+
+fn parse_title(text: String) -> Result<Title, Problem> {
+    Title::parse(text).map_err(|e| Problem::in_body(e, "/title"))
+}
+
+fn parse_content(text: String) -> Result<Content, Problem> {
+    Content::parse(text).map_err(|e| Problem::in_body(e, "/content"))
+}
+
+/// Read a post
+///
+/// Its averages change at ticks, so whoever does not ask for a user's own rating may keep it until then.
+#[utoipa::path(
+    get, path = "/api/posts/{id}", tag = "posts",
+    params(("id" = PostId, Path, description = "The post"), ReadQuery),
+    responses(
+        (status = 200, description = "The post", body = PostJson, headers(("ETag" = String))),
+        (status = 304, description = "It is what If-None-Match names"),
+    )
+)]
+pub async fn read(
+    State(app): Shared,
+    caller: Caller,
+    PostPath(id): PostPath,
+    Parameters(query): Parameters<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let now = now();
+    let reader = caller.reader(query.user_id.as_deref())?;
+    let view = app.reader().post(&id, reader.as_ref(), now).await?;
+    let etag = etag(&view);
+    let caching = match reader {
+        Some(_) => "private, no-cache".to_owned(),
+        None => {
+            let [(_, caching)] = caching(&view, now);
+            caching
+        }
+    };
+    // Who shows a token sees more at the same address.
+    let vary = header::AUTHORIZATION.as_str().to_owned();
+    let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, caching), (header::VARY, vary)];
+    if is_known(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+    }
+    Ok((caching, Json(PostJson::new(view, app.params()))).into_response())
+}
+
+/// Read the series behind a post's chart
+#[utoipa::path(
+    get, path = "/api/posts/{id}/history", tag = "posts",
+    params(("id" = PostId, Path, description = "The post"), HistoryQuery),
+    responses((status = 200, description = "Even steps in time, oldest first", body = HistoryJson))
+)]
+pub async fn history(
+    State(app): Shared,
+    _: Caller,
+    PostPath(id): PostPath,
+    Parameters(query): Parameters<HistoryQuery>,
+) -> Result<Json<HistoryJson>, Problem> {
+    let points = query.points.unwrap_or(POINTS_DEFAULT);
+    if !(1..=POINTS_MAX).contains(&points) {
+        let detail = format!("points {points} is outside 1..={POINTS_MAX}");
+        return Err(Problem::in_parameter(Invalid::new("points-out-of-range", detail), "points"));
+    }
+    let points = app.reader().history(&id, points, now()).await?;
+    Ok(Json(HistoryJson { post_id: id, points }))
+}
+
+/// Until the next tick the averages stay for a reader who is not named; a flush, or new texts, may show later.
+pub fn caching(view: &PostView, now: Time) -> [(HeaderName, String); 1] {
+    let seconds = (view.next_tick.ms() - now.ms()).max(0) / 1_000;
+    [(header::CACHE_CONTROL, format!("public, max-age={seconds}"))]
+}
+
+/// Changes with everything that the answer shows.
+fn etag(view: &PostView) -> String {
+    let own = match view.own {
+        None => String::new(),
+        Some(OwnRating { score, pending, held }) => {
+            let score = score.map_or("w".into(), |score| score.to_string());
+            format!(".{score}{}{}", if pending { "p" } else { "" }, if held { "h" } else { "" })
+        }
+    };
+    let (version, revision) = (view.version, view.post.revision);
+    format!("W/\"{version}.{revision}.{}.{}{own}\"", view.as_of.ms(), view.next_tick.ms())
+}
+
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+}

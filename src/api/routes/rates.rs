@@ -1,0 +1,141 @@
+//! Rating and withdrawing: `POST` and `DELETE /api/posts/{id}/rate`.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::address::ClientAddress;
+use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
+use crate::api::gate::Somebody;
+use crate::api::problem::Problem;
+use crate::api::{Shared, now};
+use crate::app::App;
+use crate::app::intake::Accepted;
+use crate::app::intake::Rater;
+use crate::entry::Action;
+use crate::error::Invalid;
+use crate::limits::{Admission, Quota};
+use crate::model::json::{self, present};
+use crate::model::{PostId, Score, Time, UserId};
+
+/// What is left of each limit (RateLimit header fields for HTTP, an Internet-Draft of the HTTPAPI group).
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The limits themselves.
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateBody {
+    /// Who rates
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = UserId)]
+    user_id: Option<String>,
+    // Anything, so that what is wrong with it can be said in our words.
+    /// A whole number
+    #[schema(value_type = Score)]
+    score: Value,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WithdrawQuery {
+    /// Whose rating is withdrawn
+    #[param(value_type = UserId, required = true)]
+    user_id: Option<String>,
+}
+
+/// Rate a post
+///
+/// Answered once the rating is held durably; it counts from the tick in `counts_from` on.
+#[utoipa::path(
+    post, path = "/api/posts/{id}/rate", tag = "ratings", params(("id" = PostId, Path, description = "The post")),
+    request_body = RateBody, responses((status = 202, description = "Taken", body = Accepted))
+)]
+pub async fn rate(
+    State(app): Shared,
+    Somebody(caller): Somebody,
+    ClientAddress(address): ClientAddress,
+    PostPath(post): PostPath,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<RateBody>,
+) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+    let user = caller.named_in_body(body.user_id.as_deref())?;
+    let score = json::score(&body.score).map_err(|e| Problem::in_body(e, "/score"))?;
+    take(&app, (caller.rater(&user), address), &post, Action::Rate(score)).await
+}
+
+/// Withdraw a rating
+///
+/// Answered as a rating is, whether or not there was one.
+#[utoipa::path(
+    delete, path = "/api/posts/{id}/rate", tag = "ratings",
+    params(("id" = PostId, Path, description = "The post"), WithdrawQuery),
+    responses((status = 202, description = "Taken", body = Accepted))
+)]
+pub async fn withdraw(
+    State(app): Shared,
+    Somebody(caller): Somebody,
+    ClientAddress(address): ClientAddress,
+    PostPath(post): PostPath,
+    Parameters(query): Parameters<WithdrawQuery>,
+) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+    let unnamed = || {
+        let detail = "whose rating is withdrawn? Add ?user_id=…";
+        Problem::in_parameter(Invalid::new("user-missing", detail), "user_id")
+    };
+    let user = caller.reader(query.user_id.as_deref())?.ok_or_else(unnamed)?;
+    take(&app, (caller.rater(&user), address), &post, Action::Withdraw).await
+}
+
+/// Hands a rating or withdrawal in, if no limit is reached: that is asked first, since it costs no database work.
+async fn take(
+    app: &App,
+    (rater, address): (Rater<'_>, IpAddr),
+    post: &PostId,
+    action: Action,
+) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+    let now: Time = now();
+    let admission = app.limits().take(rater.user, address, post, now).await;
+    let told = told(&admission);
+    if let Some(quota) = admission.refused {
+        return Err(limited(&quota, told));
+    }
+    let accepted = app.intake().submit(post, rater, action, now).await;
+    let accepted = accepted.map_err(|error| with_all(Problem::from(error), told.clone()))?;
+    Ok((StatusCode::ACCEPTED, told.into_iter().collect(), Json(accepted)))
+}
+
+/// The headers that tell what is left.
+fn told(admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
+    let (mut policies, mut left) = (String::new(), String::new());
+    for Quota { policy, per_minute, remaining, reset_seconds, .. } in &admission.quotas {
+        let comma = if left.is_empty() { "" } else { ", " };
+        let _ = write!(policies, "{comma}\"{policy}\";q={per_minute};w=60");
+        let _ = write!(left, "{comma}\"{policy}\";r={remaining};t={reset_seconds}");
+    }
+    let headers = [(RATE_LIMIT_POLICY, policies), (RATE_LIMIT, left)].into_iter();
+    headers
+        .filter(|(_, text)| !text.is_empty())
+        .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
+        .collect()
+}
+
+fn limited(quota: &Quota, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
+    let Quota { policy, per_minute, wait_seconds, .. } = quota;
+    let detail =
+        format!("more than {per_minute} ratings a minute of one {policy}; try again in {wait_seconds} s");
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
+        .with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
+    with_all(problem, told)
+}
+
+fn with_all(problem: Problem, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
+    told.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
+}

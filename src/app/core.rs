@@ -1,0 +1,52 @@
+//! The way of a rating: in through [`Intake`], through [`Drainer`] into the averages, out through [`PostReader`].
+//!
+//! It works on any log, ledger and cache; [`App`](super::App) adds what people need around it. The simulation runs this
+//! core on parts in memory.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::drain::Drainer;
+use super::intake::Intake;
+use super::reading::PostReader;
+use crate::buffer::Buffer;
+use crate::buffer::group::Grouped;
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::error::Result;
+use crate::store::Store;
+
+/// The three doors that every rating passes, and what they share.
+pub struct Core {
+    /// Settings, parameters, timetable, shards.
+    pub context: Arc<Context>,
+    /// The log, with appends grouped.
+    pub buffer: Arc<dyn Buffer>,
+    /// Takes entries in.
+    pub intake: Arc<Intake>,
+    /// Shows posts.
+    pub posts: Arc<PostReader>,
+    /// Moves the log into the averages.
+    pub drainer: Arc<Drainer>,
+}
+
+impl Core {
+    /// Puts the core together. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// What the ledger answers when it is asked for the installation; `Config` when a setting is wrong.
+    pub async fn assemble(
+        config: Config,
+        buffer: Arc<dyn Buffer>,
+        ledger: Arc<dyn Store>,
+        cache: Arc<dyn Cache>,
+    ) -> Result<Self> {
+        let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
+        let context = Arc::new(Context::new(config, ledger.installation().await?.shards)?);
+        let posts = Arc::new(PostReader::new(context.clone(), buffer.clone(), ledger.clone(), cache.clone()));
+        let intake = Arc::new(Intake::new(context.clone(), buffer.clone(), ledger.clone(), posts.clone()));
+        intake.announce_floors().await?;
+        let drainer = Arc::new(Drainer::new(context.clone(), buffer.clone(), ledger, cache));
+        Ok(Self { context, buffer, intake, posts, drainer })
+    }
+}

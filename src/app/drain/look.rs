@@ -1,0 +1,125 @@
+//! Looks at shards: how much waits, and whether everything that was accepted is somewhere.
+//!
+//! `accepted = applied + quarantined + waiting`: `accepted` is the log's own count, `applied` and `quarantined` stand
+//! beside the checkpoint, `waiting` is counted in the log. So the balance can fail, and shows it.
+
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use tracing::error;
+use utoipa::ToSchema;
+
+use super::Drainer;
+use crate::entry::Shard;
+use crate::error::{Error, Result};
+use crate::model::Time;
+use crate::store::ShardState;
+
+/// Most times that a look at a shard is repeated because a drain moved the checkpoint meanwhile.
+const LOOKS_MAX: usize = 100;
+
+/// Where everything that was accepted is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct Balance {
+    /// Entries ever accepted.
+    pub accepted: u64,
+    /// Entries in the averages.
+    pub applied: u64,
+    /// Entries ever quarantined.
+    pub quarantined: u64,
+    /// Entries after the checkpoints.
+    pub waiting: u64,
+    /// Entries that the log's server is known to have lost, at least. They are not in `accepted`.
+    pub lost: u64,
+    /// When the oldest waiting entry was appended.
+    pub oldest_waiting_at: Option<Time>,
+}
+
+impl Balance {
+    /// The balance of one shard whose checkpoint did not move during the look.
+    pub fn of(ShardState { checkpoint, log }: &ShardState) -> Self {
+        Self {
+            accepted: checkpoint.accepted(log.appends),
+            applied: checkpoint.applied,
+            quarantined: checkpoint.quarantined,
+            waiting: log.waiting,
+            lost: checkpoint.lost,
+            oldest_waiting_at: log.oldest,
+        }
+    }
+
+    /// Whether everything that was accepted is somewhere.
+    pub fn is_balanced(&self) -> bool {
+        self.accepted == self.applied + self.quarantined + self.waiting
+    }
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            applied: self.applied + other.applied,
+            quarantined: self.quarantined + other.quarantined,
+            waiting: self.waiting + other.waiting,
+            lost: self.lost + other.lost,
+            oldest_waiting_at: self.oldest_waiting_at.into_iter().chain(other.oldest_waiting_at).min(),
+        }
+    }
+}
+
+impl Drainer {
+    /// The balance of every shard, in order.
+    pub async fn balances(&self) -> Result<Vec<Balance>> {
+        try_join_all(self.context.all_shards().map(|shard| self.balance_of(shard))).await
+    }
+
+    /// The balance over all shards, and whether it holds in each.
+    pub async fn balance(&self) -> Result<(Balance, bool)> {
+        let balances = self.balances().await?;
+        let holds = balances.iter().all(Balance::is_balanced);
+        Ok((balances.into_iter().fold(Balance::default(), Balance::add), holds))
+    }
+
+    async fn balance_of(&self, shard: Shard) -> Result<Balance> {
+        let mut seen = self.see(shard).await?;
+        for _ in 0..LOOKS_MAX {
+            if self.ledger.checkpoint(shard).await? == seen.checkpoint {
+                return Ok(Balance::of(&seen));
+            }
+            seen = self.see(shard).await?;
+        }
+        Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks; look again later")))
+    }
+
+    /// A shard's checkpoint, and then its log.
+    async fn see(&self, shard: Shard) -> Result<ShardState> {
+        let checkpoint = self.ledger.checkpoint(shard).await?;
+        let log = self.buffer.backlog(shard, checkpoint.position).await?;
+        Ok(ShardState { checkpoint, log })
+    }
+
+    /// Passes when both the buffer and the store answer.
+    pub async fn check_ready(&self) -> Result<()> {
+        self.balance_of(Shard(0)).await.map(drop)
+    }
+
+    /// A shard's checkpoint and log. A log that holds less than was accepted has come back with less: the
+    /// difference is recorded, and the count goes on from there.
+    pub(super) async fn look(&self, shard: Shard) -> Result<ShardState> {
+        for _ in 0..LOOKS_MAX {
+            let mut seen = self.see(shard).await?;
+            let floor = seen.checkpoint.floor();
+            if Balance::of(&seen).is_balanced() && seen.log.last >= floor {
+                return Ok(seen);
+            }
+            if self.ledger.checkpoint(shard).await? != seen.checkpoint {
+                // A commit came between the two looks.
+                continue;
+            }
+            self.buffer.raise_floor(shard, floor).await?;
+            seen.log = self.buffer.backlog(shard, seen.checkpoint.position).await?;
+            if self.ledger.recount(shard, &seen).await? {
+                let lost = self.ledger.checkpoint(shard).await?.lost.saturating_sub(seen.checkpoint.lost);
+                error!(%shard, lost, "the log came back with less than it had accepted; counting on from there");
+            }
+        }
+        Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks")))
+    }
+}

@@ -1,0 +1,335 @@
+//! The drain: moves every shard's log into the averages. [`App::drain`] is the one loop.
+//!
+//! Read after the checkpoint, merge, commit with the new checkpoint, refresh the cache, trim. Whoever runs it,
+//! and however many at once, the commit's compare-and-swap decides; a drain that was faster is met by reading
+//! the checkpoint again. It ends on a fact: the checkpoint has passed what the log held when the drain began.
+//! What it did is counted in `tally.rs`; `flush.rs` is the drain by hand.
+
+mod flush;
+mod look;
+mod tally;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use tracing::{debug, info, warn};
+
+use super::context::Context;
+use super::reading::read_into;
+use crate::buffer::Buffer;
+use crate::cache::Cache;
+use crate::entry::{Batch, Line, Shard};
+use crate::error::{Error, Result};
+use crate::faults::{self, Mistake};
+use crate::merge::bulk::BulkDecision;
+use crate::merge::{Merged, merge};
+use crate::model::{PostId, Time};
+use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, ShardState, Store, Trigger};
+use tally::ShardDrained;
+
+pub use flush::Flushed;
+pub use look::Balance;
+pub use tally::{Drained, MOVES_MAX, Move};
+
+/// Times that a shard is tried again after an error that may pass, while somebody waits for the outcome.
+const RETRIES_MAX: u32 = 5;
+/// Retries wait for this, twice this, and so on, but no longer than the other, less up to half of it.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(4);
+
+/// How a drain is run.
+pub struct DrainOrder<'a> {
+    /// What started it.
+    pub trigger: Trigger,
+    /// No batch is begun after this. Until then a tick tries again what may pass by itself.
+    pub until: Option<Instant>,
+    /// Says whether to stop before the next batch.
+    pub stop: &'a (dyn Fn() -> bool + Send + Sync),
+    /// Told of every step.
+    pub progress: &'a (dyn Fn(Progress) + Send + Sync),
+}
+
+impl DrainOrder<'_> {
+    /// A drain without a limit, which tells nobody.
+    pub fn quiet(trigger: Trigger) -> Self {
+        Self { trigger, until: None, stop: &|| false, progress: &|_| {} }
+    }
+
+    fn is_over(&self) -> bool {
+        (self.stop)() || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    fn may_retry(&self, attempt: u32) -> bool {
+        let has_time = self.trigger == Trigger::Tick && self.until.is_some();
+        !self.is_over() && (has_time || attempt < RETRIES_MAX)
+    }
+}
+
+/// A step of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// A shard with so many waiting entries was begun.
+    Begun(u64),
+    /// So many of these are in the averages (or quarantine) now.
+    Merged(u64),
+}
+
+/// Moves the log into the averages.
+pub struct Drainer {
+    context: Arc<Context>,
+    buffer: Arc<dyn Buffer>,
+    ledger: Arc<dyn Store>,
+    cache: Arc<dyn Cache>,
+    /// Held while one decision is merged for a caller who waits for it.
+    deciding: tokio::sync::Mutex<()>,
+    /// Whether a drain has logged that it waits for a server.
+    is_stuck: AtomicBool,
+}
+
+impl Drainer {
+    /// Reads `buffer`, commits to `ledger`, refreshes `cache`.
+    pub(super) fn new(
+        context: Arc<Context>,
+        buffer: Arc<dyn Buffer>,
+        ledger: Arc<dyn Store>,
+        cache: Arc<dyn Cache>,
+    ) -> Self {
+        let (deciding, is_stuck) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
+        Self { context, buffer, ledger, cache, deciding, is_stuck }
+    }
+
+    /// Whether drains wait for a server, so that nothing is merged.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
+    /// Drains every shard up to what its log holds now. Safe at any time, by anybody, at once.
+    ///
+    /// A shard that fails does not keep the others from draining; `failure` tells.
+    pub async fn drain(&self, now: Time, order: &DrainOrder<'_>) -> Drained {
+        let began = Instant::now();
+        let total = Mutex::new(Drained { complete: true, ..Drained::default() });
+        futures_util::stream::iter(self.context.all_shards())
+            .for_each_concurrent(self.context.config.drain.parallel_max, |shard| {
+                let total = &total;
+                async move {
+                    let outcome = self.drain_shard(shard, now, order).await;
+                    total.lock().unwrap_or_else(|e| e.into_inner()).absorb(outcome);
+                }
+            })
+            .await;
+        let mut drained = total.into_inner().unwrap_or_else(|e| e.into_inner());
+        if drained.failure.is_none() && self.is_stuck.swap(false, Ordering::Relaxed) {
+            info!("drains go on");
+        }
+        drained.sort_moves();
+        if order.trigger == Trigger::Tick && drained.failure.is_none() && !order.is_over() {
+            self.rerank(now).await;
+        }
+        drained.duration_ms = began.elapsed().as_millis() as u64;
+        self.record(now, order.trigger, &drained).await;
+        drained
+    }
+
+    /// Drains the shard of one post, for whoever waits for an outcome.
+    ///
+    /// # Errors
+    /// What stopped it.
+    pub async fn drain_post(&self, post: &PostId, now: Time) -> Result<()> {
+        // One at a time: each holds a connection for as long as a sweep may take.
+        let _turn = self.deciding.lock().await;
+        let done =
+            self.drain_shard(self.context.shard_of(post), now, &DrainOrder::quiet(Trigger::Flush)).await;
+        done.failure.map_or(Ok(()), Err)
+    }
+
+    /// One shard, tried again when an error may pass by itself.
+    async fn drain_shard(&self, shard: Shard, now: Time, order: &DrainOrder<'_>) -> ShardDrained {
+        let mut done = ShardDrained::default();
+        let mut attempt = 0;
+        loop {
+            let batches = done.batches;
+            match self.try_drain_shard(shard, now, order, &mut done).await {
+                Ok(complete) => {
+                    done.complete = complete;
+                    return done;
+                }
+                Err(error) if error.is_transient() && order.may_retry(attempt) => {
+                    if !self.is_stuck.swap(true, Ordering::Relaxed) {
+                        warn!(%shard, %error, "a drain waits; trying again");
+                    }
+                    // Whoever got on begins with short waits again.
+                    attempt = if done.batches > batches { 0 } else { attempt };
+                    tokio::time::sleep(retry_delay(shard, now, attempt)).await;
+                    attempt += 1;
+                }
+                Err(error) => {
+                    done.failure = Some(error);
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// Batches until the checkpoint has passed the log's end as it was; `false` when told to stop before.
+    async fn try_drain_shard(
+        &self,
+        shard: Shard,
+        now: Time,
+        order: &DrainOrder<'_>,
+        done: &mut ShardDrained,
+    ) -> Result<bool> {
+        // The log of a newer program may hold what this one does not understand: it is not even read.
+        self.ledger.check_schema().await?;
+        let mut seen = self.look(shard).await?;
+        // What a killed drain committed and could not trim any more.
+        self.buffer.trim(shard, seen.checkpoint.position).await?;
+        done.begin(seen.log.waiting, order);
+        // What is appended meanwhile is the next drain's, else one that is tried again might never end.
+        let end = *done.end.get_or_insert(seen.log.last);
+        while seen.checkpoint.position < end {
+            if order.is_over() {
+                return Ok(false);
+            }
+            let batch_max = self.context.config.drain.batch_max.min(self.ledger.batch_max());
+            let limit = done.limit.map_or(batch_max, |limit| limit.min(batch_max));
+            match self.drain_batch(shard, &seen, limit, now, done).await? {
+                BatchOutcome::Committed(entries) => {
+                    (order.progress)(Progress::Merged(entries));
+                    done.limit = done.limit.map(|limit| limit.saturating_mul(2));
+                }
+                BatchOutcome::Superseded => debug!(%shard, "another drain was faster"),
+                BatchOutcome::Refused(entries) => done.limit = Some(entries.div_ceil(2)),
+                // The log's end was never an entry.
+                BatchOutcome::Nothing => break,
+            }
+            seen.checkpoint = self.ledger.checkpoint(shard).await?;
+        }
+        Ok(true)
+    }
+
+    /// At most `limit` entries after the checkpoint.
+    async fn drain_batch(
+        &self,
+        shard: Shard,
+        seen: &ShardState,
+        limit: usize,
+        now: Time,
+        done: &mut ShardDrained,
+    ) -> Result<BatchOutcome> {
+        let from = seen.checkpoint.position;
+        let Some(mut batch) = self.buffer.read(shard, from, limit).await? else {
+            return Ok(BatchOutcome::Nothing);
+        };
+        batch.cut_at_bulk();
+        faults::reach("drain.read");
+        if faults::has(Mistake::PoisonStops) && batch.lines.iter().any(|line| line.entry.is_err()) {
+            return Err(Error::Internal("an entry cannot be read".into()));
+        }
+        if faults::has(Mistake::TrimBeforeCommit) {
+            self.buffer.trim(shard, batch.to).await?;
+        }
+        let as_of = (self.context.ticks.around(now).last, &self.context.params);
+        let mut committed = self.commit(&batch, seen, as_of).await;
+        if let Err(Error::Refused(why)) = &committed {
+            let [line] = batch.lines.as_mut_slice() else {
+                debug!(%shard, why, "a batch was refused; trying half of it");
+                return Ok(BatchOutcome::Refused(batch.lines.len()));
+            };
+            line.refuse(why);
+            committed = self.commit(&batch, seen, as_of).await;
+        }
+        let Some(merged) = committed? else {
+            return Ok(BatchOutcome::Superseded);
+        };
+        faults::reach("commit.done");
+        done.count(&merged, as_of);
+        self.refresh(&merged, now).await;
+        faults::reach("drain.refreshed");
+        self.buffer.trim(shard, batch.to).await?;
+        faults::reach("drain.trimmed");
+        Ok(BatchOutcome::Committed(batch.lines.len() as u64))
+    }
+
+    async fn commit(&self, batch: &Batch, seen: &ShardState, as_of: AsOf<'_>) -> Result<Option<Merged>> {
+        if batch.bulk().is_some() {
+            let begin = |line: &Line, loaded, exclusions| {
+                BulkDecision::begin(line, loaded, exclusions, &self.context.params)
+            };
+            return self.ledger.commit_bulk(batch, seen, as_of, &begin).await;
+        }
+        self.ledger.commit(batch, seen, as_of, &|loaded| merge(batch, loaded, &self.context.params)).await
+    }
+
+    /// Brings what a commit changed into the cache. The averages are safe: a failure only makes readers wait for
+    /// the next tick, or ask the store.
+    async fn refresh(&self, merged: &Merged, now: Time) {
+        let ids: Vec<PostId> = merged.averages.iter().map(|average| average.post.clone()).collect();
+        for ids in ids.chunks(POSTS_ASKED_MAX) {
+            if let Err(error) = read_into(&*self.ledger, &*self.cache, ids, now).await {
+                warn!(%error, "the cache could not be refreshed after a commit");
+                return;
+            }
+        }
+    }
+
+    /// The ranking is published, not state: when it cannot be brought up to date now, the next tick does it.
+    async fn rerank(&self, now: Time) {
+        let as_of = (self.context.ticks.around(now).last, &self.context.params);
+        if let Err(error) = self.ledger.rerank(as_of, self.context.config.drain.rerank_max).await {
+            warn!(%error, "sort=top lags until the next tick");
+        }
+    }
+
+    async fn record(&self, now: Time, trigger: Trigger, drained: &Drained) {
+        let outcome = match (&drained.failure, drained.complete) {
+            (None, true) => "complete",
+            (None, false) => "stopped",
+            (Some(_), _) => "failed",
+        };
+        metrics::counter!("damper_drains_total", "outcome" => outcome, "trigger" => trigger.as_str())
+            .increment(1);
+        metrics::histogram!("damper_drain_seconds").record(drained.duration_ms as f64 / 1_000.0);
+        if matches!(drained.failure, Some(Error::Config(_))) {
+            // The schema is newer than this program, which then writes nothing at all.
+            return;
+        }
+        let run = DrainRun {
+            started_at: now,
+            trigger,
+            applied: drained.applied,
+            quarantined: drained.quarantined,
+            batches: drained.batches,
+            duration_ms: drained.duration_ms,
+            error: drained.failure.as_ref().map(ToString::to_string),
+        };
+        match self.ledger.record_drain(&run).await {
+            Err(error) if error.is_transient() => debug!(%error, "the drain could not be recorded"),
+            Err(error) => warn!(%error, "the drain could not be recorded"),
+            Ok(()) => {}
+        }
+    }
+}
+
+/// What became of a batch.
+enum BatchOutcome {
+    /// So many entries are merged, or quarantined.
+    Committed(u64),
+    /// Another drain moved the checkpoint first.
+    Superseded,
+    /// The database will not have what came out of so many entries.
+    Refused(usize),
+    /// There was nothing to read.
+    Nothing,
+}
+
+/// Doubles with each attempt; the jitter keeps processes and shards that failed together from coming back together.
+fn retry_delay(shard: Shard, now: Time, attempt: u32) -> Duration {
+    let delay = RETRY_DELAY.saturating_mul(2u32.saturating_pow(attempt)).min(RETRY_DELAY_MAX);
+    let mut hasher = DefaultHasher::new();
+    (shard, now.ms(), attempt).hash(&mut hasher);
+    delay - delay.mul_f64((hasher.finish() % 1_000) as f64 / 2_000.0)
+}

@@ -1,0 +1,159 @@
+//! What a drain did: counts by outcome, and the posts whose published mean moved most.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{DrainOrder, Progress};
+use crate::entry::Position;
+use crate::error::Error;
+use crate::merge::{Merged, MergedAverage};
+use crate::model::PostId;
+use crate::store::AsOf;
+
+/// Moves that a drain reports.
+pub const MOVES_MAX: usize = 10;
+/// Posts of one shard whose moves are remembered while it drains; the smallest moves are forgotten first.
+const MOVES_TRACKED_MAX: usize = 10_000;
+
+/// What a drain did.
+#[derive(Debug, Default)]
+pub struct Drained {
+    /// Entries folded in.
+    pub applied: u64,
+    /// Entries put aside.
+    pub quarantined: u64,
+    /// Different posts whose average changed.
+    pub posts: u64,
+    /// Commits.
+    pub batches: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// The posts whose published mean moved most, largest first.
+    pub moves: Vec<Move>,
+    /// Whether every checkpoint has passed what its log held at the beginning.
+    pub complete: bool,
+    /// The first error that stopped a shard.
+    pub failure: Option<Error>,
+}
+
+/// How far a drain moved a post's published mean.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Move {
+    /// Whose mean it is.
+    pub post_id: PostId,
+    /// The published mean without the drained entries; nothing for a post that had no ratings.
+    pub before: Option<f64>,
+    /// The published mean with them.
+    pub after: Option<f64>,
+    /// The exact mean.
+    pub raw_average: Option<f64>,
+    /// Ratings that count.
+    pub count: u64,
+    /// Ratings' worth that has yet to vest.
+    pub phasing_in: u64,
+    /// Whether the pace limit sets the speed.
+    pub crowded: bool,
+}
+
+impl Move {
+    fn size(&self) -> f64 {
+        match (self.before, self.after) {
+            (Some(before), Some(after)) => (after - before).abs(),
+            // A first rating moves nothing that anybody saw.
+            _ => 0.0,
+        }
+    }
+
+    fn of(merged: &MergedAverage, (last_tick, params): AsOf<'_>) -> Self {
+        let as_of = merged.after.last.map_or(last_tick, |last| last.max(last_tick));
+        let (before, after) = (merged.before.at(as_of, params), merged.after.at(as_of, params));
+        Self {
+            post_id: merged.post.clone(),
+            before: before.smoothed_mean(params),
+            after: after.smoothed_mean(params),
+            raw_average: after.raw_mean(),
+            count: after.count(),
+            phasing_in: after.unvested().round() as u64,
+            crowded: after.is_crowded(params),
+        }
+    }
+
+    fn sort(moves: &mut [Move]) {
+        let key = |m: &Move| (m.size(), m.count);
+        moves.sort_by(|a, b| key(b).partial_cmp(&key(a)).unwrap_or(std::cmp::Ordering::Equal));
+    }
+}
+
+/// What became of one shard.
+#[derive(Default)]
+pub(super) struct ShardDrained {
+    pub applied: u64,
+    pub quarantined: u64,
+    pub batches: u64,
+    /// Hashes of the posts that changed: a post lives in one shard, so shards' counts add up.
+    posts: HashSet<u64>,
+    hasher: RandomState,
+    moves: HashMap<PostId, Move>,
+    has_begun: bool,
+    /// The log's end when the drain first saw it.
+    pub end: Option<Position>,
+    /// Entries of the next batch at most: what halving has found out outlives an attempt.
+    pub limit: Option<usize>,
+    pub complete: bool,
+    pub failure: Option<Error>,
+}
+
+impl ShardDrained {
+    /// Tells how much waits, once.
+    pub fn begin(&mut self, waiting: u64, order: &DrainOrder<'_>) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            (order.progress)(Progress::Begun(waiting));
+        }
+    }
+
+    /// Adds a commit.
+    pub fn count(&mut self, merged: &Merged, as_of: AsOf<'_>) {
+        self.applied += merged.applied;
+        self.quarantined += merged.quarantined.len() as u64;
+        self.batches += 1;
+        for average in &merged.averages {
+            self.posts.insert(self.hasher.hash_one(&average.post));
+            let moved = Move::of(average, as_of);
+            let before = self.moves.get(&average.post).map_or(moved.before, |earlier| earlier.before);
+            self.moves.insert(average.post.clone(), Move { before, ..moved });
+        }
+        if self.moves.len() > MOVES_TRACKED_MAX {
+            let kept = self.largest_moves(MOVES_TRACKED_MAX / 2);
+            self.moves = kept.into_iter().map(|m| (m.post_id.clone(), m)).collect();
+        }
+    }
+
+    fn largest_moves(&mut self, count: usize) -> Vec<Move> {
+        let mut moves: Vec<Move> = self.moves.drain().map(|(_, m)| m).collect();
+        Move::sort(&mut moves);
+        moves.truncate(count);
+        moves
+    }
+}
+
+impl Drained {
+    /// The largest moves first, and no more than are told.
+    pub(super) fn sort_moves(&mut self) {
+        Move::sort(&mut self.moves);
+        self.moves.truncate(MOVES_MAX);
+    }
+
+    /// Adds a shard.
+    pub(super) fn absorb(&mut self, mut shard: ShardDrained) {
+        self.applied += shard.applied;
+        self.quarantined += shard.quarantined;
+        self.batches += shard.batches;
+        self.posts += shard.posts.len() as u64;
+        self.moves.extend(shard.largest_moves(MOVES_MAX));
+        self.complete &= shard.complete;
+        self.failure = self.failure.take().or(shard.failure);
+    }
+}

@@ -1,0 +1,174 @@
+//! Damper, opened: the only place that picks buffer, store and cache, wires the use cases to them, and hands these out.
+//!
+//! API, worker, command line and tests call the doors of [`App`]; nothing else reaches a seam. Time is always an argument.
+
+pub mod catalogue;
+pub mod context;
+mod core;
+pub mod drain;
+pub mod intake;
+pub mod moderation;
+pub mod reading;
+pub mod upkeep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::buffer;
+use crate::buffer::Buffer;
+use crate::buffer::redis::RedisBuffer;
+use crate::buffer::sqlite::SqliteBuffer;
+use crate::cache::Cache;
+use crate::cache::memory::MemoryCache;
+use crate::cache::redis::RedisCache;
+use crate::config::ticks::Ticks;
+use crate::config::{Config, Setup};
+use crate::database::sqlite::SqliteFile;
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::redis::health::RedisHealth;
+use crate::redis::link::RedisLink;
+use crate::smoothing::Params;
+use crate::store::Store;
+use crate::store::bounded::Bounded;
+use crate::store::postgres::PostgresStore;
+use crate::store::sqlite::SqliteStore;
+use catalogue::Catalogue;
+use drain::Drainer;
+use intake::Intake;
+use moderation::Moderation;
+use reading::Reader;
+use upkeep::Upkeep;
+
+pub use self::core::Core;
+
+/// Closing takes at most this.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Damper, opened.
+pub struct App {
+    core: Core,
+    store: Arc<dyn Store>,
+    limits: Limits,
+    reader: Reader,
+    catalogue: Catalogue,
+    moderation: Moderation,
+    upkeep: Upkeep,
+}
+
+impl App {
+    /// Connects to what the settings choose, migrating it when needed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when a server does not answer, [`Error::Config`] when a setting is wrong or the
+    /// parts do not belong together.
+    pub async fn open(config: Config) -> Result<Arc<Self>> {
+        let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
+        let near = MemoryCache::new(config.cache.posts_max);
+        match config.setup() {
+            Setup::Embedded => {
+                let file = Arc::new(SqliteFile::open(&config.data, &config.store).await?);
+                let store = Arc::new(SqliteStore::open(file.clone()).await?);
+                let buffer = Arc::new(SqliteBuffer::new(file, append_timeout));
+                Self::assemble(config, buffer, store, Arc::new(near), None).await
+            }
+            Setup::Servers => {
+                let drains = config.drain.parallel_max;
+                let store =
+                    PostgresStore::open(&config.database_url, &config.store, config.shards, drains).await?;
+                let installation = store.installation().await?;
+                let link = Arc::new(RedisLink::open(&config.redis_url, append_timeout).await?);
+                let health = RedisHealth::ask(&link).await?;
+                let may_forget = config.buffer.allow_unsafe_redis;
+                for warning in health.check(config.redis_url.host(), may_forget)? {
+                    warn!("{warning}");
+                }
+                buffer::redis::stamp(&link, &installation.id, installation.shards).await?;
+                let buffer = RedisBuffer::open(link.clone(), installation.shards, append_timeout).await?;
+                let life = Duration::from_secs(config.cache.ttl_seconds);
+                let cache = Arc::new(RedisCache::new(near, link.clone(), life));
+                Self::assemble(config, Arc::new(buffer), Arc::new(store), cache, Some(link)).await
+            }
+        }
+    }
+
+    async fn assemble(
+        config: Config,
+        buffer: Arc<dyn Buffer>,
+        store: Arc<dyn Store>,
+        cache: Arc<dyn Cache>,
+        shared: Option<Arc<RedisLink>>,
+    ) -> Result<Arc<Self>> {
+        let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
+        let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
+        let limits = Limits::new(config.limits.clone(), shared, &store.installation().await?.id);
+        let core = Core::assemble(config, buffer, store.clone(), cache).await?;
+        Ok(Arc::new(Self {
+            limits,
+            reader: Reader::new(core.context.clone(), core.posts.clone(), store.clone()),
+            catalogue: Catalogue::new(core.context.clone(), core.posts.clone(), store.clone()),
+            moderation: Moderation::new(&core, store.clone()),
+            upkeep: Upkeep::new(&core, store.clone()),
+            store,
+            core,
+        }))
+    }
+
+    /// Takes ratings in.
+    pub fn intake(&self) -> &Intake {
+        &self.core.intake
+    }
+
+    /// Shows posts, their history and their changes.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Moves the log into the averages.
+    pub fn drainer(&self) -> &Drainer {
+        &self.core.drainer
+    }
+
+    /// Keeps posts and users.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Decides on ratings.
+    pub fn moderation(&self) -> &Moderation {
+        &self.moderation
+    }
+
+    /// Operates Damper.
+    pub fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// How fast ratings are taken.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The settings that this app was opened with.
+    pub fn config(&self) -> &Config {
+        &self.core.context.config
+    }
+
+    /// The timetable.
+    pub fn ticks(&self) -> &Ticks {
+        &self.core.context.ticks
+    }
+
+    /// The arithmetic's parameters.
+    pub fn params(&self) -> &Params {
+        &self.core.context.params
+    }
+
+    /// Closes what is open, for a process that ends; nothing is called afterwards.
+    pub async fn close(&self) {
+        // A connection that does not come back must not keep the process from ending.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
+    }
+}

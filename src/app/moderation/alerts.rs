@@ -1,0 +1,150 @@
+//! Evidence for moderators: what arrived, when and from which accounts, and which posts are in a surge or crowded.
+//!
+//! Alerts come from the ranking, which every commit writes; the window that an alert suggests comes from the hours of the
+//! post's history ([`waves`](super::waves)). These are figures; people decide.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Moderation;
+use super::waves::{Wave, newest_wave};
+use crate::error::{Invalid, Result};
+use crate::merge::Figures;
+use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, PostId, Time};
+use crate::store::{AlertKey, Arrivals};
+
+/// Most steps of one answer.
+pub const STEPS_MAX: i64 = 10_000;
+/// How far back waves are looked for.
+const WAVES_MS: i64 = 90 * DAY_MS;
+
+/// The length of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A minute.
+    Minute,
+    /// A clock hour.
+    Hour,
+    /// A day in UTC.
+    Day,
+}
+
+impl Step {
+    /// Parses a step's name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "minute" => Some(Step::Minute),
+            "hour" => Some(Step::Hour),
+            "day" => Some(Step::Day),
+            _ => None,
+        }
+    }
+
+    /// Its length in milliseconds.
+    pub fn ms(self) -> i64 {
+        match self {
+            Step::Minute => MINUTE_MS,
+            Step::Hour => HOUR_MS,
+            Step::Day => DAY_MS,
+        }
+    }
+}
+
+/// A post that is in a surge or crowded.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Alert {
+    /// Which post
+    pub post_id: PostId,
+    /// Its title
+    pub title: String,
+    /// Since when
+    pub since: Time,
+    /// Far more ratings arrive than the post's history lets expect
+    pub surge: bool,
+    /// So much is phasing in that the pace limit sets its speed
+    pub crowded: bool,
+    /// Ratings that have arrived lately; halves with each `surge_half_life_hours`
+    pub intensity: f64,
+    /// Above this intensity ratings take the surge lane
+    pub surge_above: f64,
+    /// How much is phasing in, in ratings
+    pub phasing_in: f64,
+    /// Held and excluded ratings
+    pub under_review: u64,
+    /// Whether it takes no ratings
+    pub frozen: bool,
+    /// Its published figures
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// The newest wave of arrivals: a window for an exclusion, if people agree
+    pub window: Option<Wave>,
+}
+
+impl Moderation {
+    /// A post's arrivals from `from` up to `to`, without the steps in which there were none.
+    ///
+    /// # Errors
+    /// `Invalid` when there would be more than [`STEPS_MAX`] steps; `NotFound` when there is no such post.
+    pub async fn arrivals(
+        &self,
+        post: &PostId,
+        (from, to): (Time, Time),
+        step: Step,
+        now: Time,
+    ) -> Result<Vec<Arrivals>> {
+        if to <= from {
+            return Err(Invalid::new("invalid-window", format!("{to} is not after {from}")).into());
+        }
+        let steps = (to.ms() - from.ms()) / step.ms();
+        if steps >= STEPS_MAX {
+            let detail = format!("{steps} steps are more than {STEPS_MAX}; ask for longer ones, or for less");
+            return Err(Invalid::new("invalid-window", detail).into());
+        }
+        self.posts.state(post, now).await?;
+        self.store.arrivals(post, (from, to), step.ms()).await
+    }
+
+    /// The newest alerts after `after`, out of at most `limit` posts, and where the next page begins.
+    pub async fn alerts(
+        &self,
+        after: Option<&AlertKey>,
+        limit: usize,
+        now: Time,
+    ) -> Result<(Vec<Alert>, Option<AlertKey>)> {
+        let mut keys = self.store.alerted(after, limit + 1).await?;
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = keys.last().filter(|_| more).cloned();
+        let mut alerts = Vec::with_capacity(keys.len());
+        for key in &keys {
+            alerts.extend(self.alert(key, now).await?);
+        }
+        Ok((alerts, next))
+    }
+
+    /// The alert of a post; `None` when the surge that the last commit saw has ended.
+    pub(super) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
+        let view = self.posts.post(post, None, now).await?;
+        let average = &view.average;
+        let (surge, crowded) =
+            (average.is_surging(&self.context.params), average.is_crowded(&self.context.params));
+        if !surge && !crowded {
+            return Ok(None);
+        }
+        let hours = self.store.hours_since(post, now.plus_ms(-WAVES_MS)).await?;
+        Ok(Some(Alert {
+            since: *since,
+            surge,
+            crowded,
+            intensity: average.intensity,
+            surge_above: average.surge_above(&self.context.params),
+            phasing_in: average.unvested(),
+            under_review: view.standing.under_review(),
+            frozen: view.standing.is_frozen,
+            figures: Figures::of(average, view.as_of, &self.context.params),
+            window: newest_wave(&hours, &self.context.params, now),
+            title: view.post.title,
+            post_id: post.clone(),
+        }))
+    }
+}

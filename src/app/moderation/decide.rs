@@ -1,0 +1,135 @@
+//! Decisions, taken and looked up. What one would do is tried out in [`preview`](super::preview).
+//!
+//! A decision is appended as any entry is; the caller then drains its shard and sees what came of it.
+
+use std::sync::Arc;
+
+use super::Moderation;
+use crate::entry::{Action, Decision, Entry, Position, Ruling, Which};
+use crate::error::{Error, Result};
+use crate::merge::{Decided, Exclusion, Standing};
+use crate::model::{PostId, Time, UserId};
+use crate::store::AuditKey;
+
+/// Most exclusions of one post that are in force. More would be a mistake, and each undo reads all of them.
+const EXCLUSIONS_MAX: usize = 1_000;
+
+impl Moderation {
+    /// Appends a decision; returns its place in the log.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such post, or no such exclusion; `Conflict` when the exclusion is undone already.
+    pub async fn decide(
+        &self,
+        post: &PostId,
+        by: &UserId,
+        decision: Decision,
+        now: Time,
+    ) -> Result<Position> {
+        let mut positions = self.decide_all(post, by, vec![decision], now).await?;
+        positions.pop().ok_or_else(|| Error::Internal("a decision has no place".into()))
+    }
+
+    /// Appends decisions on one post, all or none; returns their places.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub async fn decide_all(
+        &self,
+        post: &PostId,
+        by: &UserId,
+        decisions: Vec<Decision>,
+        now: Time,
+    ) -> Result<Vec<Position>> {
+        self.posts.state(post, now).await?;
+        for decision in &decisions {
+            self.check_decision(post, decision, now).await?;
+        }
+        let shard = self.context.shard_of(post);
+        self.buffer.check_clock(shard, now).await?;
+        let entry = |decision| Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
+        let entries: Vec<Entry> = decisions.into_iter().map(entry).collect();
+        self.intake.append(shard, &entries).await
+    }
+
+    async fn check_decision(&self, post: &PostId, decision: &Decision, now: Time) -> Result<()> {
+        match &decision.deed {
+            Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_) => Ok(()),
+            Ruling::Approve(Which::User(user)) | Ruling::Reject(Which::User(user)) => {
+                self.check_held(post, user, now).await
+            }
+            Ruling::Approve(Which::Window(_)) | Ruling::Reject(Which::Window(_)) => Ok(()),
+            Ruling::Exclude(_) => {
+                let standing = self.exclusions(post).await?.iter().filter(|other| !other.is_undone).count();
+                if standing < EXCLUSIONS_MAX {
+                    return Ok(());
+                }
+                Err(Error::Conflict(format!(
+                    "{post} has {standing} exclusions; undo some, or take a longer window"
+                )))
+            }
+            Ruling::Undo(id) => match self.exclusions(post).await?.iter().find(|other| other.id == *id) {
+                Some(other) if other.is_undone => {
+                    Err(Error::Conflict(format!("the exclusion {id} has been undone already")))
+                }
+                Some(_) => Ok(()),
+                // It may wait in the log; then the merge decides.
+                None if self.may_wait(post, *id).await? => Ok(()),
+                None => Err(Error::NotFound(format!("{post} has no exclusion {id}"))),
+            },
+        }
+    }
+
+    /// Whether a place in the log of the post's shard is beyond what is merged.
+    async fn may_wait(&self, post: &PostId, position: Position) -> Result<bool> {
+        let shard = self.context.shard_of(post);
+        let merged = self.store.checkpoint(shard).await?.position;
+        Ok(position > merged && position <= self.buffer.backlog(shard, merged).await?.last)
+    }
+
+    /// A post's standing as the store has it now: frozen or not, its hold policy, what is under review.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such post.
+    pub async fn standing(&self, post: &PostId) -> Result<Standing> {
+        let found = self.store.posts(std::slice::from_ref(post)).await?.pop().flatten();
+        found.map(|state| state.standing).ok_or_else(|| Error::NotFound(format!("there is no post {post}")))
+    }
+
+    /// The outcome of the decision at `position`. Drains the post's shard if it is not merged yet.
+    pub async fn outcome(&self, post: &PostId, position: Position, now: Time) -> Result<Decided> {
+        let drained = self.drainer.drain_post(post, now).await;
+        match self.store.decided(self.context.shard_of(post), position).await? {
+            Some(decided) => {
+                if matches!(decided.decision.deed, Ruling::Freeze | Ruling::Thaw) {
+                    // The moderator who froze a post sees it frozen at once.
+                    self.intake.refresh_frozen();
+                }
+                Ok(decided)
+            }
+            None => Err(drained.err().unwrap_or_else(|| {
+                Error::Internal(format!("the decision {position} was merged and left no trace"))
+            })),
+        }
+    }
+
+    /// A post's exclusions, the undone ones too, in the order of the log.
+    pub async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
+        self.store.exclusions(post).await
+    }
+
+    /// The newest decisions after `after`, of one post if one is named, at most `limit`, and where the next page begins.
+    pub async fn audit_page(
+        &self,
+        post: Option<&PostId>,
+        after: Option<AuditKey>,
+        limit: usize,
+    ) -> Result<(Vec<Decided>, Option<AuditKey>)> {
+        let mut decided = self.store.audit_page(post, after, limit + 1).await?;
+        let more = decided.len() > limit;
+        decided.truncate(limit);
+        let last = decided.last().filter(|_| more);
+        let next = last.map(|decided| (decided.position, self.context.shard_of(&decided.post)));
+        Ok((decided, next))
+    }
+}

@@ -1,0 +1,107 @@
+//! A preview of an exclusion: the same fold over what is stored, without writing anything.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Moderation;
+use crate::entry::{Action, Decision, Entry, Line, Position, Reason, Ruling, Window};
+use crate::error::{Error, Result};
+use crate::merge::Figures;
+use crate::merge::bulk::{BulkDecision, HeldFate};
+use crate::merge::{HeldRating, Key, LoadedPost};
+use crate::model::{PostId, Time, UserId};
+use crate::store::Store;
+
+/// Ratings read together.
+const PAGE: usize = 5_000;
+
+/// The effect that an exclusion would have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
+    /// Ratings that it would exclude, each of another user.
+    pub excluded: u64,
+    /// Held ratings that it would exclude as well.
+    pub held: u64,
+    /// Users whose ratings these are, each counted once.
+    pub users: u64,
+    /// The post without it.
+    pub before: Figures,
+    /// The post with it.
+    pub after: Figures,
+}
+
+impl Moderation {
+    /// The effect that an exclusion would have on what is merged now.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such post.
+    pub async fn preview(&self, post: &PostId, by: &UserId, window: Window, now: Time) -> Result<Preview> {
+        self.posts.state(post, now).await?;
+        let found = self.store.posts(std::slice::from_ref(post)).await?.pop().flatten();
+        let loaded = found.map(|state| LoadedPost { average: state.average, standing: state.standing });
+        let decision = Decision { deed: Ruling::Exclude(window), reason: Reason::parse("a preview")? };
+        let entry = Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
+        // After everything in the log.
+        let line = Line { position: Position::new(u64::MAX, u64::MAX), entry: Ok(entry) };
+        let begun = BulkDecision::begin(&line, loaded, Vec::new(), &self.context.params);
+        let mut fold = begun.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
+        let mut held = HeldWalk {
+            store: &*self.store,
+            post,
+            page: VecDeque::new(),
+            after: None,
+            is_end: !fold.takes_held(),
+        };
+        let (mut after, mut both) = (None, 0);
+        loop {
+            let page = self.store.ratings_page(post, after.as_ref(), PAGE).await?;
+            for (user, rating) in &page {
+                let is_taken = fold.visit(rating).is_some();
+                let of_same = held.visit_through(Some(user), &mut fold).await?;
+                both += u64::from(is_taken && of_same);
+            }
+            match page.into_iter().nth(PAGE - 1) {
+                Some((last, _)) => after = Some(last),
+                None => break,
+            }
+        }
+        held.visit_through(None, &mut fold).await?;
+        let (before, after) = fold.figures();
+        let (excluded, held) = fold.touched();
+        Ok(Preview { excluded, held, users: excluded + held - both, before, after })
+    }
+}
+
+/// A walk through a post's held ratings in step with the walk through its ratings; both are in the order of users.
+struct HeldWalk<'a> {
+    store: &'a dyn Store,
+    post: &'a PostId,
+    page: VecDeque<(Key, HeldRating)>,
+    after: Option<Key>,
+    is_end: bool,
+}
+
+impl HeldWalk<'_> {
+    /// Visits the held ratings of users up to and including `user`, or all that are left; returns whether one of `user`
+    /// would be excluded.
+    async fn visit_through(&mut self, user: Option<&UserId>, fold: &mut BulkDecision) -> Result<bool> {
+        loop {
+            if self.page.is_empty() && !self.is_end {
+                let page = self.store.held_page(Some(self.post), self.after.as_ref(), PAGE, true).await?;
+                self.is_end = page.len() < PAGE;
+                self.after = page.last().map(|(key, _)| key.clone());
+                self.page = page.into();
+            }
+            let is_next = |((_, next), _): &(Key, HeldRating)| user.is_none_or(|user| next <= user);
+            let Some(((_, next), held)) = self.page.front().filter(|held| is_next(held)) else {
+                return Ok(false);
+            };
+            let is_taken = fold.visit_held(next, held, None) != HeldFate::Stays;
+            let is_same = user == Some(next);
+            self.page.pop_front();
+            if is_same {
+                return Ok(is_taken);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A post's history as a series: what was published, what the exact mean was, and how many arrived, at even
+//! steps in time.
+//!
+//! The store keeps the state after each clock hour's last entry; any moment between is that state evaluated.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Reader;
+use crate::error::Result;
+use crate::merge::Hour;
+use crate::model::{PostId, Time};
+use crate::smoothing::{Average, Params};
+
+/// Most points of a series.
+pub const POINTS_MAX: usize = 1_000;
+
+/// One step of a series.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Point {
+    /// The step's end; the means belong to this moment.
+    pub at: Time,
+    /// Ratings that arrived in the step, edits included.
+    pub arrivals: u64,
+    /// Ratings that count.
+    pub count: u64,
+    /// The exact mean.
+    pub raw_average: Option<f64>,
+    /// The smoothed mean.
+    pub average: Option<f64>,
+}
+
+impl Reader {
+    /// The post's history in `points` even steps (1 to [`POINTS_MAX`]) from its first rating to its `as_of`.
+    /// Empty when it was never rated.
+    pub async fn history(&self, id: &PostId, points: usize, now: Time) -> Result<Vec<Point>> {
+        self.posts.state(id, now).await?;
+        let hours = self.store.history(id).await?;
+        Ok(series(
+            &hours,
+            self.context.ticks.around(now).last,
+            points.clamp(1, POINTS_MAX),
+            &self.context.params,
+        ))
+    }
+}
+
+fn series(hours: &[Hour], last_tick: Time, points: usize, params: &Params) -> Vec<Point> {
+    let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return Vec::new() };
+    let begin = first.average.born.unwrap_or(first.hour);
+    let end = last.average.last.unwrap_or(last.hour).max(last_tick);
+    let span = i128::from(end.ms()) - i128::from(begin.ms());
+    let mut rest = hours.iter().peekable();
+    let mut state = Average::default();
+    (1..=points)
+        .map(|step| {
+            let elapsed = span * step as i128 / points as i128;
+            let at = begin.plus_ms(elapsed as i64);
+            let mut arrivals = 0;
+            // An hour belongs to the step in which its last entry came.
+            while let Some(hour) = rest.next_if(|hour| hour.average.last.unwrap_or(hour.hour) <= at) {
+                arrivals += hour.arrivals;
+                state = hour.average;
+            }
+            let then = state.at(at, params);
+            Point {
+                at,
+                arrivals,
+                count: then.count(),
+                raw_average: then.raw_mean(),
+                average: then.smoothed_mean(params),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Score;
+    use crate::smoothing::Knobs;
+
+    const HOUR_MS: i64 = 3_600_000;
+    const BORN: Time = Time::from_ms(1_700_000_000_000);
+
+    #[test]
+    fn a_series_ends_at_the_last_tick_and_counts_every_arrival() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let mut average = Average::default();
+        let mut hours = Vec::new();
+        for i in 0..20 {
+            let at = BORN.plus_ms(i * HOUR_MS);
+            average.rate(None, Score::parse(i % 6).unwrap(), at, &params);
+            let post = PostId::parse("p").unwrap();
+            hours.push(Hour { post, hour: at, arrivals: 1, average });
+        }
+        let tick = BORN.plus_ms(40 * HOUR_MS);
+        let points = series(&hours, tick, 7, &params);
+        assert_eq!(points.len(), 7);
+        assert_eq!(points.iter().map(|point| point.arrivals).sum::<u64>(), 20);
+        let end = points.last().unwrap();
+        assert_eq!((end.at, end.count), (tick, 20));
+        assert_eq!(end.average, average.at(tick, &params).smoothed_mean(&params));
+        assert!(series(&[], tick, 7, &params).is_empty());
+    }
+}

@@ -1,0 +1,90 @@
+//! Reads posts from the store for all readers at once.
+//!
+//! One task takes all waiting requests, asks the store once for the posts among them, fills the cache and answers each: a
+//! thousand readers of one post cost one query, and a client that disconnects cancels no query that others wait for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cache::{Cache, Cached};
+use crate::error::{Error, Result};
+use crate::faults;
+use crate::model::{PostId, Time};
+use crate::store::{POSTS_ASKED_MAX, Store};
+
+/// Most requests that wait here; more callers wait to enter.
+const REQUESTS_MAX: usize = 4_096;
+
+type Found = BTreeMap<PostId, Arc<Cached>>;
+
+/// A handle to the task.
+pub struct Loader {
+    requests: mpsc::Sender<Request>,
+}
+
+struct Request {
+    ids: Vec<PostId>,
+    now: Time,
+    answer: oneshot::Sender<Result<Vec<Option<Arc<Cached>>>>>,
+}
+
+impl Loader {
+    /// Starts the task; needs a tokio runtime. It ends with the handle.
+    pub fn new(store: Arc<dyn Store>, cache: Arc<dyn Cache>) -> Self {
+        let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
+        tokio::spawn(answer_all(store, cache, waiting));
+        Self { requests }
+    }
+
+    /// Posts as the store knows them now, in the order asked; they are in the cache afterwards.
+    pub async fn load(&self, ids: Vec<PostId>, now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || Error::Unavailable("damper is shutting down; try again".into());
+        self.requests.send(Request { ids, now, answer }).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
+    let mut requests = Vec::new();
+    while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
+        let outcome = find(&*store, &*cache, &requests).await;
+        for request in requests.drain(..) {
+            let answer = match &outcome {
+                Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
+                Err(error) => Err(error.again()),
+            };
+            // A reader that has disconnected needs no answer.
+            let _ = request.answer.send(answer);
+        }
+    }
+}
+
+async fn find(store: &dyn Store, cache: &dyn Cache, requests: &[Request]) -> Result<Found> {
+    let asked: BTreeSet<&PostId> = requests.iter().flat_map(|request| &request.ids).collect();
+    let asked: Vec<PostId> = asked.into_iter().cloned().collect();
+    let read_at = requests.iter().map(|request| request.now).max().unwrap_or_default();
+    let mut found = Found::new();
+    for ids in asked.chunks(POSTS_ASKED_MAX) {
+        let entries = read_into(store, cache, ids, read_at).await?;
+        found.extend(entries.into_iter().map(|entry| (entry.state.post.id.clone(), entry)));
+    }
+    Ok(found)
+}
+
+/// Reads posts from the store into the cache; returns those that exist.
+pub async fn read_into(
+    store: &dyn Store,
+    cache: &dyn Cache,
+    ids: &[PostId],
+    read_at: Time,
+) -> Result<Vec<Arc<Cached>>> {
+    let states = store.posts(ids).await?;
+    faults::reach("cache.read");
+    let entries: Vec<_> =
+        states.into_iter().flatten().map(|state| Arc::new(Cached { state, read_at })).collect();
+    cache.put_many(&entries).await;
+    Ok(entries)
+}

@@ -1,0 +1,93 @@
+//! A reader's own ratings: the newest of what waits in the log and what is stored.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::PostReader;
+use crate::cache::Cached;
+use crate::entry::Position;
+use crate::error::Result;
+use crate::model::{PostId, Score, Time, UserId};
+
+/// A reader's own newest rating of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OwnRating {
+    /// The score; null for a withdrawal that waits.
+    pub score: Option<Score>,
+    /// Whether it waits to be merged.
+    pub pending: bool,
+    /// Whether it is held for a moderator and does not count meanwhile; present only when true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+}
+
+impl PostReader {
+    /// The reader's own ratings: the newer of what waits and what is stored. The buffer is asked first, so that an entry
+    /// that is merged meanwhile is seen twice rather than not at all. A cached state that is older than a stored rating
+    /// is read again, so that a user who flushed a moment ago sees the rating count.
+    pub(super) async fn own(
+        &self,
+        reader: &UserId,
+        mut states: Vec<Arc<Cached>>,
+        now: Time,
+    ) -> Result<(Vec<Arc<Cached>>, Vec<Option<OwnRating>>)> {
+        let ids: Vec<PostId> = states.iter().map(|cached| cached.state.post.id.clone()).collect();
+        let waiting = self.buffer.waiting_of(reader, &ids).await;
+        let stored = self.stored(reader, &ids).await;
+        let store_answered = stored.is_ok();
+        let (waiting, stored) = match (waiting, stored) {
+            (Ok(waiting), Ok(stored)) => (waiting, stored),
+            // Without the buffer the stored ratings are the best answer there is.
+            (Err(_), Ok(stored)) => (vec![None; ids.len()], stored),
+            // Without the store a rating that waits is certainly the newest; "none" would be a guess.
+            (Ok(waiting), Err(_)) if waiting.iter().all(Option::is_some) => (waiting, vec![None; ids.len()]),
+            (_, Err(error)) => return Err(error),
+        };
+        let is_stale = |(state, stored): &(&Arc<Cached>, &Option<(Position, OwnRating)>)| {
+            stored.is_some_and(|(position, _)| position > state.state.version)
+        };
+        let stale: Vec<usize> = states
+            .iter()
+            .zip(&stored)
+            .enumerate()
+            .filter(|(_, pair)| is_stale(pair))
+            .map(|(i, _)| i)
+            .collect();
+        if !stale.is_empty() {
+            let found = self.loader.load(stale.iter().map(|&i| ids[i].clone()).collect(), now).await?;
+            for (i, state) in stale.into_iter().zip(found) {
+                states[i] = state.unwrap_or_else(|| states[i].clone());
+            }
+        }
+        let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
+            // Of what is merged already the store has the truth, if it answered.
+            let is_newer = |position| !store_answered || position > cached.state.version;
+            let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
+                let score = waiting.action.score();
+                (waiting.position, OwnRating { score, pending: true, held: false })
+            });
+            let (position, own) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
+            let pending = position > cached.state.version;
+            // After its merge a withdrawal leaves no rating.
+            (pending || own.score.is_some()).then_some(OwnRating { pending, ..own })
+        });
+        let newest = newest.collect();
+        Ok((states, newest))
+    }
+
+    /// A user's newest ratings in the store (counted, excluded or held) with their positions.
+    async fn stored(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<(Position, OwnRating)>>> {
+        // Held ones first: a rating that is approved meanwhile is seen twice rather than not at all.
+        let held = self.ledger.held_of(user, posts).await?;
+        let ratings = self.ledger.ratings_of(user, posts).await?;
+        let own = |score, held| OwnRating { score: Some(score), pending: false, held };
+        let newest = held.into_iter().zip(ratings).map(|(held, rating)| {
+            let held = held.map(|held| (held.position, own(held.score, true)));
+            let rating = rating.map(|rating| (rating.position, own(rating.row.score, false)));
+            held.into_iter().chain(rating).max_by_key(|(position, _)| *position)
+        });
+        Ok(newest.collect())
+    }
+}

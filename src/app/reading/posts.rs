@@ -1,0 +1,172 @@
+//! Posts as people see them, each with the reader's own rating.
+//!
+//! The published mean is the state of the last drain, evaluated at `as_of`: the last tick, or the state's own
+//! time if that is later. So it moves in steps, and every process publishes the same.
+
+use std::sync::Arc;
+
+use super::known::KnownPosts;
+use super::loader::Loader;
+use super::own::OwnRating;
+use crate::app::context::Context;
+use crate::buffer::Buffer;
+use crate::cache::{Cache, Cached};
+use crate::entry::Position;
+use crate::error::{Error, Result};
+use crate::merge::{PostState, Standing};
+use crate::model::post::Post;
+use crate::model::{PostId, Time, UserId};
+use crate::smoothing::Average;
+use crate::store::Store;
+
+/// A post as a reader sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PostView {
+    /// The post.
+    pub post: Post,
+    /// Its average, evaluated at `as_of`.
+    pub average: Average,
+    /// The position of the last entry in the average.
+    pub version: Position,
+    /// The moment that the published mean belongs to.
+    pub as_of: Time,
+    /// When it may change next.
+    pub next_tick: Time,
+    /// Frozen or not, its hold policy, what is under review.
+    pub standing: Standing,
+    /// The reader's own rating, if a reader was named and has one.
+    pub own: Option<OwnRating>,
+}
+
+/// Shows posts.
+pub struct PostReader {
+    context: Arc<Context>,
+    pub(super) buffer: Arc<dyn Buffer>,
+    pub(super) ledger: Arc<dyn Store>,
+    cache: Arc<dyn Cache>,
+    pub(super) loader: Loader,
+    known: KnownPosts,
+}
+
+impl PostReader {
+    /// States come from `cache` or `ledger`, waiting ratings from `buffer`. Needs a tokio runtime.
+    pub(in crate::app) fn new(
+        context: Arc<Context>,
+        buffer: Arc<dyn Buffer>,
+        ledger: Arc<dyn Store>,
+        cache: Arc<dyn Cache>,
+    ) -> Self {
+        let loader = Loader::new(ledger.clone(), cache.clone());
+        Self { context, buffer, ledger, cache, loader, known: KnownPosts::default() }
+    }
+
+    /// One post, with the own rating of `reader` if one is named.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such post; `Unavailable` when that cannot be found out.
+    pub async fn post(&self, id: &PostId, reader: Option<&UserId>, now: Time) -> Result<PostView> {
+        let state = self.state(id, now).await?;
+        let mut views = self.views(vec![state], reader, now).await?;
+        views.pop().ok_or_else(|| Error::Internal("a post has no view".into()))
+    }
+
+    /// Those of the posts that exist, in the order asked, with the own ratings of `reader` if one is named.
+    pub async fn posts(&self, ids: &[PostId], reader: Option<&UserId>, now: Time) -> Result<Vec<PostView>> {
+        let states = self.states(ids, now).await?.into_iter().flatten().collect();
+        self.views(states, reader, now).await
+    }
+
+    /// Passes when the post exists. A yes is remembered for good, since posts are never deleted.
+    pub(in crate::app) async fn require(&self, id: &PostId, now: Time) -> Result<()> {
+        if !self.known.contains(id).await {
+            self.state(id, now).await?;
+            self.known.remember(id).await;
+        }
+        Ok(())
+    }
+
+    /// Whether this process remembers that the post exists.
+    pub(in crate::app) async fn is_known(&self, id: &PostId) -> bool {
+        self.known.contains(id).await
+    }
+
+    /// Remembers that a post exists.
+    pub(in crate::app) async fn remember(&self, id: &PostId) {
+        self.known.remember(id).await;
+    }
+
+    /// Brings changed posts into the cache.
+    ///
+    /// # Errors
+    /// When the store does not answer; then readers see the change at the next tick.
+    pub(in crate::app) async fn reload(&self, ids: &[PostId], now: Time) -> Result<()> {
+        self.loader.load(ids.to_vec(), now).await.map(drop)
+    }
+
+    /// A post's state, from the cache or the store.
+    pub(in crate::app) async fn state(&self, id: &PostId, now: Time) -> Result<Arc<Cached>> {
+        let mut states = self.states(std::slice::from_ref(id), now).await?;
+        states.pop().flatten().ok_or_else(|| Error::NotFound(format!("there is no post {id}")))
+    }
+
+    /// Posts' states in the order asked: from the cache if they were read since the last tick, else from the store. While
+    /// the store does not answer, cached states are served as they are.
+    pub(super) async fn states(&self, ids: &[PostId], now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
+        let last_tick = self.context.ticks.around(now).last;
+        let mut states = self.cache.get_many(ids).await;
+        let mut asked = Vec::new();
+        for (i, state) in states.iter().enumerate() {
+            let fresh = state.as_ref().is_some_and(|state| state.read_at >= last_tick);
+            if !fresh && !self.known.is_missing(&ids[i]).await {
+                asked.push(i);
+            }
+        }
+        if asked.is_empty() {
+            return Ok(states);
+        }
+        let all_known = asked.iter().all(|&i| states[i].is_some());
+        match self.loader.load(asked.iter().map(|&i| ids[i].clone()).collect(), now).await {
+            Ok(found) => {
+                for (i, state) in asked.into_iter().zip(found) {
+                    if state.is_none() {
+                        self.known.miss(&ids[i]).await;
+                    }
+                    states[i] = state;
+                }
+                Ok(states)
+            }
+            Err(_) if all_known => Ok(states),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn views(
+        &self,
+        states: Vec<Arc<Cached>>,
+        reader: Option<&UserId>,
+        now: Time,
+    ) -> Result<Vec<PostView>> {
+        let (states, own) = match reader {
+            Some(reader) => self.own(reader, states, now).await?,
+            None => {
+                let nobodys = vec![None; states.len()];
+                (states, nobodys)
+            }
+        };
+        let view = |(cached, own): (Arc<Cached>, Option<OwnRating>)| self.view(&cached.state, own, now);
+        Ok(states.into_iter().zip(own).map(view).collect())
+    }
+
+    pub(super) fn view(&self, state: &PostState, own: Option<OwnRating>, now: Time) -> PostView {
+        let as_of = self.context.as_of(&state.average, now);
+        PostView {
+            post: state.post.clone(),
+            average: state.average.at(as_of, &self.context.params),
+            version: state.version,
+            as_of,
+            next_tick: self.context.ticks.around(now).next,
+            standing: state.standing,
+            own,
+        }
+    }
+}

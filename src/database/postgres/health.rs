@@ -1,0 +1,103 @@
+//! What a Postgres says of itself that decides whether ratings are safe with it. For `damper doctor`, which judges;
+//! it needs no table of Damper's and changes nothing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+
+use super::pools::connect;
+use crate::config::{ServerUrl, StoreKnobs};
+use crate::error::{Error, Result};
+
+/// All questions together take at most this.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The settings that are asked for.
+const SETTINGS: [&str; 9] = [
+    "server_version",
+    "server_version_num",
+    "synchronous_commit",
+    "fsync",
+    "full_page_writes",
+    "default_transaction_read_only",
+    "max_connections",
+    "superuser_reserved_connections",
+    "reserved_connections",
+];
+/// What is left to others: connections of all, and of Damper's own processes (and this one).
+const CONNECTIONS: &str = "
+    select (select coalesce(sum(numbackends), 0)::bigint from pg_stat_database),
+           (select count(*) from pg_stat_activity
+            where application_name in ('damper', 'damper-drain') or pid = pg_backend_pid())";
+/// Limits of this role and this database; nothing where there is none.
+const LIMITS: &str = "
+    select (select nullif(rolconnlimit, -1)::bigint from pg_roles where rolname = current_user),
+           (select nullif(datconnlimit, -1)::bigint from pg_database where datname = current_database())";
+
+/// A server's own words.
+#[derive(Debug, Clone)]
+pub struct PostgresHealth {
+    settings: HashMap<String, String>,
+    /// Whether it follows another server, and takes no writes.
+    pub is_standby: bool,
+    /// Its clock, in milliseconds since 1970.
+    pub clock_ms: i64,
+    /// Connections that are not Damper's.
+    pub others: u64,
+    /// Most connections that this role may have in this database.
+    pub connections_max: Option<u64>,
+}
+
+impl PostgresHealth {
+    /// Asks the server, over one connection.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not answer, `Config` when it refuses the login.
+    pub async fn ask(url: &ServerUrl, knobs: &StoreKnobs) -> Result<Self> {
+        let mut connection = connect(url, knobs).await?;
+        let asked = tokio::time::timeout(ANSWER_TIMEOUT, Self::ask_over(&mut connection)).await;
+        let health = asked.unwrap_or_else(|_| {
+            Err(Error::Unavailable(format!(
+                "postgres at {} took more than {} s to answer",
+                url.host(),
+                ANSWER_TIMEOUT.as_secs()
+            )))
+        })?;
+        connection.close().await.ok();
+        Ok(health)
+    }
+
+    async fn ask_over(connection: &mut PgConnection) -> Result<Self> {
+        let settings: Vec<(String, String)> =
+            sqlx::query_as("select name, coalesce(setting, '') from pg_settings where name = any($1)")
+                .bind(SETTINGS.as_slice())
+                .fetch_all(&mut *connection)
+                .await?;
+        let settings: HashMap<String, String> = settings.into_iter().collect();
+        let (all, own): (i64, i64) = sqlx::query_as(CONNECTIONS).fetch_one(&mut *connection).await?;
+        let (of_role, of_database): (Option<i64>, Option<i64>) =
+            sqlx::query_as(LIMITS).fetch_one(&mut *connection).await?;
+        let (is_standby, clock_ms): (bool, i64) = sqlx::query_as(
+            "select pg_is_in_recovery(), (extract(epoch from clock_timestamp()) * 1000)::bigint",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        let number = |name: &str| settings.get(name).and_then(|value| value.parse::<u64>().ok());
+        let reserved = ["superuser_reserved_connections", "reserved_connections"].map(number);
+        let reserved: u64 = reserved.into_iter().flatten().sum();
+        let of_server = number("max_connections").map(|most| most.saturating_sub(reserved));
+        let limits = [of_role, of_database].map(|limit| limit.map(i64::unsigned_abs));
+        Ok(Self {
+            is_standby,
+            clock_ms,
+            others: (all - own).max(0).unsigned_abs(),
+            connections_max: limits.into_iter().chain([of_server]).flatten().min(),
+            settings,
+        })
+    }
+
+    /// A setting as this role has it in this database.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+}

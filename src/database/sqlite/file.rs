@@ -1,0 +1,189 @@
+//! The one SQLite file of the embedded set-up.
+//!
+//! SQLite lets one connection write at a time. So a process has one writer, handed out in order of asking:
+//! appends and commits take turns and neither starves. Other processes (`damper flush` beside a running
+//! `serve`) wait by SQLite's own busy time-out. Readers have a pool and never wait (WAL).
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::config::StoreKnobs;
+use crate::error::{Error, Result};
+
+/// How long a write waits for another process' transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Memory of the writer for pages, in KiB (SQLite's sign): scattered keys of a large table would otherwise be
+/// written and read again within one transaction.
+const WRITER_CACHE: &str = "-65536";
+/// The same for a reader.
+const READER_CACHE: &str = "-8192";
+/// Rows that SQLite's thread may be ahead of who reads them.
+const ROWS_AHEAD: usize = 500;
+/// Pages of the write-ahead log after which it is folded into the file (4 KiB each).
+const CHECKPOINT_PAGES: &str = "16000";
+
+/// An open SQLite file: many readers, one writer.
+pub struct SqliteFile {
+    path: PathBuf,
+    readers: SqlitePool,
+    options: SqliteConnectOptions,
+    /// Nothing after a transaction that did not end well; whoever writes next opens it anew.
+    writer: Mutex<Option<SqliteConnection>>,
+}
+
+/// A write transaction under way, and the only one of this process.
+///
+/// One that is dropped takes its connection with it: SQLite rolls back what was not committed, whatever state a
+/// full disk or a time-out left behind.
+pub struct Writing<'a> {
+    writer: MutexGuard<'a, Option<SqliteConnection>>,
+    has_ended: bool,
+}
+
+impl SqliteFile {
+    /// Opens or makes the file and brings its schema up to date, under a lock that keeps other processes out
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the file cannot be opened or its schema is newer than this program.
+    pub async fn open(path: &Path, knobs: &StoreKnobs) -> Result<Self> {
+        let refused = |what: &str, e: &dyn std::fmt::Display| {
+            Error::Config(format!(
+                "cannot {what} the data file {}: {e}; DAMPER_DATA names another",
+                path.display()
+            ))
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("temp_store", "memory")
+            .row_buffer_size(ROWS_AHEAD)
+            .disable_statement_logging();
+        let lock = lock_file(path, "lock").map_err(|e| refused("lock", &e))?;
+        // Off the runtime's threads: whoever holds the lock may need one of them to let it go.
+        let locking = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+        let lock = locking.await.map_err(|e| refused("lock", &e))?.map_err(|e| refused("lock", &e))?;
+        let for_writing = options.clone().pragma("cache_size", WRITER_CACHE);
+        let mut writer =
+            SqliteConnection::connect_with(&for_writing).await.map_err(|e| refused("open", &e))?;
+        migrate(&mut writer).await?;
+        drop(lock);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(knobs.connections_max)
+            .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
+            .connect_with(options.pragma("query_only", "on").pragma("cache_size", READER_CACHE))
+            .await?;
+        Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Connections for reads; a write over one is refused by SQLite.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Begins a write transaction, in order of asking: IMMEDIATE, since one that turns from reading to writing
+    /// ends in SQLITE_BUSY at once.
+    pub async fn begin(&self) -> Result<Writing<'_>> {
+        let mut writer = self.writer.lock().await;
+        if writer.is_none() {
+            *writer = Some(SqliteConnection::connect_with(&self.options).await?);
+        }
+        let mut writing = Writing { writer, has_ended: false };
+        writing.run("begin immediate").await?;
+        Ok(writing)
+    }
+
+    /// Closes the readers and folds the write-ahead log into the file, so that a copy of the file alone is whole.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        // Another process may be reading an older state: then the log stays beside the file, as it may.
+        if let Some(writer) = self.writer.lock().await.as_mut() {
+            let fold = sqlx::query("pragma wal_checkpoint(truncate)");
+            if let Err(error) = fold.execute(writer).await {
+                tracing::debug!(%error, "the write-ahead log stays beside the data file");
+            }
+        }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Writing<'_> {
+    /// The connection, inside the transaction.
+    pub fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.writer.as_mut().ok_or_else(|| Error::Unavailable("the data file is not open".into()))
+    }
+
+    /// Makes what was written durable. Its outcome is waited for: what was sent cannot be taken back.
+    pub async fn commit(mut self) -> Result<()> {
+        self.run("commit").await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Leaves everything as it was.
+    pub async fn roll_back(mut self) -> Result<()> {
+        self.run("rollback").await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    async fn run(&mut self, statement: &'static str) -> Result<()> {
+        sqlx::raw_sql(statement).execute(self.connection()?).await?;
+        Ok(())
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            *self.writer = None;
+        }
+    }
+}
+
+async fn migrate(writer: &mut SqliteConnection) -> Result<()> {
+    crate::database::schema::explain(sqlx::migrate!("migrations/sqlite").run(writer).await)
+}
+
+/// Keeps a second `serve` off the same file for as long as it lives.
+pub struct ServeLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl ServeLock {
+    /// # Errors
+    /// [`Error::Config`] when another process serves this file.
+    pub fn take(data: &Path) -> Result<Self> {
+        let refused = |why: String| Error::Config(format!("cannot serve {}: {why}", data.display()));
+        let file = lock_file(data, "serve").map_err(|e| refused(e.to_string()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(refused(
+                "another damper serves this file; stop it, or name another file with DAMPER_DATA \
+                 (all other commands work beside it)"
+                    .into(),
+            )),
+            Err(TryLockError::Error(e)) => Err(refused(e.to_string())),
+        }
+    }
+}
+
+fn lock_file(data: &Path, purpose: &str) -> std::io::Result<File> {
+    let mut path = data.as_os_str().to_owned();
+    path.push(format!(".{purpose}"));
+    File::options().create(true).truncate(false).write(true).open(path)
+}

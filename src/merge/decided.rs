@@ -1,0 +1,92 @@
+//! What becomes of moderators' decisions: exclusions as they are kept, and rows of the audit.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::entry::{Decision, Position, Reason, Window};
+use crate::model::{PostId, Score, Time, UserId};
+use crate::smoothing::{Average, Params};
+
+/// An exclusion, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exclusion {
+    /// Of which post.
+    pub post: PostId,
+    /// Its place in the log: its name, and what it covers stood before it.
+    pub id: Position,
+    /// What it covers.
+    pub window: Window,
+    /// Who decided it.
+    pub by: UserId,
+    /// When.
+    pub at: Time,
+    /// Why.
+    pub reason: Reason,
+    /// How many ratings it took out.
+    pub excluded: u64,
+    /// Whether it was taken back.
+    pub is_undone: bool,
+}
+
+impl Exclusion {
+    /// Whether it keeps out a rating of that place in the log, time and score.
+    pub fn keeps_out(&self, position: Position, rated_at: Time, score: Score) -> bool {
+        !self.is_undone && position < self.id && self.window.covers(rated_at, score)
+    }
+}
+
+/// What a post showed at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Figures {
+    /// Ratings that count
+    pub count: u64,
+    /// The exact mean
+    pub raw_average: Option<f64>,
+    /// The published, smoothed mean
+    pub average: Option<f64>,
+}
+
+impl Figures {
+    /// Of an average at `at`.
+    pub fn of(average: &Average, at: Time, params: &Params) -> Self {
+        let average = average.at(at, params);
+        Self {
+            count: average.count(),
+            raw_average: average.raw_mean(),
+            average: average.smoothed_mean(params),
+        }
+    }
+}
+
+/// What became of a decision: a row of the audit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// The decision's place in the log.
+    pub position: Position,
+    /// Of which post.
+    pub post: PostId,
+    /// When it was taken.
+    pub at: Time,
+    /// Who took it.
+    pub by: UserId,
+    /// What, and why.
+    pub decision: Decision,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a decision.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Right before it.
+    pub before: Figures,
+    /// Right after it.
+    pub after: Figures,
+    /// Ratings that it took out or brought back, or held ones that it approved or rejected.
+    pub touched: u64,
+    /// Held ratings that an exclusion took out besides, or its undoing brought back.
+    #[serde(default)]
+    pub held: u64,
+    /// Why nothing came of it, if nothing did.
+    pub refused: Option<String>,
+}

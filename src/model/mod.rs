@@ -1,0 +1,17 @@
+//! Posts, users, scores and times, as types that cannot hold a wrong value.
+//!
+//! Text and numbers from outside are parsed here once, at the edge; everything further in trusts them.
+//! What an entry of the log looks like is in [`entry`](crate::entry).
+
+mod ids;
+pub mod json;
+pub mod post;
+mod score;
+mod time;
+mod user;
+
+pub use ids::{ID_ALPHABET, ID_CHARS_MAX, PostId, UserId};
+pub use post::Post;
+pub use score::Score;
+pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, TIME_AHEAD_MAX_MS, TIME_MIN, Time};
+pub use user::{USERNAME_CHARS_MAX, User};

@@ -1,0 +1,115 @@
+//! Moments and spans. Damper computes in milliseconds since the Unix epoch; people see RFC 3339 in UTC.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::Invalid;
+
+/// A minute, in milliseconds.
+pub const MINUTE_MS: i64 = 60_000;
+/// An hour, in milliseconds.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// A day, in milliseconds.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Entries from before 1990-01-01 are refused: such a time is a mistake of units.
+pub const TIME_MIN: Time = Time(631_152_000_000);
+/// How far ahead of the clock an entry's time may lie.
+pub const TIME_AHEAD_MAX_MS: i64 = MINUTE_MS;
+
+/// A moment, in milliseconds since the Unix epoch. Damper computes with these; people see RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(i64);
+
+impl Time {
+    /// A moment by its milliseconds since the Unix epoch.
+    pub const fn from_ms(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn ms(self) -> i64 {
+        self.0
+    }
+
+    /// This moment moved by `ms`, clamped at the ends of the range.
+    pub const fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Accepts `self` as the time of an entry that enters at `now`: not before 1990, at most a minute ahead.
+    pub fn check_entry(self, now: Time) -> Result<Self, Invalid> {
+        if self < TIME_MIN {
+            return Err(Invalid::new(
+                "time-out-of-range",
+                format!("time {self} is before 1990; are its units seconds?"),
+            ));
+        }
+        if self > now.plus_ms(TIME_AHEAD_MAX_MS) {
+            return Err(Invalid::new(
+                "time-out-of-range",
+                format!("time {self} is more than {} s ahead of the clock", TIME_AHEAD_MAX_MS / 1000),
+            ));
+        }
+        Ok(self)
+    }
+
+    /// The moment as chrono sees it; clamped to chrono's range.
+    pub fn to_utc(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).unwrap_or(if self.0 < 0 {
+            DateTime::<Utc>::MIN_UTC
+        } else {
+            DateTime::<Utc>::MAX_UTC
+        })
+    }
+}
+
+impl From<DateTime<Utc>> for Time {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(at.timestamp_millis())
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_utc().to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let at = DateTime::parse_from_rfc3339(&text)
+            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &"a time in RFC 3339"))?;
+        Ok(at.to_utc().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_neither_ancient_nor_from_the_future() {
+        let now = Time::from_ms(1_700_000_000_000);
+        assert!(now.plus_ms(60_000).check_entry(now).is_ok());
+        assert!(now.plus_ms(60_001).check_entry(now).is_err());
+        assert!(TIME_MIN.check_entry(now).is_ok());
+        assert!(Time::from_ms(1_700_000_000).check_entry(now).is_err());
+    }
+
+    #[test]
+    fn times_are_shown_in_utc_with_milliseconds() {
+        assert_eq!(Time::from_ms(1_412_424_000_007).to_string(), "2014-10-04T12:00:00.007Z");
+        assert!(!Time::from_ms(i64::MAX).to_string().is_empty());
+    }
+}

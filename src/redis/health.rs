@@ -1,0 +1,232 @@
+//! What a Redis says of itself that decides whether ratings are safe with it.
+//!
+//! Asked at start, which refuses a Redis that would forget ratings by its own settings, and by `damper doctor`, which
+//! explains. Settings come from `CONFIG GET`, which managed servers may not answer: what is not told is unknown, and
+//! refuses nobody.
+
+use std::collections::HashMap;
+
+use super::link::RedisLink;
+use crate::error::{Error, Result};
+
+/// Allows what is refused at start.
+const ALLOWING: &str = "DAMPER_BUFFER__ALLOW_UNSAFE_REDIS=true";
+/// Settings that `INFO` does not tell.
+const SETTINGS: [&str; 6] = [
+    "appendonly",
+    "appendfsync",
+    "save",
+    "maxmemory-policy",
+    "min-replicas-to-write",
+    "min-replicas-max-lag",
+];
+
+/// A server's own words, by name; what it does not tell is not there.
+#[derive(Debug, Clone, Default)]
+pub struct RedisHealth {
+    info: HashMap<String, String>,
+    settings: HashMap<&'static str, String>,
+}
+
+/// How a Redis keeps what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeping {
+    /// An append-only file, and when it is brought to the disk (`appendfsync`), as far as that is told.
+    Log(Option<String>),
+    /// Snapshots now and then: its save points, as pairs of seconds and changes.
+    Snapshots(Vec<(u64, u64)>),
+    /// Nothing but memory.
+    Nothing,
+    /// No append-only file, and it does not tell about snapshots.
+    NoLog,
+    /// It does not tell.
+    Unknown,
+}
+
+impl RedisHealth {
+    /// Asks a server; of a cluster, one of them.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not answer; a refused question is no error.
+    pub async fn ask(link: &RedisLink) -> Result<Self> {
+        let info: Option<String> = answered(link.drains.command("INFO", &[]).await)?;
+        let mut health = Self { info: parse_info(&info.unwrap_or_default()), ..Self::default() };
+        for name in SETTINGS {
+            let pair: Option<Vec<String>> = answered(link.drains.command("CONFIG", &["GET", name]).await)?;
+            if let Some(value) = pair.and_then(|pair| pair.into_iter().nth(1)) {
+                health.settings.insert(name, value);
+            }
+        }
+        Ok(health)
+    }
+
+    /// What `INFO` says under this name.
+    pub fn info(&self, name: &str) -> Option<&str> {
+        self.info.get(name).map(String::as_str)
+    }
+
+    /// A number of `INFO`'s.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        self.info(name)?.parse().ok()
+    }
+
+    /// A setting.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// What becomes of keys when the memory is full.
+    pub fn eviction(&self) -> Option<&str> {
+        self.info("maxmemory_policy").or(self.setting("maxmemory-policy"))
+    }
+
+    /// Whether it may throw away ratings that wait. Of Damper's keys only the cache has a time to live, so the
+    /// `volatile-*` policies leave ratings alone.
+    pub fn evicts_ratings(&self) -> bool {
+        self.eviction().is_some_and(|policy| policy.starts_with("allkeys-"))
+    }
+
+    /// How it keeps what it holds.
+    pub fn keeping(&self) -> Keeping {
+        let has_log = match (self.info("aof_enabled"), self.setting("appendonly")) {
+            (Some(told), _) => told != "0",
+            (None, Some(set)) => set == "yes",
+            (None, None) => return Keeping::Unknown,
+        };
+        if has_log {
+            return Keeping::Log(self.setting("appendfsync").map(str::to_owned));
+        }
+        match self.setting("save").map(save_points) {
+            None => Keeping::NoLog,
+            Some(points) if points.is_empty() => Keeping::Nothing,
+            Some(points) => Keeping::Snapshots(points),
+        }
+    }
+
+    /// What an operator should know at start, one sentence each.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it may forget ratings by its own settings, unless that is allowed.
+    pub fn check(&self, host: &str, is_allowed: bool) -> Result<Vec<String>> {
+        let mut refusals = Vec::new();
+        if self.evicts_ratings() {
+            let policy = self.eviction().unwrap_or_default();
+            refusals.push((
+                format!(
+                    "redis at {host} evicts keys when its memory is full (maxmemory-policy {policy}), \
+                     ratings among them"
+                ),
+                "set maxmemory-policy noeviction",
+            ));
+        }
+        let mut warnings = Vec::new();
+        match self.keeping() {
+            Keeping::Nothing => refusals.push((
+                format!(
+                    "redis at {host} keeps nothing on disk (appendonly no, no save points), so a restart loses all \
+                     ratings that wait"
+                ),
+                "set appendonly yes",
+            )),
+            Keeping::Snapshots(points) => warnings.push(format!(
+                "redis at {host} has no append-only file: when it stops, ratings since its last snapshot \
+                 are lost, which may be {} ago (save {}): set appendonly yes",
+                longest(&points),
+                told(&points)
+            )),
+            Keeping::NoLog => warnings.push(format!(
+                "redis at {host} has no append-only file and does not say whether it makes snapshots: when it stops, \
+                 ratings that wait may be lost: set appendonly yes"
+            )),
+            Keeping::Log(_) | Keeping::Unknown => {}
+        }
+        if is_allowed {
+            warnings.extend(refusals.into_iter().map(|(what, remedy)| format!("{what}: {remedy}")));
+            return Ok(warnings);
+        }
+        let refusals: Vec<String> = refusals
+            .into_iter()
+            .map(|(what, remedy)| format!("{what}: {remedy}, or allow it with {ALLOWING}"))
+            .collect();
+        if refusals.is_empty() { Ok(warnings) } else { Err(Error::Config(refusals.join("; "))) }
+    }
+}
+
+/// The server's clock, in milliseconds since 1970.
+pub async fn clock_ms(link: &RedisLink) -> Result<i64> {
+    let (seconds, micros): (i64, i64) = link.drains.command("TIME", &[]).await?;
+    Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
+}
+
+/// The longest time between two snapshots of a Redis that takes ratings: `1 h`.
+pub fn longest(points: &[(u64, u64)]) -> String {
+    let seconds = points.iter().map(|(seconds, _)| *seconds).max().unwrap_or_default();
+    match seconds {
+        3_600.. if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        60.. if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}
+
+/// Save points as the setting writes them.
+pub fn told(points: &[(u64, u64)]) -> String {
+    let points: Vec<String> =
+        points.iter().map(|(seconds, changes)| format!("{seconds} {changes}")).collect();
+    points.join(" ")
+}
+
+/// Nothing for a question that the server will not answer (a renamed command, no permission).
+fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_transient() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+fn parse_info(text: &str) -> HashMap<String, String> {
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.map(|(name, value)| (name.to_owned(), value.trim_end().to_owned())).collect()
+}
+
+fn save_points(setting: &str) -> Vec<(u64, u64)> {
+    let numbers: Vec<u64> = setting.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health(info: &str, settings: &[(&'static str, &str)]) -> RedisHealth {
+        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        RedisHealth { info: parse_info(info), settings }
+    }
+
+    #[test]
+    fn what_a_redis_says_of_itself_is_understood() {
+        let snapshots = [("save", "3600 1 300 100")];
+        for (info, settings, keeping) in [
+            ("aof_enabled:1\r\n", &[("appendfsync", "always")][..], Keeping::Log(Some("always".into()))),
+            ("aof_enabled:1\r\n", &[], Keeping::Log(None)),
+            ("aof_enabled:0\r\n", &snapshots, Keeping::Snapshots(vec![(3_600, 1), (300, 100)])),
+            ("aof_enabled:0\r\n", &[("save", "")], Keeping::Nothing),
+            ("aof_enabled:0\r\n", &[], Keeping::NoLog),
+            ("", &[("appendonly", "no"), ("save", "")], Keeping::Nothing),
+            ("", &[("appendonly", "yes")], Keeping::Log(None)),
+            ("", &snapshots, Keeping::Unknown),
+        ] {
+            assert_eq!(health(info, settings).keeping(), keeping, "{info:?} {settings:?}");
+        }
+        for (policy, evicts) in [("noeviction", false), ("volatile-lru", false), ("allkeys-lfu", true)] {
+            assert_eq!(health(&format!("maxmemory_policy:{policy}\r\n"), &[]).evicts_ratings(), evicts);
+        }
+    }
+
+    #[test]
+    fn what_is_not_told_refuses_nobody() {
+        assert_eq!(health("", &[]).check("r", false).unwrap(), Vec::<String>::new());
+        let warned = health("aof_enabled:0\r\n", &[]).check("r", false).unwrap();
+        assert!(warned[0].contains("does not say"), "{warned:?}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Rows suffice: recomputes a post's state from its rows and says where the stored state differs.
+//!
+//! This is law 7 of docs/SMOOTHING.md as code; `damper verify` uses it. Counts, sums and the histogram must
+//! agree exactly. V, K and L are sums of floats that were built in another order, entry by entry, and may
+//! differ by rounding. Intensity, clocks and times stand in no row and cannot be recomputed. Loading the rows
+//! and the average in one snapshot is left to the caller.
+
+use crate::model::Score;
+
+use super::average::Average;
+use super::lane::Lane;
+use super::row::{LaneName, Row};
+
+/// By how much V, K and L may differ: this, and this much more for each rating in the lane.
+const TOLERANCE: f64 = 1e-6;
+const TOLERANCE_PER_RATING: f64 = 1e-9;
+
+/// The names of the histogram's figures, by score.
+const HISTOGRAM: [&str; Score::COUNT] =
+    ["histogram 0", "histogram 1", "histogram 2", "histogram 3", "histogram 4", "histogram 5"];
+
+/// The names of a lane's figures: count, sum, V, K, L.
+const CALM: [&str; 5] = ["calm count", "calm sum", "calm vested", "calm settled_count", "calm settled_sum"];
+const SURGE: [&str; 5] =
+    ["surge count", "surge sum", "surge vested", "surge settled_count", "surge settled_sum"];
+
+/// A figure of an average that its rows do not confirm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// Which one: `calm settled_sum`, `histogram 3`.
+    pub figure: &'static str,
+    /// As the average has it.
+    pub stored: f64,
+    /// As its rows give it.
+    pub recomputed: f64,
+}
+
+/// Adds rows up, one at a time, so that a post of any size takes the same memory.
+#[derive(Debug, Clone)]
+pub struct Recount {
+    calm: Tally,
+    surge: Tally,
+    histogram: [u64; Score::COUNT],
+    /// Rows that were taken out of it, and left their rounding.
+    excluded: u64,
+}
+
+impl Recount {
+    /// Begins with the clocks of the average that the rows belong to.
+    pub fn new(calm_clock: f64, surge_clock: f64) -> Self {
+        Self {
+            calm: Tally::new(calm_clock),
+            surge: Tally::new(surge_clock),
+            histogram: [0; Score::COUNT],
+            excluded: 0,
+        }
+    }
+
+    /// Notes a row that does not count any more.
+    pub fn pass_excluded(&mut self) {
+        self.excluded += 1;
+    }
+
+    /// Adds a row that counts. Excluded ones do not.
+    pub fn add(&mut self, row: &Row) {
+        match row.lane {
+            LaneName::Calm => self.calm.add(row),
+            LaneName::Surge => self.surge.add(row),
+        }
+        self.histogram[row.score.index()] += 1;
+    }
+
+    /// Where `average` says something else than the rows that were added; empty when all is well.
+    pub fn differences(&self, average: &Average) -> Vec<Difference> {
+        let mut found = Vec::new();
+        self.calm.compare(&average.calm, CALM, self.excluded, &mut found);
+        self.surge.compare(&average.surge, SURGE, self.excluded, &mut found);
+        for (score, figure) in HISTOGRAM.into_iter().enumerate() {
+            compare_exact(figure, average.histogram[score], self.histogram[score], &mut found);
+        }
+        found
+    }
+}
+
+/// What the rows of one lane add up to. The unvested parts are summed, not the vested ones: they are what is
+/// small on a settled post, and so lose the least.
+#[derive(Debug, Clone)]
+struct Tally {
+    clock: f64,
+    count: u64,
+    sum: u64,
+    unvested: f64,
+    unvested_count: f64,
+    unvested_sum: f64,
+}
+
+impl Tally {
+    fn new(clock: f64) -> Self {
+        Self { clock, count: 0, sum: 0, unvested: 0.0, unvested_count: 0.0, unvested_sum: 0.0 }
+    }
+
+    fn add(&mut self, row: &Row) {
+        let weight = row.weight(self.clock);
+        self.count += 1;
+        self.sum += u64::from(row.score.get());
+        self.unvested += weight;
+        self.unvested_count += row.unvested_count * weight;
+        self.unvested_sum += row.unvested_sum * weight;
+    }
+
+    /// V = Σ(1 − w), K = Σ(1 − b·w), L = Σ(r − a·w). A lane that was tidied up when it was empty or wholly
+    /// vested (V = K = n, L = s) needs no case of its own: no rows give zero, and rows whose weights sum up
+    /// to no more than rounding give n and s within the tolerance.
+    fn compare(&self, lane: &Lane, names: [&'static str; 5], excluded: u64, found: &mut Vec<Difference>) {
+        let [count_name, sum_name, vested_name, settled_count_name, settled_sum_name] = names;
+        let count = self.count as f64;
+        // A sum that was large keeps the rounding of a large one.
+        let tolerance = TOLERANCE + TOLERANCE_PER_RATING * (self.count + excluded) as f64;
+        let mut compare_near = |figure, stored: f64, recomputed: f64| {
+            // Asked this way round, not-a-number differs.
+            let agrees = (stored - recomputed).abs() <= tolerance;
+            if !agrees {
+                found.push(Difference { figure, stored, recomputed });
+            }
+        };
+        compare_near(vested_name, lane.vested, count - self.unvested);
+        compare_near(settled_count_name, lane.settled_count, count - self.unvested_count);
+        compare_near(settled_sum_name, lane.settled_sum, self.sum as f64 - self.unvested_sum);
+        compare_exact(count_name, lane.count, self.count, found);
+        compare_exact(sum_name, lane.sum, self.sum, found);
+    }
+}
+
+fn compare_exact(figure: &'static str, stored: u64, recomputed: u64, found: &mut Vec<Difference>) {
+    if stored != recomputed {
+        found.push(Difference { figure, stored: stored as f64, recomputed: recomputed as f64 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Time;
+    use crate::smoothing::{Knobs, Params};
+
+    /// A post with rows in both lanes and an edit, and its rows.
+    fn post() -> (Average, Vec<Row>) {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let at = |hours: i64| Time::from_ms(1_700_000_000_000).plus_ms(hours * 3_600_000);
+        let mut average = Average::default();
+        let mut rows: Vec<Row> =
+            (0..30).map(|i| average.rate(None, Score::parse(i % 6).unwrap(), at(24 * i), &params)).collect();
+        for _ in 0..40 {
+            rows.push(average.rate(None, Score::parse(1).unwrap(), at(24 * 31), &params));
+        }
+        rows[7] = average.rate(Some(&rows[7]), Score::parse(5).unwrap(), at(24 * 32), &params);
+        assert!(average.surge.count > 0 && average.calm.count > 0);
+        (average, rows)
+    }
+
+    fn differences(average: &Average, rows: &[Row]) -> Vec<Difference> {
+        let mut recount = Recount::new(average.calm.clock, average.surge.clock);
+        rows.iter().for_each(|row| recount.add(row));
+        recount.differences(average)
+    }
+
+    #[test]
+    fn a_sound_post_has_no_differences() {
+        let (average, rows) = post();
+        assert_eq!(differences(&average, &rows), []);
+        assert_eq!(Recount::new(0.0, 0.0).differences(&Average::default()), []);
+    }
+
+    #[test]
+    fn every_figure_that_rows_can_confirm_is_confirmed() {
+        let (sound, rows) = post();
+        let named = |spoil: fn(&mut Average)| {
+            let mut average = sound;
+            spoil(&mut average);
+            differences(&average, &rows).iter().map(|d| d.figure).collect::<Vec<_>>()
+        };
+        assert_eq!(named(|a| a.calm.count += 1), ["calm count"]);
+        assert_eq!(named(|a| a.calm.sum -= 1), ["calm sum"]);
+        assert_eq!(named(|a| a.calm.vested += 2e-6), ["calm vested"]);
+        assert_eq!(named(|a| a.calm.settled_count -= 2e-6), ["calm settled_count"]);
+        assert_eq!(named(|a| a.calm.settled_sum = f64::NAN), ["calm settled_sum"]);
+        assert_eq!(named(|a| a.surge.count += 1), ["surge count"]);
+        assert_eq!(named(|a| a.surge.sum += 1), ["surge sum"]);
+        assert_eq!(named(|a| a.surge.vested -= 2e-6), ["surge vested"]);
+        assert_eq!(named(|a| a.surge.settled_count += 2e-6), ["surge settled_count"]);
+        assert_eq!(named(|a| a.surge.settled_sum -= 2e-6), ["surge settled_sum"]);
+        assert_eq!(named(|a| a.histogram.swap(0, 1)), ["histogram 0", "histogram 1"]);
+        assert_eq!(named(|a| a.calm.settled_sum += 1e-7), [""; 0], "rounding is none");
+    }
+
+    #[test]
+    fn a_missing_row_shows_with_both_values() {
+        let (average, mut rows) = post();
+        rows.pop();
+        let found = differences(&average, &rows);
+        let count = found.iter().find(|d| d.figure == "surge count").unwrap();
+        assert_eq!(count.stored, average.surge.count as f64);
+        assert_eq!(count.recomputed, average.surge.count as f64 - 1.0);
+    }
+}
