@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fred::types::scripts::Script;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 use tracing::{info, warn};
 
 use super::gcra::{PERIOD_US, Taken};
@@ -66,8 +66,8 @@ impl RedisBuckets {
     }
 
     fn hash(&self, address: &str) -> String {
-        let digest = Sha256::digest(format!("{} {address}", self.salt));
-        digest.iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
+        let hash = digest(&SHA256, format!("{} {address}", self.salt).as_bytes());
+        hash.as_ref().iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         })

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 use super::Upkeep;
 use crate::error::{Invalid, Result};
@@ -51,7 +51,7 @@ fn random() -> String {
 
 /// A token of 244 random bits cannot be guessed, so a fast hash is enough.
 fn hash(token: &str) -> String {
-    Sha256::digest(token).iter().fold(String::new(), |mut text, byte| {
+    digest(&SHA256, token.as_bytes()).as_ref().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })

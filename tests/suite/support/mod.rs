@@ -7,6 +7,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod redis;
+pub mod signer;
 pub mod spawn;
 pub mod world;
 

@@ -17,7 +17,7 @@ use super::http::Http;
 use super::postgres::Postgres;
 use super::process::{Process, Program, Run};
 use super::redis::Redis;
-use super::spawn;
+use super::{signer, spawn};
 
 /// Once a year: nothing drains unless the test does.
 pub const NO_TICK: &str = "0 0 0 1 1 *";
@@ -66,6 +66,7 @@ impl World {
     }
 
     fn new(dir: TempDir, servers: Option<Servers>) -> Self {
+        signer::install();
         Self { dir, servers, settings: BTreeMap::new() }
             .with("listen", "127.0.0.1:0")
             .with("admin_listen", "127.0.0.1:0")
