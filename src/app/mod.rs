@@ -6,39 +6,36 @@
 
 pub mod catalogue;
 pub mod drain;
+mod floors;
 pub mod intake;
 pub mod moderation;
 pub mod reading;
 pub mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use moka::future::Cache as Moka;
 use serde::Serialize;
-use tracing::warn;
 use utoipa::ToSchema;
 
+use crate::app::floors::Checkpoints;
 use crate::app::intake::eligibility::{Eligibility, Rater};
 use crate::app::intake::frozen::Frozen;
 use crate::app::reading::loader::Loader;
 use crate::buffer::group::Grouped;
-use crate::buffer::redis::RedisBuffer;
-use crate::buffer::sqlite::SqliteBuffer;
-use crate::buffer::{self, Buffer};
-use crate::cache::Cache;
-use crate::cache::memory::{LIFE, MemoryCache};
-use crate::cache::redis::RedisCache;
+use crate::buffer::{self, Buffer, Home, Owner};
+use crate::cache::memory::LIFE;
+use crate::cache::{self, Cache};
 use crate::config::{CatalogueMode, Config, Setup};
 use crate::database::sqlite::SqliteFile;
-use crate::entry::{Action, Entry, Position, Shard, Terms};
+use crate::entry::{Action, Entry, Shard, Terms};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::limits::Limits;
-use crate::redis::health::RedisHealth;
 use crate::redis::link::RedisLink;
 
 use crate::config::ticks::Ticks;
@@ -53,8 +50,6 @@ use crate::store::{DrainRun, Store};
 const KNOWN_POSTS_MAX: u64 = 200_000;
 /// Closing takes at most this.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// An append waits for a checkpoint at most this long.
-const FLOOR_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Damper, opened.
 pub struct App {
@@ -105,33 +100,27 @@ impl App {
     /// [`Error::Unavailable`] when a server does not answer, [`Error::Config`] when a setting is wrong or the
     /// parts do not belong together.
     pub async fn open(config: Config) -> Result<Arc<Self>> {
-        let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
-        let near = MemoryCache::new(config.cache.posts_max);
-        match config.setup() {
+        let (store, home): (Arc<dyn Store>, Home) = match config.setup() {
             Setup::Embedded => {
                 let file = Arc::new(SqliteFile::open(&config.data, &config.store).await?);
-                let store = Arc::new(SqliteStore::open(file.clone()).await?);
-                let buffer = Arc::new(SqliteBuffer::new(file, append_timeout));
-                Self::assemble(config, buffer, store, Arc::new(near), None).await
+                (Arc::new(SqliteStore::open(file.clone()).await?), Home::File(file))
             }
             Setup::Servers => {
                 let drains = config.drain.parallel_max;
                 let store =
                     PostgresStore::open(&config.database_url, &config.store, config.shards, drains).await?;
-                let installation = store.installation().await?;
-                let link = Arc::new(RedisLink::open(&config.redis_url, append_timeout).await?);
-                let health = RedisHealth::ask(&link).await?;
-                let may_forget = config.buffer.allow_unsafe_redis;
-                for warning in health.check(config.redis_url.host(), may_forget)? {
-                    warn!("{warning}");
-                }
-                buffer::redis::stamp(&link, &installation.id, installation.shards).await?;
-                let buffer = RedisBuffer::open(link.clone(), installation.shards, append_timeout).await?;
-                let life = Duration::from_secs(config.cache.ttl_seconds);
-                let cache = Arc::new(RedisCache::new(near, link.clone(), life));
-                Self::assemble(config, Arc::new(buffer), Arc::new(store), cache, Some(link)).await
+                let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
+                let link = RedisLink::open(&config.redis_url, append_timeout).await?;
+                (Arc::new(store), Home::Redis(Arc::new(link)))
             }
-        }
+        };
+        let store = bounded(store, &config);
+        let installation = store.installation().await?;
+        let owner = Owner { installation: &installation.id, shards: installation.shards };
+        let floors = Arc::new(Checkpoints(store.clone()));
+        let buffer = buffer::open(&config, &home, owner, floors).await?;
+        let cache = cache::open(&config, home.redis());
+        Self::wire(config, buffer, store, cache, home.redis()).await
     }
 
     /// Puts an app together from parts, which tests may choose. Limits are shared through `shared`.
@@ -142,11 +131,20 @@ impl App {
         cache: Arc<dyn Cache>,
         shared: Option<Arc<RedisLink>>,
     ) -> Result<Arc<Self>> {
+        let store = bounded(store, &config);
+        Self::wire(config, buffer, store, cache, shared).await
+    }
+
+    async fn wire(
+        config: Config,
+        buffer: Arc<dyn Buffer>,
+        store: Arc<dyn Store>,
+        cache: Arc<dyn Cache>,
+        shared: Option<Arc<RedisLink>>,
+    ) -> Result<Arc<Self>> {
         let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
-        let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
-        let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
         let installation = store.installation().await?;
-        let app = Self {
+        Ok(Arc::new(Self {
             params: config.params()?,
             ticks: config.ticks()?,
             shards: installation.shards,
@@ -163,12 +161,7 @@ impl App {
             buffer,
             store,
             cache,
-        };
-        // A log that cannot be told now, because it is full, is told before it takes an entry.
-        for told in join_all(app.all_shards().map(|shard| app.tell_floor(shard))).await {
-            told.or_else(|error| if error.is_transient() { Ok(()) } else { Err(error) })?;
-        }
-        Ok(Arc::new(app))
+        }))
     }
 
     /// Takes a user's rating or withdrawal; it is held durably when this returns.
@@ -197,11 +190,10 @@ impl App {
             Error::Unavailable(format!("nobody can tell now whether there is a post {post}"))
         })??;
         let shard = self.shard_of(post);
-        self.buffer.check_clock(shard, now).await?;
         let (post_id, user_id) = (post.clone(), rater.user.clone());
         let score = action.score();
         let entry = Entry { terms, ..Entry::new(post_id, user_id, now, action) };
-        self.hold(shard, &[entry]).await?;
+        self.buffer.append(shard, &[entry], Some(now)).await?;
         faults::reach("submit.held");
         Ok(Accepted {
             post_id: post.clone(),
@@ -218,13 +210,18 @@ impl App {
     ///
     /// [`ensure_posts`]: Self::ensure_posts
     pub async fn submit_all(&self, entries: Vec<Entry>) -> Result<()> {
+        self.append_all(entries, None).await
+    }
+
+    /// The same; `now` is this machine's time, when the entries carry it.
+    pub(crate) async fn append_all(&self, entries: Vec<Entry>, now: Option<Time>) -> Result<()> {
         let mut shards: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             shards.entry(self.shard_of(&entry.post)).or_default().push(entry);
         }
         try_join_all(shards.iter().map(|(shard, entries)| async move {
             for group in entries.chunks(self.buffer.append_max()) {
-                self.hold(*shard, group).await?;
+                self.buffer.append(*shard, group, now).await?;
             }
             Ok(())
         }))
@@ -235,19 +232,19 @@ impl App {
     /// Takes in ratings of many users, in the order given, for posts that are there ([`missing`](Self::missing)). When
     /// it fails some of them are held, a prefix of each shard's; sending all again is safe.
     pub async fn ingest(&self, entries: Vec<Entry>, now: Time) -> Result<()> {
-        let shards: BTreeSet<Shard> = entries.iter().map(|entry| self.shard_of(&entry.post)).collect();
-        for shard in shards {
-            self.buffer.check_clock(shard, now).await?;
-        }
-        self.bring_in(entries).await
+        self.import(entries, Some(now)).await
     }
 
     /// The same for a file that an operator brings in, whatever the clocks say.
-    pub async fn bring_in(&self, mut entries: Vec<Entry>) -> Result<()> {
+    pub async fn bring_in(&self, entries: Vec<Entry>) -> Result<()> {
+        self.import(entries, None).await
+    }
+
+    async fn import(&self, mut entries: Vec<Entry>, now: Option<Time>) -> Result<()> {
         // Whoever may bring in ratings of others answers for their accounts.
         let terms = self.terms();
         entries.iter_mut().for_each(|entry| entry.terms = terms);
-        self.submit_all(entries).await
+        self.append_all(entries, now).await
     }
 
     /// Closes what is open, for a process that ends; nothing is called afterwards.
@@ -279,30 +276,6 @@ impl App {
         }
         self.state(id, now).await?;
         self.known.insert(id.clone(), ()).await;
-        Ok(())
-    }
-
-    /// Appends, to a log that knows its floor; one that turns out to be gone is made anew.
-    pub(crate) async fn hold(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
-        self.tell_floor(shard).await?;
-        match self.buffer.append(shard, entries).await {
-            Err(Error::Busy(_)) if self.buffer.needs_floor(shard) => {
-                self.tell_floor(shard).await?;
-                self.buffer.append(shard, entries).await
-            }
-            held => held,
-        }
-    }
-
-    /// Tells the log its floor when it may have come back with less. While the store does not answer, a log that is
-    /// there goes by itself, and one that is gone stays so.
-    async fn tell_floor(&self, shard: Shard) -> Result<()> {
-        if self.buffer.needs_floor(shard)
-            && let Ok(Ok(checkpoint)) =
-                tokio::time::timeout(FLOOR_TIMEOUT, self.store.checkpoint(shard)).await
-        {
-            self.buffer.raise_floor(shard, checkpoint.floor()).await?;
-        }
         Ok(())
     }
 
@@ -338,4 +311,10 @@ impl App {
     pub fn params(&self) -> &Params {
         &self.params
     }
+}
+
+/// A store whose every answer comes within the settings' limits.
+fn bounded(store: Arc<dyn Store>, config: &Config) -> Arc<dyn Store> {
+    let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
+    Arc::new(Bounded::new(store, answer_timeout))
 }

@@ -3,14 +3,13 @@
 //! Silence is consent: what has been held for `moderation.hold_release_hours` counts from then on, so a hold needs no
 //! staff to be safe. A tick's drain appends the releases; one that comes twice, or too late, changes nothing.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
 use crate::app::App;
-use crate::entry::{Action, Entry, Shard};
+use crate::entry::{Action, Entry};
 use crate::error::{Error, Result};
 use crate::merge::{HeldRating, Key};
 use crate::model::{PostId, Time, UserId};
@@ -86,12 +85,8 @@ impl App {
             Entry::new(post, user, now, Action::Release(held.position))
         };
         let releases: Vec<Entry> = overdue.into_iter().map(release).collect();
-        let shards: BTreeSet<Shard> = releases.iter().map(|entry| self.shard_of(&entry.post)).collect();
-        for shard in shards {
-            self.buffer.check_clock(shard, now).await?;
-        }
         let count = releases.len();
-        self.submit_all(releases).await?;
+        self.append_all(releases, Some(now)).await?;
         Ok(count)
     }
 }
