@@ -1,4 +1,4 @@
-//! Where settings come from: the default file ← a file ← the environment ← flags, and who said what.
+//! The sources of settings: the default file ← a file ← the environment ← flags; and which of them set what.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub const CONFIG_VARIABLE: &str = "DAMPER_CONFIG";
 const ENV_PREFIX: &str = "DAMPER_";
 
-/// Checked settings and where each one came from.
+/// Checked settings, and the source of each.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The values in force.
@@ -76,8 +76,8 @@ impl Settings {
     }
 }
 
-/// What is a text in the default file is taken as it stands: a secret may look like a number, or a list. Anything else
-/// is read as TOML would be.
+/// The value of a text from the environment or a flag. A setting that is a text in the default file takes it as it
+/// stands: a secret may look like a number, or a list. All others are read as TOML.
 fn typed(defaults: &Figment, name: &str, text: String) -> Value {
     match defaults.find_value(name) {
         Ok(Value::String(..)) => Value::from(text),
