@@ -45,7 +45,6 @@ impl Core {
         let context = Arc::new(Context::new(config, ledger.installation().await?.shards)?);
         let posts = Arc::new(PostReader::new(context.clone(), buffer.clone(), ledger.clone(), cache.clone()));
         let intake = Arc::new(Intake::new(context.clone(), buffer.clone(), ledger.clone(), posts.clone()));
-        intake.announce_floors().await?;
         let drainer = Arc::new(Drainer::new(context.clone(), buffer.clone(), ledger, cache));
         Ok(Self { context, buffer, intake, posts, drainer })
     }

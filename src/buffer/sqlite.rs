@@ -1,7 +1,7 @@
 //! The buffer of the embedded set-up: a table of the SQLite file, one shard.
 //!
-//! Positions come from a counter row that moves in the append's own transaction: row ids would start again at
-//! 1 once the table is empty, and fall below the checkpoint.
+//! Positions come from a counter row that the append's own transaction raises. Row ids would start again at 1 once the
+//! table is empty, and fall below the checkpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 
-/// A transaction of so many entries keeps the other writers waiting for tens of milliseconds.
+/// Other writers wait for tens of milliseconds while a transaction of so many entries runs.
 const APPEND_ENTRIES_MAX: usize = 10_000;
 
 /// The log in table `buffer`.
@@ -30,7 +30,7 @@ impl SqliteBuffer {
         Self { file, append_timeout }
     }
 
-    /// Everything up to the commit, with the last position.
+    /// Everything before the commit; returns the last position.
     async fn prepare(&self, entries: &[Entry]) -> Result<(Writing<'_>, i64)> {
         let rows: Vec<[String; 3]> = entries
             .iter()
@@ -79,11 +79,11 @@ impl Buffer for SqliteBuffer {
         APPEND_ENTRIES_MAX
     }
 
-    async fn append(&self, _: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
+    async fn write(&self, _: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        // Given up before its commit, a transaction is rolled back; a commit is waited for, however long it takes.
+        // A transaction that is dropped before its commit is rolled back. A commit is awaited, however long it takes.
         let prepared = tokio::time::timeout(self.append_timeout, self.prepare(entries)).await;
         let (writing, last) = prepared.unwrap_or_else(|_| {
             let ms = self.append_timeout.as_millis();
@@ -160,7 +160,7 @@ impl Buffer for SqliteBuffer {
         let mut found = vec![None; posts.len()];
         for (asked, row, payload) in rows {
             let slot = usize::try_from(asked).ok().and_then(|i| found.get_mut(i));
-            // A retry does not stand for what the user wants now.
+            // A retry is not what the user wants now.
             let (Ok(entry), Some(slot)) = (Entry::decode(&payload), slot) else { continue };
             if entry.origin.is_none() && entry.action.is_wish() {
                 *slot = Some(Waiting { position: position(row), action: entry.action });

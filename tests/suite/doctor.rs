@@ -178,7 +178,7 @@ fn every_risk_of_postgres_is_named_with_its_remedy() {
         (
             "synchronous_commit = off",
             "synchronous_commit",
-            ["posts that were made", "set synchronous_commit on"],
+            ["posts that were created", "set synchronous_commit on"],
         ),
         ("default_transaction_read_only = on", "writes", ["nothing is merged", "set it off"]),
     ] {
@@ -194,10 +194,10 @@ fn every_risk_of_postgres_is_named_with_its_remedy() {
 #[test]
 fn a_server_that_is_down_is_said_so_and_the_other_is_examined() {
     let world = sound();
-    let nobody = spawn::free_port();
+    let unused = spawn::free_port();
     let down = [
-        ("redis_url", format!("redis://:canary@127.0.0.1:{nobody}"), "redis", "postgres"),
-        ("database_url", format!("postgres://damper:canary@127.0.0.1:{nobody}/x"), "postgres", "redis"),
+        ("redis_url", format!("redis://:canary@127.0.0.1:{unused}"), "redis", "postgres"),
+        ("database_url", format!("postgres://damper:canary@127.0.0.1:{unused}/x"), "postgres", "redis"),
     ];
     for (setting, url, lost, left) in down {
         let mut env = world.env();
@@ -210,7 +210,7 @@ fn a_server_that_is_down_is_said_so_and_the_other_is_examined() {
         assert_eq!(finding(&report, lost, "answer")["verdict"], "down");
         assert_eq!(finding(&report, left, "clock")["verdict"], "ok", "the other was looked at");
         let screen = ask(&["doctor"]).expect(69).out;
-        assert!(screen.contains(&format!("no answer from {lost} at 127.0.0.1:{nobody}")), "{screen}");
+        assert!(screen.contains(&format!("no answer from {lost} at 127.0.0.1:{unused}")), "{screen}");
         assert!(screen.ends_with(&format!("{lost} could not be examined\n")), "{screen}");
         assert!(!screen.contains("canary"), "{screen}");
     }
@@ -281,8 +281,13 @@ fn a_broken_data_file_is_a_risk() {
     assert_risk(&world, "data file", "integrity", &["restore a backup"]);
 
     std::fs::write(&data, "post,user,score,timestamp\n").expect("a file is written");
-    assert_risk(&world, "data file", "journal mode", &["this is no SQLite file", "DAMPER_DATA"]);
+    assert_risk(&world, "data file", "journal mode", &["this is not a SQLite file", "DAMPER_DATA"]);
 
     let elsewhere = World::embedded().with("data", "no/such/folder/damper.db");
-    assert_risk(&elsewhere, "data file", "answer", &["there is no folder no/such/folder", "make the folder"]);
+    assert_risk(
+        &elsewhere,
+        "data file",
+        "answer",
+        &["there is no folder no/such/folder", "create the folder"],
+    );
 }

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 15] = [
     &["merge", "config"],
     &["redis", "database", "identity", "import"],
     &["limits", "buffer", "cache", "store"],
-    &["app/context"],
+    &["app/context", "app/floors"],
     &["app/reading", "app/drain"],
     &["app/intake"],
     &["app/core"],

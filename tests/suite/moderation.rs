@@ -298,7 +298,7 @@ async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
 async fn append(app: &App, deed: Ruling, now: Time) {
     let action = Action::Decide(Arc::new(decision(deed)));
     let entry = Entry::new(post_id("p"), user("mo"), now, action);
-    app.intake().append_all(vec![entry]).await.expect("it is held");
+    app.intake().append_all(vec![entry], None).await.expect("it is held");
 }
 
 /// A library on this world, its post rated by `u0`, `u1`, … a score an hour.
@@ -309,7 +309,7 @@ async fn rated(world: &World, scores: &[i64]) -> Arc<App> {
         .iter()
         .enumerate()
         .map(|(i, score)| entry("p", &format!("u{i}"), Some(*score), START.plus_ms(i as i64 * HOUR_MS)));
-    app.intake().append_all(entries.collect()).await.unwrap();
+    app.intake().append_all(entries.collect(), None).await.unwrap();
     app
 }
 

@@ -46,10 +46,9 @@ impl Moderation {
             self.check_decision(post, decision, now).await?;
         }
         let shard = self.context.shard_of(post);
-        self.buffer.check_clock(shard, now).await?;
         let entry = |decision| Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
         let entries: Vec<Entry> = decisions.into_iter().map(entry).collect();
-        self.intake.append(shard, &entries).await
+        self.intake.append(shard, &entries, Some(now)).await
     }
 
     async fn check_decision(&self, post: &PostId, decision: &Decision, now: Time) -> Result<()> {

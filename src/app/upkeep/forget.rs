@@ -108,7 +108,7 @@ impl Upkeep {
                 break;
             }
             let withdrawal = |post| Entry::new(post, user.clone(), now, Action::Withdraw);
-            self.intake.append_all(left.into_iter().map(withdrawal).collect()).await?;
+            self.intake.append_all(left.into_iter().map(withdrawal).collect(), None).await?;
             left = self.user_data(user, now).await?.rated();
         }
         if !left.is_empty() {

@@ -281,13 +281,13 @@ fn a_site_is_told_of_an_alert_once_it_answers(world: World) {
 async fn an_alert_ends_with_a_tick_and_the_next_one_is_another(world: World) {
     let app = rated(&world, &[]).await;
     let honest = (0..90).map(|i| entry("p", &format!("u{i}"), Some(5), START.plus_ms(i * DAY_MS)));
-    app.intake().append_all(honest.collect()).await.unwrap();
+    app.intake().append_all(honest.collect(), None).await.unwrap();
     let alerted = async || world.store().await.alerted(None, 10).await.unwrap();
     tick(&app, NOW).await;
     assert_eq!(alerted().await, []);
     let bomb = async |name: &str, at: Time| {
         let bomb = (0..200).map(|i| entry("p", &format!("{name}{i}"), Some(0), at.plus_ms(i * 1_000)));
-        app.intake().append_all(bomb.collect()).await.unwrap();
+        app.intake().append_all(bomb.collect(), None).await.unwrap();
         tick(&app, at.plus_ms(HOUR_MS)).await;
     };
     bomb("first", NOW).await;

@@ -1,6 +1,6 @@
--- The newest note of each "user post" that a shard still keeps.
+-- The newest note that a shard still has for each "user post".
 -- KEYS  1 set of stretches   ARGV  the pairs
--- Returns "id score" for each, '' where there is none.
+-- Returns "id score" for each, '' where there is no note.
 local stretches = redis.call('SMEMBERS', KEYS[1])
 table.sort(stretches, function(a, b) return tonumber(a) > tonumber(b) end)
 local found = {}

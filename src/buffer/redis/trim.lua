@@ -1,4 +1,4 @@
--- Forgets a shard's entries below an id, and the notes of stretches that hold none any more.
+-- Deletes a shard's entries below an id, and the notes of the stretches before it.
 -- KEYS  1 stream   2 set of stretches
 -- ARGV  1 lowest id to keep   2 its ms   3 length of a stretch ms
 redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])

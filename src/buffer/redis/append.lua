@@ -1,9 +1,9 @@
 -- Appends entries to a shard's stream, all or none, and notes the newest of each user and post.
 -- KEYS  1 stream   2 set of stretches (each has a hash of its own beside it)
 -- ARGV  1 deadline ms   2 length of a stretch ms
---       then for each entry: payload, "user post", score or "w" or (nothing to be noted) ''
--- Returns Redis' time in ms and the ids; 'late' when it came after its deadline, 'gone' when there is no stream:
--- whoever knows the checkpoint makes it anew, so that no id falls below that.
+--       then for each entry: payload, "user post", score or "w" or '' for no note
+-- Returns Redis' time in ms and the ids; 'late' instead when the deadline has passed, 'gone' when there is no stream:
+-- it must be created again with its floor, so that no id is at or below the checkpoint.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if now >= tonumber(ARGV[1]) then

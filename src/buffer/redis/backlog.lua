@@ -9,7 +9,7 @@ local is = {}
 for i = 1, #info, 2 do
   is[info[i]] = info[i + 1]
 end
--- What was merged and is not trimmed yet is a batch at most, so it is counted rather than what waits.
+-- Entries that are merged and not yet trimmed are a batch at most, so they are counted, not those that wait.
 local merged, from = 0, '-'
 repeat
   local page = redis.call('XRANGE', KEYS[1], from, ARGV[1], 'COUNT', 500)

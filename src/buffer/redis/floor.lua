@@ -1,4 +1,4 @@
--- Sees to it that a shard's stream is there and hands out no id at or below a floor. Writes only when it must.
+-- Makes sure that a shard's stream exists and gives no id at or below a floor. Writes only when it must.
 -- KEYS  1 stream   ARGV  1 the floor
 local function sortable(id)
   local high, low = string.match(id, '(%d+)-(%d+)')
@@ -6,7 +6,7 @@ local function sortable(id)
 end
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  -- The only command that makes an empty stream; no group is kept.
+  -- The only command that creates an empty stream. The group itself is not needed.
   redis.call('XGROUP', 'CREATE', KEYS[1], 'damper', '$', 'MKSTREAM')
   redis.call('XGROUP', 'DESTROY', KEYS[1], 'damper')
 end
