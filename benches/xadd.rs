@@ -1,6 +1,6 @@
-//! The yardstick for `POST …/rate`: a bare axum handler that awaits one XADD, and nothing else.
+//! The yardstick for `POST …/rate`: a bare axum handler that awaits one XADD and does nothing else.
 //!
-//! usage: cargo bench --bench xadd -- ADDRESS REDIS_URL; it serves until it is ended. `scripts/bench` starts it.
+//! usage: cargo bench --bench xadd -- ADDRESS REDIS_URL; it serves until killed. `scripts/bench` starts it.
 
 use axum::Router;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! `damper-api`: the API alone, for set-ups that run several of each.
+//! `damper-api`: the API alone, for deployments with several API and worker processes.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `damper-worker`: the worker alone, for set-ups that run several of each.
+//! `damper-worker`: the worker alone, for deployments with several API and worker processes.
 
 use std::process::ExitCode;
 

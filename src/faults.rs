@@ -1,20 +1,20 @@
-//! Places where the suite kills or stops a real process, and the known mistakes that the suite must catch.
+//! Fault points, where the suite kills or stops a real process, and known mistakes that the suite must detect.
 //!
-//! Compiled in with the feature `faults` only; without it every call here is nothing. Armed by two variables of
-//! the environment, which are no settings: `FAULTS_AT="commit.swapped=kill@3,submit.held=stop@1"` kills (SIGKILL)
-//! or stops (SIGSTOP) the process when it reaches a place for the third time or the first;
-//! `FAULTS_MISTAKE=trim-before-commit` brings a mistake back.
+//! Compiled in only with the feature `faults`; without it every call here does nothing. Two environment variables
+//! arm it; they are not settings. `FAULTS_AT="commit.swapped=kill@3,submit.held=stop@1"` kills (SIGKILL) or stops
+//! (SIGSTOP) the process when it reaches a place for the third or the first time. `FAULTS_MISTAKE=trim-before-commit`
+//! enables a mistake.
 
-/// A mistake that rating services were seen to make.
+/// A mistake that real rating services have made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mistake {
     /// The log is trimmed before the commit.
     TrimBeforeCommit,
     /// The checkpoint moves outside the commit's transaction.
     CheckpointOutside,
-    /// An entry that cannot be read stops the drain.
+    /// An unreadable entry stops the drain.
     PoisonStops,
-    /// The cache takes whatever comes last.
+    /// The cache accepts every state, even an older one.
     BlindCache,
 }
 
@@ -22,11 +22,11 @@ pub enum Mistake {
 mod armed {
     use super::Mistake;
 
-    /// Nothing.
+    /// Does nothing.
     #[inline(always)]
     pub fn reach(_: &str) {}
 
-    /// No.
+    /// Always false.
     #[inline(always)]
     pub fn has(_: Mistake) -> bool {
         false
@@ -44,11 +44,11 @@ mod armed {
     struct Fault {
         place: String,
         signal: &'static str,
-        /// Passes until it strikes.
+        /// Passes left before the fault fires.
         left: AtomicU32,
     }
 
-    /// Counts a pass of `place`, and strikes when it is the one.
+    /// Counts a pass of `place`, and fires the fault when its pass is reached.
     pub fn reach(place: &str) {
         static FAULTS: OnceLock<Vec<Fault>> = OnceLock::new();
         let faults = FAULTS.get_or_init(|| {
@@ -69,7 +69,7 @@ mod armed {
         Some(Fault { place: place.into(), signal, left: pass.parse::<u32>().ok()?.into() })
     }
 
-    /// Sends this process a signal. A killed one never comes back from here.
+    /// Sends this process a signal. SIGKILL never returns.
     fn strike(signal: &str) {
         let _ = Command::new("kill").args([signal, &std::process::id().to_string()]).status();
         if signal == "-KILL" {
@@ -98,7 +98,7 @@ mod armed {
         MISTAKE.load(Ordering::Relaxed) == mistake as u8
     }
 
-    /// From now on the process makes this mistake, or none.
+    /// Sets the mistake that the process makes from now on, if any.
     pub fn make(mistake: Option<Mistake>) {
         MISTAKE.store(mistake.map_or(NONE, |mistake| mistake as u8), Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
-//! The worker: apalis wakes the drain up at every tick.
+//! The worker: apalis starts a drain at every tick.
 //!
-//! Correctness never rests on it. A tick that is missed, doubled or overlapped changes no result, because
-//! [`App::drain`] takes up where the checkpoint stands. A tick's drain is bounded in time and leaves the rest to
-//! the next one, so that a handler never outlasts its period.
+//! Correctness does not depend on it. A missed, doubled or overlapping tick changes no result, because [`App::drain`]
+//! continues from the checkpoint. A tick's drain has a time limit and leaves the rest to the next tick, so a
+//! handler never outlasts its period.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -19,22 +19,22 @@ use crate::error::{Error, Result};
 use crate::model::Time;
 use crate::store::Trigger;
 
-/// A tick's drain ends its batch within this after SIGTERM; what it cannot end is rolled back.
+/// After SIGTERM a tick's drain must finish its batch within this time. A batch that does not finish is rolled back.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What a tick needs.
+/// The data that a tick needs.
 #[derive(Clone)]
 struct Work {
     app: Arc<App>,
     stop: CancellationToken,
-    /// Why this program can drain no more.
+    /// The error that stops this program from draining for good.
     misfit: Arc<OnceLock<Error>>,
 }
 
-/// Drains at every tick until `stop`; the batch under way then is brought to its end.
+/// Drains at every tick until `stop`. The current batch is then finished.
 ///
 /// # Errors
-/// `Config` when the schema is newer than this program: then it must be replaced.
+/// `Config` when the schema is newer than this program, which must then be replaced.
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let schedule = app.ticks().schedule().clone();
     let stop = stop.child_token();
@@ -49,9 +49,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
                 .catch_panic()
                 .build(on_tick)
         })
-        // A tick that is overdue ends the cron stream with an error; a new one goes on with the next tick.
+        // An overdue tick ends the cron stream with an error. A new stream continues with the next tick.
         .should_restart(|_, error| {
-            warn!(%error, "the tick stopped; starting it anew");
+            warn!(%error, "the tick stopped; starting it again");
             true
         })
         .shutdown_timeout(SHUTDOWN_TIMEOUT);
@@ -66,7 +66,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     }
     match outcome {
         _ if stopped.is_cancelled() => Ok(()),
-        Ok(()) => Err(Error::Internal("the worker ended by itself; has the tick's schedule an end?".into())),
+        Ok(()) => Err(Error::Internal("the worker ended by itself; does the tick's schedule end?".into())),
         Err(error) => Err(Error::Internal(format!("the worker ended: {error}"))),
     }
 }
@@ -74,7 +74,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
 async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     let Work { app, stop, misfit } = &*work;
     let now = Time::from(chrono::Utc::now());
-    // Over before the next tick: a handler that outlasts its period ends apalis' stream of ticks.
+    // Must end before the next tick: a handler that outlasts its period ends apalis' stream of ticks.
     let period_ms = (app.ticks().around(now).next.ms() - now.ms()).unsigned_abs();
     let limit =
         Duration::from_secs(app.config().drain.tick_seconds_max).min(Duration::from_millis(period_ms));
@@ -90,11 +90,11 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
             },
         )
         .await;
-    // A failure is told here and mended by the next tick, which takes all that waits.
+    // A failure is only logged here. The next tick retries it and takes all waiting entries.
     report(&drained);
-    let told = app.clone();
-    // Nobody waits for a site that is slow to answer.
-    tokio::spawn(async move { told.moderation().send_alerts(chrono::Utc::now().into()).await });
+    let alerting = app.clone();
+    // A webhook that is slow to answer must not delay the drain.
+    tokio::spawn(async move { alerting.moderation().send_alerts(chrono::Utc::now().into()).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
         let _ = misfit.set(error.again());
         stop.cancel();
@@ -105,10 +105,10 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
 fn report(drained: &Drained) {
     let Drained { applied, quarantined, posts, batches, duration_ms, .. } = drained;
     match &drained.failure {
-        // The drain has said that it waits.
+        // The drain has already logged that it waits.
         Some(error) if error.is_transient() => debug!(%error, applied, "the tick's drain did not finish"),
         Some(error) => warn!(%error, applied, quarantined, "the tick's drain did not finish"),
-        None if *batches == 0 => debug!("nothing waited"),
+        None if *batches == 0 => debug!("nothing was waiting"),
         None => {
             info!(applied, quarantined, posts, batches, duration_ms, complete = drained.complete, "drained")
         }

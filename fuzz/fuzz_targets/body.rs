@@ -1,4 +1,4 @@
-//! Bodies of the two calls that take one.
+//! Random bodies for the two calls that take one.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {

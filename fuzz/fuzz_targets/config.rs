@@ -1,4 +1,4 @@
-//! Settings from flags, which are typed as the environment is: NAME=VALUE, one a line.
+//! Random settings from flags, one NAME=VALUE a line. Flags are typed like environment variables.
 #![no_main]
 
 use damper::config::Settings;

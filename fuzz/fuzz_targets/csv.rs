@@ -1,4 +1,4 @@
-//! CSV files: every line is an entry or a bad line with its number.
+//! Random CSV files: every line must give an entry, or an error with its line number.
 #![no_main]
 
 use damper::import::Lines;

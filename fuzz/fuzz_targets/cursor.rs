@@ -1,4 +1,4 @@
-//! Cursors of the list, in either order, plain and as hexadecimal digits.
+//! Random list cursors, in either order, plain and as hexadecimal digits.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|cursor: &[u8]| {

@@ -1,4 +1,4 @@
-//! Entries of the log: what can be read is written back as it was, or as the one way to write it.
+//! Random log entries: a readable entry must survive being written and read again.
 #![no_main]
 
 use damper::entry::Entry;

@@ -1,4 +1,4 @@
-//! What the targets share: Damper's public routes over a fresh data file, called without a network.
+//! Shared by all targets: Damper's public routes over a fresh data file, called without a network.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! `damper backup FILE`: a copy of the embedded data file, beside a running `serve`.
+//! `damper backup FILE`: copies the embedded data file while `serve` runs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,13 +15,13 @@ use crate::error::{Error, Invalid, Result};
 
 #[derive(Args)]
 pub struct BackupArgs {
-    /// The copy's name; there must be no such file yet
+    /// Name of the copy; the file must not exist yet
     file: PathBuf,
     #[command(flatten)]
     output: JsonArg,
 }
 
-/// What a backup did, for machines.
+/// The result of a backup, as JSON.
 #[derive(Serialize)]
 struct BackupJson {
     file: PathBuf,
@@ -29,7 +29,7 @@ struct BackupJson {
     duration_ms: u64,
 }
 
-/// Copies; nothing is opened, made or migrated besides.
+/// Copies the file. It opens, creates and migrates nothing else.
 pub async fn backup(settings: Settings, args: &BackupArgs) -> Result<ExitCode> {
     let config = settings.config;
     if config.setup() == Setup::Servers {

@@ -1,4 +1,4 @@
-//! `damper config`: the settings in force and where each came from.
+//! `damper config`: the settings in force and the source of each.
 
 use std::process::ExitCode;
 
@@ -12,14 +12,14 @@ use crate::error::Result;
 
 #[derive(Args)]
 pub struct ConfigArgs {
-    /// Print the default file instead: every setting, its unit, and why it is what it is
+    /// Print the default file instead: every setting, its unit and the reason for its value
     #[arg(long)]
     default: bool,
     #[command(flatten)]
     output: JsonArg,
 }
 
-/// Shows settings; passwords never.
+/// Shows the settings, but never a password.
 pub fn config(settings: &Settings, args: &ConfigArgs) -> Result<ExitCode> {
     let rows = settings.effective();
     if args.default {

@@ -1,4 +1,4 @@
-//! `damper doctor`: what is at risk with these servers or this file, and what to set.
+//! `damper doctor`: finds risks in these servers or this file, and names the remedies.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -12,12 +12,12 @@ use crate::error::Result;
 
 #[derive(Serialize)]
 struct DoctorJson {
-    /// Whether nothing is at risk, as far as it is known.
+    /// No risk was found, as far as this can be checked.
     ok: bool,
     findings: Vec<Finding>,
 }
 
-/// Examines; exit 1 on a risk, 69 when a server does not answer, 78 when it refuses us.
+/// Examines everything. Exit code 1 means a risk, 69 a server that does not answer, 78 one that refuses us.
 pub async fn doctor(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
     let findings = examine(&settings.config, &now).await;
     let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
@@ -35,7 +35,7 @@ pub async fn doctor(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
     Ok(code.into())
 }
 
-/// A line for each finding, and below it what is at risk and what to set.
+/// One line per finding; below a risk, what it endangers and how to remove it.
 fn screen(findings: &[Finding]) -> String {
     let checks = findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
     let mut text = String::new();

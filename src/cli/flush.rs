@@ -1,4 +1,4 @@
-//! `damper flush`: moves what waits into the averages now.
+//! `damper flush`: drains waiting entries into the averages now.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use crate::store::Trigger;
 pub struct FlushArgs {
     #[command(flatten)]
     output: JsonArg,
-    /// Give up after so many seconds (exit 1); what was drained by then stays drained
+    /// Give up after this many seconds (exit 1); what was drained by then stays drained
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
 }
 
-/// Drains until every checkpoint has passed what its log held at the beginning, whoever drained it.
+/// Drains until every checkpoint has passed the end its log had at the start. Other drains may help.
 pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
     let app = open(settings).await?;
     let bar = term::progress("draining", term::ENTRIES);
-    // A time beyond what the clock can tell is no limit.
+    // A deadline beyond the clock's range means no limit.
     let until = Instant::now().checked_add(Duration::from_secs(args.timeout));
     let order = DrainOrder {
         until,

@@ -1,4 +1,4 @@
-//! `damper forget`: shows what is held about a user, or erases it.
+//! `damper forget`: shows or erases a user's data.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,10 +13,10 @@ use crate::model::UserId;
 
 #[derive(Args)]
 pub struct ForgetArgs {
-    /// Whose data
+    /// The user's id
     #[arg(value_name = "USER")]
     user: String,
-    /// Only show what is held, as JSON, and keep it
+    /// Only print the data, as JSON, and keep it
     #[arg(long)]
     export: bool,
     /// Do not ask before erasing
@@ -26,7 +26,7 @@ pub struct ForgetArgs {
     output: JsonArg,
 }
 
-/// Erases what is held about a user, or only shows it. A person at a terminal is asked first.
+/// Erases a user's data, or only shows it. Asks first when a person is at the terminal.
 pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
     let user = UserId::parse(&args.user)?;
     let app = open(settings).await?;

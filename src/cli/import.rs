@@ -1,7 +1,7 @@
-//! `damper import`: ratings from a file, with their own times.
+//! `damper import`: reads ratings from a file, each with its own time.
 //!
-//! The fold takes a post's entries in log order and clamps a time that goes back, so a file that is ordered by
-//! user would lose most of its times. Rows are therefore sorted first, in memory; `--sorted` streams.
+//! The fold takes a post's entries in log order and raises a time that goes back to the previous one. A file
+//! ordered by user would lose most of its times. So rows are sorted first, in memory; `--sorted` streams instead.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -24,24 +24,24 @@ use crate::import::{BadLine, Lines};
 use crate::model::post::Post;
 use crate::model::{PostId, Time};
 
-/// Entries appended together, over all shards.
+/// Entries per append, over all shards.
 const CHUNK_ENTRIES: usize = 10_000;
-/// Bad lines that are told one by one; more are counted.
+/// Bad lines shown one by one; the rest are only counted.
 const BAD_LINES_SHOWN_MAX: usize = 1_000;
 
 #[derive(Args)]
 pub struct ImportArgs {
-    /// CSV: post,user,score,timestamp, or MovieLens' userId,movieId,rating,timestamp; or lines of JSON, as
+    /// CSV: post,user,score,timestamp, or MovieLens' userId,movieId,rating,timestamp; or JSON lines, as
     /// POST /api/ratings takes them; "-" reads standard input
     file: PathBuf,
-    /// The file is in order of time: stream it instead of sorting it in memory
+    /// The file is sorted by time: stream it instead of sorting it in memory
     #[arg(long)]
     sorted: bool,
     #[command(flatten)]
     output: JsonArg,
 }
 
-/// What an import did, for machines.
+/// The result of an import, as JSON.
 #[derive(Default, Serialize)]
 struct Imported {
     lines: u64,
@@ -64,7 +64,7 @@ impl Imported {
     }
 }
 
-/// Imports a file; exit 1 when lines were refused.
+/// Imports a file. Exit code 1 means that lines were refused.
 pub async fn import(settings: Settings, args: &ImportArgs) -> Result<ExitCode> {
     let began = Instant::now();
     let (input, bytes) = open_input(args)?;
@@ -99,7 +99,7 @@ pub async fn import(settings: Settings, args: &ImportArgs) -> Result<ExitCode> {
     Ok(if done.refused == 0 { ExitCode::SUCCESS } else { FAILED.into() })
 }
 
-/// The file, and how many bytes it has (0 for standard input).
+/// The file and its size in bytes (0 for standard input).
 fn open_input(args: &ImportArgs) -> Result<(Box<dyn Read>, u64)> {
     if args.file.as_os_str() == "-" {
         return Ok((Box::new(std::io::stdin()), 0));
@@ -123,7 +123,7 @@ struct Importer<'a> {
 }
 
 impl Importer<'_> {
-    /// All good lines in order of time; lines of one moment stay in the file's order.
+    /// All good lines, sorted by time. Lines with the same time keep the file's order.
     fn read_all(&mut self, lines: &mut Lines<impl BufRead>, bar: &ProgressBar) -> Result<Vec<Entry>> {
         let rows_max = self.app.config().import.sort_rows_max;
         let mut entries = Vec::new();
@@ -154,7 +154,7 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Appends as it reads; memory stays flat.
+    /// Appends while reading, so memory stays flat.
     async fn stream(&mut self, lines: &mut Lines<impl BufRead>, bar: &ProgressBar) -> Result<()> {
         let mut chunk = Vec::with_capacity(CHUNK_ENTRIES);
         let mut latest = Time::default();
@@ -195,9 +195,9 @@ impl Importer<'_> {
         let answers = self.app.intake().take(entries, Source::File, self.now).await.map_err(|error| {
             let held = term::number(self.done.imported);
             match error {
-                Error::Unavailable(why) => {
-                    Error::Unavailable(format!("{why} (after {held} lines; importing all again is safe)"))
-                }
+                Error::Unavailable(why) => Error::Unavailable(format!(
+                    "{why} (after {held} lines; importing the whole file again is safe)"
+                )),
                 other => other,
             }
         })?;
@@ -220,7 +220,7 @@ fn summary(done: &Imported) -> String {
     }
     if done.out_of_order > 0 {
         text += &format!(
-            "{} lines were older than a line before them; their time counts as that of the post's newest\n",
+            "{} lines were older than a line before them; they take the time of the post's newest rating\n",
             term::number(done.out_of_order)
         );
     }
@@ -229,9 +229,9 @@ fn summary(done: &Imported) -> String {
         for bad in &done.bad_lines {
             text += &format!("  line {:<9} {}\n", term::number(bad.line), bad.reason);
         }
-        let untold = done.refused - done.bad_lines.len() as u64;
-        if untold > 0 {
-            text += &format!("  and {} more\n", term::number(untold));
+        let hidden = done.refused - done.bad_lines.len() as u64;
+        if hidden > 0 {
+            text += &format!("  and {} more\n", term::number(hidden));
         }
     }
     text

@@ -1,7 +1,7 @@
-//! The command line: arguments, exit codes, and a file per command.
+//! The command line: arguments, exit codes, and one file per command.
 //!
-//! A command opens the [`App`] as every other caller does, calls it, and shows what came out: for people by
-//! default, everything as JSON with `--json`.
+//! A command opens the [`App`] like every other caller, calls it, and prints the result: for people by default,
+//! everything as JSON with `--json`.
 
 mod backup;
 mod config;
@@ -34,7 +34,7 @@ use crate::model::Time;
 
 pub use serve::Parts;
 
-/// Done, but not all went well: a difference, a refused line, a time-out (sysexits.h has no better).
+/// The command ran, but something failed: a difference, a refused line, a time-out (sysexits.h has no better code).
 const FAILED: u8 = 1;
 /// A server is unreachable (EX_UNAVAILABLE).
 const UNREACHABLE: u8 = 69;
@@ -88,7 +88,7 @@ struct Flags {
     /// Shards of a new installation on servers
     #[arg(long, value_name = "N", global = true, help_heading = "Settings")]
     shards: Option<String>,
-    /// Who may reach a Damper without keys: loopback or anywhere
+    /// Who may reach Damper without keys: loopback or anywhere
     #[arg(long, value_name = "WHO", global = true, help_heading = "Settings")]
     open: Option<String>,
     /// Any other setting, e.g. --set drain.batch_max=5000 (damper config lists them)
@@ -100,9 +100,9 @@ struct Flags {
 enum Command {
     /// Run API and worker in one process (the default)
     Serve,
-    /// Move what waits into the averages now
+    /// Drain waiting entries into the averages now
     Flush(flush::FlushArgs),
-    /// Show what waits, the ticks and the balance
+    /// Show waiting entries, the ticks and the balance
     Status(JsonArg),
     /// Read ratings from a CSV file
     Import(import::ImportArgs),
@@ -110,23 +110,23 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Show a post: means, histogram, history
     Show(show::ShowArgs),
-    /// List, show, retry or drop what was put aside
+    /// List, show, retry or drop quarantined entries
     Quarantine(quarantine::QuarantineArgs),
     /// Copy the data file while it is in use (embedded only)
     Backup(backup::BackupArgs),
-    /// Mint a token for a user, where the settings hold the secret
+    /// Mint a token for a user, if the settings hold the secret
     Token(token::TokenArgs),
-    /// Make a new token for the admin listener of a Damper without keys
+    /// Make a new token for the admin listener when Damper runs without keys
     AdminToken(JsonArg),
-    /// Erase what is held about a user, or show it (--export)
+    /// Erase a user's data, or show it (--export)
     Forget(forget::ForgetArgs),
-    /// Look for what puts ratings at risk: settings of the servers, or the data file and its disk
+    /// Look for risks to ratings in the servers' settings, or in the data file and its disk
     Doctor(JsonArg),
-    /// Show the settings in force and where each came from
+    /// Show the settings in force and the source of each
     Config(config::ConfigArgs),
 }
 
-/// How the outcome is shown.
+/// The output format of a command.
 #[derive(Args)]
 struct JsonArg {
     /// Everything, as JSON
@@ -204,7 +204,7 @@ fn run(flags: &Flags, is_serving: bool, command: Box<dyn FnOnce(Settings) -> Run
             .build()
             .map_err(|e| Error::Internal(format!("cannot start: {e}")))?;
         let outcome = runtime.block_on(command(settings));
-        // A stalled blocking call must not keep a process that is done from ending.
+        // A stalled blocking call must not keep a finished process alive.
         runtime.shutdown_background();
         outcome
     });
@@ -225,7 +225,7 @@ fn run(flags: &Flags, is_serving: bool, command: Box<dyn FnOnce(Settings) -> Run
     })
 }
 
-/// Logs go to standard error. A command that people wait for says warnings only, unless told otherwise.
+/// Logs go to standard error. A command that people wait for logs warnings only, unless the filter is set.
 fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
     let log = &settings.config.log;
     let is_default = log.filter == "info";
@@ -260,8 +260,8 @@ async fn open(settings: Settings) -> Result<Arc<App>> {
     let is_new = config.setup() == Setup::Embedded && !config.data.exists();
     let app = App::open(config).await?;
     if is_new {
-        // Most often a command that was given in the wrong folder.
-        eprintln!("damper: made the data file {}, there was none", app.config().data.display());
+        // Usually the command runs in the wrong folder.
+        eprintln!("damper: created the data file {}, there was none", app.config().data.display());
     }
     Ok(app)
 }
@@ -271,7 +271,7 @@ fn now() -> Time {
     chrono::Utc::now().into()
 }
 
-/// Prints `value` as JSON, for machines.
+/// Prints `value` as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::Internal(e.to_string()))?;
     term::print(&format!("{text}\n"));

@@ -1,6 +1,6 @@
-//! `damper quarantine`: what was put aside, and what is to become of it.
+//! `damper quarantine`: looks at quarantined entries, retries them or drops them.
 //!
-//! Here are the arguments, and what changes it: retry and drop. What only looks is in `look.rs`.
+//! This file has the arguments, retry and drop. `look.rs` has the commands that only read.
 
 mod look;
 
@@ -26,9 +26,9 @@ pub struct QuarantineArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List what is in the quarantine, in order of shard and position
+    /// List quarantined entries, in order of shard and position
     List {
-        /// Show at most so many
+        /// Show at most this many
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
         #[command(flatten)]
@@ -41,9 +41,9 @@ enum Command {
         #[command(flatten)]
         output: JsonArg,
     },
-    /// Append entries once more; none beats what its user wanted later. Exit 1 when some had to stay
+    /// Append entries again; an entry never replaces a later wish of its user. Exit 1 when some had to stay
     Retry(Chosen),
-    /// Forget entries for good; exit 1 when some were not there
+    /// Delete entries for good; exit 1 when some were not there
     Drop(Chosen),
 }
 
@@ -61,21 +61,21 @@ struct Which {
     /// SHARD/POSITION, as listed
     #[arg(value_name = "ID")]
     ids: Vec<QuarantineId>,
-    /// All that is in the quarantine now
+    /// Everything in the quarantine now
     #[arg(long)]
     all: bool,
 }
 
-/// What became of one entry.
+/// The outcome for one entry.
 #[derive(Serialize)]
 struct OutcomeJson {
     id: String,
-    /// `retried` or `dropped`; `stays` or `unknown` when it could not be.
+    /// `retried` or `dropped`; `stays` or `unknown` on failure.
     outcome: &'static str,
     detail: String,
 }
 
-/// Runs one of the four.
+/// Runs one of the four subcommands.
 pub async fn quarantine(settings: Settings, args: &QuarantineArgs) -> Result<ExitCode> {
     let app = open(settings).await?;
     let code = match &args.command {
@@ -88,77 +88,82 @@ pub async fn quarantine(settings: Settings, args: &QuarantineArgs) -> Result<Exi
     code
 }
 
-/// Retries or drops what was chosen, page by page, and says of each what became of it.
+/// Retries or drops the chosen entries, page by page, and reports the outcome of each.
 async fn change(app: &App, chosen: &Chosen, is_retry: bool) -> Result<ExitCode> {
-    let mut told = Told { is_json: chosen.output.json, outcomes: Vec::new(), has_failed: false };
+    let mut report = Report { is_json: chosen.output.json, outcomes: Vec::new(), has_failed: false };
     let changed = if chosen.which.all {
-        change_all(app, is_retry, &mut told).await
+        change_all(app, is_retry, &mut report).await
     } else {
-        change_some(app, &chosen.which.ids, is_retry, &mut told).await
+        change_some(app, &chosen.which.ids, is_retry, &mut report).await
     };
-    if told.is_json {
-        print_json(&told.outcomes)?;
-    } else if changed.is_ok() && chosen.which.all && told.outcomes.is_empty() {
+    if report.is_json {
+        print_json(&report.outcomes)?;
+    } else if changed.is_ok() && chosen.which.all && report.outcomes.is_empty() {
         term::print("nothing is in the quarantine\n");
     }
     changed?;
-    Ok(if told.has_failed { FAILED.into() } else { ExitCode::SUCCESS })
+    Ok(if report.has_failed { FAILED.into() } else { ExitCode::SUCCESS })
 }
 
-async fn change_all(app: &App, is_retry: bool, told: &mut Told) -> Result<()> {
+async fn change_all(app: &App, is_retry: bool, report: &mut Report) -> Result<()> {
     let mut sweep = app.upkeep().walk_quarantine().await?;
     loop {
         let page = sweep.next().await?;
         if page.is_empty() {
             return Ok(());
         }
-        change_kept(app, &page, is_retry, told).await?;
+        change_kept(app, &page, is_retry, report).await?;
     }
 }
 
-async fn change_some(app: &App, ids: &[QuarantineId], is_retry: bool, told: &mut Told) -> Result<()> {
-    // One at a time: whoever names them has chosen their order.
+async fn change_some(app: &App, ids: &[QuarantineId], is_retry: bool, report: &mut Report) -> Result<()> {
+    // One at a time, in the order given.
     for id in ids {
         match app.upkeep().quarantined(*id).await? {
-            Some(kept) => change_kept(app, &[kept], is_retry, told).await?,
-            None => told.tell(*id, "unknown", NOT_THERE.into(), true),
+            Some(kept) => change_kept(app, &[kept], is_retry, report).await?,
+            None => report.add(*id, "unknown", NOT_THERE.into(), true),
         }
     }
     Ok(())
 }
 
-async fn change_kept(app: &App, kept: &[QuarantinedEntry], is_retry: bool, told: &mut Told) -> Result<()> {
+async fn change_kept(
+    app: &App,
+    kept: &[QuarantinedEntry],
+    is_retry: bool,
+    report: &mut Report,
+) -> Result<()> {
     if is_retry {
         for (kept, outcome) in kept.iter().zip(app.upkeep().retry_quarantined(kept, now()).await?) {
             let id = QuarantineId::of(kept);
             match outcome {
-                Retried::Waits(entry) => told.tell(id, "retried", look::said(&entry), false),
-                Retried::Stays(reason) => told.tell(id, "stays", reason, true),
+                Retried::Waits(entry) => report.add(id, "retried", look::described(&entry), false),
+                Retried::Stays(reason) => report.add(id, "stays", reason, true),
             }
         }
         return Ok(());
     }
     for kept in kept {
         let id = QuarantineId::of(kept);
-        // Somebody else's drop or retry may have been faster.
+        // Another drop or retry may have been faster.
         if app.upkeep().drop_quarantined(id).await? {
-            told.tell(id, "dropped", kept.entry.reason.clone(), false);
+            report.add(id, "dropped", kept.entry.reason.clone(), false);
         } else {
-            told.tell(id, "unknown", NOT_THERE.into(), true);
+            report.add(id, "unknown", NOT_THERE.into(), true);
         }
     }
     Ok(())
 }
 
-/// What was said so far: to people at once, to machines at the end.
-struct Told {
+/// The outcomes so far. Text is printed at once, JSON at the end.
+struct Report {
     is_json: bool,
     outcomes: Vec<OutcomeJson>,
     has_failed: bool,
 }
 
-impl Told {
-    fn tell(&mut self, id: QuarantineId, outcome: &'static str, detail: String, is_failure: bool) {
+impl Report {
+    fn add(&mut self, id: QuarantineId, outcome: &'static str, detail: String, is_failure: bool) {
         self.has_failed |= is_failure;
         if !self.is_json {
             term::print(&format!("{id}  {outcome}: {}\n", term::printable(&detail)));

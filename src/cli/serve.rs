@@ -1,4 +1,4 @@
-//! `damper serve`, `damper-api`, `damper-worker`: the processes that stay.
+//! `damper serve`, `damper-api`, `damper-worker`: the processes that keep running.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::database::sqlite::ServeLock;
 use crate::error::{Error, Result};
 use crate::{api, worker};
 
-/// What a process runs.
+/// The parts that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parts {
     has_api: bool,
@@ -43,7 +43,7 @@ impl Parts {
     }
 }
 
-/// The listeners of a process, bound.
+/// The bound listeners of a process.
 #[derive(Default)]
 struct Listeners {
     public: Option<TcpListener>,
@@ -51,7 +51,7 @@ struct Listeners {
     worker: Option<TcpListener>,
 }
 
-/// Serves until SIGTERM or ^C; a second one ends at once.
+/// Serves until SIGTERM or ^C. A second signal ends the process at once.
 pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
     let config = settings.config;
     check_open(&config, parts)?;
@@ -89,9 +89,9 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
         let (stopped, goes_on) = (stop.clone(), parts.has_api);
         tasks.spawn(async move {
             match working.await {
-                // Its schema is newer than this program: readers and raters need not feel that.
+                // The schema is newer than this program. Readers and raters need not notice.
                 Err(error @ Error::Config(_)) if goes_on => {
-                    error!(%error, "no drains any more; the API goes on until this program is replaced");
+                    error!(%error, "draining has stopped; the API goes on until this program is replaced");
                     stopped.cancelled().await;
                     Ok(())
                 }
@@ -99,7 +99,7 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
             }
         });
     }
-    // Whatever ends first, by signal or by an error, ends all.
+    // The first part that ends, by a signal or an error, ends all of them.
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         stop.cancel();
@@ -111,15 +111,15 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// What only a first start has to say.
+/// Facts that only the first start reports.
 struct Start {
-    /// The data file was not there.
+    /// The data file was created by this start.
     is_new: bool,
-    /// Told once.
+    /// Shown only once.
     admin_token: Option<String>,
 }
 
-/// Without keys anyone may rate as anyone: not for other machines, unless it is said aloud.
+/// Without keys anyone may rate as anyone. Other machines get that only by an explicit setting.
 fn check_open(config: &Config, parts: Parts) -> Result<()> {
     let listeners = [("listen", config.listen), ("admin_listen", config.admin_listen)];
     match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
@@ -147,14 +147,14 @@ async fn bind(config: &Config, parts: Parts) -> Result<Listeners> {
     Ok(listeners)
 }
 
-/// A token that the first SIGTERM or ^C cancels. The second ends the process where it stands, which is safe: what
-/// was accepted is held, and what was not committed is drained again.
+/// A token that the first SIGTERM or ^C cancels. The second ends the process at once. That is safe: accepted
+/// entries are held, and uncommitted ones are drained again.
 fn stop_on_signal() -> Result<CancellationToken> {
     let cannot = |e: std::io::Error| Error::Internal(format!("cannot listen for signals: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let signalled = stop.clone();
     tokio::spawn(async move {
         for is_first in [true, false] {
             tokio::select! {
@@ -163,7 +163,7 @@ fn stop_on_signal() -> Result<CancellationToken> {
             }
             if is_first {
                 info!("stopping; again to stop at once");
-                told.cancel();
+                signalled.cancel();
             } else {
                 std::process::exit(1);
             }
@@ -219,7 +219,7 @@ fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, start: Start) -> 
 }
 
 fn try_with_tokens(config: &Config, api: SocketAddr, admin: Option<SocketAddr>) -> String {
-    // Only whoever has the private key of a public one can mint.
+    // With a public key only the holder of the private key can mint.
     let can_mint = !config.auth.jwt_secret.is_empty();
     let token = |order: &str| if can_mint { format!("$(damper token {order})") } else { "…".to_owned() };
     let (user, operator) = (token("--user ann"), token("--user olga --role admin"));

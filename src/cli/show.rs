@@ -14,9 +14,9 @@ use crate::error::Result;
 use crate::model::{PostId, Score, Time};
 use crate::smoothing::Params;
 
-/// Steps of the sparklines.
+/// Width of a sparkline.
 const STEPS: usize = 48;
-/// Cells of a histogram's longest bar.
+/// Width of a histogram's longest bar.
 const BAR_CELLS: usize = 32;
 
 #[derive(Args)]
@@ -27,7 +27,7 @@ pub struct ShowArgs {
     output: JsonArg,
 }
 
-/// A post, for machines.
+/// A post, as JSON.
 #[derive(Serialize)]
 struct Shown<'a> {
     id: &'a PostId,
@@ -47,7 +47,7 @@ struct Shown<'a> {
     history: &'a [Point],
 }
 
-/// Shows a post; exit 1 when there is none.
+/// Shows a post. Exit code 1 means there is no such post.
 pub async fn show(settings: Settings, args: &ShowArgs) -> Result<ExitCode> {
     let id = PostId::parse(&args.post)?;
     let app = open(settings).await?;
@@ -132,7 +132,7 @@ fn histogram(counts: &[u64; Score::COUNT]) -> String {
 fn lines(history: &[Point]) -> String {
     let (Some(first), Some(last)) = (history.first(), history.last()) else { return String::new() };
     let means = || history.iter().flat_map(|point| [point.raw_average, point.average]).flatten();
-    // Both lines share one scale, so that they can be compared.
+    // Both lines share one scale so that they can be compared.
     let (low, high) = (means().fold(f64::MAX, f64::min), means().fold(f64::MIN, f64::max));
     let line = |name: &str, of: fn(&Point) -> Option<f64>| {
         let drawn = term::sparkline(history.iter().map(of), low, high);

@@ -1,4 +1,4 @@
-//! `damper status`: what waits, the ticks, and whether the balance holds.
+//! `damper status`: waiting entries, the ticks, and whether the balance holds.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::error::Result;
 use crate::model::Time;
 
-/// Shows how Damper is; exit 1 when the balance does not hold.
+/// Shows the status. Exit code 1 means that the balance does not hold.
 pub async fn status(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
     let app = open(settings).await?;
     let now = now();

@@ -1,5 +1,5 @@
-//! How things look in a terminal: numbers, times, bars, tables. Colour only where there is a terminal that wants
-//! it, and never alone.
+//! Terminal output: numbers, times, bars, tables. Colour is used only in a terminal that wants it, and never
+//! carries meaning alone.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::model::Time;
 
-/// Prints to standard output. Whoever listens may go away (`damper show p | head`): that is no error.
+/// Prints to standard output. A closed pipe (`damper show p | head`) is no error.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Whether `stream` wants colour: a terminal, and no NO_COLOR.
+/// Whether `stream` wants colour: it is a terminal and NO_COLOR is not set.
 pub fn has_color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -25,7 +25,7 @@ pub fn attention(text: &str) -> String {
     if has_color(&std::io::stdout()) { format!("\x1b[33m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Text that others wrote, such as a title: a terminal must not obey it.
+/// Makes untrusted text, such as a title, safe: a terminal must not obey it.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
@@ -79,24 +79,24 @@ pub fn clock(time: Time) -> String {
     time.to_utc().format("%H:%M:%S").to_string()
 }
 
-/// How many of `width` cells `share` (0 to 1) fills, in eighths of a cell.
+/// `share` (0 to 1) of `width` cells as a bar, in eighths of a cell.
 pub fn bar(share: f64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
 }
 
-/// A line of values as eight heights between `low` and `high`; nothing where there is no value.
+/// A line of values as eight heights between `low` and `high`; a missing value is a blank.
 pub fn sparkline(values: impl IntoIterator<Item = Option<f64>>, low: f64, high: f64) -> String {
     const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let range = if high > low { high - low } else { 1.0 };
-    // A line that never moves lies in the middle.
+    // A constant line lies in the middle.
     let low = if high > low { low } else { high - range / 2.0 };
     let height = |value: f64| HEIGHTS[(((value - low) / range).clamp(0.0, 1.0) * 7.0).round() as usize];
     values.into_iter().map(|value| value.map_or(' ', height)).collect()
 }
 
-/// A table without lines; the first column to the left, numbers to the right.
+/// A table without lines: the first column is left-aligned, numbers are right-aligned.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -107,7 +107,7 @@ pub fn table(header: &[&str]) -> Table {
     table
 }
 
-/// The table as text without the blanks that it puts at line ends.
+/// The table as text, without trailing blanks.
 pub fn render(table: &Table) -> String {
     table
         .lines()

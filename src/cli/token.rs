@@ -13,13 +13,13 @@ use crate::model::UserId;
 
 #[derive(Args)]
 pub struct TokenArgs {
-    /// Whom it is about
+    /// The user's id
     #[arg(long, value_name = "USER")]
     user: String,
     /// What the user may do besides rating: ingest, moderator or admin; may be given several times
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Vec<Role>,
-    /// How long it is good
+    /// How long it is valid
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=i64::from(HOURS_MAX)))]
     hours: u32,
     #[command(flatten)]
@@ -31,7 +31,7 @@ fn parse_role(name: &str) -> Result<Role, String> {
     Role::parse(name).ok_or_else(|| format!("roles are {}", names()))
 }
 
-/// Prints a token, and nothing else, so that a script can take it.
+/// Prints only the token, so that a script can use it.
 pub fn token(settings: &Settings, args: &TokenArgs) -> Result<ExitCode> {
     let user =
         UserId::parse(&args.user).map_err(|e| Invalid::new(e.problem, format!("--user: {}", e.detail)))?;
@@ -47,7 +47,7 @@ pub fn token(settings: &Settings, args: &TokenArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the new admin token, and nothing else.
+/// Prints only the new admin token.
 pub async fn admin_token(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
     let app = open(settings).await?;
     let token = app.upkeep().new_admin_token().await?;

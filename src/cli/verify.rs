@@ -1,4 +1,4 @@
-//! `damper verify`: counts the averages anew from the ratings.
+//! `damper verify`: recounts the averages from the ratings.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,18 +11,18 @@ use crate::config::Settings;
 use crate::error::Result;
 use crate::model::PostId;
 
-/// Differences that are told one by one; more are counted.
+/// Differences shown one by one; the rest are only counted.
 const DIFFERENCES_SHOWN_MAX: usize = 1_000;
 
 #[derive(Args)]
 pub struct VerifyArgs {
-    /// One post instead of all
+    /// Check only this post
     post: Option<String>,
     #[command(flatten)]
     output: JsonArg,
 }
 
-/// What an audit found, for machines.
+/// The result of a recount, as JSON.
 #[derive(Default, Serialize)]
 struct Verified {
     posts: u64,
@@ -40,7 +40,7 @@ struct DifferenceJson {
     recounted: f64,
 }
 
-/// Recounts; exit 1 on a difference.
+/// Recounts. Exit code 1 means a difference.
 pub async fn verify(settings: Settings, args: &VerifyArgs) -> Result<ExitCode> {
     let began = Instant::now();
     let post = args.post.as_deref().map(PostId::parse).transpose()?;

@@ -1,5 +1,5 @@
-//! Lines of CSV: `post,user,score,timestamp`, and MovieLens' `userId,movieId,rating,timestamp`, whose half stars are
-//! rounded up.
+//! Lines of CSV: `post,user,score,timestamp`, and MovieLens' `userId,movieId,rating,timestamp`. MovieLens has half
+//! stars, which are rounded up.
 
 use csv::{ReaderBuilder, StringRecord};
 
@@ -11,7 +11,7 @@ use crate::model::{PostId, Score, Time, UserId};
 const HEADER: [&str; 4] = ["post", "user", "score", "timestamp"];
 const MOVIELENS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
 
-/// Which fields a line has.
+/// The fields of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Damper,
@@ -19,7 +19,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// What the first line tells: the shape, and whether the line is a rating already.
+    /// Reads the first line: the shape of the file, and whether this line is already a rating.
     pub fn of(first: &[u8]) -> Result<(Self, bool), Invalid> {
         let first = fields(first)?;
         if first.eq(&MOVIELENS[..]) {
@@ -30,7 +30,7 @@ impl Shape {
             return Ok((Shape::Damper, is_rating));
         }
         let detail = format!(
-            "the first line {:?} is no header that is known: {} or {}",
+            "the first line {:?} is not a known header: {} or {}",
             first.iter().collect::<Vec<_>>().join(","),
             HEADER.join(","),
             MOVIELENS.join(",")
@@ -38,7 +38,7 @@ impl Shape {
         Err(Invalid::new("unknown-header", detail))
     }
 
-    /// Reads a line; says as well whether its score was half a star.
+    /// Reads a line. Also returns whether its score was a half star.
     pub fn parse(self, line: &[u8], now: Time) -> Result<(Entry, bool), Invalid> {
         let record = fields(line)?;
         if record.len() != HEADER.len() {
@@ -55,20 +55,20 @@ impl Shape {
     }
 }
 
-/// MovieLens knows 0.5 to 5.0 in halves.
+/// MovieLens has scores from 0.5 to 5.0 in halves.
 fn parse_stars(text: &str) -> Result<(Score, bool), Invalid> {
     let stars: f64 = text.parse().map_err(|_| not_whole(text))?;
     if (stars * 2.0).fract() != 0.0 || !(0.5..=5.0).contains(&stars) {
-        let detail = format!("rating {text} is no multiple of a half from 0.5 to 5");
+        let detail = format!("rating {text} is not a multiple of a half from 0.5 to 5");
         return Err(Invalid::new("score-not-whole", detail));
     }
     Ok((Score::parse(stars.ceil() as i64)?, stars.fract() != 0.0))
 }
 
-/// The fields of a line. Quotes are rare, so only a line that has some is read by the rules for them.
+/// The fields of a line. Quotes are rare, so only a line that has some goes through the CSV reader.
 fn fields(text: &[u8]) -> Result<StringRecord, Invalid> {
     let bad = |detail: &str| Invalid::new("bad-line", detail);
-    let text = std::str::from_utf8(text).map_err(|_| bad("line is no UTF-8 text"))?.trim();
+    let text = std::str::from_utf8(text).map_err(|_| bad("line is not UTF-8 text"))?.trim();
     if !text.contains('"') {
         return Ok(text.split(',').map(str::trim).collect());
     }

@@ -1,4 +1,4 @@
-//! A file of ratings, read line by line: a stray quote or brace spoils its own line only.
+//! A file of ratings, read line by line. A stray quote or brace spoils only its own line.
 
 use std::collections::HashSet;
 use std::io::BufRead;
@@ -9,22 +9,22 @@ use crate::entry::Entry;
 use crate::error::{Error, Invalid, Result};
 use crate::model::{PostId, Time, UserId};
 
-/// A longer line is a bad one.
+/// A longer line is refused.
 const LINE_BYTES_MAX: usize = 4_096;
 
-/// Reads entries from text.
+/// Reads entries from a text.
 pub struct Lines<R> {
     reader: R,
     kind: Kind,
     line: LineBuffer,
     bytes_read: u64,
-    /// The first line was no header and is still to be given out.
+    /// The first line was not a header and still has to be returned.
     has_first: bool,
     now: Time,
-    // Ids repeat: each is kept once and shared by all its entries.
+    // Ids repeat: each is stored once and shared by all its entries.
     posts: HashSet<PostId>,
     users: HashSet<UserId>,
-    /// Scores that were half stars, so far.
+    /// Half stars rounded up so far.
     pub rounded: u64,
 }
 
@@ -35,8 +35,7 @@ enum Kind {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads the first line, which tells what kind the others are. Entries may not lie more than a minute after
-    /// `now`.
+    /// Reads the first line, which decides the kind of the file. Entries may be at most a minute ahead of `now`.
     ///
     /// # Errors
     /// `Invalid` when the first line is neither a known header nor a rating.
@@ -69,10 +68,10 @@ impl<R: BufRead> Lines<R> {
         self.bytes_read
     }
 
-    /// The next line: an entry or what is wrong with it; `None` at the end.
+    /// The next line: an entry or its error; `None` at the end.
     ///
     /// # Errors
-    /// When the file itself cannot be read on.
+    /// The file cannot be read further.
     pub fn next_line(&mut self) -> Result<Option<Result<Entry, BadLine>>> {
         if !std::mem::take(&mut self.has_first) && !self.read_line()? {
             return Ok(None);
@@ -81,7 +80,7 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(outcome.map(|entry| self.share(entry))))
     }
 
-    /// Reads on to the next line that holds anything; `false` at the end.
+    /// Reads up to the next line that is not empty; `false` at the end.
     fn read_line(&mut self) -> Result<bool> {
         loop {
             let bytes = self.reader.fill_buf().map_err(unreadable)?;
@@ -124,7 +123,7 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// The one copy of an id.
+/// The shared copy of an id.
 fn shared<T: Clone + Eq + std::hash::Hash>(ids: &mut HashSet<T>, id: T) -> T {
     if let Some(known) = ids.get(&id) {
         return known.clone();
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_told_by_number_and_the_rest_is_read() {
+    fn bad_lines_are_reported_by_number_and_the_rest_is_read() {
         let text = "post,user,score,timestamp\n\
                     a,u1,5,1412424000\n\
                     a,u2,7,1412424000\n\
@@ -188,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_begin_with_a_rating_but_not_with_anything() {
+    fn the_first_line_is_a_header_or_a_rating() {
         assert_eq!(read("a,u1,5,1412424000\n").0.len(), 1);
         assert!(Lines::new("item,who,stars,when\n".as_bytes(), NOW).is_err());
         assert!(Lines::new("".as_bytes(), NOW).is_err());
     }
 
     #[test]
-    fn a_stray_quote_and_an_endless_line_spoil_their_own_line_only() {
+    fn a_stray_quote_or_an_endless_line_spoils_only_its_own_line() {
         let endless = "x".repeat(100_000);
         let text = format!(
             "post,user,score,timestamp\n\"a,u1,5,1412424000\n{endless}\n\n\"a\",\"u2\",\"5\",\"1412424000\"\na,u3,5,1412424000"
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn another_encoding_spoils_its_own_line_only() {
+    fn another_encoding_spoils_only_its_own_line() {
         let text = b"post,user,score,timestamp\na,\xff\xfe,5,1412424000\na,u2,5,1412424000\n";
         let mut lines = Lines::new(&text[..], NOW).unwrap();
         assert_eq!(lines.next_line().unwrap().unwrap().unwrap_err().line, 2);
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_json_are_read_as_well() {
+    fn json_lines_are_read_too() {
         let line =
             |user: &str, score: &str| format!(r#"{{"post_id":"p","user_id":"{user}","score":{score}}}"#);
         let text = format!(

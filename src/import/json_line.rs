@@ -1,7 +1,7 @@
 //! A line of JSON: `{"post_id": "hello", "user_id": "ann", "score": 5, "at": "2026-11-21T12:00:00Z"}`.
 //!
-//! A score that is null withdraws; a line without one is refused, since a field that was forgotten shall not. Without
-//! `at` the rating is one of now.
+//! A null score withdraws the rating. A line without a score is refused, because a forgotten field must not
+//! withdraw. Without `at` the rating has the current time.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,7 +22,7 @@ struct Rating {
     at: Option<Value>,
 }
 
-/// Reads a line. The entry makes no post.
+/// Reads a line. The entry creates no post.
 pub fn parse(line: &[u8], now: Time) -> Result<Entry, Misfit> {
     let rating: Rating = json::parse("line", line)?;
     let action = match &rating.score {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn an_error_names_its_place() {
         for (line, problem, pointer) in [
             ("", "malformed-json", None),
             ("{", "malformed-json", None),

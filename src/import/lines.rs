@@ -1,23 +1,23 @@
-//! Bytes as they come, cut into lines. One that is too long is skipped without being kept.
+//! Cuts incoming bytes into lines. A line that is too long is skipped without being stored.
 
-/// The line that is being read.
+/// The line being read.
 #[derive(Debug)]
 pub struct LineBuffer {
     bytes_max: usize,
-    /// Of a line that is too long, one byte more than is allowed.
+    /// The text so far; of a line that is too long, one byte more than allowed.
     text: Vec<u8>,
-    /// The text is a line's: the next byte begins another.
+    /// The line is complete: the next byte begins another.
     is_whole: bool,
     number: u64,
 }
 
 impl LineBuffer {
-    /// For lines of at most `bytes_max` bytes.
+    /// A buffer for lines of at most `bytes_max` bytes.
     pub fn new(bytes_max: usize) -> Self {
         Self { bytes_max, text: Vec::new(), is_whole: false, number: 0 }
     }
 
-    /// Takes bytes up to the next end of a line; returns how many, and whether the line is whole now.
+    /// Takes bytes up to the next end of a line. Returns how many, and whether the line is complete.
     pub fn fill(&mut self, bytes: &[u8]) -> (usize, bool) {
         if std::mem::take(&mut self.is_whole) {
             self.text.clear();
@@ -32,7 +32,7 @@ impl LineBuffer {
         }
     }
 
-    /// The input is at its end; returns whether there is a last line, which no newline has ended.
+    /// Ends the input. Returns whether there is a last line without a newline.
     pub fn end(&mut self) -> bool {
         !self.is_whole && !self.text.is_empty() && self.finish()
     }
@@ -48,7 +48,7 @@ impl LineBuffer {
         self.number
     }
 
-    /// The line, without white space around it; nothing when it is too long.
+    /// The line, without surrounding white space; `None` when it is too long.
     pub fn text(&self) -> Option<&[u8]> {
         (self.text.len() <= self.bytes_max).then(|| self.text.trim_ascii())
     }
@@ -58,11 +58,11 @@ impl LineBuffer {
 mod tests {
     use super::*;
 
-    /// The lines of `text` that comes in pieces of so many bytes.
+    /// The lines of `text`, which arrives in pieces of `bytes` bytes.
     fn cut(text: &str, bytes: usize) -> Vec<(u64, Option<String>)> {
         let mut line = LineBuffer::new(5);
         let mut found = Vec::new();
-        let told = |line: &LineBuffer| {
+        let seen = |line: &LineBuffer| {
             let text = line.text().map(|text| String::from_utf8_lossy(text).into_owned());
             (line.number(), text)
         };
@@ -71,18 +71,18 @@ mod tests {
                 let (taken, is_whole) = line.fill(piece);
                 piece = &piece[taken..];
                 if is_whole {
-                    found.push(told(&line));
+                    found.push(seen(&line));
                 }
             }
         }
         if line.end() {
-            found.push(told(&line));
+            found.push(seen(&line));
         }
         found
     }
 
     #[test]
-    fn lines_are_the_same_however_they_come() {
+    fn lines_do_not_depend_on_the_pieces() {
         let text = "one\r\n\n three\nfives\ntoo long\nlast";
         let expected =
             [(1, Some("one")), (2, Some("")), (3, None), (4, Some("fives")), (5, None), (6, Some("last"))];
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_endless_line_nothing_is_kept() {
+    fn an_endless_line_is_not_stored() {
         let mut line = LineBuffer::new(5);
         for _ in 0..1_000 {
             line.fill(&[b'x'; 1_000]);

@@ -1,7 +1,8 @@
-//! Ratings in bulk: lines in, entries out, each bad line with its number and reason.
+//! Bulk ratings: reads lines, returns entries, and names each bad line with its number and reason.
 //!
-//! Two kinds of lines are known: CSV (`csv_line`) and JSON ([`json_line`]). `file` reads either from a file, the API takes
-//! the second from a request; both cut their input by [`LineBuffer`]. What becomes of the entries is the caller's.
+//! There are two kinds of lines: CSV (`csv_line`) and JSON ([`json_line`]). `file` reads either kind from a file;
+//! the API reads JSON lines from a request. Both cut their input with [`LineBuffer`]. The caller decides what to do
+//! with the entries.
 
 mod csv_line;
 mod file;
@@ -14,16 +15,16 @@ use crate::model::Time;
 pub use file::Lines;
 pub use lines::LineBuffer;
 
-/// A line that holds no entry.
+/// A line without a valid entry.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct BadLine {
-    /// Its number in the file, from 1.
+    /// Line number in the file, from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// The error.
     pub reason: String,
 }
 
-/// Unix seconds, fractions allowed, or RFC 3339.
+/// Unix seconds, with or without a fraction, or RFC 3339.
 fn parse_time(text: &str) -> Result<Time, Invalid> {
     let wrong = || {
         let shown: String = text.chars().take(40).collect();

@@ -1,7 +1,6 @@
 //! `damper quarantine list` and `show`.
 //!
-//! What is in there was written by others or by mistake, so bytes are shown escaped and shortened, never as they
-//! are.
+//! Others wrote these bytes, perhaps by mistake. So they are shown escaped and shortened, never raw.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -32,7 +31,7 @@ struct ListJson {
     more: u64,
 }
 
-/// A quarantined entry, for machines.
+/// A quarantined entry, as JSON.
 #[derive(Serialize)]
 struct KeptJson {
     id: String,
@@ -40,9 +39,9 @@ struct KeptJson {
     position: String,
     appended_at: Option<Time>,
     reason: String,
-    /// What it says, if it can be read.
+    /// The decoded entry, if it can be read.
     entry: Option<EntryJson>,
-    /// As text, with a mark for what is none.
+    /// As text, with a mark for each invalid byte.
     payload: String,
     payload_hex: String,
 }
@@ -75,7 +74,7 @@ pub async fn list(app: &App, limit: usize, output: &JsonArg) -> Result<ExitCode>
     for kept in &kept {
         let id = QuarantineId::of(kept);
         let reason = shortened(term::printable(&kept.entry.reason), REASON_CHARS);
-        // Each byte becomes a character at least.
+        // Each byte becomes at least one character.
         let begin = &kept.entry.payload[..kept.entry.payload.len().min(PAYLOAD_CHARS + 1)];
         let payload = shortened(begin.escape_ascii().to_string(), PAYLOAD_CHARS);
         table.add_row([id.to_string(), when(id), reason, payload]);
@@ -99,7 +98,7 @@ pub async fn show(app: &App, id: QuarantineId, output: &JsonArg) -> Result<ExitC
     let mut text = format!("{id}   {}\n", when(id));
     let _ = writeln!(text, "  reason   {}", term::printable(&kept.entry.reason));
     let entry = match Entry::decode(bytes) {
-        Ok(entry) => said(&entry),
+        Ok(entry) => described(&entry),
         Err(bad) => format!("cannot be read: {}", term::printable(&bad.reason)),
     };
     let _ = writeln!(text, "  entry    {entry}");
@@ -140,7 +139,7 @@ fn not_there(id: QuarantineId) -> Error {
 }
 
 /// The entry in words: `ann gives hello a 5, 2026-11-21T11:15:54.240Z`.
-pub fn said(entry: &Entry) -> String {
+pub fn described(entry: &Entry) -> String {
     let Entry { post, user, at, .. } = entry;
     let origin = entry.origin.map(|origin| format!(", first at {origin}")).unwrap_or_default();
     match entry.action.score() {
