@@ -2,7 +2,8 @@
 //!
 //! `buffer`, `store`, `cache` hold the two implementations of each seam to one conduct; `drain` the one loop;
 //! `api`, `interface`, `cli`, `worker` what people and programs see; `identity`, `limits`, `doors` who may do what;
-//! `crash` what a kill leaves; `faults` what else may happen; `house` how the source is arranged. `support` starts the servers: redis-server and Postgres must be installed (scripts/test does it).
+//! `crash` what a kill leaves; `faults` what else may happen; `house` how the source is arranged; `dependencies` what
+//! is built in. `support` starts the servers: redis-server and Postgres must be installed (scripts/test does it).
 
 mod api;
 mod backup;
@@ -10,6 +11,7 @@ mod buffer;
 mod cache;
 mod cli;
 mod crash;
+mod dependencies;
 mod doctor;
 mod doors;
 mod drain;
