@@ -3,7 +3,8 @@
 //! `buffer`, `store`, `cache` hold the two implementations of each seam to one conduct; `drain` the one loop;
 //! `api`, `interface`, `cli`, `worker` what people and programs see; `identity`, `limits`, `doors` who may do what;
 //! `crash` what a kill leaves; `faults` what else may happen; `house` how the source is arranged; `docs` what the documents
-//! say. `support` starts the servers: redis-server and Postgres must be installed (scripts/test does it).
+//! say; `dependencies` what is built in. `support` starts the servers: redis-server and Postgres must be installed
+//! (scripts/test does it).
 
 mod api;
 mod backup;
@@ -11,6 +12,7 @@ mod buffer;
 mod cache;
 mod cli;
 mod crash;
+mod dependencies;
 mod docs;
 mod doctor;
 mod doors;

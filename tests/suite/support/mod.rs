@@ -5,6 +5,7 @@ pub mod http;
 pub mod log;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod proxy;
 pub mod redis;
 pub mod signer;
