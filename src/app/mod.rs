@@ -25,16 +25,14 @@ use crate::cache::memory::MemoryCache;
 use crate::cache::redis::RedisCache;
 use crate::config::ticks::Ticks;
 use crate::config::{Config, Setup};
+use crate::database::Database;
 use crate::database::sqlite::SqliteFile;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::redis::health::RedisHealth;
 use crate::redis::link::RedisLink;
 use crate::smoothing::Params;
-use crate::store::Store;
-use crate::store::bounded::Bounded;
-use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{STAGED, Store};
 use catalogue::Catalogue;
 use drain::Drainer;
 use intake::Intake;
@@ -50,7 +48,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Damper, opened.
 pub struct App {
     core: Core,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     limits: Limits,
     reader: Reader,
     catalogue: Catalogue,
@@ -70,14 +68,15 @@ impl App {
         match config.setup() {
             Setup::Embedded => {
                 let file = Arc::new(SqliteFile::open(&config.data, &config.store).await?);
-                let store = Arc::new(SqliteStore::open(file.clone()).await?);
+                let store = Store::open(Database::sqlite(file.clone(), &config.store), 1).await?;
                 let buffer = Arc::new(SqliteBuffer::new(file, append_timeout));
                 Self::assemble(config, buffer, store, Arc::new(near), None).await
             }
             Setup::Servers => {
                 let drains = config.drain.parallel_max;
-                let store =
-                    PostgresStore::open(&config.database_url, &config.store, config.shards, drains).await?;
+                let database =
+                    Database::postgres(&config.database_url, &config.store, drains, &STAGED).await?;
+                let store = Store::open(database, config.shards).await?;
                 let installation = store.installation().await?;
                 let link = Arc::new(RedisLink::open(&config.redis_url, append_timeout).await?);
                 let health = RedisHealth::ask(&link).await?;
@@ -89,7 +88,7 @@ impl App {
                 let buffer = RedisBuffer::open(link.clone(), installation.shards, append_timeout).await?;
                 let life = Duration::from_secs(config.cache.ttl_seconds);
                 let cache = Arc::new(RedisCache::new(near, link.clone(), life));
-                Self::assemble(config, Arc::new(buffer), Arc::new(store), cache, Some(link)).await
+                Self::assemble(config, Arc::new(buffer), store, cache, Some(link)).await
             }
         }
     }
@@ -97,12 +96,11 @@ impl App {
     async fn assemble(
         config: Config,
         buffer: Arc<dyn Buffer>,
-        store: Arc<dyn Store>,
+        store: Store,
         cache: Arc<dyn Cache>,
         shared: Option<Arc<RedisLink>>,
     ) -> Result<Arc<Self>> {
-        let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
-        let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
+        let store = Arc::new(store);
         let limits = Limits::new(config.limits.clone(), shared, &store.installation().await?.id);
         let core = Core::assemble(config, buffer, store.clone(), cache).await?;
         Ok(Arc::new(Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use moka::future::Cache;
 
 use crate::model::{Time, UserId};
-use crate::store::Store;
+use crate::store::Ledger;
 
 const DAY_MS: i64 = 86_400_000;
 /// Users that a process remembers to be old enough; nobody grows younger.
@@ -48,7 +48,7 @@ impl Default for Eligibility {
 
 impl Eligibility {
     /// Whether the account of `rater` is younger than so many days, or nobody can tell.
-    pub async fn is_too_young(&self, rater: Rater<'_>, days: u32, now: Time, store: &dyn Store) -> bool {
+    pub async fn is_too_young(&self, rater: Rater<'_>, days: u32, now: Time, store: &dyn Ledger) -> bool {
         if days == 0 {
             return false;
         }
@@ -60,7 +60,7 @@ impl Eligibility {
     }
 
     /// Whether `user` told a name here before `since`.
-    async fn is_known_since(&self, user: &UserId, since: Time, store: &dyn Store) -> bool {
+    async fn is_known_since(&self, user: &UserId, since: Time, store: &dyn Ledger) -> bool {
         if self.grown.get(user).await.is_some() {
             return true;
         }

@@ -46,7 +46,7 @@ impl Moderation {
         let sweep = BulkDecision::begin(&line, loaded, Vec::new(), &self.context.params);
         let mut sweep = sweep.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
         let mut held = HeldWalk {
-            store: &*self.store,
+            store: &self.store,
             post,
             page: VecDeque::new(),
             after: None,
@@ -74,7 +74,7 @@ impl Moderation {
 
 /// A walk through a post's held ratings, beside the one through its ratings: both are in the order of their users.
 struct HeldWalk<'a> {
-    store: &'a dyn Store,
+    store: &'a Store,
     post: &'a PostId,
     page: VecDeque<(Key, HeldRating)>,
     after: Option<Key>,

@@ -86,7 +86,7 @@ pub enum Retried {
 
 /// Goes once through all that is in the quarantine when it begins.
 pub struct QuarantineWalk<'a> {
-    store: &'a dyn Store,
+    store: &'a Store,
     after: Option<(Shard, Position)>,
     /// By shard: what is put aside behind it came later, perhaps out of this very sweep.
     ends: Vec<Position>,
@@ -130,7 +130,7 @@ impl Upkeep {
         for shard in self.context.all_shards() {
             ends.push(self.store.checkpoint(shard).await?.position);
         }
-        Ok(QuarantineWalk { store: &*self.store, after: None, ends })
+        Ok(QuarantineWalk { store: &self.store, after: None, ends })
     }
 
     /// Appends those of `kept` that can be read by now and whose posts exist by now, in this order, and forgets
