@@ -14,7 +14,7 @@ use crate::buffer::group::Grouped;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::error::Result;
-use crate::store::Store;
+use crate::store::Ledger;
 
 /// The three doors that every rating passes, and what they share.
 pub struct Core {
@@ -38,7 +38,7 @@ impl Core {
     pub async fn assemble(
         config: Config,
         buffer: Arc<dyn Buffer>,
-        ledger: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         cache: Arc<dyn Cache>,
     ) -> Result<Self> {
         let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));

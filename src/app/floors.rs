@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::store::Store;
 
 /// The checkpoints of a store.
-pub struct Checkpoints(pub Arc<dyn Store>);
+pub struct Checkpoints(pub Arc<Store>);
 
 #[async_trait]
 impl Floors for Checkpoints {

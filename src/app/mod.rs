@@ -19,15 +19,13 @@ use crate::buffer::{self, Home, Owner};
 use crate::cache;
 use crate::config::ticks::Ticks;
 use crate::config::{Config, Setup};
+use crate::database::Database;
 use crate::database::sqlite::SqliteFile;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::redis::link::RedisLink;
 use crate::smoothing::Params;
-use crate::store::Store;
-use crate::store::bounded::Bounded;
-use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{STAGED, Store};
 use catalogue::Catalogue;
 use drain::Drainer;
 use floors::Checkpoints;
@@ -44,7 +42,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Damper, opened.
 pub struct App {
     core: Core,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     limits: Limits,
     reader: Reader,
     catalogue: Catalogue,
@@ -59,22 +57,23 @@ impl App {
     /// [`Error::Unavailable`] when a server does not answer, [`Error::Config`] when a setting is wrong or the
     /// parts do not belong together.
     pub async fn open(config: Config) -> Result<Arc<Self>> {
-        let (store, home): (Arc<dyn Store>, Home) = match config.setup() {
+        let (store, home) = match config.setup() {
             Setup::Embedded => {
                 let file = Arc::new(SqliteFile::open(&config.data, &config.store).await?);
-                (Arc::new(SqliteStore::open(file.clone()).await?), Home::File(file))
+                let database = Database::sqlite(file.clone(), &config.store);
+                (Store::open(database, 1).await?, Home::File(file))
             }
             Setup::Servers => {
                 let drains = config.drain.parallel_max;
-                let store =
-                    PostgresStore::open(&config.database_url, &config.store, config.shards, drains).await?;
+                let database =
+                    Database::postgres(&config.database_url, &config.store, drains, &STAGED).await?;
+                let store = Store::open(database, config.shards).await?;
                 let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
                 let link = RedisLink::open(&config.redis_url, append_timeout).await?;
-                (Arc::new(store), Home::Redis(Arc::new(link)))
+                (store, Home::Redis(Arc::new(link)))
             }
         };
-        let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
-        let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
+        let store = Arc::new(store);
         let installation = store.installation().await?;
         let owner = Owner { installation: &installation.id, shards: installation.shards };
         let floors = Arc::new(Checkpoints(store.clone()));

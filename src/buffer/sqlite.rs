@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::FromRow;
 
 use super::{Buffer, Waiting};
 use crate::database::sqlite::{SqliteFile, Writing};
@@ -31,7 +30,7 @@ impl SqliteBuffer {
     }
 
     /// Everything before the commit; returns the last position.
-    async fn prepare(&self, entries: &[Entry]) -> Result<(Writing<'_>, i64)> {
+    async fn prepare(&self, entries: &[Entry]) -> Result<(Writing, i64)> {
         let rows: Vec<[String; 3]> = entries
             .iter()
             .map(|entry| [entry.post.to_string(), entry.user.to_string(), entry.encode()])
@@ -63,14 +62,6 @@ fn position(row: i64) -> Position {
 
 fn row_of(position: Position) -> i64 {
     i64::try_from(position.low).unwrap_or(i64::MAX)
-}
-
-#[derive(FromRow)]
-struct BacklogRow {
-    waiting: i64,
-    oldest: Option<i64>,
-    appends: i64,
-    last: i64,
 }
 
 #[async_trait]
@@ -119,7 +110,7 @@ impl Buffer for SqliteBuffer {
 
     async fn backlog(&self, _: Shard, from: Position) -> Result<Backlog> {
         // One statement is one snapshot: the counts belong together.
-        let row: BacklogRow = sqlx::query_as(
+        let row: (i64, Option<i64>, i64, i64) = sqlx::query_as(
             "select (select count(*) from buffer where position > $1) as waiting,
                     (select held_at from buffer where position > $1 order by position limit 1) as oldest,
                     appends, last
@@ -128,11 +119,12 @@ impl Buffer for SqliteBuffer {
         .bind(row_of(from))
         .fetch_one(self.file.readers())
         .await?;
+        let (waiting, oldest, appends, last) = row;
         Ok(Backlog {
-            waiting: row.waiting.unsigned_abs(),
-            oldest: row.oldest.map(Time::from_ms),
-            appends: row.appends.unsigned_abs(),
-            last: position(row.last),
+            waiting: waiting.unsigned_abs(),
+            oldest: oldest.map(Time::from_ms),
+            appends: appends.unsigned_abs(),
+            last: position(last),
         })
     }
 

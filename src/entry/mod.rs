@@ -96,7 +96,7 @@ impl Entry {
             (Action::Withdraw, true) => format!("{ENCODING_VERSION} W {post} {user} {}", at.ms()),
             (Action::Decide(decision), _) => {
                 // Texts, numbers and lists of them: nothing that JSON could not hold.
-                let json = serde_json::to_string(decision).unwrap_or_default();
+                let json = serde_json::to_string(&**decision).unwrap_or_default();
                 return format!("{ENCODING_VERSION} d {post} {user} {} {json}", at.ms());
             }
             (Action::Release(held), _) => {

@@ -107,6 +107,11 @@ impl BulkDecision {
         }
     }
 
+    /// Whose ratings it is about.
+    pub fn post(&self) -> &PostId {
+        &self.place.post
+    }
+
     /// Whether it wants to see the post's ratings.
     pub fn takes_ratings(&self) -> bool {
         matches!(self.work, Work::Exclude(_) | Work::Undo { .. })

@@ -77,7 +77,7 @@ pub struct LoadedPost {
 }
 
 /// What a batch changes; every list is sorted by key.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Merged {
     /// Posts that were not there, and that ratings have made.
     pub created: Vec<Post>,

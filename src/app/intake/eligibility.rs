@@ -9,7 +9,7 @@ use std::time::Duration;
 use moka::future::Cache;
 
 use crate::model::{DAY_MS, Time, UserId};
-use crate::store::Store;
+use crate::store::Ledger;
 
 /// Most users that a process remembers as old enough. A user never becomes younger.
 const GROWN_USERS_MAX: u64 = 200_000;
@@ -47,7 +47,7 @@ impl Default for Eligibility {
 
 impl Eligibility {
     /// Whether the account of `rater` is younger than `days`, or of unknown age.
-    pub async fn is_too_young(&self, rater: Rater<'_>, days: u32, now: Time, store: &dyn Store) -> bool {
+    pub async fn is_too_young(&self, rater: Rater<'_>, days: u32, now: Time, store: &dyn Ledger) -> bool {
         if days == 0 {
             return false;
         }
@@ -59,7 +59,7 @@ impl Eligibility {
     }
 
     /// Whether `user` was created here before `since`.
-    async fn is_known_since(&self, user: &UserId, since: Time, store: &dyn Store) -> bool {
+    async fn is_known_since(&self, user: &UserId, since: Time, store: &dyn Ledger) -> bool {
         if self.grown.get(user).await.is_some() {
             return true;
         }

@@ -22,7 +22,7 @@ use crate::entry::{Action, Entry, Position, Shard, Terms};
 use crate::error::{Error, Invalid, Result};
 use crate::faults;
 use crate::model::{PostId, Score, Time, UserId};
-use crate::store::{POSTS_ASKED_MAX, Store};
+use crate::store::{Ledger, POSTS_ASKED_MAX};
 use eligibility::Eligibility;
 use frozen::Frozen;
 
@@ -32,7 +32,7 @@ pub use eligibility::Rater;
 pub struct Intake {
     context: Arc<Context>,
     buffer: Arc<dyn Buffer>,
-    ledger: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
     posts: Arc<PostReader>,
     frozen: Frozen,
     eligibility: Eligibility,
@@ -70,7 +70,7 @@ impl Intake {
     pub(super) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
-        ledger: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         posts: Arc<PostReader>,
     ) -> Self {
         let (frozen, eligibility) = (Frozen::default(), Eligibility::default());

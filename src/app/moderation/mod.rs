@@ -23,7 +23,7 @@ use crate::store::Store;
 pub struct Moderation {
     context: Arc<Context>,
     buffer: Arc<dyn Buffer>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     intake: Arc<Intake>,
     posts: Arc<PostReader>,
     drainer: Arc<Drainer>,
@@ -32,7 +32,7 @@ pub struct Moderation {
 }
 
 impl Moderation {
-    pub(super) fn new(core: &Core, store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(core: &Core, store: Arc<Store>) -> Self {
         let Core { context, buffer, intake, posts, drainer } = core;
         Self {
             context: context.clone(),

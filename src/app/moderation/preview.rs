@@ -46,7 +46,7 @@ impl Moderation {
         let begun = BulkDecision::begin(&line, loaded, Vec::new(), &self.context.params);
         let mut fold = begun.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
         let mut held = HeldWalk {
-            store: &*self.store,
+            store: &self.store,
             post,
             page: VecDeque::new(),
             after: None,
@@ -74,7 +74,7 @@ impl Moderation {
 
 /// A walk through a post's held ratings in step with the walk through its ratings; both are in the order of users.
 struct HeldWalk<'a> {
-    store: &'a dyn Store,
+    store: &'a Store,
     post: &'a PostId,
     page: VecDeque<(Key, HeldRating)>,
     after: Option<Key>,

@@ -12,7 +12,7 @@ use crate::cache::{Cache, Cached};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::model::{PostId, Time};
-use crate::store::{POSTS_ASKED_MAX, Store};
+use crate::store::{Ledger, POSTS_ASKED_MAX};
 
 /// Most requests that wait here; more callers wait to enter.
 const REQUESTS_MAX: usize = 4_096;
@@ -32,7 +32,7 @@ struct Request {
 
 impl Loader {
     /// Starts the task; needs a tokio runtime. It ends with the handle.
-    pub fn new(store: Arc<dyn Store>, cache: Arc<dyn Cache>) -> Self {
+    pub fn new(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         tokio::spawn(answer_all(store, cache, waiting));
         Self { requests }
@@ -47,7 +47,7 @@ impl Loader {
     }
 }
 
-async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
+async fn answer_all(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
     let mut requests = Vec::new();
     while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
         let outcome = find(&*store, &*cache, &requests).await;
@@ -62,7 +62,7 @@ async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: m
     }
 }
 
-async fn find(store: &dyn Store, cache: &dyn Cache, requests: &[Request]) -> Result<Found> {
+async fn find(store: &dyn Ledger, cache: &dyn Cache, requests: &[Request]) -> Result<Found> {
     let asked: BTreeSet<&PostId> = requests.iter().flat_map(|request| &request.ids).collect();
     let asked: Vec<PostId> = asked.into_iter().cloned().collect();
     let read_at = requests.iter().map(|request| request.now).max().unwrap_or_default();
@@ -76,7 +76,7 @@ async fn find(store: &dyn Store, cache: &dyn Cache, requests: &[Request]) -> Res
 
 /// Reads posts from the store into the cache; returns those that exist.
 pub async fn read_into(
-    store: &dyn Store,
+    store: &dyn Ledger,
     cache: &dyn Cache,
     ids: &[PostId],
     read_at: Time,

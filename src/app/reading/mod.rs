@@ -30,7 +30,7 @@ const PAGE_TEXT_BYTES_MAX: usize = 1 << 20;
 pub struct Reader {
     context: Arc<Context>,
     posts: Arc<PostReader>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
 }
 
 /// A page of posts and where the next one begins.
@@ -43,7 +43,7 @@ pub struct Page {
 }
 
 impl Reader {
-    pub(super) fn new(context: Arc<Context>, posts: Arc<PostReader>, store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(context: Arc<Context>, posts: Arc<PostReader>, store: Arc<Store>) -> Self {
         Self { context, posts, store }
     }
 

@@ -17,7 +17,7 @@ use crate::merge::{PostState, Standing};
 use crate::model::post::Post;
 use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
-use crate::store::Store;
+use crate::store::Ledger;
 
 /// A post as a reader sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,7 @@ pub struct PostView {
 pub struct PostReader {
     context: Arc<Context>,
     pub(super) buffer: Arc<dyn Buffer>,
-    pub(super) ledger: Arc<dyn Store>,
+    pub(super) ledger: Arc<dyn Ledger>,
     cache: Arc<dyn Cache>,
     pub(super) loader: Loader,
     known: KnownPosts,
@@ -53,7 +53,7 @@ impl PostReader {
     pub(in crate::app) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
-        ledger: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         cache: Arc<dyn Cache>,
     ) -> Self {
         let loader = Loader::new(ledger.clone(), cache.clone());

@@ -86,7 +86,7 @@ pub enum Retried {
 
 /// A walk through everything that is in the quarantine when it begins.
 pub struct QuarantineWalk<'a> {
-    store: &'a dyn Store,
+    store: &'a Store,
     after: Option<(Shard, Position)>,
     /// By shard: entries quarantined behind this came later, perhaps from a retry of this very walk.
     ends: Vec<Position>,
@@ -130,7 +130,7 @@ impl Upkeep {
         for shard in self.context.all_shards() {
             ends.push(self.store.checkpoint(shard).await?.position);
         }
-        Ok(QuarantineWalk { store: &*self.store, after: None, ends })
+        Ok(QuarantineWalk { store: &self.store, after: None, ends })
     }
 
     /// Appends those of `kept` that can be read now and whose posts exist now, in this order, and removes them from the

@@ -19,7 +19,7 @@ in_both_setups!(async
 );
 
 /// What an audit says of each post: how many ratings, and which figures differ.
-async fn audit(store: &dyn Store, post: Option<&str>) -> Vec<(String, u64, Vec<&'static str>)> {
+async fn audit(store: &Store, post: Option<&str>) -> Vec<(String, u64, Vec<&'static str>)> {
     let mut audited = Vec::new();
     let post = post.map(post_id);
     let mut each = |found: Recounted| {
@@ -31,7 +31,7 @@ async fn audit(store: &dyn Store, post: Option<&str>) -> Vec<(String, u64, Vec<&
 }
 
 /// The differing figures by post.
-async fn differences(store: &dyn Store) -> BTreeMap<String, Vec<&'static str>> {
+async fn differences(store: &Store) -> BTreeMap<String, Vec<&'static str>> {
     let audited = audit(store, None).await.into_iter();
     audited.filter(|(_, _, figures)| !figures.is_empty()).map(|(post, _, figures)| (post, figures)).collect()
 }

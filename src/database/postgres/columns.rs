@@ -5,12 +5,12 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use crate::database::rows::Sink;
 use crate::error::Result;
-use crate::store::rows::Sink;
 
 /// The values of one column.
 enum Column {
-    Text(Vec<String>),
+    Text(Vec<Option<String>>),
     Bytes(Vec<Vec<u8>>),
     Small(Vec<i16>),
     Int(Vec<Option<i64>>),
@@ -25,21 +25,21 @@ struct Columns {
     next: usize,
 }
 
-/// Inserts `rows` into `table (columns)` and goes on with `tail`; `write` puts a row's values in the order of the
-/// columns.
-pub async fn insert<T>(
+/// Executes the statement that `statement` makes of a query for `rows`; `write` puts a row's values in the order of
+/// the columns. Returns how many rows that changed.
+pub async fn write_rows<T>(
     connection: &mut PgConnection,
-    (table, columns, tail): (&str, &str, &str),
-    rows: impl IntoIterator<Item = T>,
-    mut write: impl FnMut(&mut dyn Sink, T),
-) -> Result<()> {
+    statement: impl FnOnce(&str) -> String,
+    rows: &[T],
+    write: impl Fn(&mut dyn Sink, &T),
+) -> Result<u64> {
     let mut values = Columns::default();
     for row in rows {
         values.next = 0;
         write(&mut values, row);
     }
     if values.columns.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let arrays: Vec<String> = values
         .columns
@@ -47,7 +47,7 @@ pub async fn insert<T>(
         .enumerate()
         .map(|(i, column)| format!("${}::{}[]", i + 1, column.kind()))
         .collect();
-    let sql = format!("insert into {table} ({columns}) select * from unnest({}){tail}", arrays.join(", "));
+    let sql = statement(&format!("select * from unnest({})", arrays.join(", ")));
     let mut statement = sqlx::query(AssertSqlSafe(sql));
     for column in values.columns {
         statement = match column {
@@ -58,8 +58,7 @@ pub async fn insert<T>(
             Column::Float(values) => statement.bind(values),
         };
     }
-    statement.execute(connection).await?;
-    Ok(())
+    Ok(statement.execute(connection).await?.rows_affected())
 }
 
 impl Column {
@@ -89,8 +88,8 @@ macro_rules! take {
 }
 
 impl Sink for Columns {
-    fn text(&mut self, value: &str) {
-        take!(self, Text, value.to_owned());
+    fn text_or_null(&mut self, value: Option<&str>) {
+        take!(self, Text, value.map(str::to_owned));
     }
 
     fn bytes(&mut self, value: &[u8]) {
@@ -101,7 +100,7 @@ impl Sink for Columns {
         take!(self, Small, value);
     }
 
-    fn int(&mut self, value: Option<i64>) {
+    fn int_or_null(&mut self, value: Option<i64>) {
         take!(self, Int, value);
     }
 
