@@ -5,6 +5,7 @@
 
 pub mod dialect;
 pub mod patience;
+pub mod plans;
 pub mod postgres;
 pub mod row;
 pub mod rows;
@@ -20,6 +21,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 
 use self::patience::{Deadline, Watch};
+use self::plans::Plans;
 use self::postgres::pools::{self, Pools};
 use self::rows::Table;
 use self::sqlite::SqliteFile;
@@ -38,6 +40,8 @@ pub use self::value::{Value, values};
 pub struct Database {
     server: Server,
     watch: Watch,
+    /// Where the plans of questions are noted, if they are.
+    plans: Option<Plans>,
 }
 
 #[derive(Clone)]
@@ -66,16 +70,17 @@ impl Database {
     ) -> Result<Self> {
         pools::migrate(url, knobs).await?;
         let pools = Arc::new(Pools::new(url, knobs, drains, staged)?);
-        Ok(Self { server: Server::Postgres(pools), watch: watch(knobs) })
+        Ok(Self { server: Server::Postgres(pools), watch: watch(knobs), plans: None })
     }
 
     /// The database in an open file.
     pub fn sqlite(file: Arc<SqliteFile>, knobs: &StoreKnobs) -> Self {
-        Self { server: Server::Sqlite(file), watch: watch(knobs) }
+        Self { server: Server::Sqlite(file), watch: watch(knobs), plans: None }
     }
 
     /// All rows that a question finds.
     pub async fn ask(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<Vec<Row>> {
+        self.note_plan(sql, &values).await?;
         let asked = match &self.server {
             Server::Postgres(_) if patience.statement_ms().is_some() => {
                 return self.begin(patience).await?.ask(sql, values).await;

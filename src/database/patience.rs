@@ -90,7 +90,12 @@ impl Watch {
     /// The moment until which an answer that is asked for now is waited for.
     pub fn until(&self, patience: Patience) -> Deadline {
         let limit = patience.limit(self.quick);
-        Deadline { patience, limit, at: limit.map(|limit| tokio::time::Instant::now() + limit) }
+        Deadline {
+            patience,
+            limit,
+            at: limit.map(|limit| tokio::time::Instant::now() + limit),
+            goes_on: false,
+        }
     }
 
     /// Waits for an answer until `deadline`. When the database turns out to be gone, `probe` is asked until it succeeds;
@@ -102,7 +107,7 @@ impl Watch {
         probe: impl Fn() -> P + Send + 'static,
     ) -> Result<T> {
         let (Some(at), Some(limit)) = (deadline.at, deadline.limit) else { return call.await };
-        if self.is_down.load(Ordering::Relaxed) {
+        if !deadline.goes_on && self.is_down.load(Ordering::Relaxed) {
             return Err(Error::Unavailable("the database does not answer; trying again".into()));
         }
         let outcome = tokio::time::timeout_at(at, call).await;
@@ -136,4 +141,12 @@ pub struct Deadline {
     patience: Patience,
     limit: Option<Duration>,
     at: Option<tokio::time::Instant>,
+    goes_on: bool,
+}
+
+impl Deadline {
+    /// For what goes on: it is not given up because another caller waited in vain meanwhile.
+    pub(super) fn going_on(self) -> Self {
+        Self { goes_on: true, ..self }
+    }
 }

@@ -62,7 +62,11 @@ impl Transaction {
             limit(&mut open, patience).await?;
             Ok(Open::Postgres(open))
         };
-        Ok(Self { open: database.until(deadline, begun).await?, database: database.clone(), deadline })
+        Ok(Self {
+            open: database.until(deadline, begun).await?,
+            database: database.clone(),
+            deadline: deadline.going_on(),
+        })
     }
 
     pub(super) async fn on_sqlite(
@@ -72,7 +76,7 @@ impl Transaction {
     ) -> Result<Self> {
         let deadline = database.deadline(patience);
         let open = Open::Writing(database.until(deadline, file.begin()).await?);
-        Ok(Self { open, database: database.clone(), deadline })
+        Ok(Self { open, database: database.clone(), deadline: deadline.going_on() })
     }
 
     /// One that reads a single state of the database, however long it takes.
@@ -91,6 +95,7 @@ impl Transaction {
 
     /// All rows that a question finds.
     pub async fn ask(&mut self, sql: &str, values: Vec<Value<'_>>) -> Result<Vec<Row>> {
+        self.database.note_plan(sql, &values).await?;
         let sql = self.database.dialect().render(sql);
         over!(
             self,
@@ -134,6 +139,7 @@ impl Transaction {
 
     /// Changes what a statement says; returns how many rows that were.
     pub async fn change(&mut self, sql: &str, values: Vec<Value<'_>>) -> Result<u64> {
+        self.database.note_plan(sql, &values).await?;
         let sql = self.database.dialect().render(sql);
         over!(
             self,

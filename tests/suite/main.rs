@@ -27,6 +27,7 @@ mod interface;
 mod large;
 mod limits;
 mod moderation;
+mod plans;
 mod quarantine;
 mod random;
 mod secrets;

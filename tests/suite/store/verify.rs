@@ -130,7 +130,7 @@ async fn every_post_of_many_pages_is_audited_once(world: World) {
     let expected: Vec<_> = ids.iter().map(|id| (id.clone(), 1, vec![])).collect();
     assert_eq!(audited, expected);
     // The last of a page, the first of the next, and the very last.
-    let wrong = [VERIFY_POSTS - 1, VERIFY_POSTS, count - 1].map(|i| ids[i as usize].clone());
+    let wrong = [VERIFY_POSTS - 1, VERIFY_POSTS, count - 1].map(|i| ids[i].clone());
     world.db().change(&format!(
         "update averages set calm_sum = calm_sum + 1 where post_id in ('{}')",
         wrong.join("', '")
