@@ -62,7 +62,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     };
     let outcome = monitor.run_with_signal(signal).await;
     if let Some(error) = misfit.get() {
-        return Err(error.again());
+        return Err(error.clone());
     }
     match outcome {
         _ if stopped.is_cancelled() => Ok(()),
@@ -94,7 +94,7 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     // Nobody waits for a site that is slow to answer.
     tokio::spawn(async move { told.tell_alerts(chrono::Utc::now().into()).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
-        let _ = misfit.set(error.again());
+        let _ = misfit.set(error.clone());
         stop.cancel();
     }
     Ok(())

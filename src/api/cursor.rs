@@ -2,7 +2,7 @@
 
 use crate::app::catalogue::users::UserKey;
 use crate::entry::{Position, Shard};
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::merge::Key;
 use crate::model::{PostId, Time, UserId};
 use crate::store::{AlertKey, AuditKey, PageKey, Sort};
@@ -84,7 +84,7 @@ pub fn parse_held(cursor: &str) -> Result<Key, Invalid> {
 }
 
 fn wrong() -> Invalid {
-    Invalid::new("invalid-cursor", "cursor is not one that this list gave; begin without")
+    Invalid::new(Kind::InvalidCursor, "cursor is not one that this list gave; begin without")
 }
 
 /// The place that a caller names in a list of this order.
@@ -92,7 +92,7 @@ pub fn parse(cursor: &str, sort: Sort) -> Result<PageKey, Invalid> {
     let key = read(cursor).ok_or_else(wrong)?;
     if key.sort() != sort {
         return Err(Invalid::new(
-            "invalid-cursor",
+            Kind::InvalidCursor,
             "cursor belongs to another sort; keep the sort, or begin without",
         ));
     }

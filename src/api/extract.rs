@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::gate::Gate;
 use super::problem::Problem;
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::json;
 use crate::model::{PostId, UserId};
 
@@ -40,7 +40,7 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!("content-type {media:?} is not taken; send application/json");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+    Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
 /// Passes a body that is sent as it is.
@@ -48,7 +48,7 @@ pub fn check_encoding(request: &Request) -> Result<(), Problem> {
     match request.headers().get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             let detail = format!("content-encoding {encoding:?} is not taken; send the body as it is");
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+            Err(Problem::new(Kind::UnsupportedMediaType, detail))
         }
         _ => Ok(()),
     }
@@ -57,19 +57,19 @@ pub fn check_encoding(request: &Request) -> Result<(), Problem> {
 /// A body that does not come.
 pub fn too_slow(within: Duration) -> Problem {
     let detail = format!("the body was not there after {} ms", within.as_millis());
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
+    Problem::new(Kind::BodyTooSlow, detail)
 }
 
 /// A body that ended before its end.
 pub fn broken_off(error: &axum::Error) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", format!("the body broke off: {error}"))
+    Problem::new(Kind::UnreadableBody, format!("the body broke off: {error}"))
 }
 
 /// The whole body. Copied together as it comes: a piece of one byte would keep the buffer that it was read into.
 async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let too_large = || {
         let detail = format!("the body is larger than {bytes_max} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+        Problem::new(Kind::BodyTooLarge, detail)
     };
     let announced =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -95,8 +95,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let malformed =
-            |e: PathRejection| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text());
+        let malformed = |e: PathRejection| Problem::new(Kind::MalformedPath, e.body_text());
         let mut ids =
             Path::<HashMap<String, String>>::from_request_parts(parts, state).await.map_err(malformed)?;
         // A route that takes no id is a post's whose name it bears.
@@ -114,7 +113,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RatingPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path((post, user)) = Path::<(String, String)>::from_request_parts(parts, state)
             .await
-            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+            .map_err(|e| Problem::new(Kind::MalformedPath, e.body_text()))?;
         let post = PostId::parse(&post).map_err(|e| Problem::in_parameter(e, "post_id"))?;
         let user = UserId::parse(&user).map_err(|e| Problem::in_parameter(e, "user_id"))?;
         Ok(Self(post, user))
@@ -130,7 +129,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(id) = Path::<String>::from_request_parts(parts, state)
             .await
-            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+            .map_err(|e| Problem::new(Kind::MalformedPath, e.body_text()))?;
         UserId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
     }
 }
@@ -153,7 +152,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Paramet
                 ["unknown field `", "duplicate field `"].iter().find_map(|what| detail.split(what).nth(1));
             let name = quoted.and_then(|rest| rest.split('`').next()).or(detail.split(':').next());
             let name = name.unwrap_or_default().to_owned();
-            Problem::in_parameter(Invalid::new("invalid-query", detail), name)
+            Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), name)
         })?;
         Ok(Self(value))
     }

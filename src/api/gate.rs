@@ -17,7 +17,7 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::app::intake::eligibility::Rater;
 use crate::config::Open;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::identity::{Identity, Keys, Role};
 use crate::model::UserId;
 
@@ -121,7 +121,7 @@ impl Caller {
     /// Who acts: the token's user, or in open mode the one that the body names.
     pub fn named_in_body(&self, named: Option<&str>) -> Result<UserId, Problem> {
         let unnamed =
-            || Problem::in_body(Invalid::new("invalid-body", "missing field `user_id`"), "/user_id");
+            || Problem::in_body(Invalid::new(Kind::InvalidBody, "missing field `user_id`"), "/user_id");
         self.reader(named).map_err(|problem| problem.at("/user_id"))?.ok_or_else(unnamed)
     }
 
@@ -138,7 +138,7 @@ impl Caller {
 }
 
 fn not_named(field: &str) -> Invalid {
-    Invalid::new("user-named", format!("{field} is not taken: the token says who is asking; leave it out"))
+    Invalid::new(Kind::UserNamed, format!("{field} is not taken: the token says who is asking; leave it out"))
 }
 
 impl FromRequestParts<Gate> for Caller {
@@ -226,7 +226,7 @@ impl FromRequestParts<Gate> for Operator {
                     return Ok(Self);
                 }
                 let detail = "this is not the admin token; damper admin-token makes a new one";
-                Err(Problem::unauthenticated(&Invalid::new("token-invalid", detail)))
+                Err(Problem::unauthenticated(&Invalid::new(Kind::TokenInvalid, detail)))
             }
         }
     }
@@ -234,12 +234,12 @@ impl FromRequestParts<Gate> for Operator {
 
 fn unknown_caller() -> Problem {
     let detail = "who is asking? Send the header Authorization: Bearer <token>";
-    Problem::unauthenticated(&Invalid::new("token-missing", detail))
+    Problem::unauthenticated(&Invalid::new(Kind::TokenMissing, detail))
 }
 
 /// The token in the header, if there is one.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let wrong = |detail| Problem::unauthenticated(&Invalid::new("token-invalid", detail));
+    let wrong = |detail| Problem::unauthenticated(&Invalid::new(Kind::TokenInvalid, detail));
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

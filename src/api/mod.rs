@@ -44,7 +44,7 @@ use routes::{events, explain, ingest, moderation, operations, posts, probes, rat
 
 pub use door::{make_room, serve};
 pub use gate::Gate;
-pub use problem::{KINDS, Kind};
+pub use problem::Page;
 pub use routes::probes::install_metrics;
 
 /// The front door, as handlers take it.

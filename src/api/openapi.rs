@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 use utoipa_swagger_ui::{SwaggerUi, Url};
 
-use super::problem::{KINDS, Kind, ProblemJson};
+use super::problem::{Page, ProblemJson};
 
 /// Where Swagger UI is, and the page that this stands for.
 pub const UI: &str = "/docs/";
@@ -131,9 +131,9 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
 
 /// The response of a problem's status.
 fn problem(status: u16) -> Value {
-    let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| kind.status == status).collect();
+    let pages = Page::all().filter(|page| page.status.as_u16() == status);
     let description: Vec<String> =
-        kinds.iter().map(|kind| format!("`{}`: {}", kind.name, kind.title)).collect();
+        pages.map(|page| format!("`{}`: {}", page.kind.slug(), page.title)).collect();
     let schema = json!({"$ref": "#/components/schemas/Problem"});
     json!({"description": description.join("; "), "content": {"application/problem+json": {"schema": schema}}})
 }

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::routes::posts::PostJson;
 use super::{Shared, now};
 use crate::app::App;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::model::{PostId, UserId};
 use crate::store::Sort;
 
@@ -139,7 +139,7 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
         return Ok(limit);
     }
     let detail = format!("limit {limit} is outside 1..={LIMIT_MAX}");
-    Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"))
+    Err(Problem::in_parameter(Invalid::new(Kind::LimitOutOfRange, detail), "limit"))
 }
 
 /// The link to the next page (RFC 8288).
@@ -164,7 +164,7 @@ pub async fn batch(
 ) -> Result<Json<BatchJson>, Problem> {
     if !(1..=LIMIT_MAX).contains(&body.ids.len()) {
         let detail = format!("{} ids are asked for; it takes 1 to {LIMIT_MAX}", body.ids.len());
-        return Err(Problem::in_body(Invalid::new("limit-out-of-range", detail), "/ids"));
+        return Err(Problem::in_body(Invalid::new(Kind::LimitOutOfRange, detail), "/ids"));
     }
     let ids = body.ids.iter().enumerate();
     let ids = ids.map(|(i, id)| PostId::parse(id).map_err(|e| Problem::in_body(e, format!("/ids/{i}"))));

@@ -18,7 +18,7 @@ use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::app::App;
 use crate::config::Settings;
 use crate::entry::Entry;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::import::{BadLine, Lines};
 use crate::model::post::Post;
 use crate::model::{PostId, Time};
@@ -104,8 +104,8 @@ fn open_input(args: &ImportArgs) -> Result<(Box<dyn Read>, u64)> {
         return Ok((Box::new(std::io::stdin()), 0));
     }
     let refused = |e: std::io::Error| {
-        Error::Invalid(crate::error::Invalid::new(
-            "unreadable-file",
+        Error::Invalid(Invalid::new(
+            Kind::UnreadableFile,
             format!("cannot read {}: {e}", args.file.display()),
         ))
     };
@@ -129,8 +129,8 @@ impl Importer<'_> {
         while let Some(line) = self.next(lines)? {
             entries.push(line);
             if entries.len() > rows_max {
-                return Err(Error::Invalid(crate::error::Invalid::new(
-                    "file-too-long",
+                return Err(Error::Invalid(Invalid::new(
+                    Kind::FileTooLong,
                     format!(
                         "the file has more than {} lines, import.sort_rows_max: sort it by time and add --sorted",
                         term::number(rows_max as u64)

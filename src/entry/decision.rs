@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Hold, Position};
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
 
 /// Longest reason, in characters.
@@ -90,7 +90,7 @@ impl TryFrom<String> for Reason {
 impl Reason {
     /// Takes a text of 1 to [`REASON_CHARS_MAX`] characters that is not blank.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let wrong = |detail: String| Err(Invalid::new("invalid-text", detail));
+        let wrong = |detail: String| Err(Invalid::new(Kind::InvalidText, detail));
         let chars = text.chars().count();
         if chars > REASON_CHARS_MAX {
             return wrong(format!("reason has {chars} characters; at most {REASON_CHARS_MAX}"));
@@ -125,7 +125,7 @@ pub struct Window {
 impl Window {
     /// A window that has passed at `now`; scores in any order, and none means all.
     pub fn new(from: Time, to: Time, scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
-        let wrong = |detail: String| Err(Invalid::new("invalid-window", detail));
+        let wrong = |detail: String| Err(Invalid::new(Kind::InvalidWindow, detail));
         // No rating is older.
         let from = from.max(TIME_MIN);
         if to <= from {
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_reason_says_something() {
         for bad in ["", "  ", "a\0b", &"x".repeat(501)] {
-            assert_eq!(Reason::parse(bad).unwrap_err().problem, "invalid-text");
+            assert_eq!(Reason::parse(bad).unwrap_err().kind, Kind::InvalidText);
         }
         assert_eq!(Reason::parse("a bomb").unwrap().as_str(), "a bomb");
     }

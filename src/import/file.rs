@@ -6,7 +6,7 @@ use std::io::BufRead;
 use super::csv_line::Shape;
 use super::{BadLine, LineBuffer, json_line};
 use crate::entry::Entry;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 
 /// A longer line is a bad one.
@@ -54,7 +54,7 @@ impl<R: BufRead> Lines<R> {
         };
         if !lines.read_line()? {
             let detail = "the file is empty; its first line should be post,user,score,timestamp";
-            return Err(Invalid::new("empty-file", detail).into());
+            return Err(Invalid::new(Kind::EmptyFile, detail).into());
         }
         let first = lines.text()?;
         if !first.starts_with(b"{") {
@@ -99,7 +99,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn text(&self) -> Result<&[u8], Invalid> {
-        let too_long = || Invalid::new("bad-line", format!("line has more than {LINE_BYTES_MAX} bytes"));
+        let too_long = || Invalid::new(Kind::BadLine, format!("line has more than {LINE_BYTES_MAX} bytes"));
         let text = self.line.text().ok_or_else(too_long)?;
         Ok(text.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.line.number() == 1).unwrap_or(text))
     }
@@ -134,7 +134,7 @@ fn shared<T: Clone + Eq + std::hash::Hash>(ids: &mut HashSet<T>, id: T) -> T {
 }
 
 fn unreadable(error: std::io::Error) -> Error {
-    Error::Invalid(Invalid::new("unreadable-file", format!("the file cannot be read: {error}")))
+    Error::Invalid(Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {error}")))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::{PostId, Time, UserId};
 
 /// Longest title, in characters.
@@ -62,7 +62,7 @@ impl Title {
     pub fn parse(text: String) -> Result<Self, Invalid> {
         check_text("title", &text, TITLE_CHARS_MAX)?;
         if text.trim().is_empty() {
-            return Err(Invalid::new("invalid-text", "title is empty; it takes at least one character"));
+            return Err(Invalid::new(Kind::InvalidText, "title is empty; it takes at least one character"));
         }
         Ok(Self(text))
     }
@@ -103,13 +103,13 @@ fn check_text(name: &str, text: &str, chars_max: usize) -> Result<(), Invalid> {
     let chars = text.chars().count();
     if chars > chars_max {
         return Err(Invalid::new(
-            "invalid-text",
+            Kind::InvalidText,
             format!("{name} has {chars} characters; at most {chars_max}"),
         ));
     }
     // Postgres cannot keep NUL in a text; both databases shall take the same.
     if text.contains('\0') {
-        return Err(Invalid::new("invalid-text", format!("{name} holds a NUL character; leave it out")));
+        return Err(Invalid::new(Kind::InvalidText, format!("{name} holds a NUL character; leave it out")));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::{Time, UserId};
 
 /// Longest name, in characters.
@@ -22,7 +22,7 @@ pub struct User {
 impl User {
     /// A user who enters now; the name is checked here.
     pub fn new(id: UserId, username: String, now: Time) -> Result<Self, Invalid> {
-        let wrong = |detail: String| Err(Invalid::new("invalid-text", detail));
+        let wrong = |detail: String| Err(Invalid::new(Kind::InvalidText, detail));
         let chars = username.chars().count();
         if chars > USERNAME_CHARS_MAX {
             return wrong(format!("username has {chars} characters; at most {USERNAME_CHARS_MAX}"));
@@ -54,7 +54,7 @@ mod tests {
             assert!(named(good).is_ok(), "{good}");
         }
         for bad in ["", " ", " a", "a\t", "a\0b", "a\nb", &"x".repeat(65)] {
-            assert_eq!(named(bad).unwrap_err().problem, "invalid-text", "{bad:?}");
+            assert_eq!(named(bad).unwrap_err().kind, Kind::InvalidText, "{bad:?}");
         }
     }
 }

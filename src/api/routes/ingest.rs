@@ -23,7 +23,7 @@ use crate::api::now;
 use crate::api::problem::{Problem, ProblemJson};
 use crate::app::moderation;
 use crate::entry::Entry;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::import::{LineBuffer, json_line};
 use crate::model::{PostId, Time};
 
@@ -202,7 +202,7 @@ impl Ingest {
             Some(text) => json_line::parse(text, now).map_err(Problem::from),
             None => {
                 let detail = format!("the line has more than {LINE_BYTES_MAX} bytes");
-                Err(Invalid::new("line-too-long", detail).into())
+                Err(Invalid::new(Kind::LineTooLong, detail).into())
             }
         };
         self.chunk.due.get_or_insert_with(|| Instant::now() + CHUNK_WAIT);

@@ -16,7 +16,7 @@ use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::app::drain::{DrainOrder, Flushed};
 use crate::app::upkeep::status::Status;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::store::{DrainRun, Trigger};
 
 /// A caller waits this part of a request's time, and hears of a flush that takes longer when it looks at the drains.
@@ -114,7 +114,7 @@ pub async fn drains(
     let limit = query.limit.unwrap_or(DRAINS_DEFAULT);
     if !(1..=DRAINS_MAX).contains(&limit) {
         let detail = format!("limit {limit} is outside 1..={DRAINS_MAX}");
-        return Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"));
+        return Err(Problem::in_parameter(Invalid::new(Kind::LimitOutOfRange, detail), "limit"));
     }
     Ok(Json(DrainsJson { drains: app.drains(limit).await? }))
 }

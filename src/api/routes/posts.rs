@@ -14,7 +14,7 @@ use crate::api::{Shared, now};
 use crate::app::App;
 use crate::app::reading::history::{POINTS_MAX, Point};
 use crate::app::reading::{OwnRating, PostView};
-use crate::error::{Error, Invalid};
+use crate::error::{Error, Invalid, Kind};
 use crate::model::json::present;
 use crate::model::post::{Content, Edit, Post, Title};
 use crate::model::{PostId, Score, Time, UserId};
@@ -184,7 +184,7 @@ pub async fn create(
         None => None,
     };
     let repeated = || origin.as_ref().map(|origin| parse_title(origin.title.clone()));
-    let untitled = || Problem::in_body(Invalid::new("invalid-body", "missing field `title`"), "/title");
+    let untitled = || Problem::in_body(Invalid::new(Kind::InvalidBody, "missing field `title`"), "/title");
     let title = given.map(Ok).or_else(repeated).ok_or_else(untitled)??;
     let repost_of = origin.map(|origin| origin.id);
     let post = Post { created_by, repost_of, ..Post::new(id, title, content, now) };
@@ -231,7 +231,7 @@ pub async fn edit(
     };
     if edit == Edit::default() {
         let detail = "there is nothing to change; send title, content, or both";
-        return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
+        return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), ""));
     }
     app.edit_post(&id, &author, edit, now).await?;
     let view = app.post(&id, Some(&author), now).await?;
@@ -299,7 +299,7 @@ pub async fn history(
     let points = query.points.unwrap_or(POINTS_DEFAULT);
     if !(1..=POINTS_MAX).contains(&points) {
         let detail = format!("points {points} is outside 1..={POINTS_MAX}");
-        return Err(Problem::in_parameter(Invalid::new("points-out-of-range", detail), "points"));
+        return Err(Problem::in_parameter(Invalid::new(Kind::PointsOutOfRange, detail), "points"));
     }
     let points = app.history(&id, points, now()).await?;
     Ok(Json(HistoryJson { post_id: id, points }))

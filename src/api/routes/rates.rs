@@ -18,7 +18,7 @@ use crate::api::{Shared, now};
 use crate::app::intake::eligibility::Rater;
 use crate::app::{Accepted, App};
 use crate::entry::Action;
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::limits::{Admission, Quota};
 use crate::model::json::{self, present};
 use crate::model::{PostId, Score, Time, UserId};
@@ -87,7 +87,7 @@ pub async fn withdraw(
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
     let unnamed = || {
         let detail = "whose rating is withdrawn? Add ?user_id=…";
-        Problem::in_parameter(Invalid::new("user-missing", detail), "user_id")
+        Problem::in_parameter(Invalid::new(Kind::UserMissing, detail), "user_id")
     };
     let user = caller.reader(query.user_id.as_deref())?.ok_or_else(unnamed)?;
     take(&app, (caller.rater(&user), address), &post, Action::Withdraw).await
@@ -130,8 +130,8 @@ fn limited(quota: &Quota, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
     let Quota { policy, per_minute, wait_seconds, .. } = quota;
     let detail =
         format!("more than {per_minute} ratings a minute of one {policy}; try again in {wait_seconds} s");
-    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
-        .with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
+    let problem =
+        Problem::new(Kind::RateLimited, detail).with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
     with_all(problem, told)
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::merge::Figures;
 use crate::merge::Hour;
 use crate::model::{PostId, Time};
@@ -112,12 +112,12 @@ impl App {
         now: Time,
     ) -> Result<Vec<Arrivals>> {
         if to <= from {
-            return Err(Invalid::new("invalid-window", format!("{to} is not after {from}")).into());
+            return Err(Invalid::new(Kind::InvalidWindow, format!("{to} is not after {from}")).into());
         }
         let steps = (to.ms() - from.ms()) / step.ms();
         if steps >= STEPS_MAX {
             let detail = format!("{steps} steps are more than {STEPS_MAX}; ask for longer ones, or for less");
-            return Err(Invalid::new("invalid-window", detail).into());
+            return Err(Invalid::new(Kind::InvalidWindow, detail).into());
         }
         self.state(post, now).await?;
         self.store.arrivals(post, (from, to), step.ms()).await

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::entry::{Action, Decision, Entry, Position, Ruling, Which};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::merge::Standing;
 use crate::merge::{Decided, Exclusion};
 use crate::model::{PostId, Time, UserId};
@@ -157,5 +157,5 @@ impl App {
 
 /// A post that takes no ratings.
 pub fn frozen(post: &PostId) -> Error {
-    Error::Invalid(Invalid::new("post-frozen", format!("{post} is frozen: it takes no ratings for now")))
+    Error::Invalid(Invalid::new(Kind::PostFrozen, format!("{post} is frozen: it takes no ratings for now")))
 }

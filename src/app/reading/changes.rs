@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::app::App;
 use crate::entry::Position;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::model::{PostId, Time};
 use crate::smoothing::Average;
 use crate::store::POSTS_ASKED_MAX;
@@ -26,7 +26,10 @@ impl Place {
         let positions: Option<Vec<Position>> = text.split(',').map(Position::parse).collect();
         positions.map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
-            Invalid::new("invalid-cursor", format!("{shown:?} is no place that events bear; begin without"))
+            Invalid::new(
+                Kind::InvalidCursor,
+                format!("{shown:?} is no place that events bear; begin without"),
+            )
         })
     }
 }

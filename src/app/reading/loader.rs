@@ -55,7 +55,7 @@ async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: m
         for request in requests.drain(..) {
             let answer = match &outcome {
                 Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
-                Err(error) => Err(error.again()),
+                Err(error) => Err(error.clone()),
             };
             // A reader that went away needs no answer.
             let _ = request.answer.send(answer);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 
 /// What every admin token begins with, so that whoever finds one knows what it is.
 const PREFIX: &str = "dmp_";
@@ -30,7 +30,7 @@ impl App {
         if self.config.has_keys() {
             let detail = "with keys in the settings operators show a token with the role admin: \
                           damper token --user NAME --role admin";
-            return Err(Invalid::new("not-open", detail).into());
+            return Err(Invalid::new(Kind::NotOpen, detail).into());
         }
         let token = random();
         self.store.keep_admin_token(&hash(&token), true).await?;

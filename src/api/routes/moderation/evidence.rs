@@ -13,7 +13,7 @@ use crate::api::pages::{limit, next};
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::app::moderation::alerts::{Alert, Step};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time};
 use crate::store::Arrivals;
 
@@ -127,7 +127,7 @@ pub async fn arrivals(
     let by = query.by.as_deref().unwrap_or("hour");
     let step = Step::parse(by).ok_or_else(|| {
         let detail = format!("by {by:?} is neither minute, hour nor day");
-        Problem::in_parameter(Invalid::new("invalid-query", detail), "by")
+        Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), "by")
     })?;
     let to = query.to.as_deref().map(|text| time(text, "to")).transpose()?.unwrap_or(now);
     let from = query.from.as_deref().map(|text| time(text, "from")).transpose()?;
@@ -164,7 +164,7 @@ pub async fn alerts(
 }
 
 fn time(text: &str, name: &'static str) -> Result<Time, Problem> {
-    let wrong = || Invalid::new("invalid-time", format!("{text:?} is no time in RFC 3339"));
+    let wrong = || Invalid::new(Kind::InvalidTime, format!("{text:?} is no time in RFC 3339"));
     let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_parameter(wrong(), name))?;
     Ok(at.to_utc().into())
 }

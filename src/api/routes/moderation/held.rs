@@ -19,7 +19,7 @@ use crate::api::pages::{escape, limit, next};
 use crate::api::problem::{Problem, ProblemJson};
 use crate::api::{Shared, now};
 use crate::entry::{Decision, Reason, Ruling, Which, Window};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::merge::{HeldRating, Key};
 use crate::model::{PostId, Score, Time, UserId};
 
@@ -290,7 +290,7 @@ async fn many(
     let reason = reason(&body.reason)?;
     if !(1..=MANY_MAX).contains(&body.ratings.len()) {
         let detail = format!("{} ratings are named; it takes 1 to {MANY_MAX}", body.ratings.len());
-        return Err(Problem::in_body(Invalid::new("invalid-body", detail), "/ratings"));
+        return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), "/ratings"));
     }
     let id = |(i, named): (usize, &NamedJson)| {
         let place = |name: &str| format!("/ratings/{i}/{name}");

@@ -21,7 +21,7 @@ use crate::api::gate::{Gate, Moderator};
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::entry::{Decision, Hold, Position, Reason, Ruling};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::merge::Standing;
 use crate::merge::{Decided, Figures};
 use crate::model::json;
@@ -205,7 +205,7 @@ pub async fn set_policy(
     let decisions: Vec<Decision> = deeds.map(|deed| Decision { deed, reason: reason.clone() }).collect();
     if decisions.is_empty() {
         let detail = "nothing is decided; name hold, frozen or both";
-        return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
+        return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), ""));
     }
     match decide(&gate, &post, by, decisions).await? {
         Answer::Waits(waiting) => Ok(waiting.into_response()),
@@ -228,7 +228,7 @@ fn hold(value: &Value) -> Result<Option<Hold>, Problem> {
         Value::Null => Ok(None),
         value => value.as_str().and_then(Hold::parse).map(Some).ok_or_else(|| {
             let detail = "hold is neither off, surge, always nor null";
-            Problem::in_body(Invalid::new("invalid-body", detail), "/hold")
+            Problem::in_body(Invalid::new(Kind::InvalidBody, detail), "/hold")
         }),
     }
 }
@@ -245,7 +245,7 @@ fn reason_or(query: &ReasonQuery, instead: &str) -> Result<Reason, Problem> {
 
 /// A time in a body.
 fn time(text: &str, pointer: &'static str) -> Result<Time, Problem> {
-    let wrong = || Invalid::new("invalid-time", format!("{text:?} is no time in RFC 3339"));
+    let wrong = || Invalid::new(Kind::InvalidTime, format!("{text:?} is no time in RFC 3339"));
     let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_body(wrong(), pointer))?;
     Ok(at.to_utc().into())
 }
