@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::app::reading::changes::{Changed, Changes, Place};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time};
-use crate::smoothing::Params;
+use crate::smoothing::{Params, Published};
 
 /// How often the store is asked whether there was a drain, while anybody follows.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -31,30 +31,14 @@ const FOLLOWERS_MAX: usize = 1_024;
 pub struct ChangeJson {
     /// Whose it is
     id: PostId,
-    /// The published, smoothed mean at `as_of`; null without ratings
-    average: Option<f64>,
-    /// The exact mean
-    raw_average: Option<f64>,
-    count: u64,
-    /// Ratings' worth of weight that has yet to arrive in `average`
-    phasing_in: u64,
-    crowded: bool,
-    early: bool,
+    #[serde(flatten)]
+    published: Published,
     as_of: Time,
 }
 
 impl ChangeJson {
     fn new(Changed { post, average, as_of }: Changed, params: &Params) -> Self {
-        Self {
-            id: post,
-            average: average.smoothed_mean(params),
-            raw_average: average.raw_mean(),
-            count: average.count(),
-            phasing_in: average.unvested().round() as u64,
-            crowded: average.is_crowded(params),
-            early: average.is_early(),
-            as_of,
-        }
+        Self { id: post, published: Published::of(&average, params), as_of }
     }
 }
 

@@ -7,6 +7,7 @@ use std::f64::consts::LN_2;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::{Invalid, Kind};
 
@@ -14,8 +15,9 @@ const HOUR_MS: f64 = 3_600_000.0;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
 
 /// What an operator may set, with the units in the names (smoothing: docs/SMOOTHING.md, "Parameters").
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SmoothingParameters)]
 pub struct Knobs {
     /// h: half of an uncrowded rating's weight has arrived after this. 0.1 to 10,000 hours.
     pub vest_half_life_hours: f64,

@@ -15,7 +15,7 @@ use crate::api::{Shared, now};
 use crate::app::reading::PostView;
 use crate::error::Result;
 use crate::model::{PostId, Score, Time};
-use crate::smoothing::{Knobs, Lane, Params};
+use crate::smoothing::{Knobs, Lane, Params, Published};
 
 /// The read (docs/SMOOTHING.md, "Read").
 const FORMULA: &str = "average = (settled_sum + seed_weight × raw_average) / (settled_count + seed_weight), \
@@ -29,11 +29,8 @@ pub struct ExplainJson {
     /// The moment that the figures belong to
     as_of: Time,
     next_tick: Time,
-    /// The published, smoothed mean; null without ratings
-    average: Option<f64>,
-    /// sum / count
-    raw_average: Option<f64>,
-    count: u64,
+    #[serde(flatten)]
+    published: Published,
     sum: u64,
     /// Ratings by score, 0 to 5
     histogram: [u64; Score::COUNT],
@@ -51,10 +48,9 @@ pub struct ExplainJson {
     intensity: f64,
     /// Above this intensity a rating takes the surge lane
     surge_above: f64,
-    crowded: bool,
-    early: bool,
     born_at: Option<Time>,
-    parameters: KnobsJson,
+    /// The settings in `[smoothing]`
+    parameters: Knobs,
 }
 
 /// One of the two lanes.
@@ -82,33 +78,6 @@ impl From<&Lane> for LaneJson {
     }
 }
 
-/// The settings in `[smoothing]`.
-#[derive(Serialize, ToSchema)]
-#[schema(as = SmoothingParameters)]
-struct KnobsJson {
-    vest_half_life_hours: f64,
-    max_doubling_days: f64,
-    grace_mass: f64,
-    seed_weight: f64,
-    surge_half_life_hours: f64,
-    surge_factor: f64,
-    surge_floor: f64,
-}
-
-impl From<&Knobs> for KnobsJson {
-    fn from(knobs: &Knobs) -> Self {
-        Self {
-            vest_half_life_hours: knobs.vest_half_life_hours,
-            max_doubling_days: knobs.max_doubling_days,
-            grace_mass: knobs.grace_mass,
-            seed_weight: knobs.seed_weight,
-            surge_half_life_hours: knobs.surge_half_life_hours,
-            surge_factor: knobs.surge_factor,
-            surge_floor: knobs.surge_floor,
-        }
-    }
-}
-
 impl ExplainJson {
     fn new(view: &PostView, params: &Params) -> Self {
         let average = &view.average;
@@ -116,9 +85,7 @@ impl ExplainJson {
             post_id: view.post.id.clone(),
             as_of: view.as_of,
             next_tick: view.next_tick,
-            average: average.smoothed_mean(params),
-            raw_average: average.raw_mean(),
-            count: average.count(),
+            published: Published::of(average, params),
             sum: average.sum(),
             histogram: average.histogram,
             formula: FORMULA,
@@ -129,10 +96,8 @@ impl ExplainJson {
             surge: LaneJson::from(&average.surge),
             intensity: average.intensity,
             surge_above: average.surge_above(params),
-            crowded: average.is_crowded(params),
-            early: average.is_early(),
             born_at: average.born,
-            parameters: KnobsJson::from(params.knobs()),
+            parameters: *params.knobs(),
         }
     }
 }
@@ -226,7 +191,8 @@ pub async fn badge(
 ) -> Result<Response, Problem> {
     let now = now();
     let view = app.post(&id, None, now).await?;
-    let svg = draw(view.average.smoothed_mean(app.params()), view.average.count());
+    let Published { average, count, .. } = Published::of(&view.average, app.params());
+    let svg = draw(average, count);
     // An image loads nothing and runs nothing, wherever it is opened.
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),

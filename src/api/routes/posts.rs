@@ -18,7 +18,7 @@ use crate::error::{Error, Invalid, Kind};
 use crate::model::json::present;
 use crate::model::post::{Content, Edit, Post, Title};
 use crate::model::{PostId, Score, Time, UserId};
-use crate::smoothing::Params;
+use crate::smoothing::{Params, Published};
 
 /// Points of a series when the caller does not say.
 const POINTS_DEFAULT: usize = 200;
@@ -91,17 +91,8 @@ pub struct PostJson {
     /// How many posts repeat it
     reposts: u64,
     created_at: Time,
-    /// The published, smoothed mean at `as_of`; null without ratings
-    average: Option<f64>,
-    /// The exact mean
-    raw_average: Option<f64>,
-    count: u64,
-    /// Ratings' worth of weight that has yet to arrive in `average`
-    phasing_in: u64,
-    /// So much is phasing in that the pace limit sets the speed
-    crowded: bool,
-    /// So few ratings have settled that `average` says little yet
-    early: bool,
+    #[serde(flatten)]
+    published: Published,
     /// Ratings that moderators have taken out, or have still to decide on
     under_review: u64,
     /// It takes no ratings
@@ -119,12 +110,7 @@ impl PostJson {
     pub fn new(view: PostView, params: &Params) -> Self {
         let average = &view.average;
         Self {
-            average: average.smoothed_mean(params),
-            raw_average: average.raw_mean(),
-            count: average.count(),
-            phasing_in: average.unvested().round() as u64,
-            crowded: average.is_crowded(params),
-            early: average.is_early(),
+            published: Published::of(average, params),
             under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
             histogram: Some(average.histogram),

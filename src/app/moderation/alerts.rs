@@ -8,10 +8,9 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::{Invalid, Kind, Result};
-use crate::merge::Figures;
 use crate::merge::Hour;
 use crate::model::{PostId, Time};
-use crate::smoothing::Params;
+use crate::smoothing::{Params, Published};
 use crate::store::{AlertKey, Arrivals};
 
 const MINUTE_MS: i64 = 60_000;
@@ -67,21 +66,17 @@ pub struct Alert {
     pub since: Time,
     /// Far more ratings arrive than the post's history lets expect
     pub surge: bool,
-    /// So much is phasing in that the pace limit sets its speed
-    pub crowded: bool,
     /// Ratings that have arrived lately; halves with each `surge_half_life_hours`
     pub intensity: f64,
     /// Above this intensity ratings take the surge lane
     pub surge_above: f64,
-    /// How much is phasing in, in ratings
-    pub phasing_in: f64,
     /// Held and excluded ratings
     pub under_review: u64,
     /// Whether it takes no ratings
     pub frozen: bool,
     /// What it shows
     #[serde(flatten)]
-    pub figures: Figures,
+    pub published: Published,
     /// The newest wave of arrivals: a window for an exclusion, if people agree
     pub window: Option<Wave>,
 }
@@ -145,21 +140,19 @@ impl App {
     pub(crate) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
         let view = self.post(post, None, now).await?;
         let average = &view.average;
-        let (surge, crowded) = (average.is_surging(&self.params), average.is_crowded(&self.params));
-        if !surge && !crowded {
+        let (surge, published) = (average.is_surging(&self.params), Published::of(average, &self.params));
+        if !surge && !published.crowded {
             return Ok(None);
         }
         let hours = self.store.hours_since(post, now.plus_ms(-WAVES_MS)).await?;
         Ok(Some(Alert {
             since: *since,
             surge,
-            crowded,
             intensity: average.intensity,
             surge_above: average.surge_above(&self.params),
-            phasing_in: average.unvested(),
             under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
-            figures: Figures::of(average, view.as_of, &self.params),
+            published,
             window: newest_wave(&hours, &self.params, now),
             title: view.post.title,
             post_id: post.clone(),

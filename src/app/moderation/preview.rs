@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::entry::{Action, Decision, Entry, Line, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
-use crate::merge::Figures;
 use crate::merge::bulk::{BulkDecision, HeldFate};
 use crate::merge::{HeldRating, Key, LoadedPost};
 use crate::model::{PostId, Time, UserId};
+use crate::smoothing::Published;
 
 /// Ratings that are looked at together.
 const PAGE: usize = 5_000;
@@ -24,9 +24,9 @@ pub struct Preview {
     /// Users whose ratings these are.
     pub users: u64,
     /// The post without it.
-    pub before: Figures,
+    pub before: Published,
     /// The post with it.
-    pub after: Figures,
+    pub after: Published,
 }
 
 impl App {

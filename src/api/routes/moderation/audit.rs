@@ -15,8 +15,9 @@ use crate::api::pages::{escape, limit, next};
 use crate::api::problem::Problem;
 use crate::entry::{Ruling, Which};
 use crate::error::Result;
-use crate::merge::{Decided, Figures};
+use crate::merge::Decided;
 use crate::model::{PostId, Time, UserId};
+use crate::smoothing::Published;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -47,8 +48,8 @@ pub struct AuditedJson {
     #[schema(value_type = Option<Object>)]
     of: Option<Value>,
     reason: String,
-    before: Figures,
-    after: Figures,
+    before: Published,
+    after: Published,
     /// Ratings that it took out or brought back, or held ones that it approved or rejected
     touched: u64,
     /// Held ratings that an exclusion took out, or its undoing brought back, besides

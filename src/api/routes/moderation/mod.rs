@@ -22,10 +22,11 @@ use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::entry::{Decision, Hold, Position, Reason, Ruling};
 use crate::error::{Error, Invalid, Kind, Result};
+use crate::merge::Decided;
 use crate::merge::Standing;
-use crate::merge::{Decided, Figures};
 use crate::model::json;
 use crate::model::{PostId, Score, Time, UserId};
+use crate::smoothing::Published;
 
 /// Whoever decides waits for the outcome at most this long, or this part of a request's time; it comes all the same.
 const OUTCOME_WAIT: Duration = Duration::from_secs(5);
@@ -83,8 +84,8 @@ pub struct DecidedPolicyJson {
     state: &'static str,
     #[serde(flatten)]
     policy: PolicyJson,
-    before: Figures,
-    after: Figures,
+    before: Published,
+    after: Published,
 }
 
 /// What came of a decision.
@@ -113,8 +114,8 @@ pub struct DecidedJson {
     /// Users whose ratings these are (previews only)
     #[serde(skip_serializing_if = "Option::is_none")]
     users: Option<u64>,
-    before: Figures,
-    after: Figures,
+    before: Published,
+    after: Published,
 }
 
 /// A decision that takes longer.
