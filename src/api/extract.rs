@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{Uri, header};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
@@ -144,18 +144,28 @@ pub struct Parameters<T>(pub T);
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(|e| {
-            let detail = std::error::Error::source(&e).map_or_else(|| e.body_text(), ToString::to_string);
-            // One that is not known, or there twice, is quoted in the message; any other stands before it.
-            let quoted =
-                ["unknown field `", "duplicate field `"].iter().find_map(|what| detail.split(what).nth(1));
-            let name = quoted.and_then(|rest| rest.split('`').next()).or(detail.split(':').next());
-            let name = name.unwrap_or_default().to_owned();
-            Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), name)
-        })?;
-        Ok(Self(value))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parameters(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Reads a query, or a part of one.
+pub fn parameters<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let refuse = |detail: String, name: &str| {
+        Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), name.to_owned())
+    };
+    let uri = format!("/?{query}").parse::<Uri>().map_err(|e| refuse(e.to_string(), ""))?;
+    let Query(value) = Query::<T>::try_from_uri(&uri).map_err(|e| {
+        let detail = std::error::Error::source(&e).map_or_else(|| e.body_text(), ToString::to_string);
+        // A name is quoted in the message when it is unknown, or there twice; else it stands before the message.
+        let quoted = |what: &str| detail.split(what).nth(1)?.split('`').next();
+        if let Some(name) = quoted("unknown field `") {
+            return refuse(format!("`{name}` is not a parameter of this call; leave it out"), name);
+        }
+        let name = quoted("duplicate field `").or(detail.split(':').next()).unwrap_or_default();
+        refuse(detail.clone(), name)
+    })?;
+    Ok(value)
 }
 
 /// The query of a call that takes no parameters.

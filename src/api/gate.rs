@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, header};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use super::followers::Followers;
 use super::now;
 use super::problem::Problem;
+use super::routes::events::followers::Followers;
 use crate::app::App;
 use crate::app::intake::eligibility::Rater;
 use crate::config::Open;

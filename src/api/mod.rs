@@ -8,7 +8,6 @@ mod address;
 mod cursor;
 mod door;
 mod extract;
-mod followers;
 mod gate;
 mod openapi;
 mod origin;
@@ -40,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::model::Time;
 use openapi::Audience;
 use problem::Problem;
-use routes::{events, explain, ingest, moderation, operations, posts, probes, rates, users};
+use routes::{events, explain, ingest, lists, moderation, operations, posts, probes, rates, users};
 
 pub use door::{make_room, serve};
 pub use gate::Gate;
@@ -74,9 +73,9 @@ pub fn public(gate: &Gate) -> Result<Router> {
 
 fn public_routes() -> OpenApiRouter<Gate> {
     OpenApiRouter::new()
-        .routes(routes!(posts::create, pages::list))
+        .routes(routes!(posts::create, lists::list))
         .routes(routes!(posts::read, posts::edit))
-        .routes(routes!(pages::batch))
+        .routes(routes!(lists::batch))
         // A post may bear that name.
         .route("/api/posts/batch", get(posts::read).patch(posts::edit))
         .routes(routes!(posts::history))
@@ -88,7 +87,7 @@ fn public_routes() -> OpenApiRouter<Gate> {
         .routes(routes!(events::events))
         .routes(routes!(users::create, users::list))
         .routes(routes!(users::read))
-        .routes(routes!(users::posts))
+        .routes(routes!(lists::by_author))
         .merge(probes::probes())
 }
 
@@ -103,12 +102,12 @@ pub fn admin(gate: &Gate) -> Router {
         .routes(routes!(moderation::exclusions::exclude, moderation::exclusions::exclusions))
         .routes(routes!(moderation::exclusions::undo))
         .routes(routes!(moderation::held::held))
-        .routes(routes!(moderation::held::approve))
-        .routes(routes!(moderation::held::reject))
-        .routes(routes!(moderation::held::approve_matching))
-        .routes(routes!(moderation::held::reject_matching))
-        .routes(routes!(moderation::held::approve_many))
-        .routes(routes!(moderation::held::reject_many))
+        .routes(routes!(moderation::verdicts::approve))
+        .routes(routes!(moderation::verdicts::reject))
+        .routes(routes!(moderation::verdicts::approve_matching))
+        .routes(routes!(moderation::verdicts::reject_matching))
+        .routes(routes!(moderation::verdicts::approve_many))
+        .routes(routes!(moderation::verdicts::reject_many))
         .routes(routes!(moderation::evidence::arrivals))
         .routes(routes!(moderation::evidence::alerts))
         .routes(routes!(moderation::audit::audit))

@@ -15,7 +15,7 @@ const LINE_BYTES_MAX: usize = 4_096;
 /// Reads entries from text.
 pub struct Lines<R> {
     reader: R,
-    kind: Kind,
+    kind: Format,
     line: LineBuffer,
     bytes_read: u64,
     /// The first line was no header and is still to be given out.
@@ -29,7 +29,7 @@ pub struct Lines<R> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Format {
     Csv(Shape),
     Json,
 }
@@ -43,7 +43,7 @@ impl<R: BufRead> Lines<R> {
     pub fn new(reader: R, now: Time) -> Result<Self> {
         let mut lines = Self {
             reader,
-            kind: Kind::Json,
+            kind: Format::Json,
             line: LineBuffer::new(LINE_BYTES_MAX),
             bytes_read: 0,
             has_first: true,
@@ -59,7 +59,7 @@ impl<R: BufRead> Lines<R> {
         let first = lines.text()?;
         if !first.starts_with(b"{") {
             let (shape, is_rating) = Shape::of(first)?;
-            (lines.kind, lines.has_first) = (Kind::Csv(shape), is_rating);
+            (lines.kind, lines.has_first) = (Format::Csv(shape), is_rating);
         }
         Ok(lines)
     }
@@ -106,8 +106,8 @@ impl<R: BufRead> Lines<R> {
 
     fn parse(&mut self) -> Result<Entry, Invalid> {
         match self.kind {
-            Kind::Json => json_line::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
-            Kind::Csv(shape) => {
+            Format::Json => json_line::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
+            Format::Csv(shape) => {
                 let (entry, was_half) = shape.parse(self.text()?, self.now)?;
                 self.rounded += u64::from(was_half);
                 Ok(entry)

@@ -215,7 +215,7 @@ impl BulkDecision {
 
     /// What the post shows before and after it, as far as it has come.
     pub fn figures(&self) -> (Published, Published) {
-        let of = |average| Published::of(&average.at(self.place.at, &self.params), &self.params);
+        let of = |average: &Average| Published::of(&average.at(self.place.at, &self.params), &self.params);
         (of(&self.loaded.average), of(&self.average))
     }
 

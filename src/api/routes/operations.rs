@@ -12,11 +12,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::extract::{NoParameters, Parameters};
 use crate::api::gate::{Gate, Operator};
+use crate::api::pages::count;
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::app::drain::{DrainOrder, Flushed};
 use crate::app::upkeep::status::Status;
-use crate::error::{Error, Invalid, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::{DrainRun, Trigger};
 
 /// A caller waits this part of a request's time, and hears of a flush that takes longer when it looks at the drains.
@@ -111,10 +112,6 @@ pub async fn drains(
     _: Operator,
     Parameters(query): Parameters<DrainsQuery>,
 ) -> Result<Json<DrainsJson>, Problem> {
-    let limit = query.limit.unwrap_or(DRAINS_DEFAULT);
-    if !(1..=DRAINS_MAX).contains(&limit) {
-        let detail = format!("limit {limit} is outside 1..={DRAINS_MAX}");
-        return Err(Problem::in_parameter(Invalid::new(Kind::LimitOutOfRange, detail), "limit"));
-    }
+    let limit = count(query.limit, DRAINS_DEFAULT, DRAINS_MAX, (Kind::LimitOutOfRange, "limit"))?;
     Ok(Json(DrainsJson { drains: app.drains(limit).await? }))
 }

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::{Caller, Somebody};
+use crate::api::pages::count;
 use crate::api::problem::{Problem, ProblemJson};
 use crate::api::{Shared, now};
 use crate::app::App;
@@ -29,11 +30,11 @@ pub struct CreateBody {
     /// The site's own id; without one Damper gives one
     #[schema(value_type = Option<PostId>)]
     id: Option<String>,
-    /// One line, not blank; a repost without one has the title of what it repeats
+    /// A repost without one has the title of the post that it repeats
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    #[schema(value_type = Title)]
     title: Option<String>,
-    #[schema(max_length = 20000, pattern = "^[^\\x00]*$")]
+    #[schema(value_type = Option<Content>)]
     content: Option<String>,
     /// The post that it repeats; of a repost, what that repeats
     #[schema(value_type = Option<PostId>)]
@@ -50,13 +51,12 @@ pub struct EditBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = UserId)]
     user_id: Option<String>,
-    /// One line, not blank
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    #[schema(value_type = Title, required = false)]
     title: Option<String>,
     /// Null takes it away
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 20000, pattern = "^[^\\x00]*$")]
+    #[schema(value_type = Option<Content>)]
     content: Option<Option<String>>,
 }
 
@@ -282,11 +282,7 @@ pub async fn history(
     PostPath(id): PostPath,
     Parameters(query): Parameters<HistoryQuery>,
 ) -> Result<Json<HistoryJson>, Problem> {
-    let points = query.points.unwrap_or(POINTS_DEFAULT);
-    if !(1..=POINTS_MAX).contains(&points) {
-        let detail = format!("points {points} is outside 1..={POINTS_MAX}");
-        return Err(Problem::in_parameter(Invalid::new(Kind::PointsOutOfRange, detail), "points"));
-    }
+    let points = count(query.points, POINTS_DEFAULT, POINTS_MAX, (Kind::PointsOutOfRange, "points"))?;
     let points = app.history(&id, points, now()).await?;
     Ok(Json(HistoryJson { post_id: id, points }))
 }

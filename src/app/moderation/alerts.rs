@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::error::{Invalid, Kind, Result};
 use crate::merge::Hour;
-use crate::model::{PostId, Time};
+use crate::model::{Page, PostId, Time, page};
 use crate::smoothing::{Params, Published};
 use crate::store::{AlertKey, Arrivals};
 
@@ -124,16 +124,14 @@ impl App {
         after: Option<&AlertKey>,
         limit: usize,
         now: Time,
-    ) -> Result<(Vec<Alert>, Option<AlertKey>)> {
-        let mut keys = self.store.alerted(after, limit + 1).await?;
-        let more = keys.len() > limit;
-        keys.truncate(limit);
-        let next = keys.last().filter(|_| more).cloned();
+    ) -> Result<Page<Alert, AlertKey>> {
+        let keys = self.store.alerted(after, page::to_read(limit)).await?;
+        let Page { items: keys, next } = Page::cut(keys, limit, AlertKey::clone);
         let mut alerts = Vec::with_capacity(keys.len());
         for key in &keys {
             alerts.extend(self.alert(key, now).await?);
         }
-        Ok((alerts, next))
+        Ok(Page { items: alerts, next })
     }
 
     /// The alert of a post; nothing when what was so at the last commit has passed.

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::entry::{Action, Entry, Shard};
 use crate::error::{Error, Result};
 use crate::merge::{HeldRating, Key};
-use crate::model::{PostId, Time, UserId};
+use crate::model::{Page, PostId, Time, UserId, page};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Whoever decides on a rating that waits, waits for its merge at most this long.
@@ -29,12 +29,9 @@ impl App {
         post: Option<&PostId>,
         after: Option<&Key>,
         limit: usize,
-    ) -> Result<(Vec<(Key, HeldRating)>, Option<Key>)> {
-        let mut held = self.store.held_page(post, after, limit + 1, false).await?;
-        let more = held.len() > limit;
-        held.truncate(limit);
-        let next = held.last().filter(|_| more).map(|(key, _)| key.clone());
-        Ok((held, next))
+    ) -> Result<Page<(Key, HeldRating), Key>> {
+        let held = self.store.held_page(post, after, page::to_read(limit), false).await?;
+        Ok(Page::cut(held, limit, |(key, _)| key.clone()))
     }
 
     /// When a rating that is held since `rated_at` is let go; nothing if never.

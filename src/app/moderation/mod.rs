@@ -16,7 +16,7 @@ use crate::entry::{Action, Decision, Entry, Position, Ruling, Which};
 use crate::error::{Error, Invalid, Kind, Result};
 use crate::merge::Standing;
 use crate::merge::{Decided, Exclusion};
-use crate::model::{PostId, Time, UserId};
+use crate::model::{Page, PostId, Time, UserId, page};
 use crate::store::AuditKey;
 
 /// Exclusions of one post that are not undone; more would be a mistake, and each undoing looks at all of them.
@@ -145,13 +145,9 @@ impl App {
         post: Option<&PostId>,
         after: Option<AuditKey>,
         limit: usize,
-    ) -> Result<(Vec<Decided>, Option<AuditKey>)> {
-        let mut decided = self.store.audit_page(post, after, limit + 1).await?;
-        let more = decided.len() > limit;
-        decided.truncate(limit);
-        let last = decided.last().filter(|_| more);
-        let next = last.map(|decided| (decided.position, self.shard_of(&decided.post)));
-        Ok((decided, next))
+    ) -> Result<Page<Decided, AuditKey>> {
+        let decided = self.store.audit_page(post, after, page::to_read(limit)).await?;
+        Ok(Page::cut(decided, limit, |decided| (decided.position, self.shard_of(&decided.post))))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::entry::Position;
 use crate::error::{Error, Result};
 use crate::merge::{PostState, Standing};
 use crate::model::post::Post;
-use crate::model::{PostId, Score, Time, UserId};
+use crate::model::{Page, PostId, Score, Time, UserId, page};
 use crate::smoothing::Average;
 use crate::store::{PageKey, Sort};
 
@@ -56,15 +56,6 @@ pub struct OwnRating {
     pub held: bool,
 }
 
-/// A page of posts and where the next one begins.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// The posts, in order.
-    pub posts: Vec<PostView>,
-    /// The last post's place when there are more.
-    pub next: Option<PageKey>,
-}
-
 impl App {
     /// One post, with the own rating of `reader` if one is named.
     ///
@@ -91,11 +82,9 @@ impl App {
         limit: usize,
         reader: Option<&UserId>,
         now: Time,
-    ) -> Result<Page> {
-        // One more than asked for tells whether there is a next page.
-        let mut keys = self.store.page(sort, author, after, limit + 1).await?;
-        let mut more = keys.len() > limit;
-        keys.truncate(limit);
+    ) -> Result<Page<PostView, PageKey>> {
+        let keys = self.store.page(sort, author, after, page::to_read(limit)).await?;
+        let Page { items: mut keys, mut next } = Page::cut(keys, limit, PageKey::clone);
         let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();
         let mut states: Vec<Arc<Cached>> = self.states(&ids, now).await?.into_iter().flatten().collect();
         let fitting = fitting(&states);
@@ -105,10 +94,9 @@ impl App {
                 keys.iter().position(|key| key.post() == last).map_or(keys.len(), |place| place + 1),
             );
             states.truncate(fitting);
-            more = true;
+            next = keys.last().cloned();
         }
-        let next = if more { keys.last().cloned() } else { None };
-        Ok(Page { posts: self.views(states, reader, now).await?, next })
+        Ok(Page { items: self.views(states, reader, now).await?, next })
     }
 
     /// A post's state, from whoever has it.

@@ -2,20 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::cursor;
 use crate::api::extract::{Parameters, PostPath};
 use crate::api::gate::Moderator;
-use crate::api::pages::{limit, next};
+use crate::api::pages::{NoFilter, PageQuery, Paged};
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::app::moderation::alerts::{Alert, Step};
 use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time};
-use crate::store::Arrivals;
+use crate::store::{AlertKey, Arrivals};
 
 /// Without `from`, so many steps before `to`.
 const STEPS_DEFAULT: i64 = 72;
@@ -46,18 +45,6 @@ enum By {
     Hour,
     /// A day in UTC
     Day,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AlertsQuery {
-    /// Posts that the page looks at
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<usize>,
-    /// `next_cursor` of the page before
-    #[param(pattern = "^([0-9a-f]{2})+$")]
-    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -142,25 +129,20 @@ pub async fn arrivals(
 
 /// The posts that are in a surge or crowded
 ///
-/// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts that have come to
-/// rest since they were looked for are left out.
-#[utoipa::path(get, path = "/api/admin/alerts", tag = "moderation", params(AlertsQuery), responses(
+/// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts whose
+/// surge has passed meanwhile are left out.
+#[utoipa::path(get, path = "/api/admin/alerts", tag = "moderation", params(PageQuery), responses(
     (status = 200, description = "The newest first", body = AlertsJson,
         headers(("Link" = String, description = "The next page (rel=next)"))),
 ))]
 pub async fn alerts(
     State(app): Shared,
     _: Moderator,
-    Parameters(query): Parameters<AlertsQuery>,
+    paged: Paged<NoFilter, AlertKey>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
-    let after = query.cursor.as_deref().map(cursor::parse_alert).transpose();
-    let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (alerts, after) = app.alerts(after.as_ref(), limit, now()).await?;
-    let next_cursor = after.as_ref().map(cursor::write_alert);
-    let link =
-        next_cursor.as_ref().map(|cursor| next(&format!("/api/admin/alerts?limit={limit}&cursor={cursor}")));
-    Ok((link, Json(AlertsJson { alerts, next_cursor })).into_response())
+    let page = app.alerts(paged.after.as_ref(), paged.limit, now()).await?;
+    let alerts = page.items;
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| AlertsJson { alerts, next_cursor }))
 }
 
 fn time(text: &str, name: &'static str) -> Result<Time, Problem> {

@@ -7,14 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, reason_or, scores, time,
-};
+use super::{DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, scores, time};
 use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::{Gate, Moderator};
 use crate::api::problem::{Problem, ProblemJson};
 use crate::api::{Shared, now};
-use crate::entry::{Decision, Position, Ruling, Window};
+use crate::entry::{Decision, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
 use crate::merge::Exclusion;
 use crate::model::{PostId, Score, Time, UserId};
@@ -33,7 +31,7 @@ pub struct ExclusionBody {
     #[schema(value_type = Vec<Score>, required = false)]
     scores: Vec<Value>,
     /// Why
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    #[schema(value_type = Reason)]
     reason: String,
 }
 
@@ -158,7 +156,7 @@ pub async fn undo(
     let id = ids.get("exclusion_id").map(String::as_str).unwrap_or_default();
     let missing = || Error::NotFound(format!("{post} has no exclusion {id}"));
     let deed = Ruling::Undo(Position::parse(id).ok_or_else(missing)?);
-    let reason = reason_or(&query, "undone")?;
+    let reason = query.reason_or("undone")?;
     decide_one(&gate, post, by, Decision { deed, reason }).await
 }
 

@@ -1,10 +1,12 @@
-//! For moderators, on the admin listener: a post's policy here; exclusions, held ratings, evidence and the audit in files
-//! of their own. Each decision is appended to the log and merged while its caller waits, or goes on without him.
+//! For moderators, on the admin listener: a post's policy here; exclusions, held ratings and verdicts on them, evidence
+//! and the audit in files of their own. Each decision is appended to the log and merged while its caller waits; if that
+//! takes too long, the caller gets its name and it is merged later.
 
 pub mod audit;
 pub mod evidence;
 pub mod exclusions;
 pub mod held;
+pub mod verdicts;
 
 use std::time::Duration;
 
@@ -44,7 +46,7 @@ pub struct PolicyBody {
     #[schema(value_type = bool)]
     frozen: Option<bool>,
     /// Why
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    #[schema(value_type = Reason)]
     reason: String,
 }
 
@@ -53,8 +55,26 @@ pub struct PolicyBody {
 #[into_params(parameter_in = Query)]
 pub struct ReasonQuery {
     /// Why
-    #[param(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    #[param(value_type = Option<Reason>)]
     reason: Option<String>,
+}
+
+/// A list that may be narrowed down to one post.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OfPost {
+    /// Only of this post
+    #[param(value_type = Option<PostId>)]
+    post_id: Option<String>,
+}
+
+impl OfPost {
+    /// The post that is named, if one is.
+    fn post(&self) -> Result<Option<PostId>, Problem> {
+        let post = self.post_id.as_deref().map(PostId::parse).transpose();
+        post.map_err(|e| Problem::in_parameter(e, "post_id"))
+    }
 }
 
 /// How a post's ratings are taken.
@@ -238,10 +258,12 @@ fn reason(text: &str) -> Result<Reason, Problem> {
     Reason::parse(text).map_err(|e| Problem::in_body(e, "/reason"))
 }
 
-/// The reason in a query, or `instead`.
-fn reason_or(query: &ReasonQuery, instead: &str) -> Result<Reason, Problem> {
-    let text = query.reason.as_deref().unwrap_or(instead);
-    Reason::parse(text).map_err(|e| Problem::in_parameter(e, "reason"))
+impl ReasonQuery {
+    /// The reason that is given, or `instead`.
+    fn reason_or(&self, instead: &str) -> Result<Reason, Problem> {
+        let text = self.reason.as_deref().unwrap_or(instead);
+        Reason::parse(text).map_err(|e| Problem::in_parameter(e, "reason"))
+    }
 }
 
 /// A time in a body.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use utoipa::ToSchema;
 
-use super::now;
+use crate::api::now;
 use crate::app::App;
 use crate::app::reading::changes::{Changed, Changes, Place};
 use crate::error::{Error, Result};

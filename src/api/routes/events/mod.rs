@@ -3,6 +3,8 @@
 //! Who does not keep up is let go, and comes back with the place that the last event bore (`Last-Event-ID`). What they
 //! are told comes from `followers`.
 
+pub mod followers;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +18,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use crate::api::extract::{NoParameters, Parameters};
-use crate::api::followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
 use crate::api::gate::{Caller, Gate};
 use crate::api::now;
 use crate::api::problem::Problem;
 use crate::app::reading::changes::Place;
 use crate::error::{Invalid, Result};
+use followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
 
 /// When a follower that was let go comes back.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
