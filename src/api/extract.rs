@@ -39,7 +39,7 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
     if media.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let detail = format!("content-type {media:?} is not taken; send application/json");
+    let detail = format!("content-type {media:?} is not accepted; send application/json");
     Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
@@ -47,7 +47,7 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
 pub fn check_encoding(request: &Request) -> Result<(), Problem> {
     match request.headers().get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let detail = format!("content-encoding {encoding:?} is not taken; send the body as it is");
+            let detail = format!("content-encoding {encoding:?} is not accepted; send the body uncompressed");
             Err(Problem::new(Kind::UnsupportedMediaType, detail))
         }
         _ => Ok(()),
@@ -56,19 +56,19 @@ pub fn check_encoding(request: &Request) -> Result<(), Problem> {
 
 /// A body that does not come.
 pub fn too_slow(within: Duration) -> Problem {
-    let detail = format!("the body was not there after {} ms", within.as_millis());
+    let detail = format!("the body was not complete after {} ms; send it faster", within.as_millis());
     Problem::new(Kind::BodyTooSlow, detail)
 }
 
 /// A body that ended before its end.
 pub fn broken_off(error: &axum::Error) -> Problem {
-    Problem::new(Kind::UnreadableBody, format!("the body broke off: {error}"))
+    Problem::new(Kind::UnreadableBody, format!("the body ended too early: {error}"))
 }
 
 /// The whole body. Copied together as it comes: a piece of one byte would keep the buffer that it was read into.
 async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let too_large = || {
-        let detail = format!("the body is larger than {bytes_max} bytes");
+        let detail = format!("the body is larger than {bytes_max} bytes; send less");
         Problem::new(Kind::BodyTooLarge, detail)
     };
     let announced =
@@ -98,7 +98,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
         let malformed = |e: PathRejection| Problem::new(Kind::MalformedPath, e.body_text());
         let mut ids =
             Path::<HashMap<String, String>>::from_request_parts(parts, state).await.map_err(malformed)?;
-        // A route that takes no id is a post's whose name it bears.
+        // A route without an id is that of a post whose id is the route's last segment.
         let id = ids.remove("id").unwrap_or_else(|| last_segment(parts.uri.path()).to_owned());
         PostId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
     }

@@ -1,4 +1,4 @@
-//! Who is asking, and whether he may: what handlers share, and the callers that they take.
+//! Who is asking, and whether they may: what handlers share, and the callers that they take.
 //!
 //! With keys in the settings a caller shows a token and is its `sub`; without any Damper is open, callers name
 //! themselves, and operators show the admin token. Reading needs nobody; a token that is shown must be good.
@@ -45,7 +45,7 @@ impl Gate {
         Ok(Self { keys, ..Self::without_keys(app, stop) })
     }
 
-    /// The gate of a process that nobody has to sign in at.
+    /// The gate of a process that asks for no token.
     pub fn without_keys(app: Arc<App>, stop: CancellationToken) -> Self {
         Self { app, keys: None, flushing: Arc::default(), followers: Arc::default(), stop }
     }
@@ -87,13 +87,13 @@ impl FromRef<Gate> for Arc<App> {
     }
 }
 
-/// Whoever asks; perhaps nobody that is known.
+/// The caller of a request, known or not.
 pub enum Caller {
-    /// Somebody who names himself (open mode).
+    /// Callers name themselves (open mode).
     Unnamed,
-    /// Nobody: there are keys, and no token was shown.
+    /// There are keys, and no token was shown.
     Nobody,
-    /// Who showed a token.
+    /// The owner of the token.
     Known(Arc<Identity>),
 }
 
@@ -155,7 +155,7 @@ impl FromRequestParts<Gate> for Caller {
     }
 }
 
-/// A caller of a call that changes something: somebody.
+/// A caller who may change something: one with a name.
 pub struct Somebody(pub Caller);
 
 impl FromRequestParts<Gate> for Somebody {
@@ -190,7 +190,7 @@ impl FromRequestParts<Gate> for Ingester {
     }
 }
 
-/// A caller who may decide on ratings. In open mode that is whoever shows the admin token.
+/// A caller who may decide on ratings. In open mode, the admin token is required.
 pub struct Moderator(pub UserId);
 
 impl FromRequestParts<Gate> for Moderator {

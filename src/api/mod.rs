@@ -1,7 +1,7 @@
 //! The HTTP API: three listeners over one [`App`].
 //!
 //! Thin on purpose: a handler parses at the edge (`extract`), knows who is asking (`gate`), calls the app, and
-//! shapes the answer. Errors are problem+json (`problem`), whoever makes them: handlers, the router, or a layer.
+//! shapes the answer. Errors are problem+json (`problem`), whether a handler, the router or a layer makes them.
 //! Connections come in through `door`. The wall clock is read here, once a request.
 
 mod address;
@@ -76,7 +76,7 @@ fn public_routes() -> OpenApiRouter<Gate> {
         .routes(routes!(posts::create, lists::list))
         .routes(routes!(posts::read, posts::edit))
         .routes(routes!(lists::batch))
-        // A post may bear that name.
+        // The id of a post may be `batch`.
         .route("/api/posts/batch", get(posts::read).patch(posts::edit))
         .routes(routes!(posts::history))
         .routes(routes!(explain::explain))
@@ -136,7 +136,7 @@ fn bounded(routes: Router<Gate>, gate: &Gate) -> Router<Gate> {
         .layer(CatchPanicLayer::custom(answer_panic))
 }
 
-/// Outermost: whoever answers, the answer has a name and may be packed, unless it is one that goes on.
+/// Outermost: every answer has a request id, and is compressed unless it is a stream.
 fn named(routes: Router<Gate>, gate: &Gate) -> Router {
     let packed = DefaultPredicate::new().and(NotForContentType::const_new(ingest::NDJSON));
     routes
@@ -170,7 +170,7 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
         .max_age(CORS_MAX_AGE))
 }
 
-/// Gives each request an id, the caller's own if it is plain, which its log lines and its answer bear.
+/// Gives each request an id, which its log lines and its answer show; the caller's own id if it is plain.
 async fn name_request(request: Request, next: Next) -> Response {
     let is_plain = |value: &&HeaderValue| {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);

@@ -40,12 +40,12 @@ fn check_object(what: &str, bytes: &[u8]) -> Result<(), Misfit> {
         return Ok(());
     }
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(what, &e))?;
-    let detail = format!("the {what} is no JSON object; send {{\"field\": value, …}}");
+    let detail = format!("the {what} is not a JSON object; send {{\"field\": value, …}}");
     Err(Misfit::at("", Invalid::new(Kind::InvalidBody, detail)))
 }
 
 fn malformed(what: &str, error: &serde_json::Error) -> Misfit {
-    let detail = format!("the {what} is no JSON: {error}");
+    let detail = format!("the {what} is not JSON: {error}");
     Misfit { invalid: Invalid::new(Kind::MalformedJson, detail), pointer: None }
 }
 
@@ -54,7 +54,7 @@ fn explain(what: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
         return malformed(what, error.inner());
     }
     let detail = error.inner().to_string();
-    // serde_json tells the place by line and column, people look for the field.
+    // serde_json names the place by line and column; people look for the field.
     let detail = detail.split(" at line ").next().unwrap_or(&detail).to_owned();
     // RFC 6901, section 3.
     let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
@@ -71,7 +71,7 @@ fn explain(what: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
     Misfit::at(shown(&pointer), Invalid::new(Kind::InvalidBody, shown(&detail)))
 }
 
-/// As much of a text from outside as an answer bears.
+/// As much of a text from outside as an answer may show.
 fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -95,7 +95,7 @@ pub fn score(value: &serde_json::Value) -> Result<Score, Invalid> {
         }
         other => {
             let shown: String = other.to_string().chars().take(40).collect();
-            Err(Invalid::new(Kind::ScoreNotWhole, format!("score {shown} is no whole number, 0..=5")))
+            Err(Invalid::new(Kind::ScoreNotWhole, format!("score {shown} is not a whole number in 0..=5")))
         }
     }
 }

@@ -49,35 +49,35 @@ impl Page {
 fn text(kind: Kind) -> Option<(u16, &'static str, &'static str)> {
     Some(match kind {
         Kind::MalformedJson => {
-            (400, "the body is no JSON", "Send one JSON object; the detail says where it breaks.")
+            (400, "the body is not JSON", "Send one JSON object; the detail says where it breaks.")
         }
-        Kind::MalformedPath => (400, "the path cannot be read", "Percent-encode what is no ASCII, as UTF-8."),
-        Kind::UnreadableBody => (400, "the body broke off", "Send it again, whole."),
+        Kind::MalformedPath => {
+            (400, "the path cannot be read", "Percent-encode characters beyond ASCII, as UTF-8.")
+        }
+        Kind::UnreadableBody => (400, "the body ended too early", "Send the whole body again."),
         Kind::TokenMissing => {
-            (401, "nobody is known to ask", "Send the header Authorization: Bearer with a token.")
+            (401, "a token is required", "Send the header Authorization: Bearer with a token.")
         }
         Kind::TokenInvalid => (
             401,
-            "the token is not taken",
-            "Get a new token from whoever signs them; the detail says what is wrong with this one.",
+            "the token is not accepted",
+            "Get a new token from its issuer; the detail says what is wrong with this one.",
         ),
-        Kind::RoleMissing => {
-            (403, "the role is missing", "Ask with a token whose roles name the one in the detail.")
-        }
+        Kind::RoleMissing => (403, "the role is missing", "Use a token with the role that the detail names."),
         Kind::NotTheAuthor => (
             403,
-            "somebody else has made the post",
-            "Ask as the author; a post without an author stays as it is.",
+            "the caller is not the author",
+            "Ask as the author; a post without an author cannot be changed.",
         ),
         Kind::HostRefused => (
             403,
-            "the host or origin is not known",
+            "the host or origin is unknown",
             "Call the admin listener by localhost, by its IP address, or by a name that the setting admin_hosts lists, \
          and from no page of another site.",
         ),
         Kind::OriginRefused => (
             403,
-            "a page of another site asks",
+            "the request comes from a page of another site",
             "Ask from the site itself, or list the site in the setting api.cors_origins.",
         ),
         Kind::NotFound => {
@@ -85,46 +85,54 @@ fn text(kind: Kind) -> Option<(u16, &'static str, &'static str)> {
         }
         Kind::NoSuchRoute => (404, "there is nothing at this path", "Check the path against /openapi.json."),
         Kind::MethodNotAllowed => {
-            (405, "the method is not answered here", "The Allow header lists those that are.")
+            (405, "the method is not allowed here", "The Allow header lists the methods that are.")
         }
         Kind::BodyTooSlow => {
             (408, "the body took too long", "Send it faster; api.body_timeout_ms is the limit.")
         }
-        Kind::Conflict => (409, "it is there already", "Choose another id, or another name."),
+        Kind::Conflict => (409, "it exists already", "Choose another id, or another name."),
         Kind::BodyTooLarge => (413, "the body is too large", "Send less; api.body_bytes_max is the limit."),
         Kind::LineTooLong => {
             (413, "the line is too long", "A rating takes far less than 64 KiB; end each one with a newline.")
         }
         Kind::UnsupportedMediaType => {
-            (415, "the content type is not taken", "Send JSON, as application/json, and not compressed.")
+            (415, "the content type is not accepted", "Send JSON, as application/json, and not compressed.")
         }
-        Kind::InvalidBody => (422, "the body has wrong fields", "Change the field that the pointer names."),
+        Kind::InvalidBody => {
+            (422, "a field of the body is invalid", "Change the field that the pointer names.")
+        }
         Kind::InvalidId => (
             422,
-            "the id is none",
+            "the id is invalid",
             "Ids have 1 to 64 characters of A-Z a-z 0-9 . _ ~ : @ + = | - and are neither . nor ..",
         ),
-        Kind::InvalidText => {
-            (422, "the text is not taken", "Shorten or fill the text that the pointer names.")
-        }
-        Kind::ScoreOutOfRange => (422, "score is out of range", "Scores are 0, 1, 2, 3, 4 and 5."),
+        Kind::InvalidText => (
+            422,
+            "the text is invalid",
+            "Change the text that the pointer or parameter names; the detail says how.",
+        ),
+        Kind::ScoreOutOfRange => (422, "the score is out of range", "Scores are 0, 1, 2, 3, 4 and 5."),
         Kind::ScoreNotWhole => {
-            (422, "score is no whole number", "Send the score as a number without a fraction.")
+            (422, "the score is not a whole number", "Send the score as a number without a fraction.")
         }
         Kind::InvalidQuery => {
-            (422, "the query has wrong parameters", "Change or leave out the parameter named.")
+            (422, "a parameter of the query is invalid", "Change or leave out the parameter that is named.")
         }
-        Kind::InvalidCursor => (422, "the cursor is none of this list", "Begin without a cursor."),
-        Kind::LimitOutOfRange => (422, "limit is out of range", "Ask for fewer, or at least one."),
-        Kind::PointsOutOfRange => (422, "points is out of range", "Ask for fewer, or at least one."),
-        Kind::UserMissing => (422, "the user is missing", "In open mode name the user: user_id."),
-        Kind::UserNamed => {
-            (422, "the user is named twice", "Leave the name out: the token says who is asking.")
+        Kind::InvalidCursor => (422, "the cursor is not one of this list", "Begin without a cursor."),
+        Kind::LimitOutOfRange => {
+            (422, "the limit is out of range", "Ask for a number in the range that the detail names.")
         }
+        Kind::PointsOutOfRange => (
+            422,
+            "the number of points is out of range",
+            "Ask for a number in the range that the detail names.",
+        ),
+        Kind::UserMissing => (422, "the user is missing", "In open mode, name the user in user_id."),
+        Kind::UserNamed => (422, "the user is named twice", "Leave the user out; the token names the user."),
         Kind::InvalidWindow => (
             422,
-            "the window is none",
-            "A window begins before it ends, and has ended: from is in it, to is not.",
+            "the window is invalid",
+            "A window begins before it ends, and ends in the past; it includes from, and excludes to.",
         ),
         Kind::InvalidTime => (
             422,
@@ -132,26 +140,26 @@ fn text(kind: Kind) -> Option<(u16, &'static str, &'static str)> {
             "Write times as RFC 3339 (2026-11-21T12:00:00Z) or as Unix seconds.",
         ),
         Kind::TimeOutOfRange => {
-            (422, "the time is out of range", "Times lie between 1990 and a minute from now.")
+            (422, "the time is out of range", "Use a time between 1990 and one minute from now.")
         }
         Kind::PostFrozen => {
-            (423, "the post is frozen", "Wait until a moderator has thawed it; reading goes on.")
+            (423, "the post is frozen", "Wait until a moderator thaws it; it can still be read.")
         }
         Kind::RateLimited => (
             429,
             "too many ratings in a minute",
-            "Wait as long as Retry-After says; RateLimit tells how much is left of each limit.",
+            "Wait as long as Retry-After says; RateLimit shows how much is left of each limit.",
         ),
         Kind::DailyLimit => {
-            (429, "enough posts for today", "Wait as long as Retry-After says; the day is that of UTC.")
+            (429, "too many posts today", "Wait as long as Retry-After says; days are counted in UTC.")
         }
         Kind::Internal => {
-            (500, "damper met something it should not", "Tell whoever runs it; the log has the request's id.")
+            (500, "an internal error", "Report it to the operator; the log has the request's id.")
         }
         Kind::Unavailable => (
             503,
-            "damper cannot tell or hold it now",
-            "Try again after Retry-After seconds; a rating that was held after all is not counted twice.",
+            "the service is unavailable for now",
+            "Try again after Retry-After seconds; a rating that was stored all the same is not counted twice.",
         ),
         Kind::BadLine
         | Kind::EmptyFile

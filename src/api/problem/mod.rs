@@ -64,7 +64,7 @@ impl Problem {
         Self { parameter: Some(parameter.into()), ..Self::from(invalid) }
     }
 
-    /// Nobody that is known, or whose word is taken (RFC 6750, section 3).
+    /// A caller without a token, or with one that is not accepted (RFC 6750, section 3).
     pub fn unauthenticated(invalid: &Invalid) -> Self {
         let challenge = match invalid.kind {
             Kind::TokenMissing => "Bearer realm=\"damper\"",
@@ -74,9 +74,9 @@ impl Problem {
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
-    /// Somebody who may not do this.
+    /// A caller who lacks a role.
     pub fn forbidden(role: &str) -> Self {
-        Self::new(Kind::RoleMissing, format!("this takes a token with the role {role}"))
+        Self::new(Kind::RoleMissing, format!("this call requires a token with the role {role}"))
     }
 
     /// The same, of the body's field at `pointer`.
@@ -96,7 +96,7 @@ impl Problem {
     }
 
     pub fn wrong_method(method: &Method) -> Self {
-        let detail = format!("{method} is not answered here; the Allow header says what is");
+        let detail = format!("{method} is not allowed here; the Allow header lists the methods that are");
         Self::new(Kind::MethodNotAllowed, detail)
     }
 }
@@ -113,7 +113,7 @@ impl From<Misfit> for Problem {
     }
 }
 
-/// Logged here, where it is handled: what the caller did wrong is the caller's to know.
+/// Logged here, where it is handled. What the caller did wrong is answered, not logged.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
@@ -125,14 +125,13 @@ impl From<Error> for Problem {
             Error::NotFound(detail) => Self::new(Kind::NotFound, detail),
             Error::Conflict(detail) => Self::new(Kind::Conflict, detail),
             Error::Unavailable(detail) | Error::Busy(detail) => {
-                // Many callers meet one outage: whoever lost its server says so, once.
+                // Many callers meet one outage; the part that lost its server logs it, once.
                 debug!(detail, "answered 503");
                 Self::new(Kind::Unavailable, detail)
             }
             Error::Config(detail) | Error::Refused(detail) | Error::Internal(detail) => {
                 error!(detail, "answered 500");
-                let told = "damper met something it should not; its log says what";
-                Self::new(Kind::Internal, told)
+                Self::new(Kind::Internal, "an internal error; the log says which")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a post's published number is made of, and the number for other sites: as schema.org data and as a badge.
+//! How a post's published average is computed, and the average for other sites: as schema.org data and as a badge.
 
 use axum::Json;
 use axum::extract::State;
@@ -21,7 +21,7 @@ use crate::smoothing::{Knobs, Lane, Params, Published};
 const FORMULA: &str = "average = (settled_sum + seed_weight × raw_average) / (settled_count + seed_weight), \
                        settled_sum and settled_count of both lanes";
 
-/// Every figure that the published number is made of.
+/// Every figure that the published average is computed from.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Explanation)]
 pub struct ExplainJson {
@@ -34,17 +34,17 @@ pub struct ExplainJson {
     sum: u64,
     /// Ratings by score, 0 to 5
     histogram: [u64; Score::COUNT],
-    /// How `average` comes out of the figures below
+    /// How `average` is computed from the figures below
     formula: &'static str,
     /// Ratings that have arrived in `average`, in ratings' worth of weight
     settled_count: f64,
-    /// Their scores
+    /// The sum of their scores
     settled_sum: f64,
     /// What has yet to arrive
     unvested: f64,
     calm: LaneJson,
     surge: LaneJson,
-    /// Ratings that arrived lately, fading by half every `surge_half_life_hours`
+    /// Ratings that arrived lately; halves every `surge_half_life_hours`
     intensity: f64,
     /// Above this intensity a rating takes the surge lane
     surge_above: f64,
@@ -104,7 +104,7 @@ impl ExplainJson {
 
 /// Explain a published average
 ///
-/// Every figure that it is made of, and the formula.
+/// Every figure that it is computed from, and the formula.
 #[utoipa::path(
     get, path = "/api/posts/{id}/explain", tag = "posts", params(("id" = PostId, Path, description = "The post")),
     responses((status = 200, description = "The figures", body = ExplainJson))
@@ -130,7 +130,7 @@ pub struct AggregateRatingJson {
     kind: &'static str,
     #[serde(rename = "itemReviewed")]
     item: ItemJson,
-    /// The published mean; not there without ratings
+    /// The published mean; absent without ratings
     #[serde(rename = "ratingValue", skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
     #[serde(rename = "ratingCount")]

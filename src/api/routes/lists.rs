@@ -27,7 +27,7 @@ pub struct ListQuery {
     /// Only posts by this user
     #[param(value_type = Option<UserId>)]
     author: Option<String>,
-    /// Whose own ratings are shown as well
+    /// The user whose own ratings are shown as well
     #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
@@ -39,7 +39,7 @@ pub struct AuthorQuery {
     /// The newest first, or the highest published average
     #[param(inline)]
     sort: Option<Sort>,
-    /// Whose own ratings are shown as well
+    /// The user whose own ratings are shown as well
     #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
@@ -50,7 +50,7 @@ pub struct BatchBody {
     /// Posts to read, at most 100
     #[schema(value_type = Vec<PostId>, min_items = 1, max_items = 100)]
     ids: Vec<String>,
-    /// Whose own ratings are shown as well
+    /// The user whose own ratings are shown as well
     #[schema(value_type = Option<UserId>)]
     user_id: Option<String>,
 }

@@ -20,7 +20,7 @@ use crate::app::upkeep::status::Status;
 use crate::error::{Error, Kind, Result};
 use crate::store::{DrainRun, Trigger};
 
-/// A caller waits this part of a request's time, and hears of a flush that takes longer when it looks at the drains.
+/// A caller waits for this part of a request's time. The list of drains shows what came of a flush that takes longer.
 const FLUSH_WAIT: f64 = 0.8;
 /// A flush that takes longer leaves the rest to the next tick.
 const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(600);
@@ -29,12 +29,12 @@ const DRAINS_DEFAULT: usize = 20;
 /// Drains on a page at most.
 const DRAINS_MAX: usize = 1_000;
 
-/// A flush that goes on.
+/// A flush that takes longer than its caller waits.
 #[derive(Serialize, ToSchema)]
 pub struct FlushingJson {
     /// `running`
     state: &'static str,
-    /// What it has done shows here in the end.
+    /// Where its outcome is listed once it is done.
     see: &'static str,
 }
 
@@ -55,7 +55,7 @@ pub struct DrainsQuery {
 
 /// Merge what waits now
 ///
-/// Answers once it is merged, or 202 when that takes longer than a few seconds; it goes on then.
+/// Answers once it is merged; 202 when that takes longer than a few seconds, and the flush goes on.
 #[utoipa::path(post, path = "/api/admin/flush", tag = "operations", responses(
     (status = 200, description = "Merged", body = Flushed),
     (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
@@ -91,9 +91,9 @@ async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Flushed> {
     gate.app().flush(now(), &order).await
 }
 
-/// How Damper is: what waits, the last drain, the balance
+/// Read the status: what waits, the last drain, the balance
 #[utoipa::path(get, path = "/api/admin/status", tag = "operations", responses(
-    (status = 200, description = "How it is", body = Status),
+    (status = 200, description = "The status", body = Status),
 ))]
 pub async fn status(
     State(app): Shared,
@@ -103,7 +103,7 @@ pub async fn status(
     Ok(Json(app.status(now()).await?))
 }
 
-/// The newest drains
+/// List the newest drains
 #[utoipa::path(get, path = "/api/admin/drains", tag = "operations", params(DrainsQuery), responses(
     (status = 200, description = "The newest first", body = DrainsJson),
 ))]

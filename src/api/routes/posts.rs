@@ -1,4 +1,4 @@
-//! Posts: create, repeat, change, read, and the series behind a chart. Many at once are in `lists`.
+//! Posts: create, repost, change, read, and the series behind a chart. Many posts at once are in `lists`.
 
 use axum::Json;
 use axum::extract::State;
@@ -27,19 +27,19 @@ const POINTS_DEFAULT: usize = 200;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
-    /// The site's own id; without one Damper gives one
+    /// The site's own id; without it, Damper makes one
     #[schema(value_type = Option<PostId>)]
     id: Option<String>,
-    /// A repost without one has the title of the post that it repeats
+    /// Required, except for a repost: without a title it gets that of the original
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Title)]
     title: Option<String>,
     #[schema(value_type = Option<Content>)]
     content: Option<String>,
-    /// The post that it repeats; of a repost, what that repeats
+    /// The post that it repeats; if that is a repost, its original
     #[schema(value_type = Option<PostId>)]
     repost_of: Option<String>,
-    /// Who made it
+    /// The author
     #[schema(value_type = Option<UserId>)]
     created_by: Option<String>,
 }
@@ -54,7 +54,7 @@ pub struct EditBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Title, required = false)]
     title: Option<String>,
-    /// Null takes it away
+    /// Null removes it
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Content>)]
     content: Option<Option<String>>,
@@ -64,7 +64,7 @@ pub struct EditBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadQuery {
-    /// Whose own rating is shown as well
+    /// The user whose own rating is shown as well
     #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
@@ -73,7 +73,7 @@ pub struct ReadQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    /// Even steps in time
+    /// How many points, at even steps in time
     #[param(minimum = 1, maximum = 1000, default = 200)]
     points: Option<usize>,
 }
@@ -86,21 +86,21 @@ pub struct PostJson {
     title: String,
     content: Option<String>,
     created_by: Option<UserId>,
-    /// The post that it repeats; null for an origin
+    /// The post that it repeats; null for an original
     repost_of: Option<PostId>,
     /// How many posts repeat it
     reposts: u64,
     created_at: Time,
     #[serde(flatten)]
     published: Published,
-    /// Ratings that moderators have taken out, or have still to decide on
+    /// Ratings that moderators have excluded, or have yet to decide on
     under_review: u64,
     /// It takes no ratings
     frozen: bool,
     /// Ratings by score, 0 to 5; not in lists
     #[serde(skip_serializing_if = "Option::is_none")]
     histogram: Option<[u64; Score::COUNT]>,
-    /// The reader's own newest rating
+    /// The reader's own latest rating
     my_rating: Option<OwnRating>,
     as_of: Time,
     next_tick: Time,
@@ -142,7 +142,7 @@ pub struct HistoryJson {
 
 /// Create a post
 ///
-/// With `repost_of` it repeats another one: it has ratings of its own and names the first that was repeated.
+/// With `repost_of` it repeats another post: it has ratings of its own, and names the original.
 #[utoipa::path(post, path = "/api/posts", tag = "posts", request_body = CreateBody, responses(
     (status = 201, description = "Created", body = PostJson,
         headers(("Location" = String, description = "The post's path"))),
@@ -150,7 +150,7 @@ pub struct HistoryJson {
         content_type = "application/problem+json"),
     (status = 409, description = "`conflict`: the id is taken", body = ProblemJson<'static>,
         content_type = "application/problem+json"),
-    (status = 429, description = "`daily-limit`: enough posts for today", body = ProblemJson<'static>,
+    (status = 429, description = "`daily-limit`: too many posts today", body = ProblemJson<'static>,
         content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
 ))]
 pub async fn create(
@@ -192,13 +192,13 @@ async fn origin(app: &App, repeated: &str, now: Time) -> Result<Post, Problem> {
 
 /// Change a post
 ///
-/// Only its author may; what is left out stays as it is.
+/// Only its author may. Fields that are left out stay as they are.
 #[utoipa::path(
     patch, path = "/api/posts/{id}", tag = "posts", params(("id" = PostId, Path, description = "The post")),
     request_body = EditBody,
     responses(
         (status = 200, description = "The post as it is now", body = PostJson),
-        (status = 403, description = "`not-the-author`: somebody else has made it", body = ProblemJson<'static>,
+        (status = 403, description = "`not-the-author`: the caller is not the author", body = ProblemJson<'static>,
             content_type = "application/problem+json"),
     )
 )]
@@ -234,13 +234,13 @@ fn parse_content(text: String) -> Result<Content, Problem> {
 
 /// Read a post
 ///
-/// Its averages change at ticks, so whoever does not ask for a user's own rating may keep it until then.
+/// Averages change at ticks, so the answer may be cached until the next one, unless it shows a user's own rating.
 #[utoipa::path(
     get, path = "/api/posts/{id}", tag = "posts",
     params(("id" = PostId, Path, description = "The post"), ReadQuery),
     responses(
         (status = 200, description = "The post", body = PostJson, headers(("ETag" = String))),
-        (status = 304, description = "It is what If-None-Match names"),
+        (status = 304, description = "Unchanged: If-None-Match names this version"),
     )
 )]
 pub async fn read(
@@ -261,7 +261,7 @@ pub async fn read(
             caching
         }
     };
-    // Who shows a token sees more at the same address.
+    // With a token, the same address shows more.
     let vary = header::AUTHORIZATION.as_str().to_owned();
     let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, caching), (header::VARY, vary)];
     if is_known(&headers, &etag) {
@@ -287,7 +287,7 @@ pub async fn history(
     Ok(Json(HistoryJson { post_id: id, points }))
 }
 
-/// Until the next tick the averages stay for a reader who is not named; a flush, or new texts, may show later.
+/// Without a named reader, averages stay the same until the next tick; a flush, or new texts, may show later.
 pub fn caching(view: &PostView, now: Time) -> [(HeaderName, String); 1] {
     let seconds = (view.next_tick.ms() - now.ms()).max(0) / 1_000;
     [(header::CACHE_CONTROL, format!("public, max-age={seconds}"))]

@@ -19,10 +19,10 @@ use crate::model::{Time, User, UserId, Username};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserBody {
-    /// The site's own id; without one Damper gives one
+    /// The site's own id; without it, Damper makes one
     #[schema(value_type = Option<UserId>)]
     id: Option<String>,
-    /// No other user has it
+    /// Unique among users
     #[schema(value_type = Username)]
     username: String,
 }

@@ -1,4 +1,4 @@
-//! The audit: who decided what, when and why, and what came of it.
+//! The audit: who decided what, when and why, and the outcome.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -34,11 +34,11 @@ pub struct AuditedJson {
     reason: String,
     before: Published,
     after: Published,
-    /// Ratings that it took out or brought back, or held ones that it approved or rejected
+    /// Ratings that it excluded or restored, or held ones that it approved or rejected
     touched: u64,
-    /// Held ratings that an exclusion took out, or its undoing brought back, besides
+    /// Held ratings that it excluded or restored besides
     held: u64,
-    /// Why nothing came of it, if nothing did
+    /// Why it had no effect, if it had none
     refused: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl From<Decided> for AuditedJson {
     }
 }
 
-/// Who decided what, when and why, and what came of it
+/// List decisions: who decided what, when and why, and the outcome
 #[utoipa::path(get, path = "/api/admin/audit", tag = "moderation", params(PageQuery, OfPost), responses(
     (status = 200, description = "The newest first", body = AuditJson,
         headers(("Link" = String, description = "The next page (rel=next)"))),

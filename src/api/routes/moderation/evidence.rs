@@ -53,7 +53,7 @@ pub struct ArrivalsJson {
     post_id: PostId,
     from: Time,
     to: Time,
-    /// Steps in which there were any, in order
+    /// The steps with ratings, in order
     steps: Vec<StepJson>,
 }
 
@@ -69,9 +69,9 @@ pub struct StepJson {
     by_score: [u64; 6],
     /// The share of users who had never rated anything before
     never_rated_before: f64,
-    /// The share, of the accounts that are known here, of those younger than a week; null where none is known
+    /// Of the accounts with a user here, the share younger than a week; null if there are none
     younger_than_a_week: Option<f64>,
-    /// Ratings by accounts that are known here
+    /// Ratings by accounts with a user here
     known_accounts: u64,
 }
 
@@ -98,12 +98,12 @@ impl StepJson {
     }
 }
 
-/// What arrived when, and from whom
+/// Read what arrived when, and from whom
 ///
 /// By the ratings' own times, counted by minutes, hours or days. At most 10,000 steps.
 #[utoipa::path(get, path = "/api/admin/posts/{id}/arrivals", tag = "moderation",
     params(("id" = PostId, Path, description = "The post"), ArrivalsQuery),
-    responses((status = 200, description = "The steps in which there were any", body = ArrivalsJson)))]
+    responses((status = 200, description = "The steps with ratings", body = ArrivalsJson)))]
 pub async fn arrivals(
     State(app): Shared,
     _: Moderator,
@@ -113,7 +113,7 @@ pub async fn arrivals(
     let now = now();
     let by = query.by.as_deref().unwrap_or("hour");
     let step = Step::parse(by).ok_or_else(|| {
-        let detail = format!("by {by:?} is neither minute, hour nor day");
+        let detail = format!("by {by:?} is not minute, hour or day");
         Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), "by")
     })?;
     let to = query.to.as_deref().map(|text| time(text, "to")).transpose()?.unwrap_or(now);
@@ -127,7 +127,7 @@ pub async fn arrivals(
     Ok(Json(ArrivalsJson { post_id: post, from, to, steps }))
 }
 
-/// The posts that are in a surge or crowded
+/// List the posts that are in a surge or crowded
 ///
 /// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts whose
 /// surge has passed meanwhile are left out.
@@ -146,7 +146,12 @@ pub async fn alerts(
 }
 
 fn time(text: &str, name: &'static str) -> Result<Time, Problem> {
-    let wrong = || Invalid::new(Kind::InvalidTime, format!("{text:?} is no time in RFC 3339"));
+    let wrong = || {
+        Invalid::new(
+            Kind::InvalidTime,
+            format!("{text:?} is not a time in RFC 3339, like 2026-11-21T12:00:00Z"),
+        )
+    };
     let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_parameter(wrong(), name))?;
     Ok(at.to_utc().into())
 }

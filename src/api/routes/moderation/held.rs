@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::merge::{HeldRating, Key};
 use crate::model::{PostId, Score, Time, UserId};
 
-/// A rating that is kept for a moderator.
+/// A rating that waits for a moderator.
 #[derive(Serialize, ToSchema)]
 #[schema(as = HeldRating)]
 pub struct HeldJson {
@@ -22,7 +22,7 @@ pub struct HeldJson {
     user_id: UserId,
     score: Score,
     rated_at: Time,
-    /// From when on it counts if nobody decides; null: never
+    /// When it starts to count if no moderator decides; null for never
     releases_at: Option<Time>,
 }
 

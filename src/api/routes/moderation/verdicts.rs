@@ -53,7 +53,7 @@ impl Verdict {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MatchBody {
-    /// The first moment whose ratings are meant; without it, from the beginning
+    /// The first moment whose ratings match; without it, from the beginning
     #[schema(value_type = Option<Time>)]
     from: Option<String>,
     /// The first moment after them; without it, all until now
@@ -63,7 +63,7 @@ pub struct MatchBody {
     #[serde(default)]
     #[schema(value_type = Vec<Score>, required = false)]
     scores: Vec<Value>,
-    /// Why
+    /// The reason, for the audit
     #[schema(value_type = Reason)]
     reason: String,
 }
@@ -71,10 +71,10 @@ pub struct MatchBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManyBody {
-    /// Whose ratings of which posts
+    /// The ratings, each by its post and its user
     #[schema(min_items = 1, max_items = 100)]
     ratings: Vec<NamedJson>,
-    /// Why
+    /// The reason, for the audit
     #[schema(value_type = Reason)]
     reason: String,
 }
@@ -90,7 +90,7 @@ pub struct NamedJson {
     user_id: String,
 }
 
-/// What came of each of many decisions.
+/// The outcomes of many decisions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ManyDecided)]
 pub struct ManyJson {
@@ -98,13 +98,13 @@ pub struct ManyJson {
     decisions: Vec<OneJson>,
 }
 
-/// What came of one of many decisions.
+/// The outcome of one of many decisions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OneDecided)]
 pub struct OneJson {
     post_id: PostId,
     user_id: UserId,
-    /// The decision's name; null when it was not taken
+    /// The decision's id; null when it was refused at once
     id: Option<String>,
     /// `approved`, `rejected`, `waiting`, or `refused`
     state: &'static str,
@@ -112,15 +112,15 @@ pub struct OneJson {
     detail: Option<String>,
 }
 
-/// Let a held rating count
+/// Approve a held rating
 ///
-/// As a new rating of its user, at the time of the approval.
+/// It counts as a new rating of its user, at the time of the approval.
 #[utoipa::path(post, path = "/api/rating/approve/{post_id}/{user_id}", tag = "moderation",
     params(("post_id" = PostId, Path, description = "The post"), ("user_id" = UserId, Path, description = "Whose rating"), ReasonQuery),
     responses(
         (status = 200, description = "It counts", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
-        (status = 409, description = "`conflict`: somebody else was faster", body = ProblemJson<'static>,
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+        (status = 409, description = "`conflict`: another decision came first", body = ProblemJson<'static>,
             content_type = "application/problem+json"),
     ))]
 pub async fn approve(
@@ -132,15 +132,15 @@ pub async fn approve(
     one(&gate, moderator, (post, user), &query, Verdict::Approve).await
 }
 
-/// Let a held rating go
+/// Reject a held rating
 ///
-/// A rating of the same user that counts goes on counting.
+/// It is deleted. An earlier rating of the same user that counts still counts.
 #[utoipa::path(post, path = "/api/rating/reject/{post_id}/{user_id}", tag = "moderation",
     params(("post_id" = PostId, Path, description = "The post"), ("user_id" = UserId, Path, description = "Whose rating"), ReasonQuery),
     responses(
-        (status = 200, description = "It is gone", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
-        (status = 409, description = "`conflict`: somebody else was faster", body = ProblemJson<'static>,
+        (status = 200, description = "It is deleted", body = DecidedJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+        (status = 409, description = "`conflict`: another decision came first", body = ProblemJson<'static>,
             content_type = "application/problem+json"),
     ))]
 pub async fn reject(
@@ -152,12 +152,12 @@ pub async fn reject(
     one(&gate, moderator, (post, user), &query, Verdict::Reject).await
 }
 
-/// Let all held ratings of a post that match count
+/// Approve all held ratings of a post that match
 #[utoipa::path(post, path = "/api/admin/posts/{id}/held/approve", tag = "moderation",
     params(("id" = PostId, Path, description = "The post")), request_body = MatchBody,
     responses(
         (status = 200, description = "They count", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
     ))]
 pub async fn approve_matching(
     State(gate): State<Gate>,
@@ -169,12 +169,12 @@ pub async fn approve_matching(
     matching(&gate, moderator, post, &body, Verdict::Approve).await
 }
 
-/// Let all held ratings of a post that match go
+/// Reject all held ratings of a post that match
 #[utoipa::path(post, path = "/api/admin/posts/{id}/held/reject", tag = "moderation",
     params(("id" = PostId, Path, description = "The post")), request_body = MatchBody,
     responses(
-        (status = 200, description = "They are gone", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
+        (status = 200, description = "They are deleted", body = DecidedJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
     ))]
 pub async fn reject_matching(
     State(gate): State<Gate>,
@@ -186,9 +186,9 @@ pub async fn reject_matching(
     matching(&gate, moderator, post, &body, Verdict::Reject).await
 }
 
-/// Let many held ratings count
+/// Approve many held ratings
 #[utoipa::path(post, path = "/api/admin/held/approve", tag = "moderation", request_body = ManyBody,
-    responses((status = 200, description = "What came of each", body = ManyJson)))]
+    responses((status = 200, description = "The outcome of each", body = ManyJson)))]
 pub async fn approve_many(
     State(gate): State<Gate>,
     moderator: Moderator,
@@ -198,9 +198,9 @@ pub async fn approve_many(
     many(&gate, moderator, &body, Verdict::Approve).await
 }
 
-/// Let many held ratings go
+/// Reject many held ratings
 #[utoipa::path(post, path = "/api/admin/held/reject", tag = "moderation", request_body = ManyBody,
-    responses((status = 200, description = "What came of each", body = ManyJson)))]
+    responses((status = 200, description = "The outcome of each", body = ManyJson)))]
 pub async fn reject_many(
     State(gate): State<Gate>,
     moderator: Moderator,
@@ -243,7 +243,8 @@ async fn many(
 ) -> Result<Json<ManyJson>, Problem> {
     let reason = reason(&body.reason)?;
     if !(1..=MANY_MAX).contains(&body.ratings.len()) {
-        let detail = format!("{} ratings are named; it takes 1 to {MANY_MAX}", body.ratings.len());
+        let detail =
+            format!("{} ratings are outside 1..={MANY_MAX}; name them in several calls", body.ratings.len());
         return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), "/ratings"));
     }
     let id = |(i, named): (usize, &NamedJson)| {
@@ -260,7 +261,7 @@ async fn many(
             Decision { deed: verdict.ruling(Which::User(user_id.clone())), reason: reason.clone() };
         let mut one = OneJson { post_id, user_id, id: None, state: "refused", detail: None };
         if Instant::now() >= until {
-            one.detail = Some("there was no time left for this one; ask again".into());
+            one.detail = Some("there was no time left for this one; send it again".into());
             decisions.push(one);
             continue;
         }
@@ -269,7 +270,7 @@ async fn many(
             Ok(position) => {
                 one.id = Some(position.to_string());
                 let left = until.saturating_duration_since(Instant::now());
-                // It is taken; how it comes out stands in the audit, whatever fails here.
+                // It is in the log. The audit will show its outcome, whatever fails here.
                 let decided = wait(gate, one.post_id.clone(), position, now, left).await.ok().flatten();
                 one.detail = decided.as_ref().and_then(|decided| decided.outcome.refused.clone());
                 one.state = match (&decided, &one.detail) {
