@@ -3,7 +3,11 @@
 //! Every message is lower case, shows the value and names the remedy. An error is logged once, where it is
 //! handled; the API turns it into problem+json (`api::problem`), the CLI into a sentence and an exit code.
 
+mod kind;
+
 use std::fmt;
+
+pub use kind::Kind;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -11,16 +15,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A value that a caller must change before it can be taken; nothing was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// Stable name of the problem, the last segment of its `type` path (`score-out-of-range`).
-    pub problem: &'static str,
+    /// What kind of problem it is.
+    pub kind: Kind,
     /// What is wrong, with the value and what is allowed instead.
     pub detail: String,
 }
 
 impl Invalid {
-    /// A problem by its stable name, told for this value.
-    pub fn new(problem: &'static str, detail: impl Into<String>) -> Self {
-        Self { problem, detail: detail.into() }
+    /// A problem of this kind, and what it is about this value.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
     }
 }
 
@@ -33,7 +37,7 @@ impl fmt::Display for Invalid {
 impl std::error::Error for Invalid {}
 
 /// Everything an [`App`](crate::App) call can answer besides its value.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The caller must change what was sent (4xx, exit 1 or 2).
     #[error("{0}")]
@@ -73,24 +77,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same error once more, for each of several callers that shared one call.
-    pub fn again(&self) -> Self {
-        match self {
-            Error::Invalid(invalid) => Error::Invalid(invalid.clone()),
-            Error::Conflict(text) => Error::Conflict(text.clone()),
-            Error::Forbidden(text) => Error::Forbidden(text.clone()),
-            Error::Limited { detail, wait_seconds } => {
-                Error::Limited { detail: detail.clone(), wait_seconds: *wait_seconds }
-            }
-            Error::NotFound(text) => Error::NotFound(text.clone()),
-            Error::Unavailable(text) => Error::Unavailable(text.clone()),
-            Error::Config(text) => Error::Config(text.clone()),
-            Error::Busy(text) => Error::Busy(text.clone()),
-            Error::Refused(text) => Error::Refused(text.clone()),
-            Error::Internal(text) => Error::Internal(text.clone()),
-        }
-    }
-
     /// Whether the same call may succeed later without anybody changing it.
     pub fn is_transient(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Busy(_))

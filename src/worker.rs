@@ -62,7 +62,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     };
     let outcome = monitor.run_with_signal(signal).await;
     if let Some(error) = misfit.get() {
-        return Err(error.again());
+        return Err(error.clone());
     }
     match outcome {
         _ if stopped.is_cancelled() => Ok(()),
@@ -96,7 +96,7 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     // A webhook that is slow to answer must not delay the drain.
     tokio::spawn(async move { alerting.moderation().send_alerts(chrono::Utc::now().into()).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
-        let _ = misfit.set(error.again());
+        let _ = misfit.set(error.clone());
         stop.cancel();
     }
     Ok(())

@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{Uri, header};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::gate::Gate;
 use super::problem::Problem;
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::json;
 use crate::model::{PostId, UserId};
 
@@ -39,16 +39,16 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
     if media.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let detail = format!("content-type {media:?} is not taken; send application/json");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+    let detail = format!("content-type {media:?} is not accepted; send application/json");
+    Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
 /// Passes a body that is sent as it is.
 pub fn check_encoding(request: &Request) -> Result<(), Problem> {
     match request.headers().get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let detail = format!("content-encoding {encoding:?} is not taken; send the body as it is");
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+            let detail = format!("content-encoding {encoding:?} is not accepted; send the body uncompressed");
+            Err(Problem::new(Kind::UnsupportedMediaType, detail))
         }
         _ => Ok(()),
     }
@@ -56,20 +56,20 @@ pub fn check_encoding(request: &Request) -> Result<(), Problem> {
 
 /// A body that does not come.
 pub fn too_slow(within: Duration) -> Problem {
-    let detail = format!("the body was not there after {} ms", within.as_millis());
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
+    let detail = format!("the body was not complete after {} ms; send it faster", within.as_millis());
+    Problem::new(Kind::BodyTooSlow, detail)
 }
 
 /// A body that ended before its end.
 pub fn broken_off(error: &axum::Error) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", format!("the body broke off: {error}"))
+    Problem::new(Kind::UnreadableBody, format!("the body ended too early: {error}"))
 }
 
 /// The whole body. Copied together as it comes: a piece of one byte would keep the buffer that it was read into.
 async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let too_large = || {
-        let detail = format!("the body is larger than {bytes_max} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+        let detail = format!("the body is larger than {bytes_max} bytes; send less");
+        Problem::new(Kind::BodyTooLarge, detail)
     };
     let announced =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -95,11 +95,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let malformed =
-            |e: PathRejection| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text());
+        let malformed = |e: PathRejection| Problem::new(Kind::MalformedPath, e.body_text());
         let mut ids =
             Path::<HashMap<String, String>>::from_request_parts(parts, state).await.map_err(malformed)?;
-        // A route that takes no id is a post's whose name it bears.
+        // A route without an id is that of a post whose id is the route's last segment.
         let id = ids.remove("id").unwrap_or_else(|| last_segment(parts.uri.path()).to_owned());
         PostId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
     }
@@ -114,7 +113,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RatingPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path((post, user)) = Path::<(String, String)>::from_request_parts(parts, state)
             .await
-            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+            .map_err(|e| Problem::new(Kind::MalformedPath, e.body_text()))?;
         let post = PostId::parse(&post).map_err(|e| Problem::in_parameter(e, "post_id"))?;
         let user = UserId::parse(&user).map_err(|e| Problem::in_parameter(e, "user_id"))?;
         Ok(Self(post, user))
@@ -130,7 +129,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(id) = Path::<String>::from_request_parts(parts, state)
             .await
-            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "malformed-path", e.body_text()))?;
+            .map_err(|e| Problem::new(Kind::MalformedPath, e.body_text()))?;
         UserId::parse(&id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
     }
 }
@@ -145,18 +144,28 @@ pub struct Parameters<T>(pub T);
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(value) = Query::<T>::from_request_parts(parts, state).await.map_err(|e| {
-            let detail = std::error::Error::source(&e).map_or_else(|| e.body_text(), ToString::to_string);
-            // One that is not known, or there twice, is quoted in the message; any other stands before it.
-            let quoted =
-                ["unknown field `", "duplicate field `"].iter().find_map(|what| detail.split(what).nth(1));
-            let name = quoted.and_then(|rest| rest.split('`').next()).or(detail.split(':').next());
-            let name = name.unwrap_or_default().to_owned();
-            Problem::in_parameter(Invalid::new("invalid-query", detail), name)
-        })?;
-        Ok(Self(value))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parameters(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Reads a query, or a part of one.
+pub fn parameters<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let refuse = |detail: String, name: &str| {
+        Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), name.to_owned())
+    };
+    let uri = format!("/?{query}").parse::<Uri>().map_err(|e| refuse(e.to_string(), ""))?;
+    let Query(value) = Query::<T>::try_from_uri(&uri).map_err(|e| {
+        let detail = std::error::Error::source(&e).map_or_else(|| e.body_text(), ToString::to_string);
+        // A name is quoted in the message when it is unknown, or there twice; else it stands before the message.
+        let quoted = |what: &str| detail.split(what).nth(1)?.split('`').next();
+        if let Some(name) = quoted("unknown field `") {
+            return refuse(format!("`{name}` is not a parameter of this call; leave it out"), name);
+        }
+        let name = quoted("duplicate field `").or(detail.split(':').next()).unwrap_or_default();
+        refuse(detail.clone(), name)
+    })?;
+    Ok(value)
 }
 
 /// The query of a call that takes no parameters.

@@ -1,4 +1,4 @@
-//! Who is asking, and whether he may: what handlers share, and the callers that they take.
+//! Who is asking, and whether they may: what handlers share, and the callers that they take.
 //!
 //! With keys in the settings a caller shows a token and is its `sub`; without any Damper is open, callers name
 //! themselves, and operators show the admin token. Reading needs nobody; a token that is shown must be good.
@@ -11,13 +11,13 @@ use axum::http::{HeaderMap, header};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use super::followers::Followers;
 use super::now;
 use super::problem::Problem;
+use super::routes::events::followers::Followers;
 use crate::app::App;
 use crate::app::intake::Rater;
 use crate::config::Open;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::identity::{Identity, Keys, Role};
 use crate::model::UserId;
 
@@ -45,7 +45,7 @@ impl Gate {
         Ok(Self { keys, ..Self::without_keys(app, stop) })
     }
 
-    /// The gate of a process that nobody has to sign in at.
+    /// The gate of a process that asks for no token.
     pub fn without_keys(app: Arc<App>, stop: CancellationToken) -> Self {
         Self { app, keys: None, flushing: Arc::default(), followers: Arc::default(), stop }
     }
@@ -87,13 +87,13 @@ impl FromRef<Gate> for Arc<App> {
     }
 }
 
-/// Whoever asks; perhaps nobody that is known.
+/// The caller of a request, known or not.
 pub enum Caller {
-    /// Somebody who names himself (open mode).
+    /// Callers name themselves (open mode).
     Unnamed,
-    /// Nobody: there are keys, and no token was shown.
+    /// There are keys, and no token was shown.
     Nobody,
-    /// Who showed a token.
+    /// The owner of the token.
     Known(Arc<Identity>),
 }
 
@@ -121,7 +121,7 @@ impl Caller {
     /// Who acts: the token's user, or in open mode the one that the body names.
     pub fn named_in_body(&self, named: Option<&str>) -> Result<UserId, Problem> {
         let unnamed =
-            || Problem::in_body(Invalid::new("invalid-body", "missing field `user_id`"), "/user_id");
+            || Problem::in_body(Invalid::new(Kind::InvalidBody, "missing field `user_id`"), "/user_id");
         self.reader(named).map_err(|problem| problem.at("/user_id"))?.ok_or_else(unnamed)
     }
 
@@ -138,7 +138,7 @@ impl Caller {
 }
 
 fn not_named(field: &str) -> Invalid {
-    Invalid::new("user-named", format!("{field} is not taken: the token says who is asking; leave it out"))
+    Invalid::new(Kind::UserNamed, format!("{field} is not taken: the token says who is asking; leave it out"))
 }
 
 impl FromRequestParts<Gate> for Caller {
@@ -155,7 +155,7 @@ impl FromRequestParts<Gate> for Caller {
     }
 }
 
-/// A caller of a call that changes something: somebody.
+/// A caller who may change something: one with a name.
 pub struct Somebody(pub Caller);
 
 impl FromRequestParts<Gate> for Somebody {
@@ -190,7 +190,7 @@ impl FromRequestParts<Gate> for Ingester {
     }
 }
 
-/// A caller who may decide on ratings. In open mode that is whoever shows the admin token.
+/// A caller who may decide on ratings. In open mode, the admin token is required.
 pub struct Moderator(pub UserId);
 
 impl FromRequestParts<Gate> for Moderator {
@@ -226,7 +226,7 @@ impl FromRequestParts<Gate> for Operator {
                     return Ok(Self);
                 }
                 let detail = "this is not the admin token; damper admin-token makes a new one";
-                Err(Problem::unauthenticated(&Invalid::new("token-invalid", detail)))
+                Err(Problem::unauthenticated(&Invalid::new(Kind::TokenInvalid, detail)))
             }
         }
     }
@@ -234,12 +234,12 @@ impl FromRequestParts<Gate> for Operator {
 
 fn unknown_caller() -> Problem {
     let detail = "who is asking? Send the header Authorization: Bearer <token>";
-    Problem::unauthenticated(&Invalid::new("token-missing", detail))
+    Problem::unauthenticated(&Invalid::new(Kind::TokenMissing, detail))
 }
 
 /// The token in the header, if there is one.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let wrong = |detail| Problem::unauthenticated(&Invalid::new("token-invalid", detail));
+    let wrong = |detail| Problem::unauthenticated(&Invalid::new(Kind::TokenInvalid, detail));
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

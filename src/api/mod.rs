@@ -1,14 +1,13 @@
 //! The HTTP API: three listeners over one [`App`].
 //!
 //! Thin on purpose: a handler parses at the edge (`extract`), knows who is asking (`gate`), calls the app, and
-//! shapes the answer. Errors are problem+json (`problem`), whoever makes them: handlers, the router, or a layer.
+//! shapes the answer. Errors are problem+json (`problem`), whether a handler, the router or a layer makes them.
 //! Connections come in through `door`. The wall clock is read here, once a request.
 
 mod address;
 mod cursor;
 mod door;
 mod extract;
-mod followers;
 mod gate;
 mod openapi;
 mod origin;
@@ -41,11 +40,11 @@ use crate::error::{Error, Result};
 use crate::model::Time;
 use openapi::Audience;
 use problem::Problem;
-use routes::{events, explain, ingest, moderation, operations, posts, probes, rates, users};
+use routes::{events, explain, ingest, lists, moderation, operations, posts, probes, rates, users};
 
 pub use door::{make_room, serve};
 pub use gate::Gate;
-pub use problem::{KINDS, Kind};
+pub use problem::Page;
 pub use routes::probes::install_metrics;
 
 /// The front door, as handlers take it.
@@ -75,10 +74,10 @@ pub fn public(gate: &Gate) -> Result<Router> {
 
 fn public_routes() -> OpenApiRouter<Gate> {
     OpenApiRouter::new()
-        .routes(routes!(posts::create, pages::list))
+        .routes(routes!(posts::create, lists::list))
         .routes(routes!(posts::read, posts::edit))
-        .routes(routes!(pages::batch))
-        // A post may bear that name.
+        .routes(routes!(lists::batch))
+        // The id of a post may be `batch`.
         .route("/api/posts/batch", get(posts::read).patch(posts::edit))
         .routes(routes!(posts::history))
         .routes(routes!(explain::explain))
@@ -89,7 +88,7 @@ fn public_routes() -> OpenApiRouter<Gate> {
         .routes(routes!(events::events))
         .routes(routes!(users::create, users::list))
         .routes(routes!(users::read))
-        .routes(routes!(users::posts))
+        .routes(routes!(lists::by_author))
         .merge(probes::probes())
 }
 
@@ -104,12 +103,12 @@ pub fn admin(gate: &Gate) -> Router {
         .routes(routes!(moderation::exclusions::exclude, moderation::exclusions::exclusions))
         .routes(routes!(moderation::exclusions::undo))
         .routes(routes!(moderation::held::held))
-        .routes(routes!(moderation::held::approve))
-        .routes(routes!(moderation::held::reject))
-        .routes(routes!(moderation::held::approve_matching))
-        .routes(routes!(moderation::held::reject_matching))
-        .routes(routes!(moderation::held::approve_many))
-        .routes(routes!(moderation::held::reject_many))
+        .routes(routes!(moderation::verdicts::approve))
+        .routes(routes!(moderation::verdicts::reject))
+        .routes(routes!(moderation::verdicts::approve_matching))
+        .routes(routes!(moderation::verdicts::reject_matching))
+        .routes(routes!(moderation::verdicts::approve_many))
+        .routes(routes!(moderation::verdicts::reject_many))
         .routes(routes!(moderation::evidence::arrivals))
         .routes(routes!(moderation::evidence::alerts))
         .routes(routes!(moderation::audit::audit))
@@ -138,7 +137,7 @@ fn bounded(routes: Router<Gate>, gate: &Gate) -> Router<Gate> {
         .layer(CatchPanicLayer::custom(answer_panic))
 }
 
-/// Outermost: whoever answers, the answer has a name and may be packed, unless it is one that goes on.
+/// Outermost: every answer has a request id, and is compressed unless it is a stream.
 fn named(routes: Router<Gate>, gate: &Gate) -> Router {
     let packed = DefaultPredicate::new().and(NotForContentType::const_new(ingest::NDJSON));
     routes
@@ -172,7 +171,7 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
         .max_age(CORS_MAX_AGE))
 }
 
-/// Gives each request an id, the caller's own if it is plain, which its log lines and its answer bear.
+/// Gives each request an id, which its log lines and its answer show; the caller's own id if it is plain.
 async fn name_request(request: Request, next: Next) -> Response {
     let is_plain = |value: &&HeaderValue| {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);

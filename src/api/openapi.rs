@@ -1,7 +1,7 @@
 //! The API's description (OpenAPI 3.1), made from the handlers. `viewer` shows it.
 //!
 //! A handler says what it takes and what it answers when all is well. What every call may answer besides, and what
-//! follows from who may ask (with keys nobody is named in a body or query), is added here.
+//! follows from who may ask (with keys, no body or query names a user), is added here.
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
@@ -10,7 +10,7 @@ use axum::routing::get;
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
-use super::problem::{KINDS, Kind, ProblemJson};
+use super::problem::{Page, ProblemJson};
 
 /// Fields and parameters that name a user in open mode.
 const NAMES: [&str; 2] = ["user_id", "created_by"];
@@ -46,7 +46,7 @@ pub fn describe(api: &utoipa::openapi::OpenApi, audience: Audience) -> Value {
     api
 }
 
-/// A post may bear the name of a route beside it; reading and changing it are the same calls.
+/// The id of a post may be the name of a route beside it; reading and changing it are the same calls.
 fn name_a_post_as_its_route(paths: &mut Value) {
     for (method, id, summary) in [
         ("get", "read_post_named_batch", "Read the post whose id is batch"),
@@ -127,9 +127,9 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
 
 /// The response of a problem's status.
 fn problem(status: u16) -> Value {
-    let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| kind.status == status).collect();
+    let pages = Page::all().filter(|page| page.status.as_u16() == status);
     let description: Vec<String> =
-        kinds.iter().map(|kind| format!("`{}`: {}", kind.name, kind.title)).collect();
+        pages.map(|page| format!("`{}`: {}", page.kind.slug(), page.title)).collect();
     let schema = json!({"$ref": "#/components/schemas/Problem"});
     json!({"description": description.join("; "), "content": {"application/problem+json": {"schema": schema}}})
 }
@@ -138,7 +138,7 @@ fn is_name(value: &Value) -> bool {
     value.as_str().is_some_and(|name| NAMES.contains(&name))
 }
 
-/// In what is sent a user is named in open mode, and must be where a rating is sent; with keys nobody is.
+/// In open mode a body may name a user, and must where a rating is sent. With keys it must not.
 fn name_users(schemas: &mut Value, is_open: bool) {
     for (name, schema) in schemas.as_object_mut().into_iter().flatten() {
         if !name.ends_with("Body") {
@@ -154,7 +154,7 @@ fn name_users(schemas: &mut Value, is_open: bool) {
                     None => schema["required"] = json!(["user_id"]),
                 }
             }
-            // With keys a user tells his own name.
+            // With keys, users name only themselves.
             (false, Some(fields)) if name == "UserBody" => drop(fields.remove("id")),
             (false, Some(fields)) => NAMES.iter().for_each(|name| drop(Map::remove(fields, *name))),
             _ => {}

@@ -4,12 +4,13 @@
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::gate::Gate;
 use super::problem::Problem;
+use crate::error::Kind;
 
 /// On the admin listener: the host must be this machine's, and an origin the same.
 pub async fn check_host(State(gate): State<Gate>, request: Request, next: Next) -> Response {
@@ -43,13 +44,13 @@ pub async fn check_site(State(gate): State<Gate>, request: Request, next: Next) 
         origin.is_some_and(|origin| allowed.iter().any(|allowed| allowed == "*" || allowed == origin));
     if gate.is_open() && !reads && !is_own && !is_allowed {
         let detail = "a page of another site asks; the setting api.cors_origins lists those that may";
-        return Problem::new(StatusCode::FORBIDDEN, "origin-refused", detail).into_response();
+        return Problem::new(Kind::OriginRefused, detail).into_response();
     }
     next.run(request).await
 }
 
 fn refuse(detail: &str) -> Response {
-    Problem::new(StatusCode::FORBIDDEN, "host-refused", detail).into_response()
+    Problem::new(Kind::HostRefused, detail).into_response()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

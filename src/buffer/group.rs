@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Buffer, Waiting};
 use crate::entry::{Backlog, Batch, Entry, Position, Shard};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 
 /// Requests that may wait for the next group; further callers wait for a place among them.
@@ -79,7 +79,7 @@ async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, 
                     positions = others;
                     Ok(own.to_vec())
                 }
-                Err(error) => Err(error.again()),
+                Err(error) => Err(error.clone()),
             };
             // A caller that went away needs no answer. The entries are held all the same.
             let _ = request.answer.send(answer);
@@ -100,7 +100,7 @@ impl Buffer for Grouped {
     async fn write(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         if entries.len() > self.group_max {
             let detail = format!("{} entries in one append; at most {}", entries.len(), self.group_max);
-            return Err(Invalid::new("too-many-entries", detail).into());
+            return Err(Invalid::new(Kind::TooManyEntries, detail).into());
         }
         let (answer, answered) = oneshot::channel();
         let stopped = || Error::Unavailable("the buffer is shutting down; try again".into());

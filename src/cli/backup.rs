@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{JsonArg, print_json, term};
 use crate::config::{Settings, Setup};
 use crate::database::sqlite::SqliteFile;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 
 #[derive(Args)]
 pub struct BackupArgs {
@@ -35,7 +35,7 @@ pub async fn backup(settings: Settings, args: &BackupArgs) -> Result<ExitCode> {
     if config.setup() == Setup::Servers {
         let detail = "damper backup copies the data file of the embedded set-up; on servers copy redis' append-only \
                       file first, and only then run pg_dump (docs/OPERATIONS.md, Backups)";
-        return Err(Error::Invalid(Invalid::new("not-embedded", detail)));
+        return Err(Error::Invalid(Invalid::new(Kind::NotEmbedded, detail)));
     }
     let began = Instant::now();
     let bytes = SqliteFile::back_up(&config.data, &args.file).await?;

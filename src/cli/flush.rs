@@ -73,10 +73,10 @@ fn summary(flushed: &Flushed) -> String {
             table.add_row([
                 m.post_id.to_string(),
                 published(m),
-                term::mean(m.raw_average),
-                term::number(m.count),
-                term::number(m.phasing_in),
-                if m.crowded { "crowded".into() } else { String::new() },
+                term::mean(m.published.raw_average),
+                term::number(m.published.count),
+                term::number(m.published.phasing_in),
+                if m.published.crowded { "crowded".into() } else { String::new() },
             ]);
         }
         text.push('\n');

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::app::intake::Source;
 use crate::config::Settings;
 use crate::entry::Entry;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::import::{BadLine, Lines};
 use crate::model::post::Post;
 use crate::model::{PostId, Time};
@@ -105,8 +105,8 @@ fn open_input(args: &ImportArgs) -> Result<(Box<dyn Read>, u64)> {
         return Ok((Box::new(std::io::stdin()), 0));
     }
     let refused = |e: std::io::Error| {
-        Error::Invalid(crate::error::Invalid::new(
-            "unreadable-file",
+        Error::Invalid(Invalid::new(
+            Kind::UnreadableFile,
             format!("cannot read {}: {e}", args.file.display()),
         ))
     };
@@ -130,8 +130,8 @@ impl Importer<'_> {
         while let Some(line) = self.next(lines)? {
             entries.push(line);
             if entries.len() > rows_max {
-                return Err(Error::Invalid(crate::error::Invalid::new(
-                    "file-too-long",
+                return Err(Error::Invalid(Invalid::new(
+                    Kind::FileTooLong,
                     format!(
                         "the file has more than {} lines, import.sort_rows_max: sort it by time and add --sorted",
                         term::number(rows_max as u64)

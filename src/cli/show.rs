@@ -12,7 +12,7 @@ use crate::app::reading::history::Point;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::model::{PostId, Score, Time};
-use crate::smoothing::Params;
+use crate::smoothing::{Params, Published};
 
 /// Width of a sparkline.
 const STEPS: usize = 48;
@@ -32,13 +32,9 @@ pub struct ShowArgs {
 struct Shown<'a> {
     id: &'a PostId,
     title: &'a str,
-    average: Option<f64>,
-    raw_average: Option<f64>,
-    count: u64,
+    #[serde(flatten)]
+    published: Published,
     sum: u64,
-    phasing_in: f64,
-    crowded: bool,
-    early: bool,
     under_review: u64,
     frozen: bool,
     histogram: [u64; Score::COUNT],
@@ -66,13 +62,8 @@ fn shown<'a>(view: &'a PostView, history: &'a [Point], params: &Params) -> Shown
     Shown {
         id: &view.post.id,
         title: &view.post.title,
-        average: average.smoothed_mean(params),
-        raw_average: average.raw_mean(),
-        count: average.count(),
+        published: Published::of(average, params),
         sum: average.sum(),
-        phasing_in: average.unvested(),
-        crowded: average.is_crowded(params),
-        early: average.is_early(),
         under_review: view.standing.under_review(),
         frozen: view.standing.is_frozen,
         histogram: average.histogram,
@@ -83,7 +74,7 @@ fn shown<'a>(view: &'a PostView, history: &'a [Point], params: &Params) -> Shown
 }
 
 fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
-    let average = &view.average;
+    let published = Published::of(&view.average, params);
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -95,8 +86,8 @@ fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
     );
     let under_review = view.standing.under_review();
     let flags = [
-        (average.is_crowded(params), "crowded".to_owned()),
-        (average.is_early() && average.count() > 0, "early".to_owned()),
+        (published.crowded, "crowded".to_owned()),
+        (published.early && published.count > 0, "early".to_owned()),
         (under_review > 0, format!("{} under review", term::number(under_review))),
         (view.standing.is_frozen, "frozen".to_owned()),
     ];
@@ -104,13 +95,13 @@ fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
     let _ = writeln!(
         text,
         "  published  {}      raw  {}      {}, {} phasing in   {}",
-        term::mean(average.smoothed_mean(params)),
-        term::mean(average.raw_mean()),
-        term::counted(average.count(), "rating", "ratings"),
-        term::number(average.unvested().round() as u64),
+        term::mean(published.average),
+        term::mean(published.raw_average),
+        term::counted(published.count, "rating", "ratings"),
+        term::number(published.phasing_in),
         term::attention(&flags.join(", "))
     );
-    text.push_str(&histogram(&average.histogram));
+    text.push_str(&histogram(&view.average.histogram));
     text.push_str(&lines(history));
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
@@ -131,8 +122,9 @@ fn histogram(counts: &[u64; Score::COUNT]) -> String {
 
 fn lines(history: &[Point]) -> String {
     let (Some(first), Some(last)) = (history.first(), history.last()) else { return String::new() };
-    let means = || history.iter().flat_map(|point| [point.raw_average, point.average]).flatten();
-    // Both lines share one scale so that they can be compared.
+    let means =
+        || history.iter().flat_map(|point| [point.published.raw_average, point.published.average]).flatten();
+    // Both lines share one scale, so that they can be compared.
     let (low, high) = (means().fold(f64::MAX, f64::min), means().fold(f64::MIN, f64::max));
     let line = |name: &str, of: fn(&Point) -> Option<f64>| {
         let drawn = term::sparkline(history.iter().map(of), low, high);
@@ -145,8 +137,8 @@ fn lines(history: &[Point]) -> String {
     let day = |time: Time| time.to_utc().format("%-d %b %Y").to_string();
     format!(
         "{}{}  {:<10} {arrivals}  {} … {}\n",
-        line("raw", |point| point.raw_average),
-        line("published", |point| point.average),
+        line("raw", |point| point.published.raw_average),
+        line("published", |point| point.published.average),
         "arrivals",
         day(first.at),
         day(last.at)

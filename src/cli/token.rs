@@ -34,7 +34,7 @@ fn parse_role(name: &str) -> Result<Role, String> {
 /// Prints only the token, so that a script can use it.
 pub fn token(settings: &Settings, args: &TokenArgs) -> Result<ExitCode> {
     let user =
-        UserId::parse(&args.user).map_err(|e| Invalid::new(e.problem, format!("--user: {}", e.detail)))?;
+        UserId::parse(&args.user).map_err(|e| Invalid::new(e.kind, format!("--user: {}", e.detail)))?;
     let order = Order { user: &user, roles: &args.role, hours: args.hours };
     let now = now();
     let token = mint(&settings.config.auth, &order, now)?;

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use cron::Schedule;
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::{TIME_MIN, Time};
 
 /// The cron schedule of the drain.
@@ -33,7 +33,7 @@ impl Ticks {
     pub fn parse(expression: &str) -> Result<Self, Invalid> {
         let explain = |why: &str| {
             Invalid::new(
-                "setting-out-of-range",
+                Kind::SettingOutOfRange,
                 format!("tick {expression:?} {why}; it takes six fields, seconds first: 0 */5 * * * *"),
             )
         };

@@ -6,11 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Hold, Position};
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
+use crate::model::text::{Form, Text};
 use crate::model::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
-
-/// Longest reason, in characters.
-pub const REASON_CHARS_MAX: usize = 500;
 
 /// What is decided of a post, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +72,7 @@ impl Ruling {
     }
 }
 
-/// Why something was decided: one paragraph that says something.
+/// Why something was decided; never blank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Reason(String);
@@ -88,19 +86,12 @@ impl TryFrom<String> for Reason {
 }
 
 impl Reason {
-    /// Takes a text of 1 to [`REASON_CHARS_MAX`] characters that is not blank.
+    /// What is taken.
+    pub const RULE: Text = Text { name: "reason", chars_max: 500, form: Form::Filled };
+
+    /// Takes a text that keeps the rule.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let wrong = |detail: String| Err(Invalid::new("invalid-text", detail));
-        let chars = text.chars().count();
-        if chars > REASON_CHARS_MAX {
-            return wrong(format!("reason has {chars} characters; at most {REASON_CHARS_MAX}"));
-        }
-        if text.trim().is_empty() {
-            return wrong("reason is empty; whoever reads the audit will want to know".into());
-        }
-        if text.contains('\0') {
-            return wrong("reason holds a NUL character; leave it out".into());
-        }
+        Self::RULE.check(text)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -125,7 +116,7 @@ pub struct Window {
 impl Window {
     /// A window that has passed at `now`; scores in any order, and none means all.
     pub fn new(from: Time, to: Time, scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
-        let wrong = |detail: String| Err(Invalid::new("invalid-window", detail));
+        let wrong = |detail: String| Err(Invalid::new(Kind::InvalidWindow, detail));
         // No rating is older.
         let from = from.max(TIME_MIN);
         if to <= from {
@@ -184,8 +175,8 @@ mod tests {
         }
         for (from, to) in [(10, 10), (10, 9), (10, 21)] {
             assert_eq!(
-                Window::new(time(from), time(to), vec![], time(20)).unwrap_err().problem,
-                "invalid-window"
+                Window::new(time(from), time(to), vec![], time(20)).unwrap_err().kind,
+                Kind::InvalidWindow
             );
         }
         let early = Window::new(Time::from_ms(i64::MIN), time(5), vec![], time(20)).unwrap();
@@ -197,7 +188,7 @@ mod tests {
     #[test]
     fn a_reason_says_something() {
         for bad in ["", "  ", "a\0b", &"x".repeat(501)] {
-            assert_eq!(Reason::parse(bad).unwrap_err().problem, "invalid-text");
+            assert_eq!(Reason::parse(bad).unwrap_err().kind, Kind::InvalidText);
         }
         assert_eq!(Reason::parse("a bomb").unwrap().as_str(), "a bomb");
     }

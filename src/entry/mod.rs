@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::model::{PostId, Score, Time, UserId};
 
 pub use batch::{Backlog, Batch, Line, Undecodable};
-pub use decision::{Decision, REASON_CHARS_MAX, Reason, Ruling, Which, Window};
+pub use decision::{Decision, Reason, Ruling, Which, Window};
 pub use position::{Position, Shard};
 pub use terms::{Hold, Terms};
 
@@ -270,7 +270,7 @@ mod tests {
             let decision = Entry { ..entry(Action::Decide(Arc::new(Decision { deed, reason }))) };
             assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision));
         }
-        let longest = Reason::parse(&"𝄞".repeat(REASON_CHARS_MAX)).unwrap();
+        let longest = Reason::parse(&"𝄞".repeat(Reason::RULE.chars_max)).unwrap();
         let decision = entry(Action::Decide(Arc::new(Decision { deed: Ruling::Thaw, reason: longest })));
         assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision), "the longest is read");
     }

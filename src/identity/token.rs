@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Identity, Role, SECRET_BYTES_MIN, TrustedKey, crypto};
 use crate::config::AuthKnobs;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{Time, UserId};
 
 /// Clocks of the site and of Damper may differ by this much.
@@ -212,7 +212,7 @@ fn time(seconds: f64) -> Result<Time, Invalid> {
 }
 
 fn refused(why: impl std::fmt::Display) -> Invalid {
-    Invalid::new("token-invalid", format!("the token is not taken: {why}"))
+    Invalid::new(Kind::TokenInvalid, format!("the token is not taken: {why}"))
 }
 
 fn explain(kind: &ErrorKind, rules: &Rules) -> Invalid {

@@ -5,7 +5,7 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::parse_time;
 use crate::entry::{Action, Entry};
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::{PostId, Score, Time, UserId};
 
 const HEADER: [&str; 4] = ["post", "user", "score", "timestamp"];
@@ -35,7 +35,7 @@ impl Shape {
             HEADER.join(","),
             MOVIELENS.join(",")
         );
-        Err(Invalid::new("unknown-header", detail))
+        Err(Invalid::new(Kind::UnknownHeader, detail))
     }
 
     /// Reads a line. Also returns whether its score was a half star.
@@ -43,7 +43,7 @@ impl Shape {
         let record = fields(line)?;
         if record.len() != HEADER.len() {
             let detail = format!("{} fields instead of {}", record.len(), HEADER.len());
-            return Err(Invalid::new("bad-line", detail));
+            return Err(Invalid::new(Kind::BadLine, detail));
         }
         let (post, user, (score, was_half)) = match self {
             Shape::Damper => (&record[0], &record[1], (parse_score(&record[2])?, false)),
@@ -60,14 +60,14 @@ fn parse_stars(text: &str) -> Result<(Score, bool), Invalid> {
     let stars: f64 = text.parse().map_err(|_| not_whole(text))?;
     if (stars * 2.0).fract() != 0.0 || !(0.5..=5.0).contains(&stars) {
         let detail = format!("rating {text} is not a multiple of a half from 0.5 to 5");
-        return Err(Invalid::new("score-not-whole", detail));
+        return Err(Invalid::new(Kind::ScoreNotWhole, detail));
     }
     Ok((Score::parse(stars.ceil() as i64)?, stars.fract() != 0.0))
 }
 
 /// The fields of a line. Quotes are rare, so only a line that has some goes through the CSV reader.
 fn fields(text: &[u8]) -> Result<StringRecord, Invalid> {
-    let bad = |detail: &str| Invalid::new("bad-line", detail);
+    let bad = |detail: &str| Invalid::new(Kind::BadLine, detail);
     let text = std::str::from_utf8(text).map_err(|_| bad("line is not UTF-8 text"))?.trim();
     if !text.contains('"') {
         return Ok(text.split(',').map(str::trim).collect());
@@ -84,5 +84,5 @@ fn parse_score(text: &str) -> Result<Score, Invalid> {
 }
 
 fn not_whole(text: &str) -> Invalid {
-    Invalid::new("score-not-whole", format!("score {text:?} is no whole number, 0..=5"))
+    Invalid::new(Kind::ScoreNotWhole, format!("score {text:?} is no whole number, 0..=5"))
 }

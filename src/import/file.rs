@@ -6,7 +6,7 @@ use std::io::BufRead;
 use super::csv_line::Shape;
 use super::{BadLine, LineBuffer, json_line};
 use crate::entry::Entry;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 
 /// A longer line is refused.
@@ -15,7 +15,7 @@ const LINE_BYTES_MAX: usize = 4_096;
 /// Reads entries from a text.
 pub struct Lines<R> {
     reader: R,
-    kind: Kind,
+    kind: Format,
     line: LineBuffer,
     bytes_read: u64,
     /// The first line was not a header and still has to be returned.
@@ -29,7 +29,7 @@ pub struct Lines<R> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Format {
     Csv(Shape),
     Json,
 }
@@ -42,7 +42,7 @@ impl<R: BufRead> Lines<R> {
     pub fn new(reader: R, now: Time) -> Result<Self> {
         let mut lines = Self {
             reader,
-            kind: Kind::Json,
+            kind: Format::Json,
             line: LineBuffer::new(LINE_BYTES_MAX),
             bytes_read: 0,
             has_first: true,
@@ -53,12 +53,12 @@ impl<R: BufRead> Lines<R> {
         };
         if !lines.read_line()? {
             let detail = "the file is empty; its first line should be post,user,score,timestamp";
-            return Err(Invalid::new("empty-file", detail).into());
+            return Err(Invalid::new(Kind::EmptyFile, detail).into());
         }
         let first = lines.text()?;
         if !first.starts_with(b"{") {
             let (shape, is_rating) = Shape::of(first)?;
-            (lines.kind, lines.has_first) = (Kind::Csv(shape), is_rating);
+            (lines.kind, lines.has_first) = (Format::Csv(shape), is_rating);
         }
         Ok(lines)
     }
@@ -98,15 +98,15 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn text(&self) -> Result<&[u8], Invalid> {
-        let too_long = || Invalid::new("bad-line", format!("line has more than {LINE_BYTES_MAX} bytes"));
+        let too_long = || Invalid::new(Kind::BadLine, format!("line has more than {LINE_BYTES_MAX} bytes"));
         let text = self.line.text().ok_or_else(too_long)?;
         Ok(text.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.line.number() == 1).unwrap_or(text))
     }
 
     fn parse(&mut self) -> Result<Entry, Invalid> {
         match self.kind {
-            Kind::Json => json_line::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
-            Kind::Csv(shape) => {
+            Format::Json => json_line::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
+            Format::Csv(shape) => {
                 let (entry, was_half) = shape.parse(self.text()?, self.now)?;
                 self.rounded += u64::from(was_half);
                 Ok(entry)
@@ -133,7 +133,7 @@ fn shared<T: Clone + Eq + std::hash::Hash>(ids: &mut HashSet<T>, id: T) -> T {
 }
 
 fn unreadable(error: std::io::Error) -> Error {
-    Error::Invalid(Invalid::new("unreadable-file", format!("the file cannot be read: {error}")))
+    Error::Invalid(Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {error}")))
 }
 
 #[cfg(test)]

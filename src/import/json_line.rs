@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::parse_time;
 use crate::entry::{Action, Entry};
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::json::{self, Misfit, present};
 use crate::model::{PostId, Time, UserId};
 
@@ -28,7 +28,7 @@ pub fn parse(line: &[u8], now: Time) -> Result<Entry, Misfit> {
     let action = match &rating.score {
         None => {
             let detail = "missing field `score`; null withdraws";
-            return Err(Misfit::at("/score", Invalid::new("invalid-body", detail)));
+            return Err(Misfit::at("/score", Invalid::new(Kind::InvalidBody, detail)));
         }
         Some(Value::Null) => Action::Withdraw,
         Some(score) => Action::Rate(json::score(score).map_err(|e| Misfit::at("/score", e))?),
@@ -95,8 +95,8 @@ mod tests {
             (r#"{"post_id":"p","user_id":"u","score":5,"weight":9}"#, "invalid-body", Some("/weight")),
         ] {
             let misfit = parse(line.as_bytes(), NOW).unwrap_err();
-            assert_eq!((misfit.invalid.problem, misfit.pointer.as_deref()), (problem, pointer), "{line}");
+            assert_eq!((misfit.invalid.kind.slug(), misfit.pointer.as_deref()), (problem, pointer), "{line}");
         }
-        assert_eq!(parse(b"{\"post_id\":\"\xff\"}", NOW).unwrap_err().invalid.problem, "malformed-json");
+        assert_eq!(parse(b"{\"post_id\":\"\xff\"}", NOW).unwrap_err().invalid.kind, Kind::MalformedJson);
     }
 }

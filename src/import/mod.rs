@@ -9,7 +9,7 @@ mod file;
 pub mod json_line;
 mod lines;
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::Time;
 
 pub use file::Lines;
@@ -29,7 +29,7 @@ fn parse_time(text: &str) -> Result<Time, Invalid> {
     let wrong = || {
         let shown: String = text.chars().take(40).collect();
         let detail = format!("timestamp {shown:?} is neither Unix seconds nor RFC 3339");
-        Invalid::new("invalid-time", detail)
+        Invalid::new(Kind::InvalidTime, detail)
     };
     if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
         return Ok(at.to_utc().into());

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::entry::{Action, Decision, Line, Position, Ruling, Which};
 use crate::merge::Standing;
-use crate::merge::{Decided, Exclusion, Figures, Outcome};
+use crate::merge::{Decided, Exclusion, Outcome};
 use crate::merge::{HeldRating, Hour, LoadedPost, Merged, MergedAverage, Quarantined, Rating, hour_of};
 use crate::model::{PostId, Time, UserId};
-use crate::smoothing::{Average, Params};
+use crate::smoothing::{Average, Params, Published};
 
 /// A decision that is being merged.
 pub struct BulkDecision {
@@ -219,8 +219,8 @@ impl BulkDecision {
     }
 
     /// What the post shows before and after it, as far as it has come.
-    pub fn figures(&self) -> (Figures, Figures) {
-        let of = |average| Figures::of(average, self.place.at, &self.params);
+    pub fn figures(&self) -> (Published, Published) {
+        let of = |average: &Average| Published::of(&average.at(self.place.at, &self.params), &self.params);
         (of(&self.loaded.average), of(&self.average))
     }
 
@@ -283,7 +283,7 @@ fn undo(id: Position, exclusions: Vec<Exclusion>) -> Result<Work, String> {
 
 /// A decision of which nothing comes; that is kept, too.
 fn refused(place: Place, loaded: LoadedPost, why: String, params: &Params) -> Merged {
-    let figures = Figures::of(&loaded.average, place.at, params);
+    let figures = Published::of(&loaded.average.at(place.at, params), params);
     let outcome = Outcome { before: figures, after: figures, refused: Some(why), ..Outcome::default() };
     let average = MergedAverage {
         post: place.post.clone(),

@@ -1,11 +1,10 @@
 //! What becomes of moderators' decisions: exclusions as they are kept, and rows of the audit.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::entry::{Decision, Position, Reason, Window};
 use crate::model::{PostId, Score, Time, UserId};
-use crate::smoothing::{Average, Params};
+use crate::smoothing::Published;
 
 /// An exclusion, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,29 +34,6 @@ impl Exclusion {
     }
 }
 
-/// What a post showed at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Figures {
-    /// Ratings that count
-    pub count: u64,
-    /// The exact mean
-    pub raw_average: Option<f64>,
-    /// The published, smoothed mean
-    pub average: Option<f64>,
-}
-
-impl Figures {
-    /// Of an average at `at`.
-    pub fn of(average: &Average, at: Time, params: &Params) -> Self {
-        let average = average.at(at, params);
-        Self {
-            count: average.count(),
-            raw_average: average.raw_mean(),
-            average: average.smoothed_mean(params),
-        }
-    }
-}
-
 /// What became of a decision: a row of the audit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decided {
@@ -79,9 +55,9 @@ pub struct Decided {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// Right before it.
-    pub before: Figures,
+    pub before: Published,
     /// Right after it.
-    pub after: Figures,
+    pub after: Published,
     /// Ratings that it took out or brought back, or held ones that it approved or rejected.
     pub touched: u64,
     /// Held ratings that an exclusion took out besides, or its undoing brought back.

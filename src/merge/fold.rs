@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::{HeldRating, Hour, Key, Loaded, LoadedPost, Merged, MergedAverage, Quarantined, Rating, hour_of};
 use crate::entry::{Action, Batch, Decision, Entry, Hold, Position, Ruling, Terms};
 use crate::merge::Standing;
-use crate::merge::{Decided, Figures, Outcome};
+use crate::merge::{Decided, Outcome};
 use crate::model::post::Post;
 use crate::model::{PostId, Score, Time};
-use crate::smoothing::{Average, LaneName, Params, Row};
+use crate::smoothing::{Average, LaneName, Params, Published, Row};
 
 /// Folds `batch` into what `loaded` holds.
 pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
@@ -313,7 +313,7 @@ fn decide(
             return Err("this decision is merged by itself".to_owned());
         }
     }
-    let figures = Figures::of(&post.average, entry.at, params);
+    let figures = Published::of(&post.average.at(entry.at, params), params);
     Ok(Decided {
         position,
         post: entry.post.clone(),

@@ -9,7 +9,7 @@ mod decided;
 mod fold;
 mod state;
 
-pub use decided::{Decided, Exclusion, Figures, Outcome};
+pub use decided::{Decided, Exclusion, Outcome};
 pub use fold::merge;
 pub use state::{
     HeldRating, Hour, Key, Loaded, LoadedPost, Merged, MergedAverage, PostState, Quarantined, Rating,

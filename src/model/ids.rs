@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 
 /// Longest id of a post or user, in characters.
 pub const ID_CHARS_MAX: usize = 64;
@@ -15,7 +15,7 @@ pub const ID_ALPHABET: &str = "A-Z a-z 0-9 . _ ~ : @ + = | -";
 
 /// Says why `text` is no id of a `kind` ("post", "user"), or nothing when it is one.
 fn check_id(kind: &str, text: &str) -> Result<(), Invalid> {
-    let problem = |detail: String| Err(Invalid::new("invalid-id", detail));
+    let problem = |detail: String| Err(Invalid::new(Kind::InvalidId, detail));
     if text.is_empty() {
         return problem(format!("{kind} id is empty; it takes 1 to {ID_CHARS_MAX} characters"));
     }
@@ -108,7 +108,7 @@ mod tests {
             assert_eq!(PostId::parse(good).unwrap().as_str(), good);
         }
         for bad in ["", ".", "..", "a b", "a/b", "a{b}", "a\0", "a\r\n", "é", "٣", &"x".repeat(65)] {
-            assert_eq!(UserId::parse(bad).unwrap_err().problem, "invalid-id", "{bad:?}");
+            assert_eq!(UserId::parse(bad).unwrap_err().kind, Kind::InvalidId, "{bad:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::Score;
 
 /// Of what is wrong so much is shown: a field's name may be as long as the body.
@@ -40,13 +40,13 @@ fn check_object(what: &str, bytes: &[u8]) -> Result<(), Misfit> {
         return Ok(());
     }
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(what, &e))?;
-    let detail = format!("the {what} is no JSON object; send {{\"field\": value, …}}");
-    Err(Misfit::at("", Invalid::new("invalid-body", detail)))
+    let detail = format!("the {what} is not a JSON object; send {{\"field\": value, …}}");
+    Err(Misfit::at("", Invalid::new(Kind::InvalidBody, detail)))
 }
 
 fn malformed(what: &str, error: &serde_json::Error) -> Misfit {
-    let detail = format!("the {what} is no JSON: {error}");
-    Misfit { invalid: Invalid::new("malformed-json", detail), pointer: None }
+    let detail = format!("the {what} is not JSON: {error}");
+    Misfit { invalid: Invalid::new(Kind::MalformedJson, detail), pointer: None }
 }
 
 fn explain(what: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Misfit {
@@ -54,7 +54,7 @@ fn explain(what: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
         return malformed(what, error.inner());
     }
     let detail = error.inner().to_string();
-    // serde_json tells the place by line and column, people look for the field.
+    // serde_json names the place by line and column; people look for the field.
     let detail = detail.split(" at line ").next().unwrap_or(&detail).to_owned();
     // RFC 6901, section 3.
     let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
@@ -68,10 +68,10 @@ fn explain(what: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
     if let Some(name) = name.and_then(|rest| rest.strip_suffix('`')) {
         pointer = format!("{pointer}/{name}");
     }
-    Misfit::at(shown(&pointer), Invalid::new("invalid-body", shown(&detail)))
+    Misfit::at(shown(&pointer), Invalid::new(Kind::InvalidBody, shown(&detail)))
 }
 
-/// As much of a text from outside as an answer bears.
+/// As much of a text from outside as an answer may show.
 fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -91,11 +91,11 @@ pub fn score(value: &serde_json::Value) -> Result<Score, Invalid> {
     match value {
         serde_json::Value::Number(number) if number.is_i64() || number.is_u64() => {
             Score::parse(number.as_i64().unwrap_or(i64::MAX))
-                .map_err(|_| Invalid::new("score-out-of-range", format!("score {number} is outside 0..=5")))
+                .map_err(|_| Invalid::new(Kind::ScoreOutOfRange, format!("score {number} is outside 0..=5")))
         }
         other => {
             let shown: String = other.to_string().chars().take(40).collect();
-            Err(Invalid::new("score-not-whole", format!("score {shown} is no whole number, 0..=5")))
+            Err(Invalid::new(Kind::ScoreNotWhole, format!("score {shown} is not a whole number in 0..=5")))
         }
     }
 }
@@ -111,10 +111,10 @@ mod tests {
             assert_eq!(parse(good).unwrap().to_string(), good);
         }
         for outside in ["6", "-1", "18446744073709551615", "-9223372036854775808"] {
-            assert_eq!(parse(outside).unwrap_err().problem, "score-out-of-range", "{outside}");
+            assert_eq!(parse(outside).unwrap_err().kind, Kind::ScoreOutOfRange, "{outside}");
         }
         for other in ["2.5", "5.0", "-0", "\"5\"", "true", "null", "[5]", "{}", "1e2"] {
-            assert_eq!(parse(other).unwrap_err().problem, "score-not-whole", "{other}");
+            assert_eq!(parse(other).unwrap_err().kind, Kind::ScoreNotWhole, "{other}");
         }
     }
 }

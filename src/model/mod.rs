@@ -5,13 +5,16 @@
 
 mod ids;
 pub mod json;
+pub mod page;
 pub mod post;
 mod score;
+pub mod text;
 mod time;
 mod user;
 
 pub use ids::{ID_ALPHABET, ID_CHARS_MAX, PostId, UserId};
+pub use page::Page;
 pub use post::Post;
 pub use score::Score;
 pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, TIME_AHEAD_MAX_MS, TIME_MIN, Time};
-pub use user::{USERNAME_CHARS_MAX, User};
+pub use user::{User, Username};

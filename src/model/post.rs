@@ -3,19 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Invalid;
+use crate::model::text::{Form, Text};
 use crate::model::{PostId, Time, UserId};
-
-/// Longest title, in characters.
-pub const TITLE_CHARS_MAX: usize = 300;
-/// Longest content, in characters.
-pub const CONTENT_CHARS_MAX: usize = 20_000;
 
 /// What is rated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Post {
     /// Its id, the host site's own or one that Damper gave.
     pub id: PostId,
-    /// One line.
+    /// What it is called; never blank.
     pub title: String,
     /// Any text, or nothing.
     pub content: Option<String>,
@@ -26,14 +22,14 @@ pub struct Post {
     /// How many posts repeat it.
     #[serde(default)]
     pub reposts: u64,
-    /// When it was made known to Damper; of a post that a rating made, the time of that rating.
+    /// When it was created; if a rating created it, the time of that rating.
     pub created_at: Time,
     /// Grows with every change of what stands above.
     pub revision: u64,
 }
 
 impl Post {
-    /// A post that enters now, and is nobody's yet.
+    /// A post that is created now, without an author.
     pub fn new(id: PostId, title: Title, content: Option<Content>, now: Time) -> Self {
         Self {
             id,
@@ -47,23 +43,23 @@ impl Post {
         }
     }
 
-    /// A post that is made known by its ratings: its id is its title.
+    /// A post that its first rating creates: its id is its title.
     pub fn named_by_id(id: PostId, now: Time) -> Self {
         Self::new(id.clone(), Title(id.to_string()), None, now)
     }
 }
 
-/// One line that says something.
+/// What a post is called; never blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Title(String);
 
 impl Title {
-    /// Takes a text of 1 to [`TITLE_CHARS_MAX`] characters that is not blank.
+    /// What is taken.
+    pub const RULE: Text = Text { name: "title", chars_max: 300, form: Form::Filled };
+
+    /// Takes a text that keeps the rule.
     pub fn parse(text: String) -> Result<Self, Invalid> {
-        check_text("title", &text, TITLE_CHARS_MAX)?;
-        if text.trim().is_empty() {
-            return Err(Invalid::new("invalid-text", "title is empty; it takes at least one character"));
-        }
+        Self::RULE.check(&text)?;
         Ok(Self(text))
     }
 
@@ -78,9 +74,12 @@ impl Title {
 pub struct Content(String);
 
 impl Content {
-    /// Takes a text of at most [`CONTENT_CHARS_MAX`] characters.
+    /// What is taken.
+    pub const RULE: Text = Text { name: "content", chars_max: 20_000, form: Form::Any };
+
+    /// Takes a text that keeps the rule.
     pub fn parse(text: String) -> Result<Self, Invalid> {
-        check_text("content", &text, CONTENT_CHARS_MAX)?;
+        Self::RULE.check(&text)?;
         Ok(Self(text))
     }
 
@@ -97,19 +96,4 @@ pub struct Edit {
     pub title: Option<Title>,
     /// Another content, or none any more.
     pub content: Option<Option<Content>>,
-}
-
-fn check_text(name: &str, text: &str, chars_max: usize) -> Result<(), Invalid> {
-    let chars = text.chars().count();
-    if chars > chars_max {
-        return Err(Invalid::new(
-            "invalid-text",
-            format!("{name} has {chars} characters; at most {chars_max}"),
-        ));
-    }
-    // Postgres cannot keep NUL in a text; both databases shall take the same.
-    if text.contains('\0') {
-        return Err(Invalid::new("invalid-text", format!("{name} holds a NUL character; leave it out")));
-    }
-    Ok(())
 }

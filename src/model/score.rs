@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 
 /// One user's score for one post: a whole number, 0..=5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -21,7 +21,7 @@ impl Score {
     pub fn parse(value: i64) -> Result<Self, Invalid> {
         match u8::try_from(value) {
             Ok(score) if score <= Self::MAX => Ok(Self(score)),
-            _ => Err(Invalid::new("score-out-of-range", format!("score {value} is outside 0..=5"))),
+            _ => Err(Invalid::new(Kind::ScoreOutOfRange, format!("score {value} is outside 0..=5"))),
         }
     }
 
@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(Score::parse(0).unwrap().get(), 0);
         assert_eq!(Score::parse(5).unwrap().get(), 5);
         for wrong in [-1, 6, 255, 256, i64::MIN, i64::MAX] {
-            assert_eq!(Score::parse(wrong).unwrap_err().problem, "score-out-of-range");
+            assert_eq!(Score::parse(wrong).unwrap_err().kind, Kind::ScoreOutOfRange);
         }
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 
 /// A minute, in milliseconds.
 pub const MINUTE_MS: i64 = 60_000;
@@ -44,13 +44,13 @@ impl Time {
     pub fn check_entry(self, now: Time) -> Result<Self, Invalid> {
         if self < TIME_MIN {
             return Err(Invalid::new(
-                "time-out-of-range",
+                Kind::TimeOutOfRange,
                 format!("time {self} is before 1990; are its units seconds?"),
             ));
         }
         if self > now.plus_ms(TIME_AHEAD_MAX_MS) {
             return Err(Invalid::new(
-                "time-out-of-range",
+                Kind::TimeOutOfRange,
                 format!("time {self} is more than {} s ahead of the clock", TIME_AHEAD_MAX_MS / 1000),
             ));
         }

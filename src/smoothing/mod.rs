@@ -18,6 +18,7 @@
 //! | `row` | what one user's rating has to remember: its lane, and what of it is unvested |
 //! | `lane` | one lane: rows put in and taken out, vesting over a span of ages |
 //! | `average` | a post's whole state: folds entries one by one, and is read at any time |
+//! | `published` | the figures that every reader sees |
 //! | `recount` | recomputes the state from the rows and says where it differs |
 //!
 //! Values in, values out: no clock, no I/O, no logging, and one order of evaluation, so a log gives the same
@@ -28,11 +29,13 @@
 mod average;
 mod lane;
 mod params;
+mod published;
 mod recount;
 mod row;
 
 pub use average::Average;
 pub use lane::Lane;
 pub use params::{Knobs, Params};
+pub use published::Published;
 pub use recount::{Difference, Recount};
 pub use row::{LaneName, Row};

@@ -7,15 +7,17 @@ use std::f64::consts::LN_2;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 
 const HOUR_MS: f64 = 3_600_000.0;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
 
 /// What an operator may set, with the units in the names (smoothing: docs/SMOOTHING.md, "Parameters").
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SmoothingParameters)]
 pub struct Knobs {
     /// h: half of an uncrowded rating's weight has arrived after this.
     pub vest_half_life_hours: f64,
@@ -109,7 +111,7 @@ fn check(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), Inval
         return Ok(());
     }
     let detail = format!("{name} {value} is outside {}..={}", range.start(), range.end());
-    Err(Invalid::new("setting-out-of-range", detail))
+    Err(Invalid::new(Kind::SettingOutOfRange, detail))
 }
 
 #[cfg(test)]
@@ -141,7 +143,7 @@ mod tests {
             assert!(with(low).is_ok() && with(high).is_ok(), "{name}");
             for wrong in [low.next_down(), high.next_up(), 0.0, -1.0, f64::NAN, f64::INFINITY] {
                 let refused = with(wrong).unwrap_err();
-                assert_eq!(refused.problem, "setting-out-of-range");
+                assert_eq!(refused.kind, Kind::SettingOutOfRange);
                 assert_eq!(refused.detail, format!("{name} {wrong} is outside {low}..={high}"));
             }
         }

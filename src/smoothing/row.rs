@@ -3,7 +3,7 @@
 //! A row holds no time: the clock of its lane, as it stood when the row last changed, says how much of the
 //! row has vested since. Whose row it is, and whether it counts or is excluded, is left to the store.
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::model::Score;
 
 /// Where a rating vests.
@@ -30,7 +30,7 @@ impl LaneName {
             "calm" => Ok(Self::Calm),
             "surge" => Ok(Self::Surge),
             _ => Err(Invalid::new(
-                "unknown-lane",
+                Kind::UnknownLane,
                 format!("lane \"{text}\" is neither \"calm\" nor \"surge\""),
             )),
         }
@@ -77,7 +77,7 @@ mod tests {
             assert_eq!(LaneName::parse(lane.as_str()).unwrap(), lane);
         }
         for wrong in ["", "Calm", "calm ", "slow"] {
-            assert_eq!(LaneName::parse(wrong).unwrap_err().problem, "unknown-lane");
+            assert_eq!(LaneName::parse(wrong).unwrap_err().kind, Kind::UnknownLane);
         }
     }
 

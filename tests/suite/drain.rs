@@ -196,8 +196,12 @@ async fn a_drain_tells_what_it_did(world: World) {
     assert_eq!(order, ["fallen", "risen", "new"], "the largest move first, a first rating moves nothing");
     let (fallen, risen, new) = (&drained.moves[0], &drained.moves[1], &drained.moves[2]);
     assert!(fallen.before > fallen.after && risen.before < risen.after);
-    assert_eq!((fallen.raw_average, fallen.count), (Some(0.0), 30), "edits, each of them");
-    assert_eq!((risen.count, new.before, new.raw_average), (45, None, Some(4.0)));
+    assert_eq!(
+        (fallen.published.raw_average, fallen.published.count),
+        (Some(0.0), 30),
+        "edits, each of them"
+    );
+    assert_eq!((risen.published.count, new.before, new.published.raw_average), (45, None, Some(4.0)));
     assert_eq!(drain(&app).await.batches, 0, "nothing is left");
 }
 

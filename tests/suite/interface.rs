@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use damper::api::KINDS;
+use damper::api::Page;
 use serde_json::{Value, json};
 
 use crate::identity::keyed;
@@ -82,51 +82,22 @@ fn every_problem_has_a_page_and_stands_in_the_docs() {
     let docs =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROBLEMS.md")).expect("the docs");
     let index = service.http().get("/problems").text;
-    for kind in &KINDS {
-        let page = service.http().get(&format!("/problems/{}", kind.name));
-        assert_eq!(page.status, 200, "{}", kind.name);
+    let mut pages = 0;
+    for Page { kind, status, title, remedy } in Page::all() {
+        let (name, path) = (kind.slug(), format!("/problems/{}", kind.slug()));
+        let page = service.http().get(&path);
+        assert_eq!(page.status, 200, "{name}");
         assert!(page.header("content-type").starts_with("text/html"));
-        assert!(page.text.contains(kind.remedy) && index.contains(kind.name));
-        assert_eq!(service.admin().get(&format!("/problems/{}", kind.name)).status, 200);
-        let row = format!("| {} | `{}` | {} | {} |", kind.status, kind.name, kind.title, kind.remedy);
+        assert!(page.text.contains(remedy) && index.contains(name));
+        assert_eq!(service.admin().get(&path).status, 200);
+        let row = format!("| {} | `{name}` | {title} | {remedy} |", status.as_u16());
         assert!(docs.contains(&row), "docs/PROBLEMS.md lacks the line\n{row}");
+        pages += 1;
     }
-    assert_eq!(docs.matches("\n| 4").count() + docs.matches("\n| 5").count(), KINDS.len());
+    assert_eq!(docs.matches("\n| 4").count() + docs.matches("\n| 5").count(), pages);
     for nothing in ["nothing", "%FF", "x%00"] {
         service.http().get(&format!("/problems/{nothing}")).problem(404, "no-such-route");
     }
-}
-
-/// Names that the source gives to problems which a caller of the API may meet.
-#[test]
-fn every_problem_that_the_api_names_is_a_kind() {
-    let mut named = BTreeSet::new();
-    for file in [
-        "cursor",
-        "explain",
-        "extract",
-        "gate",
-        "mod",
-        "origin",
-        "posts",
-        "rates",
-        "users",
-        "admin",
-        "problem/mod",
-        "problem/kinds",
-    ] {
-        let path = format!("{}/src/api/{file}.rs", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-        for maker in ["Invalid::new(", "Problem::new(", "Self::new("] {
-            for rest in text.split(maker).skip(1) {
-                let arguments = rest.split(';').next().unwrap_or_default();
-                named.extend(arguments.split('"').nth(1).map(str::to_owned));
-            }
-        }
-    }
-    let is_kind = |name: &String| KINDS.iter().any(|kind| kind.name == name);
-    let unknown: Vec<_> = named.iter().filter(|name| !is_kind(name)).collect();
-    assert!(unknown.is_empty() && named.len() > 15, "{unknown:?} of {named:?}");
 }
 
 #[test]

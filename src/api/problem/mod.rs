@@ -9,10 +9,10 @@ use serde::Serialize;
 use tracing::{debug, error};
 use utoipa::ToSchema;
 
-use crate::error::{Error, Invalid};
+use crate::error::{Error, Invalid, Kind};
 use crate::model::json::Misfit;
 
-pub use kinds::{KINDS, Kind, pages};
+pub use kinds::{Page, pages};
 
 /// When a caller may try again after a 503.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -20,7 +20,7 @@ const RETRY_AFTER_SECONDS: &str = "5";
 /// A problem to answer.
 #[derive(Debug)]
 pub struct Problem {
-    name: &'static str,
+    kind: Kind,
     status: StatusCode,
     detail: String,
     pointer: Option<String>,
@@ -48,8 +48,10 @@ pub struct ProblemJson<'a> {
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status, detail: detail.into(), pointer: None, parameter: None, headers: Vec::new() }
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        // A kind that only commands meet has no page; met here, the value is refused all the same.
+        let status = Page::of(kind).map_or(StatusCode::UNPROCESSABLE_ENTITY, |page| page.status);
+        Self { kind, status, detail: detail.into(), pointer: None, parameter: None, headers: Vec::new() }
     }
 
     /// A value in the body's field `/name`.
@@ -62,19 +64,19 @@ impl Problem {
         Self { parameter: Some(parameter.into()), ..Self::from(invalid) }
     }
 
-    /// Nobody that is known, or whose word is taken (RFC 6750, section 3).
+    /// A caller without a token, or with one that is not accepted (RFC 6750, section 3).
     pub fn unauthenticated(invalid: &Invalid) -> Self {
-        let challenge = match invalid.problem {
-            "token-missing" => "Bearer realm=\"damper\"",
+        let challenge = match invalid.kind {
+            Kind::TokenMissing => "Bearer realm=\"damper\"",
             _ => "Bearer realm=\"damper\", error=\"invalid_token\"",
         };
-        Self::new(StatusCode::UNAUTHORIZED, invalid.problem, invalid.detail.clone())
+        Self::new(invalid.kind, invalid.detail.clone())
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
-    /// Somebody who may not do this.
+    /// A caller who lacks a role.
     pub fn forbidden(role: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "role-missing", format!("this takes a token with the role {role}"))
+        Self::new(Kind::RoleMissing, format!("this call requires a token with the role {role}"))
     }
 
     /// The same, of the body's field at `pointer`.
@@ -90,19 +92,18 @@ impl Problem {
     }
 
     pub fn no_route(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no-such-route", format!("there is nothing at {path}"))
+        Self::new(Kind::NoSuchRoute, format!("there is nothing at {path}"))
     }
 
     pub fn wrong_method(method: &Method) -> Self {
-        let detail = format!("{method} is not answered here; the Allow header says what is");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+        let detail = format!("{method} is not allowed here; the Allow header lists the methods that are");
+        Self::new(Kind::MethodNotAllowed, detail)
     }
 }
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
-        let kind = Kind::of(invalid.problem).and_then(|kind| StatusCode::from_u16(kind.status).ok());
-        Self::new(kind.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), invalid.problem, invalid.detail)
+        Self::new(invalid.kind, invalid.detail)
     }
 }
 
@@ -112,27 +113,25 @@ impl From<Misfit> for Problem {
     }
 }
 
-/// Logged here, where it is handled: what the caller did wrong is the caller's to know.
+/// Logged here, where it is handled. What the caller did wrong is answered, not logged.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(invalid) => invalid.into(),
-            Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "not-the-author", detail),
+            Error::Forbidden(detail) => Self::new(Kind::NotTheAuthor, detail),
             Error::Limited { detail, wait_seconds } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "daily-limit", detail)
-                    .with(header::RETRY_AFTER, HeaderValue::from(wait_seconds))
+                Self::new(Kind::DailyLimit, detail).with(header::RETRY_AFTER, HeaderValue::from(wait_seconds))
             }
-            Error::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, "not-found", detail),
-            Error::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            Error::NotFound(detail) => Self::new(Kind::NotFound, detail),
+            Error::Conflict(detail) => Self::new(Kind::Conflict, detail),
             Error::Unavailable(detail) | Error::Busy(detail) => {
-                // Many callers meet one outage: whoever lost its server says so, once.
+                // Many callers meet one outage; the part that lost its server logs it, once.
                 debug!(detail, "answered 503");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+                Self::new(Kind::Unavailable, detail)
             }
             Error::Config(detail) | Error::Refused(detail) | Error::Internal(detail) => {
                 error!(detail, "answered 500");
-                let told = "damper met something it should not; its log says what";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", told)
+                Self::new(Kind::Internal, "an internal error; the log says which")
             }
         }
     }
@@ -142,8 +141,8 @@ impl Problem {
     /// As it is answered.
     pub fn json(&self) -> ProblemJson<'_> {
         ProblemJson {
-            kind: format!("/problems/{}", self.name),
-            title: Kind::of(self.name).map_or(self.name, |kind| kind.title),
+            kind: format!("/problems/{}", self.kind.slug()),
+            title: Page::of(self.kind).map_or(self.kind.slug(), |page| page.title),
             status: self.status.as_u16(),
             detail: &self.detail,
             pointer: self.pointer.as_deref(),

@@ -1,4 +1,4 @@
-//! What a post's published number is made of, and the number for other sites: as schema.org data and as a badge.
+//! How a post's published average is computed, and the average for other sites: as schema.org data and as a badge.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,13 +15,13 @@ use crate::api::{Shared, now};
 use crate::app::reading::PostView;
 use crate::error::Result;
 use crate::model::{PostId, Score, Time};
-use crate::smoothing::{Knobs, Lane, Params};
+use crate::smoothing::{Knobs, Lane, Params, Published};
 
 /// The read (docs/SMOOTHING.md, "Read").
 const FORMULA: &str = "average = (settled_sum + seed_weight × raw_average) / (settled_count + seed_weight), \
                        settled_sum and settled_count of both lanes";
 
-/// Every figure that the published number is made of.
+/// Every figure that the published average is computed from.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Explanation)]
 pub struct ExplainJson {
@@ -29,32 +29,28 @@ pub struct ExplainJson {
     /// The moment that the figures belong to
     as_of: Time,
     next_tick: Time,
-    /// The published, smoothed mean; null without ratings
-    average: Option<f64>,
-    /// sum / count
-    raw_average: Option<f64>,
-    count: u64,
+    #[serde(flatten)]
+    published: Published,
     sum: u64,
     /// Ratings by score, 0 to 5
     histogram: [u64; Score::COUNT],
-    /// How `average` comes out of the figures below
+    /// How `average` is computed from the figures below
     formula: &'static str,
     /// Ratings that have arrived in `average`, in ratings' worth of weight
     settled_count: f64,
-    /// Their scores
+    /// The sum of their scores
     settled_sum: f64,
     /// What has yet to arrive
     unvested: f64,
     calm: LaneJson,
     surge: LaneJson,
-    /// Ratings that arrived lately, fading by half every `surge_half_life_hours`
+    /// Ratings that arrived lately; halves every `surge_half_life_hours`
     intensity: f64,
     /// Above this intensity a rating takes the surge lane
     surge_above: f64,
-    crowded: bool,
-    early: bool,
     born_at: Option<Time>,
-    parameters: KnobsJson,
+    /// The settings in `[smoothing]`
+    parameters: Knobs,
 }
 
 /// One of the two lanes.
@@ -82,33 +78,6 @@ impl From<&Lane> for LaneJson {
     }
 }
 
-/// The settings in `[smoothing]`.
-#[derive(Serialize, ToSchema)]
-#[schema(as = SmoothingParameters)]
-struct KnobsJson {
-    vest_half_life_hours: f64,
-    max_doubling_days: f64,
-    grace_mass: f64,
-    seed_weight: f64,
-    surge_half_life_hours: f64,
-    surge_factor: f64,
-    surge_floor: f64,
-}
-
-impl From<&Knobs> for KnobsJson {
-    fn from(knobs: &Knobs) -> Self {
-        Self {
-            vest_half_life_hours: knobs.vest_half_life_hours,
-            max_doubling_days: knobs.max_doubling_days,
-            grace_mass: knobs.grace_mass,
-            seed_weight: knobs.seed_weight,
-            surge_half_life_hours: knobs.surge_half_life_hours,
-            surge_factor: knobs.surge_factor,
-            surge_floor: knobs.surge_floor,
-        }
-    }
-}
-
 impl ExplainJson {
     fn new(view: &PostView, params: &Params) -> Self {
         let average = &view.average;
@@ -116,9 +85,7 @@ impl ExplainJson {
             post_id: view.post.id.clone(),
             as_of: view.as_of,
             next_tick: view.next_tick,
-            average: average.smoothed_mean(params),
-            raw_average: average.raw_mean(),
-            count: average.count(),
+            published: Published::of(average, params),
             sum: average.sum(),
             histogram: average.histogram,
             formula: FORMULA,
@@ -129,17 +96,15 @@ impl ExplainJson {
             surge: LaneJson::from(&average.surge),
             intensity: average.intensity,
             surge_above: average.surge_above(params),
-            crowded: average.is_crowded(params),
-            early: average.is_early(),
             born_at: average.born,
-            parameters: KnobsJson::from(params.knobs()),
+            parameters: *params.knobs(),
         }
     }
 }
 
 /// Explain a published average
 ///
-/// Every figure that it is made of, and the formula.
+/// Every figure that it is computed from, and the formula.
 #[utoipa::path(
     get, path = "/api/posts/{id}/explain", tag = "posts", params(("id" = PostId, Path, description = "The post")),
     responses((status = 200, description = "The figures", body = ExplainJson))
@@ -165,7 +130,7 @@ pub struct AggregateRatingJson {
     kind: &'static str,
     #[serde(rename = "itemReviewed")]
     item: ItemJson,
-    /// The published mean; not there without ratings
+    /// The published mean; absent without ratings
     #[serde(rename = "ratingValue", skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
     #[serde(rename = "ratingCount")]
@@ -226,7 +191,8 @@ pub async fn badge(
 ) -> Result<Response, Problem> {
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
-    let svg = draw(view.average.smoothed_mean(app.params()), view.average.count());
+    let Published { average, count, .. } = Published::of(&view.average, app.params());
+    let svg = draw(average, count);
     // An image loads nothing and runs nothing, wherever it is opened.
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),

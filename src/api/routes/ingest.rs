@@ -23,7 +23,7 @@ use crate::api::now;
 use crate::api::problem::{Problem, ProblemJson};
 use crate::app::intake::Source;
 use crate::entry::Entry;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::import::{LineBuffer, json_line};
 use crate::model::Time;
 
@@ -38,7 +38,7 @@ const ANSWERS_MAX: usize = 4;
 /// What the body and its answer are.
 pub const NDJSON: &str = "application/x-ndjson";
 
-/// A line of the answer: a bad line, or at last the totals.
+/// A line of the answer: a refused line, or at the end the totals.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = IngestLine)]
@@ -52,11 +52,11 @@ pub enum IngestLine<'a> {
     },
     /// The last line.
     Totals {
-        /// Ratings and withdrawals that are held
+        /// Ratings and withdrawals that are stored
         accepted: u64,
-        /// Lines that were not
+        /// Lines that were refused
         refused: u64,
-        /// Why the rest was not taken
+        /// Why the rest was not read
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<ProblemJson>)]
         error: Option<ProblemJson<'a>>,
@@ -65,14 +65,14 @@ pub enum IngestLine<'a> {
 
 /// Take many ratings
 ///
-/// Each line is `{"post_id", "user_id", "score", "at"?}`: a score that is null withdraws; without `at` the rating is one
-/// of now. The answer tells each bad line by its number, as soon as it is met, and the totals at last; a line over
-/// 64 KiB is a bad line of status 413. When the totals bear an `error`, or are missing, the lines up to some place were
-/// taken, and perhaps a few thousand behind it: send all again.
+/// Each line is `{"post_id", "user_id", "score", "at"?}`. A score of null withdraws the rating; without `at`, the time is
+/// now. The answer has one line for each refused line, with its number, as soon as it is read, and the totals at the end.
+/// A line over 64 KiB is refused with status 413. When the totals have an `error`, or are missing, only some of the lines
+/// were taken: send all of them again; what was taken is not counted twice.
 #[utoipa::path(
     post, path = "/api/ratings", tag = "ratings",
-    request_body(content = String, content_type = "application/x-ndjson", description = "A rating a line"),
-    responses((status = 200, description = "A line for each bad line, at last the totals",
+    request_body(content = String, content_type = "application/x-ndjson", description = "One rating a line"),
+    responses((status = 200, description = "A line for each refused line, and at the end the totals",
         content_type = "application/x-ndjson", body = IngestLine<'static>))
 )]
 pub async fn ingest(
@@ -107,7 +107,7 @@ type Piece = Result<Bytes, axum::Error>;
 /// One request's ratings.
 struct Ingest {
     gate: Gate,
-    /// Ends when nobody takes the answer any more.
+    /// Closed once the sender has left.
     answer: mpsc::Sender<Bytes>,
     chunk: Chunk,
     accepted: u64,
@@ -131,9 +131,9 @@ impl Chunk {
 
 /// Why reading ended before its end.
 enum Stop {
-    /// The sender is told.
+    /// The sender gets this as the answer.
     Told(Problem),
-    /// Nobody is there to be told.
+    /// The sender has left.
     Gone,
 }
 
@@ -148,7 +148,7 @@ impl Ingest {
         let totals = IngestLine::Totals { accepted: self.accepted, refused: self.refused, error };
         let mut text = Vec::new();
         write(&mut text, &totals);
-        // Whoever has gone does not ask.
+        // The sender may have left.
         let _ = self.answer.send(text.into()).await;
     }
 
@@ -202,7 +202,7 @@ impl Ingest {
             Some(text) => json_line::parse(text, now).map_err(Problem::from),
             None => {
                 let detail = format!("the line has more than {LINE_BYTES_MAX} bytes");
-                Err(Invalid::new("line-too-long", detail).into())
+                Err(Invalid::new(Kind::LineTooLong, detail).into())
             }
         };
         self.chunk.due.get_or_insert_with(|| Instant::now() + CHUNK_WAIT);
@@ -231,7 +231,7 @@ impl Ingest {
             write(&mut text, &IngestLine::Bad { line: *line, error: problem.json() });
         }
         if text.is_empty() {
-            // Nobody reads: nobody wants the rest taken either.
+            // The sender has left, so the rest is not wanted either.
             return if self.answer.is_closed() { Err(Stop::Gone) } else { Ok(()) };
         }
         self.answer.send(text.into()).await.map_err(|_| Stop::Gone)

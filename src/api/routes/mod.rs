@@ -4,6 +4,7 @@
 pub mod events;
 pub mod explain;
 pub mod ingest;
+pub mod lists;
 pub mod moderation;
 pub mod operations;
 pub mod posts;

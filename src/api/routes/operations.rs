@@ -12,14 +12,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::extract::{NoParameters, Parameters};
 use crate::api::gate::{Gate, Operator};
+use crate::api::pages::count;
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::app::drain::{DrainOrder, Flushed};
 use crate::app::upkeep::status::Status;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::{DrainRun, Trigger};
 
-/// A caller waits this part of a request's time, and hears of a flush that takes longer when it looks at the drains.
+/// A caller waits for this part of a request's time. The list of drains shows what came of a flush that takes longer.
 const FLUSH_WAIT: f64 = 0.8;
 /// A flush that takes longer leaves the rest to the next tick.
 const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(600);
@@ -28,12 +29,12 @@ const DRAINS_DEFAULT: usize = 20;
 /// Drains on a page at most.
 const DRAINS_MAX: usize = 1_000;
 
-/// A flush that goes on.
+/// A flush that takes longer than its caller waits.
 #[derive(Serialize, ToSchema)]
 pub struct FlushingJson {
     /// `running`
     state: &'static str,
-    /// What it has done shows here in the end.
+    /// Where its outcome is listed once it is done.
     see: &'static str,
 }
 
@@ -54,7 +55,7 @@ pub struct DrainsQuery {
 
 /// Merge what waits now
 ///
-/// Answers once it is merged, or 202 when that takes longer than a few seconds; it goes on then.
+/// Answers once it is merged; 202 when that takes longer than a few seconds, and the flush goes on.
 #[utoipa::path(post, path = "/api/admin/flush", tag = "operations", responses(
     (status = 200, description = "Merged", body = Flushed),
     (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
@@ -90,9 +91,9 @@ async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Flushed> {
     gate.app().drainer().flush(now(), &order).await
 }
 
-/// How Damper is: what waits, the last drain, the balance
+/// Read the status: what waits, the last drain, the balance
 #[utoipa::path(get, path = "/api/admin/status", tag = "operations", responses(
-    (status = 200, description = "How it is", body = Status),
+    (status = 200, description = "The status", body = Status),
 ))]
 pub async fn status(
     State(app): Shared,
@@ -102,7 +103,7 @@ pub async fn status(
     Ok(Json(app.upkeep().status(now()).await?))
 }
 
-/// The newest drains
+/// List the newest drains
 #[utoipa::path(get, path = "/api/admin/drains", tag = "operations", params(DrainsQuery), responses(
     (status = 200, description = "The newest first", body = DrainsJson),
 ))]
@@ -111,10 +112,6 @@ pub async fn drains(
     _: Operator,
     Parameters(query): Parameters<DrainsQuery>,
 ) -> Result<Json<DrainsJson>, Problem> {
-    let limit = query.limit.unwrap_or(DRAINS_DEFAULT);
-    if !(1..=DRAINS_MAX).contains(&limit) {
-        let detail = format!("limit {limit} is outside 1..={DRAINS_MAX}");
-        return Err(Problem::in_parameter(Invalid::new("limit-out-of-range", detail), "limit"));
-    }
+    let limit = count(query.limit, DRAINS_DEFAULT, DRAINS_MAX, (Kind::LimitOutOfRange, "limit"))?;
     Ok(Json(DrainsJson { drains: app.upkeep().drains(limit).await? }))
 }

@@ -1,4 +1,4 @@
-//! Posts: create, repeat, change, read, and the series behind a chart. Many at once are in `lists`.
+//! Posts: create, repost, change, read, and the series behind a chart. Many posts at once are in `lists`.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,16 +9,17 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::{Caller, Somebody};
+use crate::api::pages::count;
 use crate::api::problem::{Problem, ProblemJson};
 use crate::api::{Shared, now};
 use crate::app::App;
 use crate::app::reading::history::{POINTS_MAX, Point};
 use crate::app::reading::{OwnRating, PostView};
-use crate::error::{Error, Invalid};
+use crate::error::{Error, Invalid, Kind};
 use crate::model::json::present;
 use crate::model::post::{Content, Edit, Post, Title};
 use crate::model::{PostId, Score, Time, UserId};
-use crate::smoothing::Params;
+use crate::smoothing::{Params, Published};
 
 /// Points of a series when the caller does not say.
 const POINTS_DEFAULT: usize = 200;
@@ -26,19 +27,19 @@ const POINTS_DEFAULT: usize = 200;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
-    /// The site's own id; without one Damper gives one
+    /// The site's own id; without it, Damper makes one
     #[schema(value_type = Option<PostId>)]
     id: Option<String>,
-    /// One line, not blank; a repost without one has the title of what it repeats
+    /// Required, except for a repost: without a title it gets that of the original
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    #[schema(value_type = Title)]
     title: Option<String>,
-    #[schema(max_length = 20000, pattern = "^[^\\x00]*$")]
+    #[schema(value_type = Option<Content>)]
     content: Option<String>,
-    /// The post that it repeats; of a repost, what that repeats
+    /// The post that it repeats; if that is a repost, its original
     #[schema(value_type = Option<PostId>)]
     repost_of: Option<String>,
-    /// Who made it
+    /// The author
     #[schema(value_type = Option<UserId>)]
     created_by: Option<String>,
 }
@@ -50,13 +51,12 @@ pub struct EditBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = UserId)]
     user_id: Option<String>,
-    /// One line, not blank
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 300, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    #[schema(value_type = Title, required = false)]
     title: Option<String>,
-    /// Null takes it away
+    /// Null removes it
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 20000, pattern = "^[^\\x00]*$")]
+    #[schema(value_type = Option<Content>)]
     content: Option<Option<String>>,
 }
 
@@ -64,7 +64,7 @@ pub struct EditBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadQuery {
-    /// Whose own rating is shown as well
+    /// The user whose own rating is shown as well
     #[param(value_type = Option<UserId>)]
     user_id: Option<String>,
 }
@@ -73,7 +73,7 @@ pub struct ReadQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    /// Even steps in time
+    /// How many points, at even steps in time
     #[param(minimum = 1, maximum = 1000, default = 200)]
     points: Option<usize>,
 }
@@ -86,30 +86,21 @@ pub struct PostJson {
     title: String,
     content: Option<String>,
     created_by: Option<UserId>,
-    /// The post that it repeats; null for an origin
+    /// The post that it repeats; null for an original
     repost_of: Option<PostId>,
     /// How many posts repeat it
     reposts: u64,
     created_at: Time,
-    /// The published, smoothed mean at `as_of`; null without ratings
-    average: Option<f64>,
-    /// The exact mean
-    raw_average: Option<f64>,
-    count: u64,
-    /// Ratings' worth of weight that has yet to arrive in `average`
-    phasing_in: u64,
-    /// So much is phasing in that the pace limit sets the speed
-    crowded: bool,
-    /// So few ratings have settled that `average` says little yet
-    early: bool,
-    /// Ratings that moderators have taken out, or have still to decide on
+    #[serde(flatten)]
+    published: Published,
+    /// Ratings that moderators have excluded, or have yet to decide on
     under_review: u64,
     /// It takes no ratings
     frozen: bool,
     /// Ratings by score, 0 to 5; not in lists
     #[serde(skip_serializing_if = "Option::is_none")]
     histogram: Option<[u64; Score::COUNT]>,
-    /// The reader's own newest rating
+    /// The reader's own latest rating
     my_rating: Option<OwnRating>,
     as_of: Time,
     next_tick: Time,
@@ -119,12 +110,7 @@ impl PostJson {
     pub fn new(view: PostView, params: &Params) -> Self {
         let average = &view.average;
         Self {
-            average: average.smoothed_mean(params),
-            raw_average: average.raw_mean(),
-            count: average.count(),
-            phasing_in: average.unvested().round() as u64,
-            crowded: average.is_crowded(params),
-            early: average.is_early(),
+            published: Published::of(average, params),
             under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
             histogram: Some(average.histogram),
@@ -156,7 +142,7 @@ pub struct HistoryJson {
 
 /// Create a post
 ///
-/// With `repost_of` it repeats another one: it has ratings of its own and names the first that was repeated.
+/// With `repost_of` it repeats another post: it has ratings of its own, and names the original.
 #[utoipa::path(post, path = "/api/posts", tag = "posts", request_body = CreateBody, responses(
     (status = 201, description = "Created", body = PostJson,
         headers(("Location" = String, description = "The post's path"))),
@@ -164,7 +150,7 @@ pub struct HistoryJson {
         content_type = "application/problem+json"),
     (status = 409, description = "`conflict`: the id is taken", body = ProblemJson<'static>,
         content_type = "application/problem+json"),
-    (status = 429, description = "`daily-limit`: enough posts for today", body = ProblemJson<'static>,
+    (status = 429, description = "`daily-limit`: too many posts today", body = ProblemJson<'static>,
         content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
 ))]
 pub async fn create(
@@ -184,7 +170,7 @@ pub async fn create(
         None => None,
     };
     let repeated = || origin.as_ref().map(|origin| parse_title(origin.title.clone()));
-    let untitled = || Problem::in_body(Invalid::new("invalid-body", "missing field `title`"), "/title");
+    let untitled = || Problem::in_body(Invalid::new(Kind::InvalidBody, "missing field `title`"), "/title");
     let title = given.map(Ok).or_else(repeated).ok_or_else(untitled)??;
     let repost_of = origin.map(|origin| origin.id);
     let post = Post { created_by, repost_of, ..Post::new(id, title, content, now) };
@@ -206,13 +192,13 @@ async fn origin(app: &App, repeated: &str, now: Time) -> Result<Post, Problem> {
 
 /// Change a post
 ///
-/// Only its author may; what is left out stays as it is.
+/// Only its author may. Fields that are left out stay as they are.
 #[utoipa::path(
     patch, path = "/api/posts/{id}", tag = "posts", params(("id" = PostId, Path, description = "The post")),
     request_body = EditBody,
     responses(
         (status = 200, description = "The post as it is now", body = PostJson),
-        (status = 403, description = "`not-the-author`: somebody else has made it", body = ProblemJson<'static>,
+        (status = 403, description = "`not-the-author`: the caller is not the author", body = ProblemJson<'static>,
             content_type = "application/problem+json"),
     )
 )]
@@ -231,7 +217,7 @@ pub async fn edit(
     };
     if edit == Edit::default() {
         let detail = "there is nothing to change; send title, content, or both";
-        return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
+        return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), ""));
     }
     app.catalogue().edit_post(&id, &author, edit, now).await?;
     let view = app.reader().post(&id, Some(&author), now).await?;
@@ -248,13 +234,13 @@ fn parse_content(text: String) -> Result<Content, Problem> {
 
 /// Read a post
 ///
-/// Its averages change at ticks, so whoever does not ask for a user's own rating may keep it until then.
+/// Averages change at ticks, so the answer may be cached until the next one, unless it shows a user's own rating.
 #[utoipa::path(
     get, path = "/api/posts/{id}", tag = "posts",
     params(("id" = PostId, Path, description = "The post"), ReadQuery),
     responses(
         (status = 200, description = "The post", body = PostJson, headers(("ETag" = String))),
-        (status = 304, description = "It is what If-None-Match names"),
+        (status = 304, description = "Unchanged: If-None-Match names this version"),
     )
 )]
 pub async fn read(
@@ -275,7 +261,7 @@ pub async fn read(
             caching
         }
     };
-    // Who shows a token sees more at the same address.
+    // With a token, the same address shows more.
     let vary = header::AUTHORIZATION.as_str().to_owned();
     let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, caching), (header::VARY, vary)];
     if is_known(&headers, &etag) {
@@ -296,16 +282,12 @@ pub async fn history(
     PostPath(id): PostPath,
     Parameters(query): Parameters<HistoryQuery>,
 ) -> Result<Json<HistoryJson>, Problem> {
-    let points = query.points.unwrap_or(POINTS_DEFAULT);
-    if !(1..=POINTS_MAX).contains(&points) {
-        let detail = format!("points {points} is outside 1..={POINTS_MAX}");
-        return Err(Problem::in_parameter(Invalid::new("points-out-of-range", detail), "points"));
-    }
+    let points = count(query.points, POINTS_DEFAULT, POINTS_MAX, (Kind::PointsOutOfRange, "points"))?;
     let points = app.reader().history(&id, points, now()).await?;
     Ok(Json(HistoryJson { post_id: id, points }))
 }
 
-/// Until the next tick the averages stay for a reader who is not named; a flush, or new texts, may show later.
+/// Without a named reader, averages stay the same until the next tick; a flush, or new texts, may show later.
 pub fn caching(view: &PostView, now: Time) -> [(HeaderName, String); 1] {
     let seconds = (view.next_tick.ms() - now.ms()).max(0) / 1_000;
     [(header::CACHE_CONTROL, format!("public, max-age={seconds}"))]

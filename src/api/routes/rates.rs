@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::app::intake::Accepted;
 use crate::app::intake::Rater;
 use crate::entry::Action;
-use crate::error::Invalid;
+use crate::error::{Invalid, Kind};
 use crate::limits::{Admission, Quota};
 use crate::model::json::{self, present};
 use crate::model::{PostId, Score, Time, UserId};
@@ -32,7 +32,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateBody {
-    /// Who rates
+    /// The user who rates
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = UserId)]
     user_id: Option<String>,
@@ -46,17 +46,17 @@ pub struct RateBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WithdrawQuery {
-    /// Whose rating is withdrawn
+    /// The user whose rating is withdrawn
     #[param(value_type = UserId, required = true)]
     user_id: Option<String>,
 }
 
 /// Rate a post
 ///
-/// Answered once the rating is held durably; it counts from the tick in `counts_from` on.
+/// Answered once the rating is stored durably; it counts from the tick in `counts_from` on.
 #[utoipa::path(
     post, path = "/api/posts/{id}/rate", tag = "ratings", params(("id" = PostId, Path, description = "The post")),
-    request_body = RateBody, responses((status = 202, description = "Taken", body = Accepted))
+    request_body = RateBody, responses((status = 202, description = "Accepted", body = Accepted))
 )]
 pub async fn rate(
     State(app): Shared,
@@ -73,11 +73,11 @@ pub async fn rate(
 
 /// Withdraw a rating
 ///
-/// Answered as a rating is, whether or not there was one.
+/// The answer is that of a rating, whether or not there was one.
 #[utoipa::path(
     delete, path = "/api/posts/{id}/rate", tag = "ratings",
     params(("id" = PostId, Path, description = "The post"), WithdrawQuery),
-    responses((status = 202, description = "Taken", body = Accepted))
+    responses((status = 202, description = "Accepted", body = Accepted))
 )]
 pub async fn withdraw(
     State(app): Shared,
@@ -87,8 +87,8 @@ pub async fn withdraw(
     Parameters(query): Parameters<WithdrawQuery>,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
     let unnamed = || {
-        let detail = "whose rating is withdrawn? Add ?user_id=…";
-        Problem::in_parameter(Invalid::new("user-missing", detail), "user_id")
+        let detail = "user_id is missing; add ?user_id=… to name the user";
+        Problem::in_parameter(Invalid::new(Kind::UserMissing, detail), "user_id")
     };
     let user = caller.reader(query.user_id.as_deref())?.ok_or_else(unnamed)?;
     take(&app, (caller.rater(&user), address), &post, Action::Withdraw).await
@@ -112,7 +112,7 @@ async fn take(
     Ok((StatusCode::ACCEPTED, told.into_iter().collect(), Json(accepted)))
 }
 
-/// The headers that tell what is left.
+/// The headers that show what is left.
 fn told(admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
     let (mut policies, mut left) = (String::new(), String::new());
     for Quota { policy, per_minute, remaining, reset_seconds, .. } in &admission.quotas {
@@ -131,8 +131,8 @@ fn limited(quota: &Quota, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
     let Quota { policy, per_minute, wait_seconds, .. } = quota;
     let detail =
         format!("more than {per_minute} ratings a minute of one {policy}; try again in {wait_seconds} s");
-    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
-        .with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
+    let problem =
+        Problem::new(Kind::RateLimited, detail).with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
     with_all(problem, told)
 }
 

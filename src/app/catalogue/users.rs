@@ -2,8 +2,7 @@
 
 use super::Catalogue;
 use crate::error::{Error, Result};
-use crate::model::User;
-use crate::model::{Time, UserId};
+use crate::model::{Page, Time, User, UserId, page};
 
 /// A user's place in the list, newest first.
 pub type UserKey = (Time, UserId);
@@ -39,11 +38,8 @@ impl Catalogue {
     }
 
     /// The newest users after `after`, at most `limit`, and where the next page begins.
-    pub async fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<(Vec<User>, Option<UserKey>)> {
-        let mut users = self.store.users(after, limit + 1).await?;
-        let more = users.len() > limit;
-        users.truncate(limit);
-        let next = users.last().filter(|_| more).map(|user| (user.created_at, user.id.clone()));
-        Ok((users, next))
+    pub async fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<Page<User, UserKey>> {
+        let users = self.store.users(after, page::to_read(limit)).await?;
+        Ok(Page::cut(users, limit, |user| (user.created_at, user.id.clone())))
     }
 }

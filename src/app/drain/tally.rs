@@ -11,6 +11,7 @@ use crate::entry::Position;
 use crate::error::Error;
 use crate::merge::{Merged, MergedAverage};
 use crate::model::PostId;
+use crate::smoothing::Published;
 use crate::store::AsOf;
 
 /// Moves that a drain reports.
@@ -48,14 +49,9 @@ pub struct Move {
     pub before: Option<f64>,
     /// The published mean with them.
     pub after: Option<f64>,
-    /// The exact mean.
-    pub raw_average: Option<f64>,
-    /// Ratings that count.
-    pub count: u64,
-    /// Ratings' worth that has yet to vest.
-    pub phasing_in: u64,
-    /// Whether the pace limit sets the speed.
-    pub crowded: bool,
+    /// What is published of the post with them; `after` is its average.
+    #[serde(flatten)]
+    pub published: Published,
 }
 
 impl Move {
@@ -69,20 +65,17 @@ impl Move {
 
     fn of(merged: &MergedAverage, (last_tick, params): AsOf<'_>) -> Self {
         let as_of = merged.after.last.map_or(last_tick, |last| last.max(last_tick));
-        let (before, after) = (merged.before.at(as_of, params), merged.after.at(as_of, params));
+        let published = Published::of(&merged.after.at(as_of, params), params);
         Self {
             post_id: merged.post.clone(),
-            before: before.smoothed_mean(params),
-            after: after.smoothed_mean(params),
-            raw_average: after.raw_mean(),
-            count: after.count(),
-            phasing_in: after.unvested().round() as u64,
-            crowded: after.is_crowded(params),
+            before: merged.before.at(as_of, params).smoothed_mean(params),
+            after: published.average,
+            published,
         }
     }
 
     fn sort(moves: &mut [Move]) {
-        let key = |m: &Move| (m.size(), m.count);
+        let key = |m: &Move| (m.size(), m.published.count);
         moves.sort_by(|a, b| key(b).partial_cmp(&key(a)).unwrap_or(std::cmp::Ordering::Equal));
     }
 }

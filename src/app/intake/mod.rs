@@ -19,7 +19,7 @@ use super::reading::PostReader;
 use crate::buffer::Buffer;
 use crate::config::CatalogueMode;
 use crate::entry::{Action, Entry, Position, Shard, Terms};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::faults;
 use crate::model::{PostId, Score, Time, UserId};
 use crate::store::{Ledger, POSTS_ASKED_MAX};
@@ -220,5 +220,5 @@ impl Intake {
 
 /// The refusal of a frozen post.
 fn frozen(post: &PostId) -> Error {
-    Error::Invalid(Invalid::new("post-frozen", format!("{post} is frozen: it takes no ratings for now")))
+    Error::Invalid(Invalid::new(Kind::PostFrozen, format!("{post} is frozen: it takes no ratings for now")))
 }

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use super::Moderation;
 use super::waves::{Wave, newest_wave};
-use crate::error::{Invalid, Result};
-use crate::merge::Figures;
-use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, PostId, Time};
+use crate::error::{Invalid, Kind, Result};
+use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, Page, PostId, Time, page};
+use crate::smoothing::Published;
 use crate::store::{AlertKey, Arrivals};
 
 /// Most steps of one answer.
@@ -61,21 +61,17 @@ pub struct Alert {
     pub since: Time,
     /// Far more ratings arrive than the post's history lets expect
     pub surge: bool,
-    /// So much is phasing in that the pace limit sets its speed
-    pub crowded: bool,
     /// Ratings that have arrived lately; halves with each `surge_half_life_hours`
     pub intensity: f64,
     /// Above this intensity ratings take the surge lane
     pub surge_above: f64,
-    /// How much is phasing in, in ratings
-    pub phasing_in: f64,
     /// Held and excluded ratings
     pub under_review: u64,
     /// Whether it takes no ratings
     pub frozen: bool,
     /// Its published figures
     #[serde(flatten)]
-    pub figures: Figures,
+    pub published: Published,
     /// The newest wave of arrivals: a window for an exclusion, if people agree
     pub window: Option<Wave>,
 }
@@ -93,12 +89,12 @@ impl Moderation {
         now: Time,
     ) -> Result<Vec<Arrivals>> {
         if to <= from {
-            return Err(Invalid::new("invalid-window", format!("{to} is not after {from}")).into());
+            return Err(Invalid::new(Kind::InvalidWindow, format!("{to} is not after {from}")).into());
         }
         let steps = (to.ms() - from.ms()) / step.ms();
         if steps >= STEPS_MAX {
             let detail = format!("{steps} steps are more than {STEPS_MAX}; ask for longer ones, or for less");
-            return Err(Invalid::new("invalid-window", detail).into());
+            return Err(Invalid::new(Kind::InvalidWindow, detail).into());
         }
         self.posts.state(post, now).await?;
         self.store.arrivals(post, (from, to), step.ms()).await
@@ -110,38 +106,34 @@ impl Moderation {
         after: Option<&AlertKey>,
         limit: usize,
         now: Time,
-    ) -> Result<(Vec<Alert>, Option<AlertKey>)> {
-        let mut keys = self.store.alerted(after, limit + 1).await?;
-        let more = keys.len() > limit;
-        keys.truncate(limit);
-        let next = keys.last().filter(|_| more).cloned();
+    ) -> Result<Page<Alert, AlertKey>> {
+        let keys = self.store.alerted(after, page::to_read(limit)).await?;
+        let Page { items: keys, next } = Page::cut(keys, limit, AlertKey::clone);
         let mut alerts = Vec::with_capacity(keys.len());
         for key in &keys {
             alerts.extend(self.alert(key, now).await?);
         }
-        Ok((alerts, next))
+        Ok(Page { items: alerts, next })
     }
 
     /// The alert of a post; `None` when the surge that the last commit saw has ended.
     pub(super) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
         let view = self.posts.post(post, None, now).await?;
         let average = &view.average;
-        let (surge, crowded) =
-            (average.is_surging(&self.context.params), average.is_crowded(&self.context.params));
-        if !surge && !crowded {
+        let params = &self.context.params;
+        let (surge, published) = (average.is_surging(params), Published::of(average, params));
+        if !surge && !published.crowded {
             return Ok(None);
         }
         let hours = self.store.hours_since(post, now.plus_ms(-WAVES_MS)).await?;
         Ok(Some(Alert {
             since: *since,
             surge,
-            crowded,
             intensity: average.intensity,
             surge_above: average.surge_above(&self.context.params),
-            phasing_in: average.unvested(),
             under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
-            figures: Figures::of(average, view.as_of, &self.context.params),
+            published,
             window: newest_wave(&hours, &self.context.params, now),
             title: view.post.title,
             post_id: post.clone(),

@@ -8,7 +8,7 @@ use super::Moderation;
 use crate::entry::{Action, Decision, Entry, Position, Ruling, Which};
 use crate::error::{Error, Result};
 use crate::merge::{Decided, Exclusion, Standing};
-use crate::model::{PostId, Time, UserId};
+use crate::model::{Page, PostId, Time, UserId, page};
 use crate::store::AuditKey;
 
 /// Most exclusions of one post that are in force. More would be a mistake, and each undo reads all of them.
@@ -123,12 +123,8 @@ impl Moderation {
         post: Option<&PostId>,
         after: Option<AuditKey>,
         limit: usize,
-    ) -> Result<(Vec<Decided>, Option<AuditKey>)> {
-        let mut decided = self.store.audit_page(post, after, limit + 1).await?;
-        let more = decided.len() > limit;
-        decided.truncate(limit);
-        let last = decided.last().filter(|_| more);
-        let next = last.map(|decided| (decided.position, self.context.shard_of(&decided.post)));
-        Ok((decided, next))
+    ) -> Result<Page<Decided, AuditKey>> {
+        let decided = self.store.audit_page(post, after, page::to_read(limit)).await?;
+        Ok(Page::cut(decided, limit, |decided| (decided.position, self.context.shard_of(&decided.post))))
     }
 }

@@ -11,7 +11,7 @@ use super::Moderation;
 use crate::entry::{Action, Entry};
 use crate::error::{Error, Result};
 use crate::merge::{HeldRating, Key};
-use crate::model::{HOUR_MS, PostId, Time, UserId};
+use crate::model::{HOUR_MS, Page, PostId, Time, UserId, page};
 
 /// A decision on a rating that still waits in the log waits for its merge at most this long.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,12 +26,9 @@ impl Moderation {
         post: Option<&PostId>,
         after: Option<&Key>,
         limit: usize,
-    ) -> Result<(Vec<(Key, HeldRating)>, Option<Key>)> {
-        let mut held = self.store.held_page(post, after, limit + 1, false).await?;
-        let more = held.len() > limit;
-        held.truncate(limit);
-        let next = held.last().filter(|_| more).map(|(key, _)| key.clone());
-        Ok((held, next))
+    ) -> Result<Page<(Key, HeldRating), Key>> {
+        let held = self.store.held_page(post, after, page::to_read(limit), false).await?;
+        Ok(Page::cut(held, limit, |(key, _)| key.clone()))
     }
 
     /// When a rating held since `rated_at` is released; `None` if releases are off.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::Moderation;
 use crate::entry::{Action, Decision, Entry, Line, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
-use crate::merge::Figures;
 use crate::merge::bulk::{BulkDecision, HeldFate};
 use crate::merge::{HeldRating, Key, LoadedPost};
 use crate::model::{PostId, Time, UserId};
+use crate::smoothing::Published;
 use crate::store::Store;
 
 /// Ratings read together.
@@ -25,9 +25,9 @@ pub struct Preview {
     /// Users whose ratings these are, each counted once.
     pub users: u64,
     /// The post without it.
-    pub before: Figures,
+    pub before: Published,
     /// The post with it.
-    pub after: Figures,
+    pub after: Published,
 }
 
 impl Moderation {

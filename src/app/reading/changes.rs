@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::Reader;
 use crate::entry::Position;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::model::{PostId, Time};
 use crate::smoothing::Average;
 use crate::store::POSTS_ASKED_MAX;
@@ -27,7 +27,7 @@ impl Watermark {
         positions.map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
             Invalid::new(
-                "invalid-cursor",
+                Kind::InvalidCursor,
                 format!("{shown:?} is not an id of these events; begin without one"),
             )
         })

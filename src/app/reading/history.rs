@@ -10,7 +10,7 @@ use super::Reader;
 use crate::error::Result;
 use crate::merge::Hour;
 use crate::model::{PostId, Time};
-use crate::smoothing::{Average, Params};
+use crate::smoothing::{Average, Params, Published};
 
 /// Most points of a series.
 pub const POINTS_MAX: usize = 1_000;
@@ -22,12 +22,9 @@ pub struct Point {
     pub at: Time,
     /// Ratings that arrived in the step, edits included.
     pub arrivals: u64,
-    /// Ratings that count.
-    pub count: u64,
-    /// The exact mean.
-    pub raw_average: Option<f64>,
-    /// The smoothed mean.
-    pub average: Option<f64>,
+    /// What was published then.
+    #[serde(flatten)]
+    pub published: Published,
 }
 
 impl Reader {
@@ -62,14 +59,7 @@ fn series(hours: &[Hour], last_tick: Time, points: usize, params: &Params) -> Ve
                 arrivals += hour.arrivals;
                 state = hour.average;
             }
-            let then = state.at(at, params);
-            Point {
-                at,
-                arrivals,
-                count: then.count(),
-                raw_average: then.raw_mean(),
-                average: then.smoothed_mean(params),
-            }
+            Point { at, arrivals, published: Published::of(&state.at(at, params), params) }
         })
         .collect()
 }
@@ -99,8 +89,8 @@ mod tests {
         assert_eq!(points.len(), 7);
         assert_eq!(points.iter().map(|point| point.arrivals).sum::<u64>(), 20);
         let end = points.last().unwrap();
-        assert_eq!((end.at, end.count), (tick, 20));
-        assert_eq!(end.average, average.at(tick, &params).smoothed_mean(&params));
+        assert_eq!((end.at, end.published.count), (tick, 20));
+        assert_eq!(end.published.average, average.at(tick, &params).smoothed_mean(&params));
         assert!(series(&[], tick, 7, &params).is_empty());
     }
 }

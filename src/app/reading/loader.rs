@@ -54,7 +54,7 @@ async fn answer_all(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>, mut waiting: 
         for request in requests.drain(..) {
             let answer = match &outcome {
                 Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
-                Err(error) => Err(error.again()),
+                Err(error) => Err(error.clone()),
             };
             // A reader that has disconnected needs no answer.
             let _ = request.answer.send(answer);

@@ -15,7 +15,7 @@ use crate::entry::Position;
 use crate::error::Result;
 use crate::merge::{PostState, Standing};
 use crate::model::post::Post;
-use crate::model::{PostId, Time, UserId};
+use crate::model::{Page, PostId, Time, UserId, page};
 use crate::smoothing::Average;
 use crate::store::{PageKey, Sort, Store};
 
@@ -31,15 +31,6 @@ pub struct Reader {
     context: Arc<Context>,
     posts: Arc<PostReader>,
     store: Arc<Store>,
-}
-
-/// A page of posts and where the next one begins.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// The posts, in order.
-    pub posts: Vec<PostView>,
-    /// Where the next page begins; `None` on the last page.
-    pub next: Option<PageKey>,
 }
 
 impl Reader {
@@ -69,11 +60,9 @@ impl Reader {
         limit: usize,
         reader: Option<&UserId>,
         now: Time,
-    ) -> Result<Page> {
-        // One more than asked for shows whether there is a next page.
-        let mut keys = self.store.page(sort, author, after, limit + 1).await?;
-        let mut more = keys.len() > limit;
-        keys.truncate(limit);
+    ) -> Result<Page<PostView, PageKey>> {
+        let keys = self.store.page(sort, author, after, page::to_read(limit)).await?;
+        let Page { items: mut keys, mut next } = Page::cut(keys, limit, PageKey::clone);
         let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();
         let mut states: Vec<Arc<Cached>> =
             self.posts.states(&ids, now).await?.into_iter().flatten().collect();
@@ -84,10 +73,9 @@ impl Reader {
                 keys.iter().position(|key| key.post() == last).map_or(keys.len(), |place| place + 1),
             );
             states.truncate(fitting);
-            more = true;
+            next = keys.last().cloned();
         }
-        let next = if more { keys.last().cloned() } else { None };
-        Ok(Page { posts: self.posts.views(states, reader, now).await?, next })
+        Ok(Page { items: self.posts.views(states, reader, now).await?, next })
     }
 
     /// A post that was created just now, as readers see it.

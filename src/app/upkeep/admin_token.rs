@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ring::digest::{SHA256, digest};
 
 use super::Upkeep;
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 
 /// The prefix of every admin token, so that one found in a log or a repository is recognised.
 const PREFIX: &str = "dmp_";
@@ -30,7 +30,7 @@ impl Upkeep {
         if self.context.config.has_keys() {
             let detail = "with keys in the settings operators show a token with the role admin: \
                           damper token --user NAME --role admin";
-            return Err(Invalid::new("not-open", detail).into());
+            return Err(Invalid::new(Kind::NotOpen, detail).into());
         }
         let token = random();
         self.store.keep_admin_token(&hash(&token), true).await?;

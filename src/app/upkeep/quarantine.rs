@@ -11,7 +11,7 @@ use std::str::FromStr;
 use super::Upkeep;
 use crate::app::intake::Source;
 use crate::entry::{Action, Entry, Position, Shard};
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::faults;
 use crate::model::Time;
 use crate::store::{QuarantinedEntry, Store};
@@ -69,7 +69,7 @@ impl FromStr for QuarantineId {
             .and_then(|(shard, at)| Some((shard.parse().ok().map(Shard)?, Position::parse(at)?)));
         let (shard, position) = parsed.ok_or_else(|| {
             let example = "3/1790000000000-7 as damper quarantine list shows it";
-            Invalid::new("invalid-id", format!("{text:?} is no quarantined entry's id; write {example}"))
+            Invalid::new(Kind::InvalidId, format!("{text:?} is no quarantined entry's id; write {example}"))
         })?;
         Ok(Self { shard, position })
     }

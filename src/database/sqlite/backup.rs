@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use super::file::SqliteFile;
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 
 /// A file under way; removed when it does not get its name.
 struct Partial {
@@ -45,7 +45,7 @@ impl SqliteFile {
         let copied = sqlx::query("vacuum into $1").bind(name).execute(&mut connection).await;
         copied.map_err(|e| {
             Error::Invalid(Invalid::new(
-                "failed-backup",
+                Kind::FailedBackup,
                 format!(
                     "cannot copy {} to {}: {e}; damper doctor tells whether the disk is full or the file is broken",
                     data.display(),
@@ -106,5 +106,5 @@ fn taken(to: &Path) -> Error {
 
 fn unwritable(to: &Path, why: &dyn std::fmt::Display) -> Error {
     let detail = format!("cannot write the backup {}: {why}; choose another place", to.display());
-    Error::Invalid(Invalid::new("unwritable-file", detail))
+    Error::Invalid(Invalid::new(Kind::UnwritableFile, detail))
 }

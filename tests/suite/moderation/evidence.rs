@@ -293,7 +293,7 @@ async fn an_alert_ends_with_a_tick_and_the_next_one_is_another(world: World) {
     bomb("first", NOW).await;
     let first = alerted().await;
     assert_eq!(first.len(), 1);
-    let found = app.moderation().alerts(None, 10, NOW.plus_ms(HOUR_MS)).await.unwrap().0;
+    let found = app.moderation().alerts(None, 10, NOW.plus_ms(HOUR_MS)).await.unwrap().items;
     assert_eq!((found.len(), found[0].since), (1, first[0].0));
     tick(&app, NOW.plus_ms(DAY_MS)).await;
     assert_eq!(alerted().await, first, "it goes on, and keeps its beginning");

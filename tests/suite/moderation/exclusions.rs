@@ -199,7 +199,7 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(wo
         assert_eq!(world.status()["waiting"], 1);
     }
     app.drainer().drain_post(&post, now).await.unwrap();
-    let (mut newest, _) = app.moderation().audit_page(Some(&post), None, 1).await.unwrap();
+    let mut newest = app.moderation().audit_page(Some(&post), None, 1).await.unwrap().items;
     let decided = newest.remove(0);
     let position = decided.position;
     assert_eq!((decided.outcome.touched, decided.outcome.after.count), (10_000, 2_000));

@@ -217,7 +217,7 @@ async fn what_nobody_decides_on_is_let_go(world: World) {
     // What these two have changed another process sees within a second.
     let app = world.app().await;
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "the other's time has not come");
-    let audit = app.moderation().audit_page(None, None, 10).await.unwrap().0;
+    let audit = app.moderation().audit_page(None, None, 10).await.unwrap().items;
     assert_eq!(audit.len(), 1, "nobody decided anything but the policy");
     // What was held anew since is not meant by a release that comes late.
     app.intake().append_all(vec![rate("u", 5, now)], None).await.unwrap();

@@ -1,37 +1,22 @@
-//! The audit: who decided what, when and why, and what came of it.
+//! The audit: who decided what, when and why, and the outcome.
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
+use super::OfPost;
 use crate::api::Shared;
-use crate::api::cursor;
-use crate::api::extract::Parameters;
 use crate::api::gate::Moderator;
-use crate::api::pages::{escape, limit, next};
+use crate::api::pages::{PageQuery, Paged};
 use crate::api::problem::Problem;
 use crate::entry::{Ruling, Which};
 use crate::error::Result;
-use crate::merge::{Decided, Figures};
+use crate::merge::Decided;
 use crate::model::{PostId, Time, UserId};
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AuditQuery {
-    /// Decisions on the page
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<usize>,
-    /// `next_cursor` of the page before
-    #[param(pattern = "^([0-9a-f]{2})+$")]
-    cursor: Option<String>,
-    /// Only of this post
-    #[param(value_type = Option<PostId>)]
-    post_id: Option<String>,
-}
+use crate::smoothing::Published;
+use crate::store::AuditKey;
 
 /// A row of the audit.
 #[derive(Serialize, ToSchema)]
@@ -47,13 +32,13 @@ pub struct AuditedJson {
     #[schema(value_type = Option<Object>)]
     of: Option<Value>,
     reason: String,
-    before: Figures,
-    after: Figures,
-    /// Ratings that it took out or brought back, or held ones that it approved or rejected
+    before: Published,
+    after: Published,
+    /// Ratings that it excluded or restored, or held ones that it approved or rejected
     touched: u64,
-    /// Held ratings that an exclusion took out, or its undoing brought back, besides
+    /// Held ratings that it excluded or restored besides
     held: u64,
-    /// Why nothing came of it, if nothing did
+    /// Why it had no effect, if it had none
     refused: Option<String>,
 }
 
@@ -96,27 +81,18 @@ impl From<Decided> for AuditedJson {
     }
 }
 
-/// Who decided what, when and why, and what came of it
-#[utoipa::path(get, path = "/api/admin/audit", tag = "moderation", params(AuditQuery), responses(
+/// List decisions: who decided what, when and why, and the outcome
+#[utoipa::path(get, path = "/api/admin/audit", tag = "moderation", params(PageQuery, OfPost), responses(
     (status = 200, description = "The newest first", body = AuditJson,
         headers(("Link" = String, description = "The next page (rel=next)"))),
 ))]
 pub async fn audit(
     State(app): Shared,
     _: Moderator,
-    Parameters(query): Parameters<AuditQuery>,
+    paged: Paged<OfPost, AuditKey>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
-    let post = query.post_id.as_deref().map(PostId::parse).transpose();
-    let post = post.map_err(|e| Problem::in_parameter(e, "post_id"))?;
-    let after = query.cursor.as_deref().map(cursor::parse_audit).transpose();
-    let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (decided, after) = app.moderation().audit_page(post.as_ref(), after, limit).await?;
-    let next_cursor = after.as_ref().map(cursor::write_audit);
-    let of = post.map(|post| format!("&post_id={}", escape(post.as_str()))).unwrap_or_default();
-    let link = next_cursor
-        .as_ref()
-        .map(|cursor| next(&format!("/api/admin/audit?limit={limit}{of}&cursor={cursor}")));
-    let decisions = decided.into_iter().map(AuditedJson::from).collect();
-    Ok((link, Json(AuditJson { decisions, next_cursor })).into_response())
+    let post = paged.filter.post()?;
+    let page = app.moderation().audit_page(post.as_ref(), paged.after, paged.limit).await?;
+    let decisions = page.items.into_iter().map(AuditedJson::from).collect();
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| AuditJson { decisions, next_cursor }))
 }

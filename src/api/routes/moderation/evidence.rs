@@ -2,20 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::cursor;
 use crate::api::extract::{Parameters, PostPath};
 use crate::api::gate::Moderator;
-use crate::api::pages::{limit, next};
+use crate::api::pages::{NoFilter, PageQuery, Paged};
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::app::moderation::alerts::{Alert, Step};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time};
-use crate::store::Arrivals;
+use crate::store::{AlertKey, Arrivals};
 
 /// Without `from`, so many steps before `to`.
 const STEPS_DEFAULT: i64 = 72;
@@ -48,25 +47,13 @@ enum By {
     Day,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AlertsQuery {
-    /// Posts that the page looks at
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<usize>,
-    /// `next_cursor` of the page before
-    #[param(pattern = "^([0-9a-f]{2})+$")]
-    cursor: Option<String>,
-}
-
 #[derive(Serialize, ToSchema)]
 #[schema(as = Arrivals)]
 pub struct ArrivalsJson {
     post_id: PostId,
     from: Time,
     to: Time,
-    /// Steps in which there were any, in order
+    /// The steps with ratings, in order
     steps: Vec<StepJson>,
 }
 
@@ -82,9 +69,9 @@ pub struct StepJson {
     by_score: [u64; 6],
     /// The share of users who had never rated anything before
     never_rated_before: f64,
-    /// The share, of the accounts that are known here, of those younger than a week; null where none is known
+    /// Of the accounts with a user here, the share younger than a week; null if there are none
     younger_than_a_week: Option<f64>,
-    /// Ratings by accounts that are known here
+    /// Ratings by accounts with a user here
     known_accounts: u64,
 }
 
@@ -111,12 +98,12 @@ impl StepJson {
     }
 }
 
-/// What arrived when, and from whom
+/// Read what arrived when, and from whom
 ///
 /// By the ratings' own times, counted by minutes, hours or days. At most 10,000 steps.
 #[utoipa::path(get, path = "/api/admin/posts/{id}/arrivals", tag = "moderation",
     params(("id" = PostId, Path, description = "The post"), ArrivalsQuery),
-    responses((status = 200, description = "The steps in which there were any", body = ArrivalsJson)))]
+    responses((status = 200, description = "The steps with ratings", body = ArrivalsJson)))]
 pub async fn arrivals(
     State(app): Shared,
     _: Moderator,
@@ -126,8 +113,8 @@ pub async fn arrivals(
     let now = now();
     let by = query.by.as_deref().unwrap_or("hour");
     let step = Step::parse(by).ok_or_else(|| {
-        let detail = format!("by {by:?} is neither minute, hour nor day");
-        Problem::in_parameter(Invalid::new("invalid-query", detail), "by")
+        let detail = format!("by {by:?} is not minute, hour or day");
+        Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), "by")
     })?;
     let to = query.to.as_deref().map(|text| time(text, "to")).transpose()?.unwrap_or(now);
     let from = query.from.as_deref().map(|text| time(text, "from")).transpose()?;
@@ -141,31 +128,31 @@ pub async fn arrivals(
     Ok(Json(ArrivalsJson { post_id: post, from, to, steps }))
 }
 
-/// The posts that are in a surge or crowded
+/// List the posts that are in a surge or crowded
 ///
-/// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts that have come to
-/// rest since they were looked for are left out.
-#[utoipa::path(get, path = "/api/admin/alerts", tag = "moderation", params(AlertsQuery), responses(
+/// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts whose
+/// surge has passed meanwhile are left out.
+#[utoipa::path(get, path = "/api/admin/alerts", tag = "moderation", params(PageQuery), responses(
     (status = 200, description = "The newest first", body = AlertsJson,
         headers(("Link" = String, description = "The next page (rel=next)"))),
 ))]
 pub async fn alerts(
     State(app): Shared,
     _: Moderator,
-    Parameters(query): Parameters<AlertsQuery>,
+    paged: Paged<NoFilter, AlertKey>,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
-    let after = query.cursor.as_deref().map(cursor::parse_alert).transpose();
-    let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (alerts, after) = app.moderation().alerts(after.as_ref(), limit, now()).await?;
-    let next_cursor = after.as_ref().map(cursor::write_alert);
-    let link =
-        next_cursor.as_ref().map(|cursor| next(&format!("/api/admin/alerts?limit={limit}&cursor={cursor}")));
-    Ok((link, Json(AlertsJson { alerts, next_cursor })).into_response())
+    let page = app.moderation().alerts(paged.after.as_ref(), paged.limit, now()).await?;
+    let alerts = page.items;
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| AlertsJson { alerts, next_cursor }))
 }
 
 fn time(text: &str, name: &'static str) -> Result<Time, Problem> {
-    let wrong = || Invalid::new("invalid-time", format!("{text:?} is no time in RFC 3339"));
+    let wrong = || {
+        Invalid::new(
+            Kind::InvalidTime,
+            format!("{text:?} is not a time in RFC 3339, like 2026-11-21T12:00:00Z"),
+        )
+    };
     let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_parameter(wrong(), name))?;
     Ok(at.to_utc().into())
 }

@@ -1,4 +1,4 @@
-//! Exclusions: windows of ratings taken out, and brought back.
+//! Exclusions: the ratings of a window are excluded, and restored.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -7,14 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, reason_or, scores, time,
-};
+use super::{DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, scores, time};
 use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::{Gate, Moderator};
 use crate::api::problem::{Problem, ProblemJson};
 use crate::api::{Shared, now};
-use crate::entry::{Decision, Position, Ruling, Window};
+use crate::entry::{Decision, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
 use crate::merge::Exclusion;
 use crate::model::{PostId, Score, Time, UserId};
@@ -22,18 +20,18 @@ use crate::model::{PostId, Score, Time, UserId};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExclusionBody {
-    /// The first moment whose ratings are taken out
+    /// The first moment whose ratings are excluded
     #[schema(value_type = Time)]
     from: String,
-    /// The first moment after them; it has passed
+    /// The first moment after them; not in the future
     #[schema(value_type = Time)]
     to: String,
     /// Only these scores; without them, all
     #[serde(default)]
     #[schema(value_type = Vec<Score>, required = false)]
     scores: Vec<Value>,
-    /// Why
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    /// The reason, for the audit
+    #[schema(value_type = Reason)]
     reason: String,
 }
 
@@ -41,7 +39,7 @@ pub struct ExclusionBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ExcludeQuery {
-    /// Only say what would become
+    /// Only show what would change
     preview: Option<bool>,
 }
 
@@ -54,13 +52,13 @@ pub struct ExclusionJson {
     state: &'static str,
     from: Time,
     to: Time,
-    /// Null: all
+    /// The scores that it covers; null for all
     #[schema(value_type = Option<Vec<Score>>)]
     scores: Option<Vec<Score>>,
     reason: String,
     decided_by: UserId,
     decided_at: Time,
-    /// Ratings that it took out
+    /// Ratings that it excluded
     excluded: u64,
 }
 
@@ -88,15 +86,15 @@ impl From<Exclusion> for ExclusionJson {
     }
 }
 
-/// Take out the ratings of a window
+/// Exclude the ratings of a window
 ///
-/// Those whose own time lies in it and that were accepted before. `?preview=true` says what would become, and does
+/// Those whose own time lies in it and that were accepted before. `?preview=true` shows what would change, and changes
 /// nothing.
 #[utoipa::path(post, path = "/api/admin/posts/{id}/exclusions", tag = "moderation",
     params(("id" = PostId, Path, description = "The post"), ExcludeQuery), request_body = ExclusionBody,
     responses(
         (status = 200, description = "Decided, or previewed", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
         (status = 409, description = "`conflict`: the post has too many exclusions", body = ProblemJson<'static>,
             content_type = "application/problem+json"),
     ))]
@@ -138,13 +136,13 @@ pub async fn exclude(
 
 /// Undo an exclusion
 ///
-/// Its ratings are back, as far vested as they were, but for those that another exclusion keeps out and those whose users
+/// Its ratings are restored, vested as far as they were, except those that another exclusion covers and those whose users
 /// have rated again or withdrawn.
 #[utoipa::path(delete, path = "/api/admin/posts/{id}/exclusions/{exclusion_id}", tag = "moderation",
     params(("id" = PostId, Path, description = "The post"), ("exclusion_id" = String, Path, description = "The exclusion"), ReasonQuery),
     responses(
         (status = 200, description = "Undone", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
         (status = 409, description = "`conflict`: it has been undone already", body = ProblemJson<'static>,
             content_type = "application/problem+json"),
     ))]
@@ -158,11 +156,11 @@ pub async fn undo(
     let id = ids.get("exclusion_id").map(String::as_str).unwrap_or_default();
     let missing = || Error::NotFound(format!("{post} has no exclusion {id}"));
     let deed = Ruling::Undo(Position::parse(id).ok_or_else(missing)?);
-    let reason = reason_or(&query, "undone")?;
+    let reason = query.reason_or("undone")?;
     decide_one(&gate, post, by, Decision { deed, reason }).await
 }
 
-/// The exclusions of a post
+/// List the exclusions of a post
 #[utoipa::path(get, path = "/api/admin/posts/{id}/exclusions", tag = "moderation",
     params(("id" = PostId, Path, description = "The post")),
     responses((status = 200, description = "The newest first", body = ExclusionsJson)))]

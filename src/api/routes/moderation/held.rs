@@ -1,47 +1,20 @@
-//! Held ratings: listed, approved and rejected, one, many, or all that match.
+//! The list of held ratings; verdicts on them are in `verdicts`.
 
-use std::time::Instant;
-
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{
-    DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, reason_or, scores, time, wait,
-};
-use crate::api::cursor;
-use crate::api::extract::{Body, NoParameters, Parameters, PostPath, RatingPath};
-use crate::api::gate::{Gate, Moderator};
-use crate::api::pages::{escape, limit, next};
-use crate::api::problem::{Problem, ProblemJson};
-use crate::api::{Shared, now};
-use crate::entry::{Decision, Reason, Ruling, Which, Window};
-use crate::error::{Error, Invalid, Result};
+use super::OfPost;
+use crate::api::Shared;
+use crate::api::gate::Moderator;
+use crate::api::pages::{PageQuery, Paged};
+use crate::api::problem::Problem;
+use crate::error::Result;
 use crate::merge::{HeldRating, Key};
 use crate::model::{PostId, Score, Time, UserId};
 
-/// Ratings that one call may name.
-const MANY_MAX: usize = 100;
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct HeldQuery {
-    /// Ratings on the page
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<usize>,
-    /// `next_cursor` of the page before
-    #[param(pattern = "^([0-9a-f]{2})+$")]
-    cursor: Option<String>,
-    /// Only of this post
-    #[param(value_type = Option<PostId>)]
-    post_id: Option<String>,
-}
-
-/// A rating that is kept for a moderator.
+/// A rating that waits for a moderator.
 #[derive(Serialize, ToSchema)]
 #[schema(as = HeldRating)]
 pub struct HeldJson {
@@ -49,7 +22,7 @@ pub struct HeldJson {
     user_id: UserId,
     score: Score,
     rated_at: Time,
-    /// From when on it counts if nobody decides; null: never
+    /// When it starts to count if no moderator decides; null for never
     releases_at: Option<Time>,
 }
 
@@ -61,91 +34,16 @@ pub struct HeldPageJson {
     next_cursor: Option<String>,
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MatchBody {
-    /// The first moment whose ratings are meant; without it, from the beginning
-    #[schema(value_type = Option<Time>)]
-    from: Option<String>,
-    /// The first moment after them; without it, all until now
-    #[schema(value_type = Option<Time>)]
-    to: Option<String>,
-    /// Only these scores; without them, all
-    #[serde(default)]
-    #[schema(value_type = Vec<Score>, required = false)]
-    scores: Vec<Value>,
-    /// Why
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
-    reason: String,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ManyBody {
-    /// Whose ratings of which posts
-    #[schema(min_items = 1, max_items = 100)]
-    ratings: Vec<NamedJson>,
-    /// Why
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
-    reason: String,
-}
-
-/// A rating, by its post and its user.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NamedRating)]
-pub struct NamedJson {
-    #[schema(value_type = PostId)]
-    post_id: String,
-    #[schema(value_type = UserId)]
-    user_id: String,
-}
-
-/// What came of each of many decisions.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ManyDecided)]
-pub struct ManyJson {
-    /// In the order in which they were named
-    decisions: Vec<OneJson>,
-}
-
-/// What came of one of many decisions.
-#[derive(Serialize, ToSchema)]
-#[schema(as = OneDecided)]
-pub struct OneJson {
-    post_id: PostId,
-    user_id: UserId,
-    /// The decision's name; null when it was not taken
-    id: Option<String>,
-    /// `approved`, `rejected`, `waiting`, or `refused`
-    state: &'static str,
-    /// Why it was refused
-    detail: Option<String>,
-}
-
-/// The held ratings
+/// List held ratings
 ///
-/// Those that nobody has decided on, of all posts or of one; an exclusion that covers some keeps them off the list.
-#[utoipa::path(get, path = "/api/admin/held", tag = "moderation", params(HeldQuery), responses(
+/// Those that no moderator has decided on, of all posts or of one. A rating that an exclusion covers is not listed.
+#[utoipa::path(get, path = "/api/admin/held", tag = "moderation", params(PageQuery, OfPost), responses(
     (status = 200, description = "In the order of posts and users", body = HeldPageJson,
         headers(("Link" = String, description = "The next page (rel=next)"))),
 ))]
-pub async fn held(
-    State(app): Shared,
-    _: Moderator,
-    Parameters(query): Parameters<HeldQuery>,
-) -> Result<Response, Problem> {
-    let limit = limit(query.limit)?;
-    let post = query.post_id.as_deref().map(PostId::parse).transpose();
-    let post = post.map_err(|e| Problem::in_parameter(e, "post_id"))?;
-    let after = query.cursor.as_deref().map(cursor::parse_held).transpose();
-    let after = after.map_err(|e| Problem::in_parameter(e, "cursor"))?;
-    let (held, after) = app.moderation().held_page(post.as_ref(), after.as_ref(), limit).await?;
-    let next_cursor = after.as_ref().map(cursor::write_held);
-    let of = post.map(|post| format!("&post_id={}", escape(post.as_str()))).unwrap_or_default();
-    let link = next_cursor
-        .as_ref()
-        .map(|cursor| next(&format!("/api/admin/held?limit={limit}{of}&cursor={cursor}")));
+pub async fn held(State(app): Shared, _: Moderator, paged: Paged<OfPost, Key>) -> Result<Response, Problem> {
+    let post = paged.filter.post()?;
+    let page = app.moderation().held_page(post.as_ref(), paged.after.as_ref(), paged.limit).await?;
     let json = |((post_id, user_id), held): (Key, HeldRating)| HeldJson {
         post_id,
         user_id,
@@ -153,184 +51,6 @@ pub async fn held(
         rated_at: held.rated_at,
         releases_at: app.moderation().released_at(held.rated_at),
     };
-    let ratings = held.into_iter().map(json).collect();
-    Ok((link, Json(HeldPageJson { ratings, next_cursor })).into_response())
-}
-
-/// Let a held rating count
-///
-/// As a new rating of its user, at the time of the approval.
-#[utoipa::path(post, path = "/api/rating/approve/{post_id}/{user_id}", tag = "moderation",
-    params(("post_id" = PostId, Path, description = "The post"), ("user_id" = UserId, Path, description = "Whose rating"), ReasonQuery),
-    responses(
-        (status = 200, description = "It counts", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
-        (status = 409, description = "`conflict`: somebody else was faster", body = ProblemJson<'static>,
-            content_type = "application/problem+json"),
-    ))]
-pub async fn approve(
-    State(gate): State<Gate>,
-    moderator: Moderator,
-    RatingPath(post, user): RatingPath,
-    Parameters(query): Parameters<ReasonQuery>,
-) -> Result<Response, Problem> {
-    one(&gate, moderator, (post, user), reason_or(&query, "approved")?, Ruling::Approve).await
-}
-
-/// Let a held rating go
-///
-/// A rating of the same user that counts goes on counting.
-#[utoipa::path(post, path = "/api/rating/reject/{post_id}/{user_id}", tag = "moderation",
-    params(("post_id" = PostId, Path, description = "The post"), ("user_id" = UserId, Path, description = "Whose rating"), ReasonQuery),
-    responses(
-        (status = 200, description = "It is gone", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
-        (status = 409, description = "`conflict`: somebody else was faster", body = ProblemJson<'static>,
-            content_type = "application/problem+json"),
-    ))]
-pub async fn reject(
-    State(gate): State<Gate>,
-    moderator: Moderator,
-    RatingPath(post, user): RatingPath,
-    Parameters(query): Parameters<ReasonQuery>,
-) -> Result<Response, Problem> {
-    one(&gate, moderator, (post, user), reason_or(&query, "rejected")?, Ruling::Reject).await
-}
-
-/// Let all held ratings of a post that match count
-#[utoipa::path(post, path = "/api/admin/posts/{id}/held/approve", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post")), request_body = MatchBody,
-    responses(
-        (status = 200, description = "They count", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
-    ))]
-pub async fn approve_matching(
-    State(gate): State<Gate>,
-    moderator: Moderator,
-    PostPath(post): PostPath,
-    Parameters(_): Parameters<NoParameters>,
-    Body(body): Body<MatchBody>,
-) -> Result<Response, Problem> {
-    matching(&gate, moderator, post, &body, Ruling::Approve).await
-}
-
-/// Let all held ratings of a post that match go
-#[utoipa::path(post, path = "/api/admin/posts/{id}/held/reject", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post")), request_body = MatchBody,
-    responses(
-        (status = 200, description = "They are gone", body = DecidedJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
-    ))]
-pub async fn reject_matching(
-    State(gate): State<Gate>,
-    moderator: Moderator,
-    PostPath(post): PostPath,
-    Parameters(_): Parameters<NoParameters>,
-    Body(body): Body<MatchBody>,
-) -> Result<Response, Problem> {
-    matching(&gate, moderator, post, &body, Ruling::Reject).await
-}
-
-/// Let many held ratings count
-#[utoipa::path(post, path = "/api/admin/held/approve", tag = "moderation", request_body = ManyBody,
-    responses((status = 200, description = "What came of each", body = ManyJson)))]
-pub async fn approve_many(
-    State(gate): State<Gate>,
-    moderator: Moderator,
-    Parameters(_): Parameters<NoParameters>,
-    Body(body): Body<ManyBody>,
-) -> Result<Json<ManyJson>, Problem> {
-    many(&gate, moderator, &body, Ruling::Approve, "approved").await
-}
-
-/// Let many held ratings go
-#[utoipa::path(post, path = "/api/admin/held/reject", tag = "moderation", request_body = ManyBody,
-    responses((status = 200, description = "What came of each", body = ManyJson)))]
-pub async fn reject_many(
-    State(gate): State<Gate>,
-    moderator: Moderator,
-    Parameters(_): Parameters<NoParameters>,
-    Body(body): Body<ManyBody>,
-) -> Result<Json<ManyJson>, Problem> {
-    many(&gate, moderator, &body, Ruling::Reject, "rejected").await
-}
-
-async fn one(
-    gate: &Gate,
-    Moderator(by): Moderator,
-    (post, user): Key,
-    reason: Reason,
-    deed: fn(Which) -> Ruling,
-) -> Result<Response, Problem> {
-    let deed = deed(Which::User(user));
-    decide_one(gate, post, by, Decision { deed, reason }).await
-}
-
-async fn matching(
-    gate: &Gate,
-    Moderator(by): Moderator,
-    post: PostId,
-    body: &MatchBody,
-    deed: fn(Which) -> Ruling,
-) -> Result<Response, Problem> {
-    let from = body.from.as_deref().map(|text| time(text, "/from")).transpose()?;
-    let to = body.to.as_deref().map(|text| time(text, "/to")).transpose()?;
-    let window = Window::open(from, to, scores(&body.scores)?, now());
-    let deed = deed(Which::Window(window.map_err(|e| Problem::in_body(e, "/to"))?));
-    decide_one(gate, post, by, Decision { deed, reason: reason(&body.reason)? }).await
-}
-
-async fn many(
-    gate: &Gate,
-    Moderator(by): Moderator,
-    body: &ManyBody,
-    deed: fn(Which) -> Ruling,
-    done: &'static str,
-) -> Result<Json<ManyJson>, Problem> {
-    let reason = reason(&body.reason)?;
-    if !(1..=MANY_MAX).contains(&body.ratings.len()) {
-        let detail = format!("{} ratings are named; it takes 1 to {MANY_MAX}", body.ratings.len());
-        return Err(Problem::in_body(Invalid::new("invalid-body", detail), "/ratings"));
-    }
-    let id = |(i, named): (usize, &NamedJson)| {
-        let place = |name: &str| format!("/ratings/{i}/{name}");
-        let post = PostId::parse(&named.post_id).map_err(|e| Problem::in_body(e, place("post_id")))?;
-        let user = UserId::parse(&named.user_id).map_err(|e| Problem::in_body(e, place("user_id")))?;
-        Ok((post, user))
-    };
-    let keys: Vec<Key> = body.ratings.iter().enumerate().map(id).collect::<Result<_, Problem>>()?;
-    let (now, until) = (now(), Instant::now() + outcome_wait(gate));
-    let mut decisions = Vec::with_capacity(keys.len());
-    for (post_id, user_id) in keys {
-        let decision = Decision { deed: deed(Which::User(user_id.clone())), reason: reason.clone() };
-        let mut one = OneJson { post_id, user_id, id: None, state: "refused", detail: None };
-        if Instant::now() >= until {
-            one.detail = Some("there was no time left for this one; ask again".into());
-            decisions.push(one);
-            continue;
-        }
-        let taken = gate.app().moderation().decide(&one.post_id, &by, decision, now).await;
-        match taken {
-            Ok(position) => {
-                one.id = Some(position.to_string());
-                let left = until.saturating_duration_since(Instant::now());
-                // It is taken; how it comes out stands in the audit, whatever fails here.
-                let decided = wait(gate, one.post_id.clone(), position, now, left).await.ok().flatten();
-                one.detail = decided.as_ref().and_then(|decided| decided.outcome.refused.clone());
-                one.state = match (&decided, &one.detail) {
-                    (None, _) => "waiting",
-                    (Some(_), None) => done,
-                    (Some(_), Some(_)) => "refused",
-                };
-            }
-            Err(
-                error @ (Error::NotFound(_) | Error::Conflict(_) | Error::Busy(_) | Error::Unavailable(_)),
-            ) => {
-                one.detail = Some(error.to_string());
-            }
-            Err(error) => return Err(error.into()),
-        }
-        decisions.push(one);
-    }
-    Ok(Json(ManyJson { decisions }))
+    let ratings = page.items.into_iter().map(json).collect();
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| HeldPageJson { ratings, next_cursor }))
 }

@@ -1,10 +1,12 @@
-//! For moderators, on the admin listener: a post's policy here; exclusions, held ratings, evidence and the audit in files
-//! of their own. Each decision is appended to the log and merged while its caller waits, or goes on without him.
+//! For moderators, on the admin listener: a post's policy here; exclusions, held ratings and verdicts on them, evidence
+//! and the audit in files of their own. Each decision is appended to the log and merged while its caller waits; if that
+//! takes too long, the caller gets its name and it is merged later.
 
 pub mod audit;
 pub mod evidence;
 pub mod exclusions;
 pub mod held;
+pub mod verdicts;
 
 use std::time::Duration;
 
@@ -21,20 +23,21 @@ use crate::api::gate::{Gate, Moderator};
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
 use crate::entry::{Decision, Hold, Position, Reason, Ruling};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Invalid, Kind, Result};
+use crate::merge::Decided;
 use crate::merge::Standing;
-use crate::merge::{Decided, Figures};
 use crate::model::json;
 use crate::model::{PostId, Score, Time, UserId};
+use crate::smoothing::Published;
 
-/// Whoever decides waits for the outcome at most this long, or this part of a request's time; it comes all the same.
+/// A moderator waits for the outcome at most this long, or this part of a request's time; then it is merged all the same.
 const OUTCOME_WAIT: Duration = Duration::from_secs(5);
 const OUTCOME_PART: f64 = 0.8;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyBody {
-    /// Which of the post's ratings are held; null: those that the settings say
+    /// Which of the post's ratings are held; null for those that the settings name
     #[serde(default, deserialize_with = "json::present")]
     #[schema(value_type = Option<Hold>)]
     hold: Option<Value>,
@@ -42,8 +45,8 @@ pub struct PolicyBody {
     #[serde(default, deserialize_with = "json::present")]
     #[schema(value_type = bool)]
     frozen: Option<bool>,
-    /// Why
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    /// The reason, for the audit
+    #[schema(value_type = Reason)]
     reason: String,
 }
 
@@ -51,19 +54,37 @@ pub struct PolicyBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReasonQuery {
-    /// Why
-    #[param(min_length = 1, max_length = 500, pattern = "^[^\\x00]*[^\\s\\x00][^\\x00]*$")]
+    /// The reason, for the audit
+    #[param(value_type = Option<Reason>)]
     reason: Option<String>,
+}
+
+/// A list that may be narrowed down to one post.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OfPost {
+    /// Only of this post
+    #[param(value_type = Option<PostId>)]
+    post_id: Option<String>,
+}
+
+impl OfPost {
+    /// The post that is named, if one is.
+    fn post(&self) -> Result<Option<PostId>, Problem> {
+        let post = self.post_id.as_deref().map(PostId::parse).transpose();
+        post.map_err(|e| Problem::in_parameter(e, "post_id"))
+    }
 }
 
 /// How a post's ratings are taken.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Policy)]
 pub struct PolicyJson {
-    /// Which of its ratings are held; null: those that the settings say
+    /// Which of its ratings are held; null for those that the settings name
     #[schema(value_type = Option<Hold>)]
     hold: Option<Hold>,
-    /// Which the settings say
+    /// Which ratings the settings hold
     default_hold: Hold,
     /// Whether it takes no ratings
     frozen: bool,
@@ -73,56 +94,56 @@ pub struct PolicyJson {
     excluded: u64,
 }
 
-/// A post's policy, decided.
+/// A post's policy after a decision.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DecidedPolicy)]
 pub struct DecidedPolicyJson {
-    /// The decision's name; of two at once the last one's
+    /// The decision's id; of two at once, that of the last
     id: String,
     /// `frozen` or `thawed`, as the post is now
     state: &'static str,
     #[serde(flatten)]
     policy: PolicyJson,
-    before: Figures,
-    after: Figures,
+    before: Published,
+    after: Published,
 }
 
-/// What came of a decision.
+/// The outcome of a decision.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Decision)]
 pub struct DecidedJson {
-    /// Its name; null for a preview
+    /// Its id; null for a preview
     id: Option<String>,
     /// `active`, `undone`, `approved`, `rejected`; `preview`
     state: &'static str,
-    /// Ratings that were taken out
+    /// Ratings that were excluded
     #[serde(skip_serializing_if = "Option::is_none")]
     excluded: Option<u64>,
-    /// Ratings that were brought back
+    /// Ratings that were restored
     #[serde(skip_serializing_if = "Option::is_none")]
     restored: Option<u64>,
     /// Held ratings that count now
     #[serde(skip_serializing_if = "Option::is_none")]
     approved: Option<u64>,
-    /// Held ratings that are gone
+    /// Held ratings that were deleted
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<u64>,
-    /// Held ratings that were taken out, or brought back, besides
+    /// Held ratings that were excluded, or restored, besides
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<u64>,
-    /// Users whose ratings these are (previews only)
+    /// The number of users whose ratings these are (previews only)
     #[serde(skip_serializing_if = "Option::is_none")]
     users: Option<u64>,
-    before: Figures,
-    after: Figures,
+    before: Published,
+    after: Published,
 }
 
-/// A decision that takes longer.
+/// A decision that is not merged yet.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WaitingDecision)]
 pub struct WaitingJson {
     id: String,
-    /// `waiting`: it will be merged, and stands in the audit then
+    /// `waiting`: it will be merged, and then the audit lists it
     state: &'static str,
 }
 
@@ -166,7 +187,7 @@ impl From<Decided> for DecidedJson {
     }
 }
 
-/// How a post's ratings are taken
+/// Read how a post's ratings are taken
 #[utoipa::path(get, path = "/api/admin/posts/{id}/policy", tag = "moderation",
     params(("id" = PostId, Path, description = "The post")),
     responses((status = 200, description = "Its policy", body = PolicyJson)))]
@@ -182,14 +203,14 @@ pub async fn policy(
 
 /// Hold a post's ratings, freeze it, or thaw it
 ///
-/// What is left out stays as it is. Held ratings wait for a moderator and count for nothing meanwhile: those that would
-/// take the surge lane, or all. A frozen post takes no ratings (423); reading goes on, and what was accepted before still
-/// counts.
+/// Fields that are left out stay as they are. Held ratings wait for a moderator and do not count meanwhile: those that
+/// would take the surge lane, or all. A frozen post takes no ratings (423); it can still be read, and what was accepted
+/// before still counts.
 #[utoipa::path(put, path = "/api/admin/posts/{id}/policy", tag = "moderation",
     params(("id" = PostId, Path, description = "The post")), request_body = PolicyBody,
     responses(
         (status = 200, description = "Decided", body = DecidedPolicyJson),
-        (status = 202, description = "It takes longer, and goes on", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
     ))]
 pub async fn set_policy(
     State(gate): State<Gate>,
@@ -204,8 +225,8 @@ pub async fn set_policy(
     let deeds = hold.into_iter().chain(frozen);
     let decisions: Vec<Decision> = deeds.map(|deed| Decision { deed, reason: reason.clone() }).collect();
     if decisions.is_empty() {
-        let detail = "nothing is decided; name hold, frozen or both";
-        return Err(Problem::in_body(Invalid::new("invalid-body", detail), ""));
+        let detail = "there is nothing to decide; send hold, frozen, or both";
+        return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), ""));
     }
     match decide(&gate, &post, by, decisions).await? {
         Answer::Waits(waiting) => Ok(waiting.into_response()),
@@ -227,8 +248,8 @@ fn hold(value: &Value) -> Result<Option<Hold>, Problem> {
     match value {
         Value::Null => Ok(None),
         value => value.as_str().and_then(Hold::parse).map(Some).ok_or_else(|| {
-            let detail = "hold is neither off, surge, always nor null";
-            Problem::in_body(Invalid::new("invalid-body", detail), "/hold")
+            let detail = "hold is not off, surge, always or null";
+            Problem::in_body(Invalid::new(Kind::InvalidBody, detail), "/hold")
         }),
     }
 }
@@ -237,15 +258,22 @@ fn reason(text: &str) -> Result<Reason, Problem> {
     Reason::parse(text).map_err(|e| Problem::in_body(e, "/reason"))
 }
 
-/// The reason in a query, or `instead`.
-fn reason_or(query: &ReasonQuery, instead: &str) -> Result<Reason, Problem> {
-    let text = query.reason.as_deref().unwrap_or(instead);
-    Reason::parse(text).map_err(|e| Problem::in_parameter(e, "reason"))
+impl ReasonQuery {
+    /// The reason that is given, or `instead`.
+    fn reason_or(&self, instead: &str) -> Result<Reason, Problem> {
+        let text = self.reason.as_deref().unwrap_or(instead);
+        Reason::parse(text).map_err(|e| Problem::in_parameter(e, "reason"))
+    }
 }
 
 /// A time in a body.
 fn time(text: &str, pointer: &'static str) -> Result<Time, Problem> {
-    let wrong = || Invalid::new("invalid-time", format!("{text:?} is no time in RFC 3339"));
+    let wrong = || {
+        Invalid::new(
+            Kind::InvalidTime,
+            format!("{text:?} is not a time in RFC 3339, like 2026-11-21T12:00:00Z"),
+        )
+    };
     let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_body(wrong(), pointer))?;
     Ok(at.to_utc().into())
 }
@@ -261,7 +289,7 @@ fn outcome_wait(gate: &Gate) -> Duration {
     OUTCOME_WAIT.min(request.mul_f64(OUTCOME_PART))
 }
 
-/// What whoever decides is answered.
+/// What a moderator is answered.
 enum Answer {
     Decided(Box<Decided>),
     Waits(WaitingAnswer),
@@ -276,7 +304,7 @@ impl IntoResponse for WaitingAnswer {
     }
 }
 
-/// Takes a decision and answers what came of it, or that it goes on.
+/// Takes a decision and answers its outcome, or that it waits.
 async fn decide_one(gate: &Gate, post: PostId, by: UserId, decision: Decision) -> Result<Response, Problem> {
     Ok(match decide(gate, &post, by, vec![decision]).await? {
         Answer::Decided(decided) => Json(DecidedJson::from(*decided)).into_response(),
@@ -284,7 +312,7 @@ async fn decide_one(gate: &Gate, post: PostId, by: UserId, decision: Decision) -
     })
 }
 
-/// Takes decisions on one post, all or none; answers what came of the last.
+/// Takes decisions on one post, all or none; answers the outcome of the last.
 async fn decide(gate: &Gate, post: &PostId, by: UserId, decisions: Vec<Decision>) -> Result<Answer, Problem> {
     let (app, now) = (gate.app().clone(), now());
     let positions = app.moderation().decide_all(post, &by, decisions, now).await?;
@@ -297,7 +325,7 @@ async fn decide(gate: &Gate, post: &PostId, by: UserId, decisions: Vec<Decision>
     }
 }
 
-/// What came of the decision at `position`; nothing if that takes longer than `within`.
+/// The outcome of the decision at `position`; nothing if that takes longer than `within`.
 async fn wait(
     gate: &Gate,
     post: PostId,

@@ -1,6 +1,6 @@
-//! Those who follow the averages: one task asks for all of them, and tells each the same.
+//! Followers of the averages: one task reads the changes for all of them, and sends each the same.
 //!
-//! What is told is shared, so a follower costs its connection only. A drain never waits for anybody.
+//! Events are shared, so a follower costs only its connection. A drain never waits for a follower.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,75 +12,60 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use utoipa::ToSchema;
 
-use super::now;
+use crate::api::now;
 use crate::app::App;
 use crate::app::reading::changes::{Changed, Changes, Watermark};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time};
-use crate::smoothing::Params;
+use crate::smoothing::{Params, Published};
 
-/// How often the store is asked whether there was a drain, while anybody follows.
+/// How often the store is asked whether there was a drain, while there are followers.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
-/// Whoever is behind by more rounds of events than this is let go.
+/// A follower that is behind by this many rounds of events is disconnected.
 pub const ROUNDS_BEHIND_MAX: usize = 16;
 /// Followers of one process.
 const FOLLOWERS_MAX: usize = 1_024;
+
 /// A changed average.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChangedAverage)]
 pub struct ChangeJson {
     /// Whose it is
     id: PostId,
-    /// The published, smoothed mean at `as_of`; null without ratings
-    average: Option<f64>,
-    /// The exact mean
-    raw_average: Option<f64>,
-    count: u64,
-    /// Ratings' worth of weight that has yet to arrive in `average`
-    phasing_in: u64,
-    crowded: bool,
-    early: bool,
+    #[serde(flatten)]
+    published: Published,
     as_of: Time,
 }
 
 impl ChangeJson {
     fn new(Changed { post, average, as_of }: Changed, params: &Params) -> Self {
-        Self {
-            id: post,
-            average: average.smoothed_mean(params),
-            raw_average: average.raw_mean(),
-            count: average.count(),
-            phasing_in: average.unvested().round() as u64,
-            crowded: average.is_crowded(params),
-            early: average.is_early(),
-            as_of,
-        }
+        Self { id: post, published: Published::of(&average, params), as_of }
     }
 }
 
-/// Those who follow.
+/// The followers of one process.
 pub struct Followers {
-    /// What they are told, while there is anybody.
-    told: Mutex<Option<Told>>,
+    /// What they are sent, while there are any.
+    current: Mutex<Option<Sending>>,
     room: Arc<Semaphore>,
 }
 
-struct Told {
+struct Sending {
     rounds: broadcast::Sender<Arc<Round>>,
-    /// Up to where they have been told.
+    /// The place up to which they have been sent everything.
     watermark: Watermark,
 }
 
 /// What changed between two looks.
 pub struct Round {
     watermark: Watermark,
-    /// An average each, as JSON; nothing when there are more than can be told.
+    /// An average each, as JSON; nothing when there are too many to send.
     averages: Option<Vec<String>>,
 }
 
 impl Default for Followers {
     fn default() -> Self {
-        Self { told: Mutex::default(), room: Arc::new(Semaphore::new(FOLLOWERS_MAX)) }
+        Self { current: Mutex::default(), room: Arc::new(Semaphore::new(FOLLOWERS_MAX)) }
     }
 }
 
@@ -91,8 +76,8 @@ impl Round {
         Self { watermark: changes.watermark, averages }
     }
 
-    /// The event at that place in the round. The last one bears the place, so that who is cut off before it hears all
-    /// again.
+    /// The event at that place in the round. Only the last one has the round's id, so a follower that is cut off before
+    /// it receives the whole round again.
     pub fn event(&self, i: usize) -> Option<Event> {
         let (event, is_last) = match &self.averages {
             None => (Event::default().event("reset").data("{}"), i == 0),
@@ -112,48 +97,50 @@ impl Followers {
     /// Room for one more, which ends with what is returned.
     pub fn enter(&self) -> Result<OwnedSemaphorePermit> {
         let room = self.room.clone().try_acquire_owned();
-        room.map_err(|_| Error::Unavailable("too many follow already; try again later".into()))
+        room.map_err(|_| {
+            Error::Unavailable(format!("there are {FOLLOWERS_MAX} followers already; try again later"))
+        })
     }
 
-    /// What is told from now on, and from which place.
+    /// The rounds from now on, and the place that they begin at.
     pub async fn follow(
         self: &Arc<Self>,
         app: &Arc<App>,
         stop: &CancellationToken,
     ) -> Result<(broadcast::Receiver<Arc<Round>>, Watermark)> {
-        let mut told = self.told.lock().await;
-        if let Some(told) = told.as_ref() {
-            return Ok((told.rounds.subscribe(), told.watermark.clone()));
+        let mut current = self.current.lock().await;
+        if let Some(current) = current.as_ref() {
+            return Ok((current.rounds.subscribe(), current.watermark.clone()));
         }
         let watermark = app.reader().watermark().await?;
         let (rounds, receiver) = broadcast::channel(ROUNDS_BEHIND_MAX);
-        *told = Some(Told { rounds, watermark: watermark.clone() });
+        *current = Some(Sending { rounds, watermark: watermark.clone() });
         let (followers, app, stop) = (self.clone(), app.clone(), stop.clone());
-        tokio::spawn(async move { stop.run_until_cancelled(followers.tell(&app)).await });
+        tokio::spawn(async move { stop.run_until_cancelled(followers.send(&app)).await });
         Ok((receiver, watermark))
     }
 
-    /// Asks what has changed and tells it, until nobody follows any more.
-    async fn tell(&self, app: &App) {
+    /// Reads what has changed and sends it, until there are no followers any more.
+    async fn send(&self, app: &App) {
         loop {
             tokio::time::sleep(ASK_INTERVAL).await;
-            let mut told = self.told.lock().await;
-            let Some(current) = told.as_mut().filter(|told| told.rounds.receiver_count() > 0) else {
-                *told = None;
+            let mut current = self.current.lock().await;
+            let Some(sending) = current.as_mut().filter(|sending| sending.rounds.receiver_count() > 0) else {
+                *current = None;
                 return;
             };
-            if let Err(error) = tell_round(app, current).await {
+            if let Err(error) = send_round(app, sending).await {
                 debug!(%error, "followers wait");
             }
         }
     }
 }
 
-async fn tell_round(app: &App, told: &mut Told) -> Result<()> {
-    if let Some(changes) = app.reader().changes(&told.watermark, now()).await? {
-        told.watermark = changes.watermark.clone();
-        // Nobody may be there any more; the next look finds that out.
-        let _ = told.rounds.send(Arc::new(Round::new(changes, app.params())));
+async fn send_round(app: &App, sending: &mut Sending) -> Result<()> {
+    if let Some(changes) = app.reader().changes(&sending.watermark, now()).await? {
+        sending.watermark = changes.watermark.clone();
+        // The last follower may have left; the next look finds that out.
+        let _ = sending.rounds.send(Arc::new(Round::new(changes, app.params())));
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! Server-sent events: `GET /api/events` tells changed averages after each drain.
+//! Server-sent events: `GET /api/events` sends changed averages after each drain.
 //!
-//! Who does not keep up is let go, and comes back with the place that the last event bore (`Last-Event-ID`). What they
-//! are told comes from `followers`.
+//! A follower who does not keep up is disconnected, and returns with the id of the last event (`Last-Event-ID`). The
+//! events come from `followers`.
+
+pub mod followers;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,14 +18,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use crate::api::extract::{NoParameters, Parameters};
-use crate::api::followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
 use crate::api::gate::{Caller, Gate};
 use crate::api::now;
 use crate::api::problem::Problem;
 use crate::app::reading::changes::Watermark;
 use crate::error::{Invalid, Result};
+use followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
 
-/// When a follower that was let go comes back.
+/// When a follower that was disconnected returns.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The place that a follower has come to (WHATWG HTML, "Server-sent events").
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -31,10 +33,10 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// Follow the averages
 ///
 /// Server-sent events: `ready` at the beginning, `average` for every post that a drain has changed, and `reset` when more
-/// has changed than is told: then read anew what you show. With the header `Last-Event-ID` they go on from there. An
-/// average that moves without new ratings is not told; it does so at ticks.
+/// has changed than is sent: read again what you show. With the header `Last-Event-ID`, events go on after that one.
+/// Averages also move at ticks without new ratings; no event is sent for that.
 #[utoipa::path(get, path = "/api/events", tag = "posts",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The id that the last event bore")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
     responses((status = 200, description = "Events, for as long as you listen; the data of `average` is this",
         content_type = "text/event-stream", body = ChangeJson)))]
 pub async fn events(
@@ -54,7 +56,7 @@ pub async fn events(
     let ready = Event::default().event("ready").data("{}").retry(RETRY_DELAY);
     let (ready, missed) = match from {
         None => (ready.id(place.to_string()), None),
-        // Its own place stays the follower's until it has heard what it missed.
+        // The follower keeps its own place until it has received what it missed.
         Some(from) => (ready, app.reader().changes(&from, now()).await?),
     };
     let current = missed.map(|missed| (Arc::new(Round::new(missed, app.params())), 0));
@@ -63,11 +65,11 @@ pub async fn events(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-/// One who follows.
+/// A follower.
 struct Follower {
     /// The first event.
     ready: Option<Event>,
-    /// A round, shared by all who follow, and how many of its events have been told.
+    /// A round, shared by all followers, and how many of its events have been sent.
     current: Option<(Arc<Round>, usize)>,
     rounds: broadcast::Receiver<Arc<Round>>,
     gate: Gate,
@@ -75,20 +77,20 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next event; nothing when the follower is let go.
+    /// The next event; nothing when the follower is disconnected.
     async fn next(&mut self) -> Option<Event> {
         if let Some(ready) = self.ready.take() {
             return Some(ready);
         }
         loop {
-            // Whoever takes little by little is behind as well.
+            // A slow reader is behind as well.
             if self.rounds.len() >= ROUNDS_BEHIND_MAX {
                 return None;
             }
-            if let Some((round, told)) = &mut self.current
-                && let Some(event) = round.event(*told)
+            if let Some((round, sent)) = &mut self.current
+                && let Some(event) = round.event(*sent)
             {
-                *told += 1;
+                *sent += 1;
                 return Some(event);
             }
             let round = tokio::select! {

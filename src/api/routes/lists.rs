@@ -1,0 +1,145 @@
+//! Many posts at once: pages of all posts or of one author's, and posts by their ids.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::posts::PostJson;
+use crate::api::extract::{Body, NoParameters, Parameters, UserPath};
+use crate::api::gate::Caller;
+use crate::api::pages::{LIMIT_MAX, PageQuery, Paged};
+use crate::api::problem::Problem;
+use crate::api::{Shared, cursor, now};
+use crate::app::App;
+use crate::error::{Invalid, Kind, Result};
+use crate::model::{PostId, UserId};
+use crate::store::{PageKey, Sort};
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// The newest first, or the highest published average
+    #[param(inline)]
+    sort: Option<Sort>,
+    /// Only posts by this user
+    #[param(value_type = Option<UserId>)]
+    author: Option<String>,
+    /// The user whose own ratings are shown as well
+    #[param(value_type = Option<UserId>)]
+    user_id: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuthorQuery {
+    /// The newest first, or the highest published average
+    #[param(inline)]
+    sort: Option<Sort>,
+    /// The user whose own ratings are shown as well
+    #[param(value_type = Option<UserId>)]
+    user_id: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchBody {
+    /// Posts to read, at most 100
+    #[schema(value_type = Vec<PostId>, min_items = 1, max_items = 100)]
+    ids: Vec<String>,
+    /// The user whose own ratings are shown as well
+    #[schema(value_type = Option<UserId>)]
+    user_id: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Posts)]
+pub struct ListJson {
+    posts: Vec<PostJson>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub struct BatchJson {
+    /// In the order asked
+    posts: Vec<PostJson>,
+    /// Ids that no post has
+    missing: Vec<PostId>,
+}
+
+/// List posts
+#[utoipa::path(get, path = "/api/posts", tag = "posts", params(PageQuery, ListQuery), responses(
+    (status = 200, description = "A page; it may hold fewer posts than asked for and still have a next one", body = ListJson,
+        headers(("Link" = String, description = "The next page (rel=next)"))),
+))]
+pub async fn list(
+    State(app): Shared,
+    caller: Caller,
+    paged: Paged<ListQuery, PageKey>,
+) -> Result<Response, Problem> {
+    let ListQuery { sort, author, user_id } = &paged.filter;
+    let author = author.as_deref().map(UserId::parse).transpose();
+    let author = author.map_err(|e| Problem::in_parameter(e, "author"))?;
+    page(&app, author.as_ref(), *sort, caller.reader(user_id.as_deref())?.as_ref(), &paged).await
+}
+
+/// List the posts of a user
+///
+/// Whether or not the user has a name.
+#[utoipa::path(get, path = "/api/users/{id}/posts", tag = "users", operation_id = "posts",
+    params(("id" = UserId, Path, description = "The user"), PageQuery, AuthorQuery),
+    responses((status = 200, description = "A page", body = ListJson,
+        headers(("Link" = String, description = "The next page (rel=next)")))))]
+pub async fn by_author(
+    State(app): Shared,
+    caller: Caller,
+    UserPath(author): UserPath,
+    paged: Paged<AuthorQuery, PageKey>,
+) -> Result<Response, Problem> {
+    let AuthorQuery { sort, user_id } = &paged.filter;
+    page(&app, Some(&author), *sort, caller.reader(user_id.as_deref())?.as_ref(), &paged).await
+}
+
+async fn page<F>(
+    app: &App,
+    author: Option<&UserId>,
+    sort: Option<Sort>,
+    reader: Option<&UserId>,
+    paged: &Paged<F, PageKey>,
+) -> Result<Response, Problem> {
+    let (sort, after) = (sort.unwrap_or(Sort::New), paged.after.as_ref());
+    let checked = after.map_or(Ok(()), |place| cursor::check_sort(place, sort));
+    checked.map_err(|e| Problem::in_parameter(e, "cursor"))?;
+    let page = app.reader().page(sort, author, after, paged.limit, reader, now()).await?;
+    let posts = page.items.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| ListJson { posts, next_cursor }))
+}
+
+/// Read many posts by their ids
+#[utoipa::path(post, path = "/api/posts/batch", tag = "posts", request_body = BatchBody, responses(
+    (status = 200, description = "The posts that exist", body = BatchJson),
+))]
+pub async fn batch(
+    State(app): Shared,
+    caller: Caller,
+    Parameters(_): Parameters<NoParameters>,
+    Body(body): Body<BatchBody>,
+) -> Result<Json<BatchJson>, Problem> {
+    if !(1..=LIMIT_MAX).contains(&body.ids.len()) {
+        let detail = format!("{} ids are outside 1..={LIMIT_MAX}; ask in several calls", body.ids.len());
+        return Err(Problem::in_body(Invalid::new(Kind::LimitOutOfRange, detail), "/ids"));
+    }
+    let ids = body.ids.iter().enumerate();
+    let ids = ids.map(|(i, id)| PostId::parse(id).map_err(|e| Problem::in_body(e, format!("/ids/{i}"))));
+    let ids: Vec<PostId> = ids.collect::<Result<_, _>>()?;
+    let reader = caller.reader(body.user_id.as_deref()).map_err(|problem| problem.at("/user_id"))?;
+    let views = app.reader().posts(&ids, reader.as_ref(), now()).await?;
+    let missing: Vec<PostId> =
+        ids.into_iter().filter(|id| views.iter().all(|view| view.post.id != *id)).collect();
+    let posts = views.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
+    Ok(Json(BatchJson { posts, missing }))
+}
