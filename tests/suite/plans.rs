@@ -30,7 +30,7 @@ const BIG: [&str; 11] =
 fn fill(world: &World) {
     let numbers =
         format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {POSTS})");
-    let (number, place) = if world.is_embedded() {
+    let (number, place): (fn(String) -> String, &str) = if world.is_embedded() {
         (|i: String| format!("printf('%05d', {i})"), "zeroblob(16)")
     } else {
         (|i: String| format!("lpad(({i})::text, 5, '0')"), "decode(repeat('00', 16), 'hex')")
