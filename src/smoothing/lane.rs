@@ -39,7 +39,7 @@ impl Lane {
         self.count as f64 - self.vested
     }
 
-    /// Puts `row` in, of whose unvested sum and count the share `weight` is still unvested.
+    /// Puts `row` in. The share `weight` of its unvested sum and count is still unvested.
     pub(super) fn put(&mut self, row: &Row, weight: f64) {
         self.count += 1;
         self.sum += u64::from(row.score.get());
@@ -49,9 +49,9 @@ impl Lane {
         self.tidy();
     }
 
-    /// Takes `row` out, of whose unvested sum and count the share `weight` is still unvested.
+    /// Takes `row` out. The share `weight` of its unvested sum and count is still unvested.
     pub(super) fn take_out(&mut self, row: &Row, weight: f64) {
-        // A row that never was in must not end the program: `damper verify` will show it (audit.rs).
+        // A row that was never put in must not end the program: `damper verify` will show it (recount.rs).
         self.count = self.count.saturating_sub(1);
         self.sum = self.sum.saturating_sub(u64::from(row.score.get()));
         self.vested -= 1.0 - weight;
@@ -60,7 +60,7 @@ impl Lane {
         self.tidy();
     }
 
-    /// Ends what rounding began: a lane that is empty, or wholly vested, has settled exactly what it holds.
+    /// Removes rounding errors: an empty or wholly vested lane has settled exactly its count and sum.
     fn tidy(&mut self) {
         let count = self.count as f64;
         if self.count == 0 || self.vested >= count {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_moved_whole_keeps_every_figure_finite() {
+    fn a_lane_that_vests_at_once_keeps_every_figure_finite() {
         let params = Params::new(&Knobs { vest_half_life_hours: 0.1, ..Knobs::default() }).unwrap();
         let mut lane = lane(30, 20.0);
         lane.vest(LaneName::Calm, 30.0, 5.0 * DAY_MS, 5e4 * DAY_MS, &params);

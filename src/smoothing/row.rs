@@ -1,4 +1,4 @@
-//! What one user's rating has to remember, so that an edit, a removal or an audit is exact.
+//! The stored part of one user's rating, so that an edit, a removal or an audit is exact.
 //!
 //! A row holds no time: the clock of its lane, as it stood when the row last changed, says how much of the
 //! row has vested since. Whose row it is, and whether it counts or is excluded, is left to the store.
@@ -6,7 +6,7 @@
 use crate::error::Invalid;
 use crate::model::Score;
 
-/// Where a rating vests.
+/// The lane in which a rating vests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LaneName {
     /// The lane of ordinary ratings.
@@ -24,7 +24,7 @@ impl LaneName {
         }
     }
 
-    /// The lane of that name; `unknown-lane` for every other text.
+    /// The lane with that name; `unknown-lane` for any other text.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         match text {
             "calm" => Ok(Self::Calm),
