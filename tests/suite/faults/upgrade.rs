@@ -1,4 +1,5 @@
-//! A newer program has migrated the database: older ones stop before they read what they may not understand.
+//! A newer program has migrated the database: older ones stop before they read data that they may not
+//! understand.
 
 use damper::database::schema::SCHEMA_VERSION;
 

@@ -1,4 +1,4 @@
-//! Real Postgres servers: one that all tests of a process share, each with a database of its own, and others for
+//! Real Postgres servers: one shared by all tests of a process, with a database for each, and others for
 //! tests that stop theirs.
 
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// The server that tests share, started by the first that asks.
+    /// The server that tests share. The first user starts it.
     pub fn shared() -> &'static Postgres {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(Postgres::start)
     }
 
-    /// A server of one's own.
+    /// A private server.
     pub fn start() -> Postgres {
         let dir = spawn::temp_dir("postgres-");
         if spawn::is_root() {
@@ -42,14 +42,14 @@ impl Postgres {
         postgres
     }
 
-    /// Stops the server where it stands, as a crash would: `pg_ctl stop -m immediate`.
+    /// Stops the server at once, as a crash would: `pg_ctl stop -m immediate`.
     pub fn stop_immediately(&self) {
         let mut stop = spawn::dying_as_postgres(program("pg_ctl"));
         spawn::run(stop.arg("-D").arg(self.dir.path().join("data")).args(["stop", "-m", "immediate"]));
-        self.server.lock().expect("no test panicked here").wait().expect("the server ends");
+        self.server.lock().expect("the lock is not poisoned").wait().expect("the server ends");
     }
 
-    /// SIGSTOP of the server and of every backend.
+    /// SIGSTOP to the server and every backend.
     pub fn pause(&self) {
         self.signal_all("STOP");
     }
@@ -60,7 +60,7 @@ impl Postgres {
     }
 
     fn signal_all(&self, name: &str) {
-        let server = self.server.lock().expect("no test panicked here").id().to_string();
+        let server = self.server.lock().expect("the lock is not poisoned").id().to_string();
         let children = Command::new("pgrep").args(["-P", &server]).output().expect("pgrep");
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
         // A backend may have ended meanwhile.
@@ -69,7 +69,7 @@ impl Postgres {
 
     /// Starts the stopped server again, on the same port and data.
     pub fn start_again(&self) {
-        *self.server.lock().expect("no test panicked here") = launch(&self.dir, self.port);
+        *self.server.lock().expect("the lock is not poisoned") = launch(&self.dir, self.port);
         self.await_answer();
     }
 
@@ -86,7 +86,7 @@ impl Postgres {
         self.url(&name)
     }
 
-    /// Drops a database that nobody needs any more, whoever is still connected to it; a stopped server keeps its own.
+    /// Drops a database, even with open connections; a stopped server keeps its own.
     pub fn drop_database(url: &str) {
         let (server, name) = url.rsplit_once('/').expect("a URL of ours");
         wait(async {
@@ -108,7 +108,7 @@ impl Postgres {
 
     fn await_answer(&self) {
         until("postgres to answer", || {
-            let ended = self.server.lock().expect("no test panicked here").try_wait().expect("a child");
+            let ended = self.server.lock().expect("the lock is not poisoned").try_wait().expect("a child");
             assert!(ended.is_none(), "postgres ended: {}", self.log());
             wait(PgConnection::connect(&self.url("postgres"))).is_ok()
         });
@@ -136,7 +136,7 @@ fn launch(dir: &TempDir, port: u16) -> Child {
     spawn::spawn(command).unwrap_or_else(|e| panic!("cannot start postgres: {e}; {REMEDY}"))
 }
 
-/// The newest installed version's program, else whatever the path has.
+/// The newest installed version's program, or the one on the path.
 fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest =
