@@ -65,7 +65,7 @@ impl Action {
         matches!(self, Action::Rate(_) | Action::Withdraw)
     }
 
-    /// Whether it is a bulk decision, which is merged in a batch of its own.
+    /// Whether it is a bulk decision, which is merged in its own batch.
     pub fn is_bulk(&self) -> bool {
         matches!(self, Action::Decide(decision) if decision.deed.is_bulk())
     }

@@ -84,7 +84,7 @@ pub struct Outcome {
     pub after: Figures,
     /// Ratings that it excluded or restored, or held ones that it approved or rejected.
     pub touched: u64,
-    /// Held ratings that an exclusion took out besides, or its undo restored.
+    /// Held ratings that an exclusion also took out, or its undo restored.
     #[serde(default)]
     pub held: u64,
     /// Why the decision changed nothing, if so.

@@ -310,7 +310,7 @@ fn decide(
         Ruling::Thaw => post.standing.is_frozen = false,
         Ruling::Hold(hold) => post.standing.hold = *hold,
         Ruling::Exclude(_) | Ruling::Undo(_) | Ruling::Approve(_) | Ruling::Reject(_) => {
-            return Err("a bulk decision is merged in a batch of its own".to_owned());
+            return Err("a bulk decision is merged in its own batch".to_owned());
         }
     }
     let figures = Figures::of(&post.average, entry.at, params);

@@ -32,7 +32,7 @@ pub struct Average {
     pub histogram: [u64; Score::COUNT],
     /// I: the arrival intensity, in ratings, as of `last`; halves every `surge_half_life_hours`.
     pub intensity: f64,
-    /// Time of the first entry: set once, kept even if all ratings go.
+    /// Time of the first entry: set once, kept even if all ratings are withdrawn.
     pub born: Option<Time>,
     /// t: time of the last entry, up to which the lanes have vested.
     pub last: Option<Time>,
@@ -70,13 +70,13 @@ impl Average {
         row
     }
 
-    /// Takes a row that counts out for good; the row goes.
+    /// Takes out a counted row for good; the caller deletes it.
     pub fn withdraw(&mut self, row: &Row, at: Time, params: &Params) {
         self.enter(at, params);
         self.take_out(row, row.weight(self.lane(row.lane).clock));
     }
 
-    /// Takes a row that counts out so that it can come back. Store the returned row for
+    /// Takes out a counted row so that it can be restored. Store the returned row for
     /// [`restore`](Self::restore): it holds its lag behind the clock, since an excluded row does not vest.
     pub fn exclude(&mut self, row: &Row, at: Time, params: &Params) -> Row {
         self.enter(at, params);
@@ -134,12 +134,12 @@ impl Average {
         self.raw_mean().map(|mean: f64| read(mean).clamp(0.0, f64::from(Score::MAX)))
     }
 
-    /// q of both lanes: how much is phasing in, in ratings; never negative.
+    /// q of both lanes: the weight that is phasing in, in ratings; never negative.
     pub fn unvested(&self) -> f64 {
         self.calm.unvested().max(0.0) + self.surge.unvested().max(0.0)
     }
 
-    /// Whether so little has settled, K below five ratings, that the smoothed mean says little yet.
+    /// Whether the settled count K is below five ratings, so that the smoothed mean says little yet.
     pub fn is_early(&self) -> bool {
         self.settled_count() < EARLY_BELOW
     }
@@ -159,7 +159,7 @@ impl Average {
         self.calm.settled_count + self.surge.settled_count
     }
 
-    /// Advances to an entry's time; the first entry ever sets when the post was born.
+    /// Advances to an entry's time. The first entry sets the birth of the post.
     fn enter(&mut self, at: Time, params: &Params) {
         if self.born.is_none() {
             (self.born, self.last) = (Some(at), Some(at));
@@ -167,14 +167,14 @@ impl Average {
         self.advance(at, params);
     }
 
-    /// Vests both lanes and lets the intensity fade up to `to`; nothing without an entry, or when `to` is not
-    /// later than the last one.
+    /// Vests both lanes and lets the intensity fade up to `to`. Does nothing before the first entry, or when
+    /// `to` is not later than the last one.
     fn advance(&mut self, to: Time, params: &Params) {
         let (Some(born), Some(last)) = (self.born, self.last) else { return };
         if to <= last {
             return;
         }
-        // Ages, not times: beside 1e12 ms since 1970 the end of youth would be lost to rounding, and a whole
+        // Uses ages, not times: next to 1e12 ms since 1970 the end of youth would be lost to rounding, and a whole
         // bomb could vest at once.
         let (age_ms, end_ms) = (elapsed_ms(born, last), elapsed_ms(born, to));
         // Both rooms as the last entry left them, before either lane vests.
@@ -191,7 +191,7 @@ impl Average {
         (calm, calm + self.surge.vested)
     }
 
-    /// Whether more has arrived lately than the post's own history lets expect.
+    /// Whether more ratings arrived lately than the post's own history suggests.
     pub fn is_surging(&self, params: &Params) -> bool {
         self.intensity > self.surge_above(params)
     }

@@ -82,8 +82,8 @@ impl Recount {
     }
 }
 
-/// What the rows of one lane add up to. The unvested parts are summed, not the vested ones: they are what is
-/// small on a settled post, and so lose the least.
+/// The totals of one lane's rows. The unvested parts are summed, not the vested ones: on a settled post they
+/// are small, and so lose the least precision.
 #[derive(Debug, Clone)]
 struct Tally {
     clock: f64,
@@ -109,7 +109,7 @@ impl Tally {
     }
 
     /// V = Σ(1 − w), K = Σ(1 − b·w), L = Σ(r − a·w). A lane that was tidied up when it was empty or wholly
-    /// vested (V = K = n, L = s) needs no case of its own: no rows give zero, and rows whose weights sum up
+    /// vested (V = K = n, L = s) needs no special case: no rows give zero, and rows whose weights sum up
     /// to no more than rounding give n and s within the tolerance.
     fn compare(&self, lane: &Lane, names: [&'static str; 5], excluded: u64, found: &mut Vec<Difference>) {
         let [count_name, sum_name, vested_name, settled_count_name, settled_sum_name] = names;

@@ -45,17 +45,17 @@ pub struct Row {
     /// The lane that the row vests in.
     pub lane: LaneName,
     /// z: the lane's clock when the row last changed. Of an excluded row: its lag behind the clock at the
-    /// exclusion, zero or negative, since what is out does not vest.
+    /// exclusion, zero or negative, since an excluded row does not vest.
     pub vest_clock: f64,
     /// a: the row's unvested sum when it last changed, in scores. After an edit it may be negative: the new
-    /// score less what the old one has settled.
+    /// score less the settled part of the old one.
     pub unvested_sum: f64,
     /// b: the row's unvested count when it last changed, 0 to 1.
     pub unvested_count: f64,
 }
 
 impl Row {
-    /// w = e^(z − Z): how much of the row's unvested sum and count is still unvested when its lane's clock
+    /// w = e^(z − Z): the share of the row's unvested sum and count that is still unvested when its lane's clock
     /// stands at `clock`; 0 to 1.
     pub(super) fn weight(&self, clock: f64) -> f64 {
         (self.vest_clock - clock).exp()

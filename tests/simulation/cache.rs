@@ -10,7 +10,7 @@ use damper::model::PostId;
 
 use crate::world::{Call, Kind, Seam, Side, World};
 
-/// What is cached.
+/// The cached value.
 pub type Shelf = BTreeMap<PostId, Arc<Cached>>;
 
 impl World {

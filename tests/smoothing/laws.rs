@@ -12,7 +12,7 @@ use crate::log::*;
 const WIDTH: f64 = 5.0;
 
 /// Optimized, a law takes a tenth of a millisecond a case, so there are eight times as many as usual. No file
-/// beside the tests remembers a failure: it becomes a test of its own.
+/// beside the tests remembers a failure: it becomes a separate test.
 fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     let times = if cfg!(debug_assertions) { 1 } else { 8 };

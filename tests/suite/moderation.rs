@@ -164,7 +164,7 @@ fn a_frozen_post_takes_no_ratings_and_is_read_on(world: World) {
         answer.text
     );
     until("it to be seen", || api.get("/api/posts/film").expect(200)["frozen"] == json!(true));
-    assert_eq!(api.get("/api/posts/film").expect(200)["count"], 1, "what was accepted before counts");
+    assert_eq!(api.get("/api/posts/film").expect(200)["count"], 1, "earlier accepted ratings count");
     let thawed = put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": false, "reason": "calm"}));
     assert_eq!(thawed.expect(200)["state"], "thawed");
     rate(5).expect(202);

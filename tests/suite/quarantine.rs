@@ -146,7 +146,7 @@ fn a_retry_counts_once_its_post_exists(world: World) {
     assert_eq!(
         (&status["quarantined"], &status["applied"]),
         (&json!(2), &json!(4)),
-        "ever put aside: {status}"
+        "ever quarantined: {status}"
     );
     world.assert_consistent();
 }
@@ -160,7 +160,7 @@ fn a_retry_never_beats_a_newer_rating_or_withdrawal(world: World) {
     api.rate("late", "rated", 5);
     api.rate("late", "withdrawn", 5);
     api.delete("/api/posts/late/rate?user_id=withdrawn").expect(202);
-    // A withdrawal that removes nothing is a wish all the same.
+    // A withdrawal that removes nothing still counts as a wish.
     api.delete("/api/posts/late/rate?user_id=never").expect(202);
     world.flush();
     world.cli(&["quarantine", "retry", "--all"]).expect(0);
@@ -269,7 +269,7 @@ fn a_dropped_entry_is_gone_for_good(world: World) {
     let run = world.cli(&["quarantine", "drop", "--all"]).expect(0);
     assert_eq!(run.out, "nothing is in the quarantine\n");
     assert_eq!(world.cli(&["quarantine", "list"]).expect(0).out, "nothing is in the quarantine\n");
-    assert_eq!(world.status()["quarantined"], 3, "ever put aside");
+    assert_eq!(world.status()["quarantined"], 3, "ever quarantined");
     world.assert_consistent();
 }
 

@@ -188,7 +188,7 @@ fn a_body_is_accepted_if_and_only_if_it_is_a_rating() {
     let status = world.status();
     assert_eq!((&status["accepted"], &status["quarantined"]), (&json!(taken.get()), &json!(0)));
     world.flush();
-    assert_eq!(world.status()["quarantined"], 0, "what was taken can be merged");
+    assert_eq!(world.status()["quarantined"], 0, "every accepted body can be merged");
     world.assert_consistent();
     assert_well(&service);
 }

@@ -189,7 +189,7 @@ fn without_keys_damper_listens_on_loopback_only_unless_set() {
         assert!(!world.path().join("test.db").exists(), "it has not even started");
         let world = world.with("open", "anywhere");
         let service = Process::spawn(Program::Damper, &[], &world.env(), world.path(), b"");
-        until("it to start all the same", || service.out().contains("DAMPER_OPEN=anywhere"));
+        until("it to start", || service.out().contains("DAMPER_OPEN=anywhere"));
     }
 }
 

@@ -30,7 +30,7 @@ fn a_flushed_redis_whose_clock_was_set_back_gives_no_position_below_the_checkpoi
     ]);
     world.flush();
     world.redis().command(&["FLUSHALL"]);
-    assert_eq!(rate(&api, "p", "cat", 3).status, 202, "the log is made anew");
+    assert_eq!(rate(&api, "p", "cat", 3).status, 202, "the log is created again");
     assert_eq!(rate(&api, "p", "ann", 4).status, 202);
     world.flush();
     world.assert_exact(&rows(&[("ann", 4), ("bob", 2), ("cat", 3)]));
@@ -72,7 +72,7 @@ fn undrained_entries_of_a_flushed_redis_are_counted_as_lost() {
 }
 
 #[test]
-fn a_redis_restored_from_an_older_copy_is_counted_anew_and_applies_nothing_twice() {
+fn a_redis_restored_from_an_older_copy_is_counted_again_and_applies_nothing_twice() {
     let world = World::servers().with("shards", 1).with("drain.batch_max", 3);
     let service = world.start(Program::Api);
     let api = service.http();

@@ -500,7 +500,7 @@ fn the_settings_hold_where_a_post_has_no_policy(world: World) {
     rate(&service, "p", "ann", 5);
     rate(&service, "q", "ann", 5);
     world.import("p,imported,3,1790000000\n");
-    // Merged by a process that holds nothing: a rating accepted on other terms is held all the same.
+    // Merged by a process that holds nothing: a rating accepted on other terms is held anyway.
     drop(service);
     let world = world.with("moderation.hold", "off");
     world.flush();
