@@ -29,7 +29,7 @@ pub struct Exclusion {
 }
 
 impl Exclusion {
-    /// Whether it covers a rating with this position, time and score.
+    /// Whether it covers a rating with this position, time and score. An undone one covers nothing.
     pub fn keeps_out(&self, position: Position, rated_at: Time, score: Score) -> bool {
         !self.is_undone && position < self.id && self.window.covers(rated_at, score)
     }

@@ -134,8 +134,8 @@ impl Fold<'_> {
         Known { rating, held, withdrawn }
     }
 
-    /// The post before the batch. A rating with such terms creates a missing post; any other entry with such
-    /// terms leaves only the record that it was there.
+    /// The post before the batch. A rating creates a missing post if its terms allow that. A withdrawal or a
+    /// late retry with such terms creates nothing and gets `None`; any other entry is refused.
     fn post_of(&mut self, entry: &Entry, is_late: bool) -> Result<Option<LoadedPost>, String> {
         if let Some(stored) = self.loaded.posts.get(&entry.post) {
             return Ok(Some(*stored));

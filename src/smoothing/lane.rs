@@ -3,8 +3,8 @@
 //! A lane solves dq/dt = −min(λq, pace·x) in closed form, so a span of any length costs the same. Its q
 //! is the unvested mass, its room x grows with what vests, and the pace is 1/age while the lane is bound to a
 //! young post's age, ρ otherwise. All rows of a lane vest alike, each by its own unvested weight, so one
-//! clock a lane is enough. [`average`](super::average) decides
-//! which rating takes which lane, and computes the rooms.
+//! clock a lane is enough. [`average`](super::average) decides which rating takes which lane, and computes
+//! the rooms.
 
 use serde::{Deserialize, Serialize};
 

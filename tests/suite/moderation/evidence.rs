@@ -214,7 +214,7 @@ fn alerts_are_walked_page_by_page_the_newest_first(world: World) {
 /// A webhook request: its head, in lower case, and its body.
 type WebhookRequest = (String, String);
 
-/// A webhook site that fails once and then accepts every request.
+/// A webhook site that fails at first and then accepts every request.
 fn site() -> (String, Receiver<WebhookRequest>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
