@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use damper::cli::Parts;
 
 fn main() -> ExitCode {
-    damper::cli::server(std::env::args_os(), Parts::WORKER)
+    damper::cli::server(Parts::WORKER)
 }

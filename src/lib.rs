@@ -2,22 +2,19 @@
 //!
 //! # For readers of the code
 //!
-//! Data goes one way: [`api`] → [`buffer`] → [`drain`] → [`merge`] → [`store`] → [`cache`] → [`api`]. [`App`] is
-//! the one front door: API, worker, command line and tests call it, and nothing else reaches a seam.
-//! `ARCHITECTURE.md` walks one rating through the files.
+//! Data goes one way: [`api`] → [`app::intake`] → [`buffer`] → [`app::drain`] → [`merge`] → [`store`] → [`cache`] →
+//! [`api`]. [`App`] opens a set-up and hands out a few doors, [`App::intake`], [`App::reader`], [`App::drainer`],
+//! [`App::catalogue`], [`App::moderation`] and [`App::upkeep`]; API, worker, command line and tests call these, and nothing
+//! else reaches a seam.
 //!
-//! Invariant: the checkpoint moves in the transaction that writes what it covers, and nowhere else
-//! (`tests/suite/store.rs`, `tests/suite/crash.rs`).
+//! | to learn | start at |
+//! |---|---|
+//! | what a rating is, from the log to the average | [`entry::Entry`], [`merge::merge`], [`smoothing::Average`] |
+//! | why nothing is lost or counted twice | [`app::drain`], [`store`] |
+//! | what differs between the embedded set-up and servers | [`buffer`], [`cache`], [`database`] |
+//! | what the HTTP API does with a request | [`api`] |
 //!
-//! Invariant: an average is a function of the log alone, bit for bit, however the log was cut
-//! (`tests/suite/drain.rs`, `tests/smoothing/laws.rs`).
-//!
-//! Invariant: `accepted = applied + quarantined + waiting` in every shard (`tests/suite/drain.rs`).
-//!
-//! Invariant: what was answered 202 is held durably (`tests/suite/crash.rs`).
-//!
-//! Invariant: imports go down only, and the wall clock is read in `api`, `cli` and `worker` only
-//! (`tests/suite/house.rs`).
+//! `ARCHITECTURE.md` names every room and walks one rating through the files.
 
 pub mod api;
 pub mod app;

@@ -95,7 +95,7 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     report(&drained);
     let alerting = app.clone();
     // A webhook that is slow to answer must not delay the drain.
-    tokio::spawn(async move { alerting.moderation().tell_alerts(chrono::Utc::now().into()).await });
+    tokio::spawn(async move { alerting.moderation().send_alerts(chrono::Utc::now().into()).await });
     if let Some(error @ Error::Config(_)) = &drained.failure {
         let _ = misfit.set(error.again());
         stop.cancel();

@@ -26,7 +26,7 @@ use tower_http::normalize_path::NormalizePathLayer;
 use tracing::{debug, info, warn};
 
 use super::address::Peer;
-use super::openapi;
+use super::viewer;
 use crate::config::ApiKnobs;
 use crate::error::Result;
 
@@ -134,8 +134,8 @@ fn connection(
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(peer);
         // Its pages find each other by this slash.
-        if request.uri().path() == openapi::UI {
-            *request.uri_mut() = Uri::from_static(openapi::UI_INDEX);
+        if request.uri().path() == viewer::PAGE {
+            *request.uri_mut() = Uri::from_static(viewer::PAGE_INDEX);
         }
         request
     });

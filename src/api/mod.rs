@@ -16,6 +16,7 @@ mod pages;
 mod problem;
 mod routes;
 mod schema;
+mod viewer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,7 @@ const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 pub fn public(gate: &Gate) -> Result<Router> {
     let (routes, api) = public_routes().split_for_parts();
     let api = openapi::describe(&api, Audience { is_open: gate.is_open(), is_admin: false });
-    let routes = bounded(routes.merge(openapi::route(&api)), gate)
+    let routes = bounded(routes.merge(openapi::route("/openapi.json", &api)), gate)
         .layer(from_fn_with_state(gate.clone(), origin::check_site));
     Ok(named(
         match gate.app().config().api.cors_origins.as_slice() {
@@ -118,7 +119,7 @@ pub fn admin(gate: &Gate) -> Router {
     let is_open = gate.is_open();
     let public = openapi::describe(&public, Audience { is_open, is_admin: false });
     let api = openapi::describe(&api, Audience { is_open, is_admin: true });
-    let routes = bounded(routes.merge(openapi::ui(public, api)), gate);
+    let routes = bounded(routes.merge(viewer::routes(&public, &api)), gate);
     named(routes.layer(from_fn_with_state(gate.clone(), origin::check_host)), gate)
 }
 

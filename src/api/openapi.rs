@@ -1,4 +1,4 @@
-//! The API's description (OpenAPI 3.1), made from the handlers, and Swagger UI to look at it.
+//! The API's description (OpenAPI 3.1), made from the handlers. `viewer` shows it.
 //!
 //! A handler says what it takes and what it answers when all is well. What every call may answer besides, and what
 //! follows from who may ask (with keys nobody is named in a body or query), is added here.
@@ -9,13 +9,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
-use utoipa_swagger_ui::{SwaggerUi, Url};
 
 use super::problem::{KINDS, Kind, ProblemJson};
 
-/// Where Swagger UI is, and the page that this stands for.
-pub const UI: &str = "/docs/";
-pub const UI_INDEX: &str = "/docs/index.html";
 /// Fields and parameters that name a user in open mode.
 const NAMES: [&str; 2] = ["user_id", "created_by"];
 
@@ -166,18 +162,9 @@ fn name_users(schemas: &mut Value, is_open: bool) {
     }
 }
 
-/// `/openapi.json`
-pub fn route<S: Clone + Send + Sync + 'static>(api: &Value) -> Router<S> {
+/// A route that answers with a description.
+pub fn route<S: Clone + Send + Sync + 'static>(path: &str, api: &Value) -> Router<S> {
     let text = api.to_string();
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    Router::new().route("/openapi.json", get(async move || (json, text).into_response()))
-}
-
-/// `/docs`: both descriptions to read, and the operators' to try (this listener's page may not call the public one).
-pub fn ui<S: Clone + Send + Sync + 'static>(public: Value, admin: Value) -> Router<S> {
-    let url = |name, url| Url::new(name, url);
-    SwaggerUi::new("/docs")
-        .external_url_unchecked(url("for operators", "/openapi.json"), admin)
-        .external_url_unchecked(url("public", "/docs/public.json"), public)
-        .into()
+    Router::new().route(path, get(async move || (json, text).into_response()))
 }

@@ -14,7 +14,7 @@ use crate::buffer::group::Grouped;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::error::Result;
-use crate::store::Store;
+use crate::store::Ledger;
 
 /// The three doors that every rating passes, and what they share.
 pub struct Core {
@@ -38,14 +38,13 @@ impl Core {
     pub async fn assemble(
         config: Config,
         buffer: Arc<dyn Buffer>,
-        ledger: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         cache: Arc<dyn Cache>,
     ) -> Result<Self> {
         let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
         let context = Arc::new(Context::new(config, ledger.installation().await?.shards)?);
         let posts = Arc::new(PostReader::new(context.clone(), buffer.clone(), ledger.clone(), cache.clone()));
         let intake = Arc::new(Intake::new(context.clone(), buffer.clone(), ledger.clone(), posts.clone()));
-        intake.announce_floors().await?;
         let drainer = Arc::new(Drainer::new(context.clone(), buffer.clone(), ledger, cache));
         Ok(Self { context, buffer, intake, posts, drainer })
     }

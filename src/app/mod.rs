@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod context;
 mod core;
 pub mod drain;
+mod floors;
 pub mod intake;
 pub mod moderation;
 pub mod reading;
@@ -14,29 +15,20 @@ pub mod upkeep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::warn;
-
-use crate::buffer;
-use crate::buffer::Buffer;
-use crate::buffer::redis::RedisBuffer;
-use crate::buffer::sqlite::SqliteBuffer;
-use crate::cache::Cache;
-use crate::cache::memory::MemoryCache;
-use crate::cache::redis::RedisCache;
+use crate::buffer::{self, Home, Owner};
+use crate::cache;
 use crate::config::ticks::Ticks;
 use crate::config::{Config, Setup};
+use crate::database::Database;
 use crate::database::sqlite::SqliteFile;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::redis::health::RedisHealth;
 use crate::redis::link::RedisLink;
 use crate::smoothing::Params;
-use crate::store::Store;
-use crate::store::bounded::Bounded;
-use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{STAGED, Store};
 use catalogue::Catalogue;
 use drain::Drainer;
+use floors::Checkpoints;
 use intake::Intake;
 use moderation::Moderation;
 use reading::Reader;
@@ -50,7 +42,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Damper, opened.
 pub struct App {
     core: Core,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     limits: Limits,
     reader: Reader,
     catalogue: Catalogue,
@@ -65,45 +57,29 @@ impl App {
     /// [`Error::Unavailable`] when a server does not answer, [`Error::Config`] when a setting is wrong or the
     /// parts do not belong together.
     pub async fn open(config: Config) -> Result<Arc<Self>> {
-        let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
-        let near = MemoryCache::new(config.cache.posts_max);
-        match config.setup() {
+        let (store, home) = match config.setup() {
             Setup::Embedded => {
                 let file = Arc::new(SqliteFile::open(&config.data, &config.store).await?);
-                let store = Arc::new(SqliteStore::open(file.clone()).await?);
-                let buffer = Arc::new(SqliteBuffer::new(file, append_timeout));
-                Self::assemble(config, buffer, store, Arc::new(near), None).await
+                let database = Database::sqlite(file.clone(), &config.store);
+                (Store::open(database, 1).await?, Home::File(file))
             }
             Setup::Servers => {
                 let drains = config.drain.parallel_max;
-                let store =
-                    PostgresStore::open(&config.database_url, &config.store, config.shards, drains).await?;
-                let installation = store.installation().await?;
-                let link = Arc::new(RedisLink::open(&config.redis_url, append_timeout).await?);
-                let health = RedisHealth::ask(&link).await?;
-                let may_forget = config.buffer.allow_unsafe_redis;
-                for warning in health.check(config.redis_url.host(), may_forget)? {
-                    warn!("{warning}");
-                }
-                buffer::redis::stamp(&link, &installation.id, installation.shards).await?;
-                let buffer = RedisBuffer::open(link.clone(), installation.shards, append_timeout).await?;
-                let life = Duration::from_secs(config.cache.ttl_seconds);
-                let cache = Arc::new(RedisCache::new(near, link.clone(), life));
-                Self::assemble(config, Arc::new(buffer), Arc::new(store), cache, Some(link)).await
+                let database =
+                    Database::postgres(&config.database_url, &config.store, drains, &STAGED).await?;
+                let store = Store::open(database, config.shards).await?;
+                let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
+                let link = RedisLink::open(&config.redis_url, append_timeout).await?;
+                (store, Home::Redis(Arc::new(link)))
             }
-        }
-    }
-
-    async fn assemble(
-        config: Config,
-        buffer: Arc<dyn Buffer>,
-        store: Arc<dyn Store>,
-        cache: Arc<dyn Cache>,
-        shared: Option<Arc<RedisLink>>,
-    ) -> Result<Arc<Self>> {
-        let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
-        let store: Arc<dyn Store> = Arc::new(Bounded::new(store, answer_timeout));
-        let limits = Limits::new(config.limits.clone(), shared, &store.installation().await?.id);
+        };
+        let store = Arc::new(store);
+        let installation = store.installation().await?;
+        let owner = Owner { installation: &installation.id, shards: installation.shards };
+        let floors = Arc::new(Checkpoints(store.clone()));
+        let buffer = buffer::open(&config, &home, owner, floors).await?;
+        let cache = cache::open(&config, home.redis());
+        let limits = Limits::new(config.limits.clone(), home.redis(), &installation.id);
         let core = Core::assemble(config, buffer, store.clone(), cache).await?;
         Ok(Arc::new(Self {
             limits,

@@ -1,9 +1,9 @@
-//! Group commit: many callers' entries in one append.
+//! Group commit: the entries of many callers in one write.
 //!
-//! A durable append costs a round trip or an fsync whatever its size. So one task takes every request that
-//! waits, appends the entries of each shard in one call (the shards side by side), and answers each caller;
-//! meanwhile the next group gathers by itself. With one group under way at a time, a later append of a caller
-//! never overtakes an earlier one.
+//! A durable write costs a round trip or an fsync, however large it is. So one task takes every request that waits,
+//! writes the entries of each shard in one call (all shards at the same time), and answers each caller; meanwhile the
+//! next group gathers by itself. Only one group is under way at a time, so a later append of a caller never overtakes
+//! an earlier one. Each caller prepares the log before it joins a group, so that a slow preparation delays no group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::entry::{Backlog, Batch, Entry, Position, Shard};
 use crate::error::{Error, Invalid, Result};
 use crate::model::{PostId, Time, UserId};
 
-/// Requests that may wait for the next group; more callers wait at the door.
+/// Requests that may wait for the next group; further callers wait for a place among them.
 const REQUESTS_MAX: usize = 4_096;
 
-/// A buffer whose appends are committed in groups.
+/// A buffer that commits its appends in groups.
 pub struct Grouped {
     inner: Arc<dyn Buffer>,
     requests: mpsc::Sender<Request>,
@@ -34,7 +34,7 @@ struct Request {
 }
 
 impl Grouped {
-    /// Groups the appends to `inner`, at most `group_max` entries a shard and call. Needs a tokio runtime.
+    /// Groups the appends to `inner`, at most `group_max` entries per shard and call. Needs a tokio runtime.
     pub fn new(inner: Arc<dyn Buffer>, group_max: usize) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         let group_max = group_max.min(inner.append_max());
@@ -57,7 +57,7 @@ async fn commit_groups(inner: Arc<dyn Buffer>, mut waiting: mpsc::Receiver<Reque
     }
 }
 
-/// Appends a shard's requests in order, as few calls as `group_max` allows.
+/// Writes a shard's requests in order, in as few calls as `group_max` allows.
 async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, group_max: usize) {
     let mut rest = requests.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -70,7 +70,7 @@ async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, 
         let sizes: Vec<usize> = group.iter().map(|request| request.entries.len()).collect();
         let entries: Vec<Entry> =
             group.iter_mut().flat_map(|request| std::mem::take(&mut request.entries)).collect();
-        let outcome = inner.append(shard, &entries).await;
+        let outcome = inner.write(shard, &entries).await;
         let mut positions = outcome.as_deref().unwrap_or_default();
         for (request, size) in group.into_iter().zip(sizes) {
             let answer = match &outcome {
@@ -81,7 +81,7 @@ async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, 
                 }
                 Err(error) => Err(error.again()),
             };
-            // A caller that went away needs no answer; the entries are held all the same.
+            // A caller that went away needs no answer. The entries are held all the same.
             let _ = request.answer.send(answer);
         }
     }
@@ -93,7 +93,11 @@ impl Buffer for Grouped {
         self.group_max
     }
 
-    async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
+    async fn prepare(&self, shard: Shard, now: Option<Time>) -> Result<bool> {
+        self.inner.prepare(shard, now).await
+    }
+
+    async fn write(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         if entries.len() > self.group_max {
             let detail = format!("{} entries in one append; at most {}", entries.len(), self.group_max);
             return Err(Invalid::new("too-many-entries", detail).into());
@@ -119,14 +123,6 @@ impl Buffer for Grouped {
 
     async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
         self.inner.waiting_of(user, posts).await
-    }
-
-    async fn check_clock(&self, shard: Shard, now: Time) -> Result<()> {
-        self.inner.check_clock(shard, now).await
-    }
-
-    fn needs_floor(&self, shard: Shard) -> bool {
-        self.inner.needs_floor(shard)
     }
 
     async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {

@@ -1,33 +1,69 @@
 //! The buffer: a durable log per shard that holds entries until they are merged.
 //!
-//! Two logs implement it: a Redis stream per shard ([`redis`]) and a table of the SQLite file ([`sqlite`]);
-//! [`group`] puts many callers' entries into one call of either. One suite, `tests/suite/buffer.rs`, holds
-//! both. Nothing here knows what an average is: the drain reads, the store merges, the drain trims.
+//! Two logs implement it: a Redis stream per shard ([`redis`]) and a table of the SQLite file ([`sqlite`]). [`group`]
+//! puts the entries of many callers into one call of either. [`open`] picks the log that the settings name; a third log
+//! is a file or folder here, and one line there. One suite, `tests/suite/buffer.rs`, holds them all. Nothing here knows
+//! what an average is: the drain reads, the store merges, the drain trims.
 
 pub mod group;
 pub mod redis;
 pub mod sqlite;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 
+use crate::config::Config;
+use crate::database::sqlite::SqliteFile;
 use crate::entry::{Action, Backlog, Batch, Entry, Position, Shard};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
+use crate::redis::link::RedisLink;
 
 /// A durable log per shard, read in order.
+///
+/// Callers use [`append`](Self::append); a log implements [`write`](Self::write), and [`prepare`](Self::prepare) if it
+/// has something to check or to say before it takes entries.
 #[async_trait]
 pub trait Buffer: Send + Sync {
-    /// Most entries that one append takes.
+    /// The most entries of one append.
     fn append_max(&self) -> usize;
 
     /// Appends all of `entries` (at most [`append_max`](Self::append_max), all of `shard`) or none, and returns
     /// their positions once every one is held durably. Never hands out a position at or below the highest known.
     ///
+    /// `now` is the time on this machine's clock, when the entries carry that time: a log with a clock of its own
+    /// takes them only while the two agree. Entries that carry times from elsewhere, of an import or a retry, come
+    /// without it.
+    ///
     /// # Errors
-    /// `Unavailable` when it is certain that the entries will not take effect after this call's end. They may
-    /// have taken effect before it (a lost reply): a retry is safe, since the latest rating wins. `Busy` when they
-    /// have not, and the floor must be raised first.
-    async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>>;
+    /// `Unavailable` or `Busy` when it is certain that the entries will not take effect after the end of this call.
+    /// They may have taken effect before it (a lost reply): a retry is safe, since the latest rating wins.
+    async fn append(&self, shard: Shard, entries: &[Entry], now: Option<Time>) -> Result<Vec<Position>> {
+        self.prepare(shard, now).await?;
+        let written = self.write(shard, entries).await;
+        if matches!(written, Err(Error::Busy(_))) && self.prepare(shard, now).await? {
+            return self.write(shard, entries).await;
+        }
+        written
+    }
+
+    /// Gets the log of `shard` ready for an append, in the caller's own time: what is slow here delays no other
+    /// caller, and a caller that goes away has appended nothing. Returns whether there was something to do; then a
+    /// write that was `Busy` is worth a second attempt.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    async fn prepare(&self, _: Shard, _: Option<Time>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Appends as [`append`](Self::append) does, to a log that is ready.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append). `Busy` when nothing was appended.
+    async fn write(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>>;
 
     /// The oldest entries of `shard` after `from`, at most `limit`; `None` when there are none.
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>>;
@@ -35,30 +71,18 @@ pub trait Buffer: Send + Sync {
     /// Forgets everything up to and including `through`.
     async fn trim(&self, shard: Shard, through: Position) -> Result<()>;
 
-    /// What waits after `from`, and what the log knows of itself.
+    /// The number of entries after `from`, and the figures that the log keeps about itself.
     async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog>;
 
-    /// What of this user's is still in the log for each of these posts: the newest, with its position. It may
-    /// still tell of an entry that has just been merged; its position says so.
+    /// The newest entry of this user for each of these posts that is still in the log, with its position. It may
+    /// have been merged a moment ago; its position tells.
     async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>>;
 
-    /// Passes when the log's own clock, where it has one, agrees with the caller's: entries are stamped by the one
-    /// and ordered by the other.
-    async fn check_clock(&self, _: Shard, _: Time) -> Result<()> {
-        Ok(())
-    }
-
-    /// Whether the log may have come back with less since its floor was last raised: then it must be raised anew
-    /// before the next append.
-    fn needs_floor(&self, _: Shard) -> bool {
-        false
-    }
-
-    /// From now on no append gets a position at or below `floor`, nor at or below any that this process knows. A
-    /// log that is gone is made anew.
+    /// From now on no append gets a position at or below `floor`, nor at or below any that this process knows. The
+    /// drain raises it when a log came back with less than it had accepted; a log that is gone is created again.
     async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()>;
 
-    /// Which log this is and how it keeps what it holds, for people: `redis 7.0.15 (16 shards, …)`.
+    /// Which log this is and how it keeps its entries, for people: `redis 7.0.15 (16 shards, …)`.
     async fn describe(&self) -> Result<String>;
 }
 
@@ -69,4 +93,59 @@ pub struct Waiting {
     pub position: Position,
     /// What it asks for.
     pub action: Action,
+}
+
+/// Says which positions are taken, for a log that may come back with less than it had.
+#[async_trait]
+pub trait Floors: Send + Sync {
+    /// The highest position of `shard` that may have been merged: no later entry may stand at or below it.
+    async fn floor(&self, shard: Shard) -> Result<Position>;
+}
+
+/// Where a log may live: among what the process is connected to.
+#[derive(Clone)]
+pub enum Home {
+    /// The data file of the embedded set-up.
+    File(Arc<SqliteFile>),
+    /// The server that `redis_url` names.
+    Redis(Arc<RedisLink>),
+}
+
+impl Home {
+    /// The Redis of the server set-up.
+    pub fn redis(&self) -> Option<Arc<RedisLink>> {
+        match self {
+            Home::Redis(link) => Some(link.clone()),
+            Home::File(_) => None,
+        }
+    }
+}
+
+/// Whose log it is: an installation's name, and the number of its shards.
+pub struct Owner<'a> {
+    /// The random name of the installation.
+    pub installation: &'a str,
+    /// Its shards.
+    pub shards: u16,
+}
+
+/// Opens the log at `home`.
+///
+/// # Errors
+/// [`Error::Unavailable`] when it does not answer, [`Error::Config`] when it belongs to another installation or would
+/// lose ratings by its own settings.
+pub async fn open(
+    config: &Config,
+    home: &Home,
+    owner: Owner<'_>,
+    floors: Arc<dyn Floors>,
+) -> Result<Arc<dyn Buffer>> {
+    let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
+    Ok(match home {
+        Home::File(file) => Arc::new(sqlite::SqliteBuffer::new(file.clone(), append_timeout)),
+        Home::Redis(link) => {
+            redis::admit(link, config, &owner).await?;
+            Arc::new(redis::RedisBuffer::open(link.clone(), owner.shards, append_timeout, floors).await?)
+        }
+    })
 }

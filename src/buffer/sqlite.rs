@@ -1,13 +1,12 @@
 //! The buffer of the embedded set-up: a table of the SQLite file, one shard.
 //!
-//! Positions come from a counter row that moves in the append's own transaction: row ids would start again at
-//! 1 once the table is empty, and fall below the checkpoint.
+//! Positions come from a counter row that the append's own transaction raises. Row ids would start again at 1 once the
+//! table is empty, and fall below the checkpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::FromRow;
 
 use super::{Buffer, Waiting};
 use crate::database::sqlite::{SqliteFile, Writing};
@@ -15,7 +14,7 @@ use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 
-/// A transaction of so many entries keeps the other writers waiting for tens of milliseconds.
+/// Other writers wait for tens of milliseconds while a transaction of so many entries runs.
 const APPEND_ENTRIES_MAX: usize = 10_000;
 
 /// The log in table `buffer`.
@@ -30,8 +29,8 @@ impl SqliteBuffer {
         Self { file, append_timeout }
     }
 
-    /// Everything up to the commit, with the last position.
-    async fn prepare(&self, entries: &[Entry]) -> Result<(Writing<'_>, i64)> {
+    /// Everything before the commit; returns the last position.
+    async fn prepare(&self, entries: &[Entry]) -> Result<(Writing, i64)> {
         let rows: Vec<[String; 3]> = entries
             .iter()
             .map(|entry| [entry.post.to_string(), entry.user.to_string(), entry.encode()])
@@ -65,25 +64,17 @@ fn row_of(position: Position) -> i64 {
     i64::try_from(position.low).unwrap_or(i64::MAX)
 }
 
-#[derive(FromRow)]
-struct BacklogRow {
-    waiting: i64,
-    oldest: Option<i64>,
-    appends: i64,
-    last: i64,
-}
-
 #[async_trait]
 impl Buffer for SqliteBuffer {
     fn append_max(&self) -> usize {
         APPEND_ENTRIES_MAX
     }
 
-    async fn append(&self, _: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
+    async fn write(&self, _: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        // Given up before its commit, a transaction is rolled back; a commit is waited for, however long it takes.
+        // A transaction that is dropped before its commit is rolled back. A commit is awaited, however long it takes.
         let prepared = tokio::time::timeout(self.append_timeout, self.prepare(entries)).await;
         let (writing, last) = prepared.unwrap_or_else(|_| {
             let ms = self.append_timeout.as_millis();
@@ -119,7 +110,7 @@ impl Buffer for SqliteBuffer {
 
     async fn backlog(&self, _: Shard, from: Position) -> Result<Backlog> {
         // One statement is one snapshot: the counts belong together.
-        let row: BacklogRow = sqlx::query_as(
+        let row: (i64, Option<i64>, i64, i64) = sqlx::query_as(
             "select (select count(*) from buffer where position > $1) as waiting,
                     (select held_at from buffer where position > $1 order by position limit 1) as oldest,
                     appends, last
@@ -128,11 +119,12 @@ impl Buffer for SqliteBuffer {
         .bind(row_of(from))
         .fetch_one(self.file.readers())
         .await?;
+        let (waiting, oldest, appends, last) = row;
         Ok(Backlog {
-            waiting: row.waiting.unsigned_abs(),
-            oldest: row.oldest.map(Time::from_ms),
-            appends: row.appends.unsigned_abs(),
-            last: position(row.last),
+            waiting: waiting.unsigned_abs(),
+            oldest: oldest.map(Time::from_ms),
+            appends: appends.unsigned_abs(),
+            last: position(last),
         })
     }
 
@@ -160,7 +152,7 @@ impl Buffer for SqliteBuffer {
         let mut found = vec![None; posts.len()];
         for (asked, row, payload) in rows {
             let slot = usize::try_from(asked).ok().and_then(|i| found.get_mut(i));
-            // A retry does not stand for what the user wants now.
+            // A retry is not what the user wants now.
             let (Ok(entry), Some(slot)) = (Entry::decode(&payload), slot) else { continue };
             if entry.origin.is_none() && entry.action.is_wish() {
                 *slot = Some(Waiting { position: position(row), action: entry.action });

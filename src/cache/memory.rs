@@ -10,7 +10,7 @@ use moka::ops::compute::Op;
 use super::{Cache, Cached};
 use crate::model::PostId;
 
-/// How long an entry may hide a commit of another process: a second, less what reading it may have taken.
+/// How long an entry may hide a commit of another process: a second, less the time that reading it may have taken.
 pub const LIFE: Duration = Duration::from_millis(800);
 
 /// A bounded map of posts in this process.

@@ -1,7 +1,7 @@
 //! The shared cache of the server set-up: a Redis key per post, behind the in-process cache.
 //!
-//! A value begins with the version of its encoding and its newness as text that sorts, so that the script which
-//! keeps it need not understand it, and so that what another version or somebody else wrote is a miss.
+//! A value begins with the version of its encoding and with its newness as text that sorts. So the script that writes
+//! it need not understand it, and a value from another version or another program is a miss.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ pub struct RedisCache {
     link: Arc<RedisLink>,
     life: Duration,
     put: Script,
-    /// Whether Redis was said to refuse, though it answers.
+    /// Whether a warning was logged that Redis answers and refuses.
     has_warned: AtomicBool,
 }
 
@@ -48,7 +48,7 @@ impl RedisCache {
 
     async fn get(&self, id: &PostId) -> Option<Arc<Cached>> {
         let value = self.note(self.fetch(id).await)??;
-        // Somebody else's bytes, another version's, or another post's: a miss.
+        // The value of another program, another version, or another post is a miss.
         decode(&value).filter(|entry| entry.state.post.id == *id).map(Arc::new)
     }
 
@@ -72,7 +72,7 @@ impl RedisCache {
                 Some(value)
             }
             Err(error) => {
-                // That Redis is away has been said by the connection.
+                // If Redis is away, the connection has logged it.
                 if self.link.reads.is_up() && !self.has_warned.swap(true, Ordering::Relaxed) {
                     warn!(%error, "the read cache does not work; reading from the store");
                 }

@@ -17,12 +17,15 @@ mod term;
 mod token;
 mod verify;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::app::App;
 use crate::config::{LogFormat, Settings, Setup};
@@ -156,11 +159,21 @@ impl Flags {
     }
 }
 
+/// A command at work.
+type Running = Pin<Box<dyn Future<Output = Result<ExitCode>>>>;
+
+// The two entry points below and `run` are not generic: whatever is, each program would compile again, and with it the
+// whole service.
+
 /// The program `damper`.
 pub fn damper() -> ExitCode {
     let cli = Cli::parse();
     let is_serving = matches!(cli.command, None | Some(Command::Serve));
-    run(&cli.flags, is_serving, async |settings| match cli.command {
+    run(&cli.flags, is_serving, Box::new(|settings| Box::pin(command(settings, cli.command))))
+}
+
+async fn command(settings: Settings, command: Option<Command>) -> Result<ExitCode> {
+    match command {
         None | Some(Command::Serve) => serve::serve(settings, Parts::BOTH).await,
         Some(Command::Flush(args)) => flush::flush(settings, &args).await,
         Some(Command::Status(args)) => status::status(settings, &args).await,
@@ -174,17 +187,17 @@ pub fn damper() -> ExitCode {
         Some(Command::Forget(args)) => forget::forget(settings, &args).await,
         Some(Command::Doctor(args)) => doctor::doctor(settings, &args).await,
         Some(Command::Config(args)) => config::config(&settings, &args),
-    })
+    }
 }
 
 /// The programs `damper-api` and `damper-worker`.
-pub fn server(args: impl IntoIterator<Item = OsString>, parts: Parts) -> ExitCode {
-    let cli = ServerCli::parse_from(args);
-    run(&cli.flags, true, async |settings| serve::serve(settings, parts).await)
+pub fn server(parts: Parts) -> ExitCode {
+    let cli = ServerCli::parse();
+    run(&cli.flags, true, Box::new(move |settings| Box::pin(serve::serve(settings, parts))))
 }
 
-/// Runs `command` on a runtime and turns its outcome into an exit code. Errors are printed only here.
-fn run(flags: &Flags, is_serving: bool, command: impl AsyncFnOnce(Settings) -> Result<ExitCode>) -> ExitCode {
+/// Runs `command` on a runtime and turns its outcome into an exit code; errors are printed once, here.
+fn run(flags: &Flags, is_serving: bool, command: Box<dyn FnOnce(Settings) -> Running + '_>) -> ExitCode {
     let outcome = flags.load().and_then(|settings| {
         start_logging(&settings, is_serving)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -218,20 +231,31 @@ fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
     let log = &settings.config.log;
     let is_default = log.filter == "info";
     let filter = if is_serving || !is_default { log.filter.as_str() } else { "warn" };
-    // We log outages of these libraries ourselves, once per change.
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("fred=off,sqlx=warn,apalis_core=off,{filter}"))
-            .map_err(|e| Error::Config(format!("log.filter {:?} cannot be read: {e}", log.filter)))?;
+    let filter = parse_filter(filter)
+        .map_err(|why| Error::Config(format!("log.filter {:?} cannot be read: {why}", log.filter)))?;
     let has_color = term::has_color(&std::io::stderr());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match log.format {
-        LogFormat::Text => subscriber.with_ansi(has_color).with_target(false).init(),
-        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Text => subscriber.with(lines.with_ansi(has_color).with_target(false)).init(),
+        LogFormat::Json => subscriber.with(lines.json()).init(),
     }
     Ok(())
 }
 
-/// Opens the app for a command, which may run beside `serve`.
+/// A level, or levels by module: `warn,damper::drain=debug`.
+fn parse_filter(text: &str) -> Result<Targets, String> {
+    // What these log is logged by us, once a change, and in our words.
+    let quiet = ["fred=off", "sqlx=warn", "apalis_core=off"];
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    if let Some(span) = parts.clone().find(|part| part.contains('[')) {
+        return Err(format!("{span:?} names a span; write a level or module=level"));
+    }
+    let parts: Vec<&str> = quiet.into_iter().chain(parts).collect();
+    parts.join(",").parse().map_err(|e: ParseError| e.to_string())
+}
+
+/// Opens the app for a command that works beside a running `serve`.
 async fn open(settings: Settings) -> Result<Arc<App>> {
     let config = settings.config;
     let is_new = config.setup() == Setup::Embedded && !config.data.exists();

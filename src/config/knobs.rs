@@ -1,220 +1,229 @@
-//! Every setting by its name, as `config/default.toml` explains it; whether the values make sense is checked in
-//! `mod.rs`.
+//! Every setting: its name, its type and its range. Its default and its reason stand in `config/default.toml`.
+//!
+//! A change of a setting is a change of one line here and of one in the default file. What depends on more than one
+//! setting is checked in `checks.rs`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::declare::{Range, Setting, section};
 use super::{Networks, Secret, ServerUrl};
 use crate::entry::Hold;
 use crate::smoothing::Knobs;
 
-macro_rules! knobs {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
-    };
-}
+/// The highest rate of a limit per minute: a call every 60 µs.
+const RATE_MAX: u64 = 1_000_000;
+/// A hundred years.
+const DAYS_MAX: u64 = 36_500;
+/// The most shards that a first migration may fix.
+pub const SHARDS_MAX: u16 = 1024;
 
-knobs! {
-    /// Every setting; `config/default.toml` says what each one means.
+section! {
+    /// Every setting; `config/default.toml` explains each.
     Config {
         /// Public listener.
-        listen: SocketAddr,
+        listen: SocketAddr ["an address and a port"],
         /// Admin listener.
-        admin_listen: SocketAddr,
+        admin_listen: SocketAddr ["an address and a port"],
         /// Names under which the admin listener may be called.
-        admin_hosts: Vec<String>,
+        admin_hosts: Vec<String> ["a list of host names, without ports"],
         /// The worker's listener; empty: off.
-        worker_listen: String,
+        worker_listen: String ["an address and a port, or empty"],
         /// The SQLite file of the embedded set-up.
-        data: PathBuf,
+        data: PathBuf ["a path"],
         /// Postgres, or empty.
-        database_url: ServerUrl,
+        database_url: ServerUrl ["a URL that begins with postgres://, or empty"],
         /// Redis, or empty.
-        redis_url: ServerUrl,
+        redis_url: ServerUrl ["a URL that begins with redis:// or rediss://, or empty"],
         /// Shards of a new installation on servers.
-        shards: u16,
+        shards: u16 [1..=u64::from(SHARDS_MAX)],
         /// Cron expression of the drain.
-        tick: String,
+        tick: String ["a cron expression of six fields, seconds first"],
         /// Who may reach a Damper without keys.
-        open: Open,
+        open: Open ["loopback or anywhere"],
         /// Who signs tokens.
-        auth: AuthKnobs,
-        /// The arithmetic's parameters.
-        smoothing: Knobs,
+        auth: AuthKnobs [section],
+        /// The parameters of the smoothing.
+        smoothing: Knobs [section],
         /// Appends.
-        buffer: BufferKnobs,
+        buffer: BufferKnobs [section],
         /// Drains.
-        drain: DrainKnobs,
+        drain: DrainKnobs [section],
         /// Database.
-        store: StoreKnobs,
+        store: StoreKnobs [section],
         /// Read cache.
-        cache: CacheKnobs,
+        cache: CacheKnobs [section],
         /// HTTP.
-        api: ApiKnobs,
-        /// CSV import.
-        import: ImportKnobs,
+        api: ApiKnobs [section],
+        /// Import of files.
+        import: ImportKnobs [section],
         /// Posts.
-        catalogue: CatalogueKnobs,
-        /// What is kept for moderators.
-        moderation: ModerationKnobs,
+        catalogue: CatalogueKnobs [section],
+        /// Holds and alerts.
+        moderation: ModerationKnobs [section],
         /// Rate limits.
-        limits: LimitKnobs,
+        limits: LimitKnobs [section],
         /// Logging.
-        log: LogKnobs,
+        log: LogKnobs [section],
     }
 }
-knobs! {
+section! {
     /// `[auth]`
     AuthKnobs {
         /// The secret of HS256, or empty.
-        jwt_secret: Secret,
+        jwt_secret: Secret ["at least 32 bytes, or empty"],
         /// A PEM file with the public key of RS256 or EdDSA, or empty.
-        jwt_public_key_file: PathBuf,
+        jwt_public_key_file: PathBuf ["a path, or empty"],
         /// A JWKS file, or empty.
-        jwks_file: PathBuf,
-        /// What `aud` must name, or empty.
-        audience: String,
-        /// What `iss` must name, or empty.
-        issuer: String,
+        jwks_file: PathBuf ["a path, or empty"],
+        /// The audience that `aud` must name, or empty.
+        audience: String ["any text"],
+        /// The issuer that `iss` must name, or empty.
+        issuer: String ["any text"],
         /// The claim with the roles: a name, or a JSON pointer.
-        roles_claim: String,
-        /// The claim that says since when there is the account.
-        account_created_claim: String,
+        roles_claim: String ["a claim that RFC 7519 does not define, or a JSON pointer into one"],
+        /// The claim with the time at which the account was created.
+        account_created_claim: String ["a claim that RFC 7519 does not define"],
     }
 }
-knobs! {
+section! {
     /// `[buffer]`
     BufferKnobs {
-        /// An append not durable after this is answered 503.
-        append_timeout_ms: u64,
-        /// Entries a group commit takes at most.
-        group_max: usize,
-        /// Whether a Redis that may lose ratings by its own settings will do.
-        allow_unsafe_redis: bool,
+        /// An append that is not durable after this is answered 503.
+        append_timeout_ms: u64 [10..=60_000],
+        /// The most entries of a group commit.
+        group_max: usize [1..=10_000],
+        /// Whether to accept a Redis that may lose ratings by its own settings.
+        allow_unsafe_redis: bool ["true or false"],
     }
 }
-knobs! {
+section! {
     /// `[drain]`
     DrainKnobs {
-        /// Entries a shard and commit.
-        batch_max: usize,
-        /// Shards side by side.
-        parallel_max: usize,
-        /// A tick takes no new batch after this.
-        tick_seconds_max: u64,
-        /// Unrated posts re-ranked a tick.
-        rerank_max: usize,
+        /// The most entries of one commit of a shard.
+        batch_max: usize [1..=100_000],
+        /// The most shards that are drained at the same time.
+        parallel_max: usize [1..=64],
+        /// A tick begins no new batch after this.
+        tick_seconds_max: u64 [1..=86_400],
+        /// The most unrated posts that a tick ranks anew.
+        rerank_max: usize [0..=1_000_000],
     }
 }
-knobs! {
+section! {
     /// `[store]`
     StoreKnobs {
         /// Connections for reads.
-        connections_max: u32,
+        connections_max: u32 [1..=1_000],
         /// A database that does not answer within this is unreachable.
-        connect_timeout_ms: u64,
-        /// A statement that takes longer is given up.
-        statement_timeout_ms: u64,
-        /// A reader waits for the database at most this long.
-        answer_timeout_ms: u64,
+        connect_timeout_ms: u64 [10..=60_000],
+        /// A statement that takes longer is cancelled.
+        statement_timeout_ms: u64 [10..=3_600_000],
+        /// The longest that a reader waits for the database.
+        answer_timeout_ms: u64 [10..=60_000],
     }
 }
-knobs! {
+section! {
     /// `[cache]`
     CacheKnobs {
-        /// Posts remembered by one process.
-        posts_max: u64,
+        /// Posts in the memory of one process.
+        posts_max: u64 [0..=100_000_000],
         /// How long a cached post may be served without the store.
-        ttl_seconds: u64,
+        ttl_seconds: u64 [1..=86_400],
     }
 }
-knobs! {
+section! {
     /// `[api]`
     ApiKnobs {
         /// Larger bodies are answered 413.
-        body_bytes_max: usize,
-        /// Slower headers end a connection.
-        header_timeout_ms: u64,
-        /// Slower bodies are answered 408.
-        body_timeout_ms: u64,
-        /// Clients that take nothing for so long are let go.
-        write_timeout_ms: u64,
+        body_bytes_max: usize [1_024..=16 << 20],
+        /// A connection ends when the headers of a request take longer.
+        header_timeout_ms: u64 [100..=600_000],
+        /// Bodies that take longer are answered 408.
+        body_timeout_ms: u64 [100..=600_000],
+        /// A connection ends when the client reads nothing for so long.
+        write_timeout_ms: u64 [100..=600_000],
         /// Connections of one listener.
-        connections_max: usize,
+        connections_max: usize [1..=1_000_000],
         /// Web origins whose pages may call.
-        cors_origins: Vec<String>,
-        /// Slower requests are answered 503.
-        request_timeout_ms: u64,
+        cors_origins: Vec<String> ["a list of origins, or [\"*\"]"],
+        /// Requests that take longer are answered 503.
+        request_timeout_ms: u64 [100..=600_000],
         /// Time to end requests after SIGTERM.
-        shutdown_seconds_max: u64,
+        shutdown_seconds_max: u64 [1..=600],
     }
 }
-knobs! {
+section! {
     /// `[import]`
     ImportKnobs {
-        /// Rows sorted in memory at most.
-        sort_rows_max: usize,
+        /// The most rows that are sorted in memory.
+        sort_rows_max: usize [1..=1 << 32],
     }
 }
-knobs! {
+section! {
     /// `[catalogue]`
     CatalogueKnobs {
-        /// What becomes of a rating whose post is not known.
-        mode: CatalogueMode,
-        /// Posts of one author and UTC day; 0: off.
-        posts_per_day_per_user: u32,
+        /// What happens to a rating of an unknown post.
+        mode: CatalogueMode ["closed or open"],
+        /// Posts of one author in a UTC day; 0: off.
+        posts_per_day_per_user: u32 [0..=RATE_MAX],
     }
 }
-knobs! {
+section! {
     /// `[moderation]`
     ModerationKnobs {
-        /// Which ratings are held, of a post without a policy of its own.
-        hold: Hold,
+        /// Which ratings are held when a post has no policy of its own.
+        hold: Hold ["off, surge or always"],
         /// Ratings of younger accounts are held; 0: off.
-        hold_accounts_younger_than_days: u32,
+        hold_accounts_younger_than_days: u32 [0..=DAYS_MAX],
         /// Held ratings count by themselves after this; 0: never.
-        hold_release_hours: u32,
-        /// Where alerts are told, or empty.
-        webhook_url: Secret,
-        /// What signs them.
-        webhook_secret: Secret,
+        hold_release_hours: u32 [0..=24 * DAYS_MAX],
+        /// Where alerts are sent, or empty.
+        webhook_url: Secret ["a URL that begins with https:// or http://, or empty"],
+        /// The secret that signs them.
+        webhook_secret: Secret ["at least 32 bytes, or empty without webhook_url"],
     }
 }
-knobs! {
+section! {
     /// `[limits]`
     LimitKnobs {
         /// Of one user; 0: off.
-        ratings_per_minute_per_user: u32,
+        ratings_per_minute_per_user: u32 [0..=RATE_MAX],
         /// From one address; 0: off.
-        ratings_per_minute_per_address: u32,
+        ratings_per_minute_per_address: u32 [0..=RATE_MAX],
         /// Of one post; 0: off.
-        ratings_per_minute_per_post: u32,
-        /// Proxies that are believed when they name the client.
-        trusted_proxies: Networks,
+        ratings_per_minute_per_post: u32 [0..=RATE_MAX],
+        /// Proxies whose word on the client's address is believed.
+        trusted_proxies: Networks ["a list of networks"],
     }
 }
-knobs! {
+section! {
     /// `[log]`
     LogKnobs {
-        /// Level, or levels per module.
-        filter: String,
+        /// A level, or levels per module.
+        filter: String ["a level, or levels per module"],
         /// For people or for machines.
-        format: LogFormat,
+        format: LogFormat ["text or json"],
     }
 }
 
-/// What becomes of a rating whose post is not known.
+impl Knobs {
+    /// `[smoothing]`, whose ranges stand with the arithmetic; `Params::new` checks them.
+    fn settings(&self, place: &str) -> Vec<Setting> {
+        let of = |(name, _, range)| Setting::of(format!("{place}{name}"), Range::Real(range));
+        self.ranges().map(of).into()
+    }
+}
+
+/// What happens to a rating of an unknown post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CatalogueMode {
     /// It is refused.
     Closed,
-    /// It makes the post.
+    /// It creates the post.
     Open,
 }
 
@@ -224,7 +233,7 @@ pub enum CatalogueMode {
 pub enum Open {
     /// This machine only.
     Loopback,
-    /// Whoever the listener's address lets in.
+    /// Everyone who can reach the listener's address.
     Anywhere,
 }
 

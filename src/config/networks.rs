@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Networks {
             |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map(canonical);
         let networks = networks.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).map(|text| {
             parse(text).map_err(|_| {
-                D::Error::custom(format!("{text:?} is no network; write 10.0.0.0/8 or 10.1.2.3"))
+                D::Error::custom(format!("{text:?} is not a network; write 10.0.0.0/8 or 10.1.2.3"))
             })
         });
         networks.collect::<Result<_, _>>().map(Self)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself, for whoever computes with it only.
+    /// The secret itself, only for code that computes with it.
     pub fn expose(&self) -> &str {
         &self.0
     }

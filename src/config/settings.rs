@@ -1,4 +1,4 @@
-//! Where settings come from: the default file ← a file ← the environment ← flags, and who said what.
+//! The sources of settings: the default file ← a file ← the environment ← flags; and which of them set what.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub const CONFIG_VARIABLE: &str = "DAMPER_CONFIG";
 const ENV_PREFIX: &str = "DAMPER_";
 
-/// Checked settings and where each one came from.
+/// Checked settings, and the source of each.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The values in force.
@@ -50,6 +50,13 @@ impl Settings {
         Ok(Self { config, figment })
     }
 
+    /// Every setting as `(dotted name, range)`, in the order of the default file: `("drain.batch_max", "1..=100000")`.
+    /// A range that is not between two numbers is in words. The documents are held to it by tests.
+    pub fn ranges(&self) -> Vec<(String, String)> {
+        let settings = self.config.settings("").into_iter();
+        settings.map(|setting| (setting.name, setting.range.to_string())).collect()
+    }
+
     /// Every setting as `(dotted name, value, source)`, in the order of the default file, secrets redacted.
     pub fn effective(&self) -> Vec<(String, String, String)> {
         let values = serde_json::to_value(&self.config).unwrap_or_default();
@@ -69,8 +76,8 @@ impl Settings {
     }
 }
 
-/// What is a text in the default file is taken as it stands: a secret may look like a number, or a list. Anything else
-/// is read as TOML would be.
+/// The value of a text from the environment or a flag. A setting that is a text in the default file takes it as it
+/// stands: a secret may look like a number, or a list. All others are read as TOML.
 fn typed(defaults: &Figment, name: &str, text: String) -> Value {
     match defaults.find_value(name) {
         Ok(Value::String(..)) => Value::from(text),
@@ -190,6 +197,43 @@ mod tests {
         assert_eq!(settings.config.setup(), Setup::Embedded);
         assert_eq!(settings.effective().len(), default_names().len());
         assert!(settings.effective().iter().all(|(.., source)| !source.is_empty()));
+    }
+
+    #[test]
+    fn every_setting_of_the_default_file_has_a_range() {
+        let ranges = with(&[]).unwrap().ranges();
+        let names: Vec<&String> = ranges.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, default_names().iter().collect::<Vec<_>>(), "the same names in the same order");
+        let range = |name: &str| &ranges.iter().find(|(other, _)| other == name).unwrap().1;
+        assert_eq!(range("drain.batch_max"), "1..=100000");
+        assert_eq!(range("smoothing.seed_weight"), "0.000001..=10");
+        assert_eq!(range("tick"), "a cron expression of six fields, seconds first");
+    }
+
+    #[test]
+    fn both_ends_of_a_range_are_taken_and_nothing_beyond() {
+        let mut tried = 0;
+        for (name, range) in with(&[]).unwrap().ranges() {
+            let Some((min, max)) = range.split_once("..=") else { continue };
+            let (Ok(min), Ok(max)) = (min.parse::<u64>(), max.parse::<u64>()) else { continue };
+            tried += 1;
+            let set = |value: u64| with(&[(&name, &value.to_string())]);
+            for value in [min, max] {
+                if let Err(error) = set(value) {
+                    // These two settings depend on each other.
+                    assert!(error.to_string().contains("three times"), "{name} {value}: {error}");
+                }
+            }
+            for value in [min.checked_sub(1), max.checked_add(1)].into_iter().flatten() {
+                let text = set(value).unwrap_err().to_string();
+                let is_refused = text == format!("{name} {value} is outside {range}");
+                assert!(
+                    is_refused || name.starts_with("smoothing.") && text.contains("is outside"),
+                    "{text}"
+                );
+            }
+        }
+        assert!(tried > 25, "{tried}");
     }
 
     #[test]

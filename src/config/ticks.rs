@@ -1,7 +1,7 @@
 //! The timetable: when ratings begin to count.
 //!
-//! A cron expression, evaluated in UTC, tells the last tick and the next one for any moment. It only says
-//! when; what happens at a tick is `App::drain`, and what wakes it up is [`worker`](crate::worker).
+//! A cron expression in UTC gives the last tick and the next one for any moment. `App::drain` does the work of a tick,
+//! and [`worker`](crate::worker) starts it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,7 +37,7 @@ impl Ticks {
                 format!("tick {expression:?} {why}; it takes six fields, seconds first: 0 */5 * * * *"),
             )
         };
-        let schedule = Schedule::from_str(expression).map_err(|_| explain("is no schedule"))?;
+        let schedule = Schedule::from_str(expression).map_err(|_| explain("is not a schedule"))?;
         // The 30th of February; a schedule that has an end is the worker's to notice.
         if schedule.after(&TIME_MIN.to_utc()).next().is_none() {
             return Err(explain("never comes"));
@@ -62,7 +62,7 @@ impl Ticks {
         Window { last: last.min(now), next: next.max(now.plus_ms(1)) }
     }
 
-    /// The schedule, for whoever wakes the drain up.
+    /// The schedule, for the worker that starts drains.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }

@@ -1,12 +1,47 @@
 //! The schema's version: what this program was written for, and what an older one must not touch.
 
-use sqlx::migrate::MigrateError;
+use sqlx::AssertSqlSafe;
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::error::{Error, Result};
 
 /// The newest migration in `migrations/`. Every commit compares it with the database's, so a program that is
 /// older than the schema writes nothing.
 pub const SCHEMA_VERSION: i64 = 6;
+
+macro_rules! migrations {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../migrations/", $folder, "/", $name, ".sql")))),*]
+    };
+}
+
+/// Migrations by the names of their files, in order.
+type Migrations = &'static [(&'static str, &'static str)];
+
+/// Those of `migrations/postgres`.
+pub const POSTGRES: Migrations = migrations!("postgres":
+    "0001_damper" "0002_identity" "0003_users" "0004_catalogue" "0005_moderation" "0006_review");
+/// Those of `migrations/sqlite`.
+pub const SQLITE: Migrations = migrations!("sqlite":
+    "0001_damper" "0002_identity" "0003_users" "0004_catalogue" "0005_moderation" "0006_review");
+
+/// Runs `migrations` that a database has not seen yet. Version, description and checksum are those that sqlx's own macro
+/// makes of the files, so a database that was migrated by it is taken over.
+pub(super) fn migrator(migrations: Migrations) -> Migrator {
+    let migration = |(name, sql): &(&'static str, &'static str)| {
+        let (version, description) = name.split_once('_').unwrap_or((name, ""));
+        Migration::new(
+            // The files' names begin with numbers: a test holds the list to the folder.
+            version.parse().unwrap_or_default(),
+            description.replace('_', " ").into(),
+            MigrationType::Simple,
+            AssertSqlSafe(*sql).into_sql_str(),
+            sql.starts_with("-- no-transaction"),
+        )
+    };
+    Migrator::with_migrations(migrations.iter().map(migration).collect())
+}
 
 /// Turns a migration's outcome into a sentence that says what to do.
 pub fn explain(outcome: Result<(), MigrateError>) -> Result<()> {
@@ -35,4 +70,26 @@ fn newer(found: i64) -> Error {
         "the database's schema has version {found}, this damper knows up to {SCHEMA_VERSION}: \
          install the newer damper that migrated it"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_is_listed_and_read_as_sqlx_reads_it() {
+        for (folder, migrations) in [("postgres", POSTGRES), ("sqlite", SQLITE)] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
+            let found = sqlx::migrate::resolve_blocking(&path).unwrap();
+            let migrator = migrator(migrations);
+            assert_eq!(found.len(), migrator.iter().count(), "{folder}");
+            for ((file, _), listed) in found.iter().zip(migrator.iter()) {
+                let seen = |of: &Migration| {
+                    (of.version, of.description.clone(), of.migration_type, of.checksum.clone(), of.no_tx)
+                };
+                assert_eq!(seen(listed), seen(file), "{folder}");
+            }
+            assert_eq!(migrator.iter().last().map(|last| last.version), Some(SCHEMA_VERSION));
+        }
+    }
 }

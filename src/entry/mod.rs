@@ -97,7 +97,7 @@ impl Entry {
             (Action::Withdraw, true) => format!("{ENCODING_VERSION} W {post} {user} {}", at.ms()),
             (Action::Decide(decision), _) => {
                 // Only texts, numbers and lists of them, which always fit into JSON.
-                let json = serde_json::to_string(decision).unwrap_or_default();
+                let json = serde_json::to_string(&**decision).unwrap_or_default();
                 return format!("{ENCODING_VERSION} d {post} {user} {} {json}", at.ms());
             }
             (Action::Release(held), _) => {

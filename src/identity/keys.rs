@@ -1,21 +1,27 @@
 //! The keys that tokens are verified with: a secret, a public key, or a file of them that may change.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use tracing::{info, warn};
 
+use super::crypto::without_zeros;
 use super::token::{Rules, Tokens};
-use super::{Identity, SECRET_BYTES_MIN, TrustedKey};
+use super::{Identity, SECRET_BYTES_MIN, TrustedKey, crypto, pem};
 use crate::config::Config;
 use crate::error::{Error, Invalid, Result};
 use crate::model::Time;
 
 /// RSA keys with a shorter modulus can be factored, and with a longer one they are not verified.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
+const RSA_BITS: RangeInclusive<usize> = 2_048..=4_096;
+/// `ring` verifies with these exponents, if they are odd.
+const RSA_EXPONENTS: RangeInclusive<u64> = 3..=(1 << 33) - 1;
+/// An Ed25519 key is so long (RFC 8032, section 5.1.5).
+const ED25519_BYTES: usize = 32;
 /// A JWKS file is looked at so often at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A longer JWKS file is none.
@@ -39,6 +45,7 @@ impl Keys {
     /// # Errors
     /// `Config` when a key is no key, is too weak, or there are several sources.
     pub fn load(config: &Config) -> Result<Option<Self>> {
+        crypto::install();
         let auth = &config.auth;
         let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.to_path_buf());
         let (pem, jwks) = (path(&auth.jwt_public_key_file), path(&auth.jwks_file));
@@ -134,27 +141,32 @@ fn of_pem(path: &Path) -> Result<TrustedKey> {
     if pem.windows(11).any(|words| words == b"PRIVATE KEY") {
         return Err(refuse(SETTING, path, "it holds a private key; Damper takes the public one only"));
     }
-    let (algorithm, key) = match (DecodingKey::from_rsa_pem(&pem), DecodingKey::from_ed_pem(&pem)) {
-        (Ok(key), _) => (Algorithm::RS256, key),
-        (_, Ok(key)) => (Algorithm::EdDSA, key),
-        _ => return Err(refuse(SETTING, path, "it is no PEM file with a public key of RSA or Ed25519")),
-    };
+    let (algorithm, key) = pem::public_key(&String::from_utf8_lossy(&pem))
+        .ok_or_else(|| refuse(SETTING, path, "it is no PEM file with a public key of RSA or Ed25519"))?;
     check(&key).map_err(|why| refuse(SETTING, path, &why))?;
     Ok(TrustedKey { id: None, algorithm, key })
 }
 
-/// Passes a key that the library can verify with: it reads some that it cannot.
+/// Passes a key that can verify: some that can be read cannot, or should not.
 fn check(key: &DecodingKey) -> Result<(), String> {
-    let public = Jwk::from_decoding_key(key, None).map_err(|_| "it holds no key that can be read")?;
-    let parts = DecodingKey::from_jwk(&public).map_err(|_| "it holds no key that can be read")?;
-    let DecodingKeyKind::RsaModulusExponent { n, .. } = parts.kind() else { return Ok(()) };
-    let zeros: usize = n.iter().take_while(|byte| **byte == 0).count();
-    let bits = n.get(zeros).map_or(0, |first| 8 * (n.len() - zeros) - first.leading_zeros() as usize);
-    match RSA_BITS.contains(&bits) {
+    let is_ed = key.family() == AlgorithmFamily::Ed;
+    let rsa = match key.kind() {
+        DecodingKeyKind::SecretOrDer(bytes) if is_ed && bytes.len() == ED25519_BYTES => return Ok(()),
+        DecodingKeyKind::SecretOrDer(_) if is_ed => None,
+        DecodingKeyKind::SecretOrDer(der) => pem::rsa_parts(der),
+        DecodingKeyKind::RsaModulusExponent { n, e } => Some((n.as_slice(), e.as_slice())),
+    };
+    let (n, e) = rsa.ok_or("it holds no key that can be read")?;
+    let (n, e) = (without_zeros(n), without_zeros(e));
+    let bits = n.first().map_or(0, |first| 8 * n.len() - first.leading_zeros() as usize);
+    if !RSA_BITS.contains(&bits) {
+        let (min, max) = (RSA_BITS.start(), RSA_BITS.end());
+        return Err(format!("its RSA key has {bits} bits; it takes {min} to {max}"));
+    }
+    let exponent = e.iter().fold(0u64, |value, byte| value.saturating_mul(256) | u64::from(*byte));
+    match exponent % 2 == 1 && RSA_EXPONENTS.contains(&exponent) {
         true => Ok(()),
-        false => {
-            Err(format!("its RSA key has {bits} bits; it takes {} to {}", RSA_BITS.start(), RSA_BITS.end()))
-        }
+        false => Err(format!("its RSA key has the exponent {exponent}; it takes odd ones from 3")),
     }
 }
 

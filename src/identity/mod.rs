@@ -1,10 +1,12 @@
 //! Who is asking: users and roles, as tokens (JWT) tell them that the host site has signed.
 //!
 //! The algorithm is pinned by the key in the settings, never by the token; what a token says of keys (`jwk`, `jku`,
-//! `x5u`) is not looked at. `keys` reads what is trusted, `token` verifies and mints. Who may do what is the
-//! business of the API.
+//! `x5u`) is not looked at. `keys` reads what is trusted (out of PEM files with `pem`), `token` verifies and mints
+//! (with `crypto`). Who may do what is the business of the API.
 
+mod crypto;
 mod keys;
+mod pem;
 mod token;
 
 use jsonwebtoken::{Algorithm, DecodingKey};

@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Identity, Role, SECRET_BYTES_MIN, TrustedKey};
+use super::{Identity, Role, SECRET_BYTES_MIN, TrustedKey, crypto};
 use crate::config::AuthKnobs;
 use crate::error::{Error, Invalid, Result};
 use crate::model::{Time, UserId};
@@ -250,6 +250,7 @@ pub fn mint(auth: &AuthKnobs, order: &Order<'_>, now: Time) -> Result<String> {
                 .into(),
         ));
     }
+    crypto::install();
     let seconds = now.ms() / 1_000;
     let mut claims = json!({
         "sub": order.user, "iat": seconds, "exp": seconds + i64::from(order.hours) * 3_600,

@@ -1,21 +1,21 @@
 //! The generic cell rate algorithm (ITU-T I.371): a bucket is one moment, the one at which it will be empty.
 //!
-//! Each call pours an interval in, time lets it run out, and a call for which there is no room is refused and pours
-//! nothing. `take.lua` does the same in Redis.
+//! Each call adds an interval to it, and time empties it. A call without room is refused and adds nothing. `take.lua`
+//! does the same in Redis.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::model::Time;
 
-/// A limit is so many calls in this time, and so many at once. In microseconds, as all that follows.
+/// A limit is a number of calls in this time, and the same number at once. In microseconds, as everything below.
 pub const PERIOD_US: u64 = 60_000_000;
-/// Buckets that are kept; when there are more, all begin anew, which errs on the callers' side.
+/// The most buckets that are kept. When there are more, all start empty again: an error in favour of the callers.
 const BUCKETS_MAX: usize = 200_000;
-/// Empty buckets are thrown away so often.
+/// How often empty buckets are dropped.
 const SWEEP_INTERVAL_MS: i64 = 60_000;
 
-/// What a call adds to a bucket that takes `per_minute` of them.
+/// The interval that a call adds to a bucket for `per_minute` calls.
 pub fn interval_us(per_minute: u32) -> u64 {
     PERIOD_US / u64::from(per_minute.max(1))
 }
@@ -30,10 +30,10 @@ pub fn wait_us(level_us: u64, interval_us: u64) -> u64 {
     (level_us + interval_us).saturating_sub(PERIOD_US)
 }
 
-/// What came of a call: the place of the bucket that is full, if one is, and every bucket's level afterwards.
+/// The result of a call: which bucket is full, if one is, and the level of each afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// The first bucket without room; then nothing was taken of any.
+    /// The first bucket without room; then no bucket was changed.
     pub full: Option<usize>,
     /// Each bucket's level.
     pub levels_us: Vec<u64>,
@@ -68,13 +68,13 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         Taken { full: None, levels_us: after }
     }
 
-    /// A bucket's level. One that says more than a bucket holds comes from a clock that was set back: it begins anew.
+    /// A bucket's level. A level above the period comes from a clock that was set back: the bucket starts empty.
     fn level_us(&self, key: &K, now: Time) -> u64 {
         let level = self.empty_at_us.get(key).map_or(0, |empty_at| empty_at.saturating_sub(us(now)));
         u64::try_from(level).ok().filter(|level| *level <= PERIOD_US).unwrap_or(0)
     }
 
-    /// Notes a level that is known from elsewhere.
+    /// Sets a level that Redis reported.
     pub fn set(&mut self, key: &K, level_us: u64, now: Time) {
         if (now.ms() - self.swept.ms()).abs() >= SWEEP_INTERVAL_MS {
             self.swept = now;
@@ -127,24 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_locks_nobody_out() {
+    fn a_clock_that_was_set_back_locks_no_caller_out() {
         let mut buckets = Buckets::default();
         let one = [("ann", interval_us(60))];
         while buckets.take(&one, NOW).full.is_none() {}
         let before = NOW.plus_ms(-86_400_000);
         let taken = (0..100).filter(|_| buckets.take(&one, before).full.is_none()).count();
-        assert_eq!(taken, 60, "it began anew, and is a limit again");
+        assert_eq!(taken, 60, "it started empty, and is a limit again");
         assert_eq!(buckets.take(&one, before.plus_ms(1_000)).full, None);
     }
 
     #[test]
-    fn more_buckets_than_are_kept_begin_anew() {
+    fn too_many_buckets_start_empty_again() {
         let mut buckets = Buckets::default();
         for key in 0..2 * BUCKETS_MAX {
             assert_eq!(buckets.take(&[(key, interval_us(1))], NOW).full, None);
         }
         assert!(buckets.empty_at_us.len() <= BUCKETS_MAX);
         buckets.take(&[(0, interval_us(1))], NOW.plus_ms(120_000));
-        assert_eq!(buckets.empty_at_us.len(), 1, "those that are empty by now are gone");
+        assert_eq!(buckets.empty_at_us.len(), 1, "those that are empty by now are dropped");
     }
 }

@@ -1,8 +1,8 @@
 //! Limits on how fast one user, one address or one post takes ratings: token buckets of a minute.
 //!
-//! The processes of a server set-up share their buckets in Redis, and each keeps a copy of what it saw: whom that
-//! refuses Redis is not asked about, and while Redis is away it is what counts. An address stays in memory
-//! for a minute or two; Redis sees a hash of it, for a minute at most.
+//! The processes of a server set-up share their buckets in Redis, and each keeps a copy of the levels that it saw.
+//! Redis is not asked when the copy refuses already, and while Redis is away the copy alone counts. An address stays
+//! in memory for a minute or two; Redis gets a hash of it, for a minute at most.
 
 mod gcra;
 mod redis;
@@ -17,14 +17,14 @@ use crate::redis::link::RedisLink;
 use gcra::{Buckets, Taken};
 use redis::RedisBuckets;
 
-/// Whose calls are counted together.
+/// Which calls are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Policy {
-    /// One user's.
+    /// Those of one user.
     User,
-    /// One address', or one network's of 64 bits (IPv6).
+    /// Those of one address, or of one network of 64 bits (IPv6).
     Address,
-    /// One post's.
+    /// Those of one post.
     Post,
 }
 
@@ -43,20 +43,20 @@ impl fmt::Display for Policy {
 pub struct Quota {
     /// Which limit.
     pub policy: Policy,
-    /// What it allows a minute, and at once.
+    /// The calls that it allows in a minute, and at once.
     pub per_minute: u32,
-    /// Calls that would be taken now.
+    /// The calls that it has room for now.
     pub remaining: u64,
-    /// Until all of it is there again.
+    /// Until the bucket is empty again.
     pub reset_seconds: u64,
-    /// Until a call is taken again; 0 when one is taken now.
+    /// Until there is room for a call again; 0 when there is now.
     pub wait_seconds: u64,
 }
 
-/// What came of asking for one call.
+/// The answer to a request for one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// Every limit that is on.
+    /// Every limit that is set.
     pub quotas: Vec<Quota>,
     /// The one that refuses.
     pub refused: Option<Quota>,
@@ -135,7 +135,7 @@ fn admission(policies: &[(Key, u32)], taken: &Taken) -> Admission {
     Admission { refused: taken.full.and_then(|full| quotas.get(full).copied()), quotas }
 }
 
-/// What counts as one address: whoever has one of IPv6 has 2^64 of them.
+/// What counts as one address: a client with an address of IPv6 has 2^64 of them.
 fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_a_network_has_one_address() {
+    fn a_network_of_ipv6_counts_as_one_address() {
         let network = |text: &str| network(text.parse().unwrap());
         assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_user_is_told_what_is_left_of_each_limit() {
+    async fn the_answer_shows_the_rest_of_each_limit() {
         let knobs = LimitKnobs {
             ratings_per_minute_per_user: 3,
             ratings_per_minute_per_address: 2,

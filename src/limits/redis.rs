@@ -1,18 +1,18 @@
-//! The buckets that the processes of a server set-up share: a key each, with a life of a minute at most.
+//! The buckets that the processes of a server set-up share: one key each, which lives for a minute at most.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fred::types::scripts::Script;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 use tracing::{info, warn};
 
 use super::gcra::{PERIOD_US, Taken};
 use super::{Key, Policy};
 use crate::redis::link::RedisLink;
 
-/// Bytes of a hash that a key bears.
+/// The bytes of a hash in a key.
 const HASH_BYTES: usize = 16;
 
 /// Buckets in Redis.
@@ -20,7 +20,7 @@ pub struct RedisBuckets {
     link: Arc<RedisLink>,
     script: Script,
     salt: String,
-    /// Whether Redis was said to refuse, though it answers.
+    /// Whether a warning was logged that Redis answers and refuses.
     has_warned: AtomicBool,
 }
 
@@ -34,7 +34,7 @@ impl RedisBuckets {
         }
     }
 
-    /// Takes one call out of each bucket, or out of none; nothing when Redis cannot tell.
+    /// Takes one call from each bucket, or from none; nothing when Redis does not answer.
     pub async fn take(&self, buckets: &[(Key, u64)]) -> Option<Taken> {
         let keys: Vec<String> = buckets.iter().map(|(key, _)| self.name(key)).collect();
         let mut args = vec![PERIOD_US.to_string()];
@@ -42,7 +42,7 @@ impl RedisBuckets {
         let reply: Vec<u64> = match self.link.reads.call(&self.script, &keys, args).await {
             Ok(reply) => reply,
             Err(error) => {
-                // That Redis is away has been said by the connection.
+                // If Redis is away, the connection has logged it.
                 if self.link.reads.is_up() && !self.has_warned.swap(true, Ordering::Relaxed) {
                     warn!(%error, "limits are not shared: each process counts by itself");
                 }
@@ -56,7 +56,7 @@ impl RedisBuckets {
         Some(Taken { full: (*full as usize).checked_sub(1), levels_us: levels_us.to_vec() })
     }
 
-    /// One tag for all, so that one script may take them together in a cluster too.
+    /// All have one hash tag, so that one script may use them together in a cluster too.
     fn name(&self, (policy, whose): &Key) -> String {
         let whose = match policy {
             Policy::Address => self.hash(whose),
@@ -66,8 +66,8 @@ impl RedisBuckets {
     }
 
     fn hash(&self, address: &str) -> String {
-        let digest = Sha256::digest(format!("{} {address}", self.salt));
-        digest.iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
+        let hash = digest(&SHA256, format!("{} {address}", self.salt).as_bytes());
+        hash.as_ref().iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         })

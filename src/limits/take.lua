@@ -1,4 +1,4 @@
--- Takes one call out of each bucket, or out of none when one of them is full.
+-- Takes one call from each bucket, or from none when one of them is full.
 -- KEYS: the buckets, the most important first. ARGV: the period, then each bucket's interval, in microseconds.
 -- Returns the place of the bucket that is full (0: none) and the level of each, in microseconds.
 -- The same arithmetic as gcra.rs; a bucket's value is the moment at which it will be empty.
@@ -9,7 +9,7 @@ local reply = {0}
 local after = {}
 for i, key in ipairs(KEYS) do
   local level = (tonumber(redis.call('GET', key) or '') or now) - now
-  -- Less than nothing, more than a bucket holds, or no number at all: it begins anew.
+  -- Less than nothing, more than the period, or not a number at all: the bucket starts empty.
   if not (level >= 0 and level <= period) then
     level = 0
   end

@@ -108,6 +108,11 @@ impl BulkDecision {
         }
     }
 
+    /// The post that it concerns.
+    pub fn post(&self) -> &PostId {
+        &self.place.post
+    }
+
     /// Whether the caller must pass in the post's ratings.
     pub fn takes_ratings(&self) -> bool {
         matches!(self.work, Work::Exclude(_) | Work::Undo { .. })

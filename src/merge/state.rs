@@ -78,7 +78,7 @@ pub struct LoadedPost {
 }
 
 /// The changes that a batch makes; every list is sorted by key.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Merged {
     /// New posts, created by ratings.
     pub created: Vec<Post>,

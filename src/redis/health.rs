@@ -1,17 +1,17 @@
-//! What a Redis says of itself that decides whether ratings are safe with it.
+//! What a Redis says about itself, and whether ratings are safe with it.
 //!
-//! Asked at start, which refuses a Redis that would forget ratings by its own settings, and by `damper doctor`, which
-//! explains. Settings come from `CONFIG GET`, which managed servers may not answer: what is not told is unknown, and
-//! refuses nobody.
+//! A start asks, and refuses a Redis that would lose ratings by its own settings; `damper doctor` asks, and explains.
+//! Settings come from `CONFIG GET`, which managed servers may not answer. A setting without an answer is unknown, which
+//! is no reason to refuse a start.
 
 use std::collections::HashMap;
 
 use super::link::RedisLink;
 use crate::error::{Error, Result};
 
-/// Allows what is refused at start.
+/// The setting that allows a start all the same.
 const ALLOWING: &str = "DAMPER_BUFFER__ALLOW_UNSAFE_REDIS=true";
-/// Settings that `INFO` does not tell.
+/// Settings that are not in `INFO`.
 const SETTINGS: [&str; 6] = [
     "appendonly",
     "appendfsync",
@@ -21,7 +21,7 @@ const SETTINGS: [&str; 6] = [
     "min-replicas-max-lag",
 ];
 
-/// A server's own words, by name; what it does not tell is not there.
+/// A server's answers, by name, as far as it gave any.
 #[derive(Debug, Clone, Default)]
 pub struct RedisHealth {
     info: HashMap<String, String>,
@@ -31,15 +31,15 @@ pub struct RedisHealth {
 /// How a Redis keeps what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keeping {
-    /// An append-only file, and when it is brought to the disk (`appendfsync`), as far as that is told.
+    /// An append-only file, and when it is written to the disk (`appendfsync`), if that is known.
     Log(Option<String>),
-    /// Snapshots now and then: its save points, as pairs of seconds and changes.
+    /// Snapshots from time to time: its save points, as pairs of seconds and changes.
     Snapshots(Vec<(u64, u64)>),
-    /// Nothing but memory.
+    /// Memory only.
     Nothing,
-    /// No append-only file, and it does not tell about snapshots.
+    /// No append-only file; whether there are snapshots is unknown.
     NoLog,
-    /// It does not tell.
+    /// Unknown.
     Unknown,
 }
 
@@ -47,7 +47,7 @@ impl RedisHealth {
     /// Asks a server; of a cluster, one of them.
     ///
     /// # Errors
-    /// `Unavailable` when it does not answer; a refused question is no error.
+    /// `Unavailable` when it does not answer; a refused question is not an error.
     pub async fn ask(link: &RedisLink) -> Result<Self> {
         let info: Option<String> = answered(link.drains.command("INFO", &[]).await)?;
         let mut health = Self { info: parse_info(&info.unwrap_or_default()), ..Self::default() };
@@ -65,7 +65,7 @@ impl RedisHealth {
         self.info.get(name).map(String::as_str)
     }
 
-    /// A number of `INFO`'s.
+    /// A number in `INFO`.
     pub fn count(&self, name: &str) -> Option<u64> {
         self.info(name)?.parse().ok()
     }
@@ -75,13 +75,13 @@ impl RedisHealth {
         self.settings.get(name).map(String::as_str)
     }
 
-    /// What becomes of keys when the memory is full.
+    /// What happens to keys when the memory is full.
     pub fn eviction(&self) -> Option<&str> {
         self.info("maxmemory_policy").or(self.setting("maxmemory-policy"))
     }
 
-    /// Whether it may throw away ratings that wait. Of Damper's keys only the cache has a time to live, so the
-    /// `volatile-*` policies leave ratings alone.
+    /// Whether it may evict ratings that wait. Of Damper's keys only those of the cache have a time to live, so the
+    /// `volatile-*` policies evict no ratings.
     pub fn evicts_ratings(&self) -> bool {
         self.eviction().is_some_and(|policy| policy.starts_with("allkeys-"))
     }
@@ -89,7 +89,7 @@ impl RedisHealth {
     /// How it keeps what it holds.
     pub fn keeping(&self) -> Keeping {
         let has_log = match (self.info("aof_enabled"), self.setting("appendonly")) {
-            (Some(told), _) => told != "0",
+            (Some(enabled), _) => enabled != "0",
             (None, Some(set)) => set == "yes",
             (None, None) => return Keeping::Unknown,
         };
@@ -103,10 +103,10 @@ impl RedisHealth {
         }
     }
 
-    /// What an operator should know at start, one sentence each.
+    /// The warnings for an operator at a start, one sentence each.
     ///
     /// # Errors
-    /// [`Error::Config`] when it may forget ratings by its own settings, unless that is allowed.
+    /// [`Error::Config`] when it may lose ratings by its own settings, unless that is allowed.
     pub fn check(&self, host: &str, is_allowed: bool) -> Result<Vec<String>> {
         let mut refusals = Vec::new();
         if self.evicts_ratings() {
@@ -132,7 +132,7 @@ impl RedisHealth {
                 "redis at {host} has no append-only file: when it stops, ratings since its last snapshot \
                  are lost, which may be {} ago (save {}): set appendonly yes",
                 longest(&points),
-                told(&points)
+                as_set(&points)
             )),
             Keeping::NoLog => warnings.push(format!(
                 "redis at {host} has no append-only file and does not say whether it makes snapshots: when it stops, \
@@ -158,7 +158,7 @@ pub async fn clock_ms(link: &RedisLink) -> Result<i64> {
     Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
 }
 
-/// The longest time between two snapshots of a Redis that takes ratings: `1 h`.
+/// The longest time between two snapshots while ratings arrive: `1 h`.
 pub fn longest(points: &[(u64, u64)]) -> String {
     let seconds = points.iter().map(|(seconds, _)| *seconds).max().unwrap_or_default();
     match seconds {
@@ -168,8 +168,8 @@ pub fn longest(points: &[(u64, u64)]) -> String {
     }
 }
 
-/// Save points as the setting writes them.
-pub fn told(points: &[(u64, u64)]) -> String {
+/// Save points as the setting is written: `3600 1 300 100`.
+pub fn as_set(points: &[(u64, u64)]) -> String {
     let points: Vec<String> =
         points.iter().map(|(seconds, changes)| format!("{seconds} {changes}")).collect();
     points.join(" ")
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_told_refuses_nobody() {
+    fn what_is_unknown_is_no_reason_to_refuse() {
         assert_eq!(health("", &[]).check("r", false).unwrap(), Vec::<String>::new());
         let warned = health("aof_enabled:0\r\n", &[]).check("r", false).unwrap();
         assert!(warned[0].contains("does not say"), "{warned:?}");

@@ -1,6 +1,11 @@
-//! Redis: how a process reaches it, and what it says of itself.
+//! Redis: how a process reaches it, what it says about itself, and what its errors mean.
 //!
-//! What is said over a connection is the business of `buffer`, `cache` and `limits`.
+//! The commands themselves are the business of `buffer`, `cache` and `limits`.
 
+mod connection;
+pub mod error;
 pub mod health;
 pub mod link;
+mod side;
+
+pub use side::Side;

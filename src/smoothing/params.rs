@@ -17,20 +17,35 @@ const DAY_MS: f64 = 24.0 * HOUR_MS;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knobs {
-    /// h: half of an uncrowded rating's weight has arrived after this. 0.1 to 10,000 hours.
+    /// h: half of an uncrowded rating's weight has arrived after this.
     pub vest_half_life_hours: f64,
-    /// H: a grown post's settled weight may at most double in this, per lane. 0.1 to 10,000 days.
+    /// H: a grown post's settled weight may at most double in this, per lane.
     pub max_doubling_days: f64,
-    /// n0: room that every lane has before the pace limit bites. 0.1 to 1,000,000 ratings.
+    /// n0: room that every lane has before the pace limit bites.
     pub grace_mass: f64,
-    /// w0: weight of the raw mean in the read, so that a new post shows something. 0.000001 to 10 ratings.
+    /// w0: weight of the raw mean in the read, so that a new post shows something.
     pub seed_weight: f64,
-    /// τ: the memory of the arrival intensity. 0.01 to 1,000 hours.
+    /// τ: the memory of the arrival intensity.
     pub surge_half_life_hours: f64,
-    /// k: a surge is this many times the intensity of the post's own average rate. 1 to 1,000.
+    /// k: a surge is this many times the intensity of the post's own average rate.
     pub surge_factor: f64,
-    /// c: fewer ratings than this within the memory are never a surge. 1 to 1,000,000 ratings.
+    /// c: fewer ratings than this within the memory are never a surge.
     pub surge_floor: f64,
+}
+
+impl Knobs {
+    /// Every knob with its value and its range, both ends included.
+    pub fn ranges(&self) -> [(&'static str, f64, RangeInclusive<f64>); 7] {
+        [
+            ("vest_half_life_hours", self.vest_half_life_hours, 0.1..=10_000.0),
+            ("max_doubling_days", self.max_doubling_days, 0.1..=10_000.0),
+            ("grace_mass", self.grace_mass, 0.1..=1e6),
+            ("seed_weight", self.seed_weight, 1e-6..=10.0),
+            ("surge_half_life_hours", self.surge_half_life_hours, 0.01..=1_000.0),
+            ("surge_factor", self.surge_factor, 1.0..=1_000.0),
+            ("surge_floor", self.surge_floor, 1.0..=1e6),
+        ]
+    }
 }
 
 impl Default for Knobs {
@@ -67,13 +82,9 @@ impl Params {
     /// Checks every knob against its range and derives the rates; `setting-out-of-range` names the first that
     /// is outside.
     pub fn new(knobs: &Knobs) -> Result<Self, Invalid> {
-        check("vest_half_life_hours", knobs.vest_half_life_hours, 0.1..=10_000.0)?;
-        check("max_doubling_days", knobs.max_doubling_days, 0.1..=10_000.0)?;
-        check("grace_mass", knobs.grace_mass, 0.1..=1e6)?;
-        check("seed_weight", knobs.seed_weight, 1e-6..=10.0)?;
-        check("surge_half_life_hours", knobs.surge_half_life_hours, 0.01..=1_000.0)?;
-        check("surge_factor", knobs.surge_factor, 1.0..=1_000.0)?;
-        check("surge_floor", knobs.surge_floor, 1.0..=1e6)?;
+        for (name, value, range) in knobs.ranges() {
+            check(name, value, range)?;
+        }
         let pace_per_ms = LN_2 / (knobs.max_doubling_days * DAY_MS);
         let surge_half_life_ms = knobs.surge_half_life_hours * HOUR_MS;
         Ok(Self {

@@ -83,7 +83,7 @@ impl Buffer for MemoryBuffer {
         10_000
     }
 
-    async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
+    async fn write(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
         let entries = entries.to_vec();
         self.0.call(call("append", Kind::Append), move |world| Ok(world.append(shard, &entries))).await
     }

@@ -11,7 +11,6 @@ mod oracle;
 mod outcome;
 mod plan;
 mod process;
-mod review;
 mod simulation;
 mod store;
 mod tables;

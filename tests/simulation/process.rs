@@ -45,11 +45,12 @@ impl Process {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime starts");
         let seam = Seam { world: world.clone(), process: number };
+        let answer_timeout = Duration::from_millis(config.store.answer_timeout_ms);
         lock(world).is_direct = true;
         let app = runtime.block_on(Core::assemble(
             config.clone(),
             Arc::new(MemoryBuffer(seam.clone())),
-            Arc::new(MemoryStore(seam.clone())),
+            Arc::new(MemoryStore::new(seam.clone(), answer_timeout)),
             Arc::new(MemoryCache(seam.clone())),
         ));
         lock(world).is_direct = false;

@@ -1,223 +1,185 @@
-//! The store in memory: which effects a call has, one after the other.
+//! The ledger in memory: which effects a call has, one after the other, behind the limits of a real database.
 //!
 //! A commit is two calls, as it is on both databases: the load, without a lock, and the transaction. Between the
 //! two anything may happen. One of the known mistakes makes the transaction two.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use damper::entry::{Batch, Position, Shard};
-use damper::error::{Error, Result};
+use damper::database::Patience;
+use damper::database::patience::Watch;
+use damper::entry::{Batch, Shard};
+use damper::error::Result;
 use damper::faults::{self, Mistake};
-use damper::merge::PostState;
-use damper::merge::{Hour, Merged, Rating, retried, touched};
-use damper::model::User;
-use damper::model::post::{Edit, Post};
-use damper::model::{PostId, Time, UserId};
-use damper::smoothing::Average;
-use damper::store::{
-    Added, AsOf, BulkFn, Checkpoint, DrainRun, Installation, MergeFn, PageKey, QuarantinedEntry, Recounted,
-    ShardState, Sort, Store,
-};
+use damper::merge::bulk::BulkDecision;
+use damper::merge::{HeldRating, Key, Loaded, Merged, PostState, Rating};
+use damper::model::{PostId, User, UserId};
+use damper::store::{AsOf, Checkpoint, DrainRun, Installation, Ledger, ShardState};
 
 use crate::world::{Call, Kind, SHARDS, Seam, Side, World};
 
-/// The store of one process.
-pub struct MemoryStore(pub Seam);
-
-pub fn read(name: &'static str) -> Call {
-    Call { name, side: Side::Store, kind: Kind::Read }
+/// The ledger of one process.
+pub struct MemoryStore {
+    seam: Seam,
+    watch: Watch,
 }
 
-fn write(name: &'static str) -> Call {
-    Call { name, side: Side::Store, kind: Kind::Write }
-}
+impl MemoryStore {
+    pub fn new(seam: Seam, answer_timeout: Duration) -> Self {
+        Self { seam, watch: Watch::new(answer_timeout) }
+    }
 
-/// What no simulated process asks for.
-pub fn unasked<T>() -> Result<T> {
-    Err(Error::Internal("the simulation does not do this".into()))
+    async fn read<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        look: impl FnOnce(&mut World) -> T + Send + 'static,
+    ) -> Result<T> {
+        self.call(Patience::Quick, name, Kind::Read, |world| Ok(look(world))).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        effect: impl FnOnce(&mut World) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.call(Patience::Commit, name, Kind::Write, effect).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        patience: Patience,
+        name: &'static str,
+        kind: Kind,
+        effect: impl FnOnce(&mut World) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let seam = self.seam.clone();
+        let probe = move || {
+            let seam = seam.clone();
+            let call = Call { name: "installation", side: Side::Store, kind: Kind::Read };
+            async move { seam.call(call, |_| Ok(())).await }
+        };
+        let call = self.seam.call(Call { name, side: Side::Store, kind }, effect);
+        self.watch.within(self.watch.until(patience), call, probe).await
+    }
 }
 
 #[async_trait]
-impl Store for MemoryStore {
+impl Ledger for MemoryStore {
     async fn installation(&self) -> Result<Installation> {
-        let tell = |_: &mut World| Ok(Installation { id: "simulated".into(), shards: SHARDS });
-        self.0.call(read("installation"), tell).await
+        let found = |_: &mut World| Installation { id: "simulated".into(), shards: SHARDS };
+        self.read("installation", found).await
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        self.read("check_schema", |_| ()).await
     }
 
     async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
-        self.0.call(read("checkpoint"), move |world| Ok(world.tables.checkpoints[shard.index()])).await
-    }
-
-    async fn commit(
-        &self,
-        batch: &Batch,
-        seen: &ShardState,
-        _: AsOf<'_>,
-        merge: &MergeFn,
-    ) -> Result<Option<Merged>> {
-        let (keys, retried) = (touched(batch), retried(batch));
-        let load = move |world: &mut World| Ok(world.tables.load(&keys, &retried));
-        let merged = merge(self.0.call(read("commit.load"), load).await?);
-        let (batch, seen, shard) = (batch.clone(), *seen, batch.shard);
-        let is_split = faults::has(Mistake::CheckpointOutside);
-        let swap = move |world: &mut World| {
-            if !world.tables.swap(&batch, &seen, &merged)? {
-                return Ok(None);
-            }
-            if !is_split {
-                world.tables.write(shard, &merged);
-            }
-            Ok(Some(merged))
-        };
-        let Some(merged) = self.0.call(write("commit.swap"), swap).await? else {
-            return Ok(None);
-        };
-        if !is_split {
-            return Ok(Some(merged));
-        }
-        let write_late = move |world: &mut World| {
-            world.tables.write(shard, &merged);
-            Ok(Some(merged))
-        };
-        self.0.call(write("commit.write"), write_late).await
-    }
-
-    async fn commit_bulk(
-        &self,
-        _: &Batch,
-        _: &ShardState,
-        _: AsOf<'_>,
-        _: &BulkFn,
-    ) -> Result<Option<Merged>> {
-        unasked()
-    }
-
-    async fn checkpoints(&self) -> Result<Vec<Position>> {
-        unasked()
-    }
-
-    async fn changed(&self, _: Shard, _: Position, _: Position) -> Result<Option<BTreeSet<PostId>>> {
-        unasked()
+        self.read("checkpoint", move |world| world.tables.checkpoints[shard.index()]).await
     }
 
     async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
         let seen = *seen;
-        self.0.call(write("recount"), move |world| Ok(world.tables.recount(shard, &seen))).await
+        self.write("recount", move |world| Ok(world.tables.recount(shard, &seen))).await
     }
 
-    async fn check_schema(&self) -> Result<()> {
-        self.0.call(read("check_schema"), |_| Ok(())).await
+    async fn load(&self, batch: &Batch) -> Result<Loaded> {
+        let batch = batch.clone();
+        self.read("commit.load", move |world| world.tables.load(&batch)).await
     }
 
-    async fn admin_token(&self) -> Result<Option<String>> {
-        unasked()
+    async fn commit(&self, batch: &Batch, seen: &ShardState, merged: &Merged, _: AsOf<'_>) -> Result<bool> {
+        let (batch, seen, shard, merged) = (batch.clone(), *seen, batch.shard, Arc::new(merged.clone()));
+        let (is_split, late) = (faults::has(Mistake::CheckpointOutside), merged.clone());
+        let swap = move |world: &mut World| {
+            let has_moved = world.tables.swap(&batch, &seen, &merged)?;
+            if has_moved && !is_split {
+                world.tables.write(shard, &merged);
+            }
+            Ok(has_moved)
+        };
+        let has_moved = self.write("commit.swap", swap).await?;
+        if has_moved && is_split {
+            let write = move |world: &mut World| {
+                world.tables.write(shard, &late);
+                Ok(())
+            };
+            self.write("commit.write", write).await?;
+        }
+        Ok(has_moved)
     }
 
-    async fn keep_admin_token(&self, _: &str, _: bool) -> Result<bool> {
-        unasked()
-    }
-
-    async fn ratings_by(&self, _: &UserId, _: Option<&PostId>, _: usize) -> Result<Vec<(PostId, Rating)>> {
-        unasked()
-    }
-
-    async fn posts_by(&self, _: &UserId) -> Result<Vec<PostId>> {
-        unasked()
-    }
-
-    async fn forget(&self, _: &UserId) -> Result<()> {
-        unasked()
-    }
-
-    async fn quarantined(&self, _: Option<(Shard, Position)>, _: usize) -> Result<Vec<QuarantinedEntry>> {
-        unasked()
-    }
-
-    async fn count_quarantined(&self) -> Result<u64> {
-        unasked()
-    }
-
-    async fn forget_quarantined(&self, _: Shard, _: Position) -> Result<bool> {
-        unasked()
+    async fn commit_bulk(
+        &self,
+        batch: &Batch,
+        seen: &ShardState,
+        decision: BulkDecision,
+        _: AsOf<'_>,
+    ) -> Result<Option<Merged>> {
+        let (batch, seen) = (batch.clone(), *seen);
+        let decide = move |world: &mut World| {
+            if !world.tables.is_at(batch.shard, &seen) {
+                return Ok(None);
+            }
+            let merged = world.tables.decide(decision);
+            world.tables.swap(&batch, &seen, &merged)?;
+            world.tables.write(batch.shard, &merged);
+            Ok(Some(merged))
+        };
+        self.call(Patience::Bulk, "commit.bulk", Kind::Write, decide).await
     }
 
     async fn rerank(&self, _: AsOf<'_>, _: usize) -> Result<u64> {
-        self.0.call(write("rerank"), |_| Ok(0)).await
+        // Nobody lists posts here.
+        self.write("rerank", |_| Ok(0)).await
     }
 
-    async fn add_posts(&self, _: &[Post]) -> Result<u64> {
-        unasked()
-    }
-
-    async fn add_post(&self, _: &Post, _: Option<u32>) -> Result<Added> {
-        unasked()
-    }
-
-    async fn edit_post(&self, _: &PostId, _: &UserId, _: &Edit) -> Result<bool> {
-        unasked()
+    async fn record_drain(&self, _: &DrainRun) -> Result<()> {
+        self.write("record_drain", |_| Ok(())).await
     }
 
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
         let ids = ids.to_vec();
-        self.0.call(read("posts"), move |world| Ok(world.tables.states(&ids))).await
+        self.read("posts", move |world| world.tables.states(&ids)).await
     }
 
-    async fn existing(&self, _: &[PostId]) -> Result<Vec<PostId>> {
-        unasked()
+    async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>> {
+        let ids = ids.to_vec();
+        let look = move |world: &mut World| {
+            ids.into_iter().filter(|id| world.tables.posts.contains_key(id)).collect()
+        };
+        self.read("existing", look).await
     }
 
-    async fn averages(&self, _: &[PostId]) -> Result<Vec<(PostId, Average)>> {
-        unasked()
-    }
-
-    async fn page(&self, _: Sort, _: Option<&UserId>, _: Option<&PageKey>, _: usize) -> Result<Vec<PageKey>> {
-        unasked()
-    }
-
-    async fn add_user(&self, _: &User) -> Result<bool> {
-        unasked()
-    }
-
-    async fn user(&self, _: &UserId) -> Result<Option<User>> {
-        unasked()
-    }
-
-    async fn users(&self, _: Option<&(Time, UserId)>, _: usize) -> Result<Vec<User>> {
-        unasked()
+    async fn frozen(&self) -> Result<Vec<PostId>> {
+        let look = |world: &mut World| {
+            let frozen = world.tables.standings.iter().filter(|(_, standing)| standing.is_frozen);
+            frozen.map(|(post, _)| post.clone()).collect()
+        };
+        self.read("frozen", look).await
     }
 
     async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
-        let keys: Vec<_> = posts.iter().map(|post| (post.clone(), user.clone())).collect();
-        let look = move |world: &mut World| {
-            Ok(keys.iter().map(|key| world.tables.ratings.get(key).copied()).collect())
-        };
-        self.0.call(read("ratings_of"), look).await
+        let keys = keys(user, posts);
+        let look =
+            move |world: &mut World| keys.iter().map(|key| world.tables.ratings.get(key).copied()).collect();
+        self.read("ratings_of", look).await
     }
 
-    async fn history(&self, _: &PostId) -> Result<Vec<Hour>> {
-        unasked()
+    async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>> {
+        let keys = keys(user, posts);
+        let look =
+            move |world: &mut World| keys.iter().map(|key| world.tables.held.get(key).copied()).collect();
+        self.read("held_of", look).await
     }
 
-    async fn verify(&self, _: Option<&PostId>, _: &mut (dyn FnMut(Recounted) + Send)) -> Result<()> {
-        unasked()
+    async fn user(&self, _: &UserId) -> Result<Option<User>> {
+        // Users here have given no names.
+        self.read("user", |_| None).await
     }
+}
 
-    async fn count_posts(&self) -> Result<u64> {
-        unasked()
-    }
-
-    async fn record_drain(&self, _: &DrainRun) -> Result<()> {
-        self.0.call(write("record_drain"), |_| Ok(())).await
-    }
-
-    async fn drains(&self, _: usize) -> Result<Vec<DrainRun>> {
-        unasked()
-    }
-
-    async fn close(&self) {}
-
-    async fn describe(&self) -> Result<String> {
-        Ok("memory".into())
-    }
+fn keys(user: &UserId, posts: &[PostId]) -> Vec<Key> {
+    posts.iter().map(|post| (post.clone(), user.clone())).collect()
 }

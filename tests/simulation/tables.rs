@@ -2,12 +2,15 @@
 //!
 //! Each function here is one indivisible effect; what may come between two of them is up to [`store`](crate::store).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
-use damper::merge::{Key, Loaded, LoadedPost, Merged, Quarantined, Rating};
-use damper::merge::{PostState, Standing};
+use damper::merge::bulk::{BulkDecision, HeldFate};
+use damper::merge::{
+    Exclusion, HeldRating, Key, Loaded, LoadedPost, Merged, PostState, Quarantined, Rating, Standing,
+    retried, touched,
+};
 use damper::model::post::Post;
 use damper::model::{PostId, UserId};
 use damper::smoothing::Average;
@@ -24,6 +27,9 @@ pub struct Tables {
     pub averages: BTreeMap<PostId, (Average, Position)>,
     pub ratings: BTreeMap<Key, Rating>,
     pub withdrawals: BTreeMap<Key, Position>,
+    pub held: BTreeMap<Key, HeldRating>,
+    pub standings: BTreeMap<PostId, Standing>,
+    pub exclusions: BTreeMap<(PostId, Position), Exclusion>,
     /// Ratings folded in, by post and hour.
     pub history: BTreeMap<(PostId, i64), u64>,
     pub quarantine: BTreeMap<(Shard, Position), Quarantined>,
@@ -31,29 +37,70 @@ pub struct Tables {
 
 impl Tables {
     /// What a batch's keys hold.
-    pub fn load(&self, keys: &[Key], retried: &[Key]) -> Loaded {
+    pub fn load(&self, batch: &Batch) -> Loaded {
         let mut loaded = Loaded::default();
-        for key in keys {
+        for key in touched(batch) {
             if self.posts.contains_key(&key.0) {
                 let (average, _) = self.averages.get(&key.0).copied().unwrap_or_default();
-                loaded.posts.insert(key.0.clone(), LoadedPost { average, ..LoadedPost::default() });
+                let standing = self.standing(&key.0);
+                loaded.posts.insert(key.0.clone(), LoadedPost { average, standing });
             }
-            if let Some(rating) = self.ratings.get(key) {
-                loaded.ratings.insert(key.clone(), *rating);
+            loaded.ratings.extend(self.ratings.get(&key).map(|rating| (key.clone(), *rating)));
+            loaded.held.extend(self.held.get(&key).map(|held| (key.clone(), *held)));
+            let of_post = |exclusion: &&Exclusion| exclusion.post == key.0;
+            loaded.exclusions.extend(self.exclusions.values().filter(of_post).cloned());
+        }
+        let withdrawn = |key: Key| Some((key.clone(), *self.withdrawals.get(&key)?));
+        loaded.withdrawals = retried(batch).into_iter().filter_map(withdrawn).collect();
+        loaded
+    }
+
+    /// Whether the checkpoint is where a drain saw it.
+    pub fn is_at(&self, shard: Shard, seen: &ShardState) -> bool {
+        let key = |checkpoint: &Checkpoint| (checkpoint.position, checkpoint.accepted_base, checkpoint.lost);
+        key(&self.checkpoints[shard.index()]) == key(&seen.checkpoint)
+    }
+
+    /// Hands a post's ratings to a decision; returns what comes of it, for [`write`](Self::write).
+    pub fn decide(&mut self, mut decision: BulkDecision) -> Merged {
+        let post = decision.post().clone();
+        let (mut ratings, mut held, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
+        if decision.takes_ratings() {
+            for (key, rating) in self.ratings.iter().filter(|(key, _)| key.0 == post) {
+                ratings.extend(decision.visit(rating).map(|rating| (key.clone(), rating)));
             }
         }
-        let withdrawn = |key: &Key| Some((key.clone(), *self.withdrawals.get(key)?));
-        loaded.withdrawals = retried.iter().filter_map(withdrawn).collect::<HashMap<_, _>>();
-        loaded
+        let (only, takes_held) = (decision.only_user().cloned(), decision.takes_held());
+        for (key, found) in self.held.iter().filter(|(key, _)| key.0 == post && takes_held) {
+            if only.as_ref().is_some_and(|only| *only != key.1) {
+                continue;
+            }
+            match decision.visit_held(&key.1, found, self.ratings.get(key)) {
+                HeldFate::Stays => continue,
+                HeldFate::Becomes(now) => held.push((key.clone(), now)),
+                HeldFate::Goes => {
+                    self.withdrawals.insert(key.clone(), found.position);
+                    unheld.push(key.clone());
+                }
+                HeldFate::Counts(rating) => {
+                    ratings.push((key.clone(), rating));
+                    unheld.push(key.clone());
+                }
+            }
+        }
+        Merged { ratings, held, unheld, ..decision.finish() }
+    }
+
+    fn standing(&self, post: &PostId) -> Standing {
+        self.standings.get(post).copied().unwrap_or_default()
     }
 
     /// Moves the checkpoint, unless another drain did; a batch with what cannot be kept is refused whole.
     pub fn swap(&mut self, batch: &Batch, seen: &ShardState, merged: &Merged) -> Result<bool> {
-        let checkpoint = &mut self.checkpoints[batch.shard.index()];
-        let key = |checkpoint: &Checkpoint| (checkpoint.position, checkpoint.accepted_base, checkpoint.lost);
-        if key(checkpoint) != key(&seen.checkpoint) {
+        if !self.is_at(batch.shard, seen) {
             return Ok(false);
         }
+        let checkpoint = &mut self.checkpoints[batch.shard.index()];
         let rated = merged.ratings.iter().map(|((_, user), _)| user);
         let mut users = rated.chain(merged.withdrawn.iter().map(|((_, user), _)| user));
         if users.any(|user: &UserId| user.as_str() == REFUSED_USER) {
@@ -85,6 +132,14 @@ impl Tables {
         for hour in &merged.history {
             *self.history.entry((hour.post.clone(), hour.hour.ms())).or_default() += hour.arrivals;
         }
+        self.standings.extend(merged.standings.iter().cloned());
+        self.held.extend(merged.held.iter().cloned());
+        for key in &merged.unheld {
+            self.held.remove(key);
+        }
+        for exclusion in &merged.exclusions {
+            self.exclusions.insert((exclusion.post.clone(), exclusion.id), exclusion.clone());
+        }
         for entry in &merged.quarantined {
             self.quarantine.insert((shard, entry.position), entry.clone());
         }
@@ -110,7 +165,7 @@ impl Tables {
         let state = |id: &PostId| {
             let post = self.posts.get(id)?.clone();
             let (average, version) = self.averages.get(id).copied().unwrap_or_default();
-            Some(PostState { post, average, version, standing: Standing::default() })
+            Some(PostState { post, average, version, standing: self.standing(id) })
         };
         ids.iter().map(state).collect()
     }

@@ -1,16 +1,17 @@
-//! One conduct for every buffer: the Redis streams and the SQLite table, each alone and behind group commit.
+//! The same tests for every buffer: the Redis streams and the SQLite table, each alone and behind group commit.
 
 mod redis;
 mod sqlite;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use damper::Error;
 use damper::buffer::group::Grouped;
 use damper::buffer::redis::RedisBuffer;
 use damper::buffer::sqlite::SqliteBuffer;
-use damper::buffer::{Buffer, Waiting};
+use damper::buffer::{Buffer, Floors, Waiting};
 use damper::database::sqlite::SqliteFile;
 use damper::entry::{Action, Entry, Position, Shard};
 use damper::model::{Score, UserId};
@@ -30,17 +31,38 @@ struct Engine {
     world: World,
     buffer: Arc<dyn Buffer>,
     shards: u16,
+    floors: Arc<Merged>,
+}
+
+/// What a store would say of the checkpoints, the same of every shard; nothing while it does not answer.
+struct Merged(Mutex<Option<Position>>);
+
+impl Default for Merged {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Position::START)))
+    }
+}
+
+impl Merged {
+    fn set(&self, floor: Option<Position>) {
+        *self.0.lock().unwrap() = floor;
+    }
+}
+
+#[async_trait]
+impl Floors for Merged {
+    async fn floor(&self, _: Shard) -> damper::Result<Position> {
+        self.0.lock().unwrap().ok_or_else(|| Error::Unavailable("no answer".into()))
+    }
 }
 
 impl Engine {
     async fn redis() -> Self {
         let world = World::servers();
         let link = RedisLink::open(&world.config().redis_url, APPEND_TIMEOUT).await.expect("redis answers");
-        let buffer = RedisBuffer::open(Arc::new(link), 16, APPEND_TIMEOUT).await.expect("redis answers");
-        for shard in 0..16 {
-            buffer.raise_floor(Shard(shard), Position::START).await.expect("the logs are made");
-        }
-        Self { world, buffer: Arc::new(buffer), shards: 16 }
+        let floors = Arc::new(Merged::default());
+        let buffer = RedisBuffer::open(Arc::new(link), 16, APPEND_TIMEOUT, floors.clone()).await;
+        Self { world, buffer: Arc::new(buffer.expect("redis answers")), shards: 16, floors }
     }
 
     async fn sqlite() -> Self {
@@ -48,7 +70,7 @@ impl Engine {
         let config = world.config();
         let file = SqliteFile::open(&config.data, &config.store).await.expect("the file opens");
         let buffer = SqliteBuffer::new(Arc::new(file), APPEND_TIMEOUT);
-        Self { world, buffer: Arc::new(buffer), shards: 1 }
+        Self { world, buffer: Arc::new(buffer), shards: 1, floors: Arc::default() }
     }
 
     fn grouped(self) -> Self {
@@ -58,7 +80,7 @@ impl Engine {
     async fn append(&self, entries: &[Entry]) -> Vec<Position> {
         let mut positions = Vec::new();
         for group in entries.chunks(self.buffer.append_max()) {
-            positions.extend(self.buffer.append(SHARD, group).await.expect("the buffer appends"));
+            positions.extend(self.buffer.append(SHARD, group, None).await.expect("the buffer appends"));
         }
         positions
     }
@@ -104,13 +126,13 @@ macro_rules! on_every_buffer {
 
 on_every_buffer!(
     entries_come_back_as_they_went_in,
-    an_empty_log_has_nothing_to_tell,
+    an_empty_log_is_empty_in_every_answer,
     a_read_takes_the_oldest_up_to_its_limit,
     positions_go_on_above_when_everything_is_trimmed,
     a_trim_forgets_up_to_its_position_and_no_more,
     the_backlog_counts_what_waits_beside_what_is_merged,
     the_newest_entry_of_a_user_and_post_waits,
-    what_waits_is_told_in_the_order_asked,
+    what_waits_comes_in_the_order_asked,
     appends_at_once_get_positions_of_their_own_in_each_callers_order,
     an_append_of_nothing_is_nothing,
     a_large_append_comes_in_whole,
@@ -136,7 +158,7 @@ async fn entries_come_back_as_they_went_in(engine: Engine) {
     assert_eq!(engine.read(Position::START).await, expected);
 }
 
-async fn an_empty_log_has_nothing_to_tell(engine: Engine) {
+async fn an_empty_log_is_empty_in_every_answer(engine: Engine) {
     assert!(engine.buffer.read(SHARD, Position::START, 10).await.unwrap().is_none());
     engine.buffer.trim(SHARD, Position::START).await.unwrap();
     let backlog = engine.buffer.backlog(SHARD, Position::START).await.unwrap();
@@ -173,7 +195,7 @@ async fn a_trim_forgets_up_to_its_position_and_no_more(engine: Engine) {
         assert_eq!(left, positions[3..]);
     }
     engine.buffer.trim(SHARD, positions[0]).await.unwrap();
-    assert_eq!(engine.read(Position::START).await.len(), 2, "a late trim brings nothing back");
+    assert_eq!(engine.read(Position::START).await.len(), 2, "a late trim restores nothing");
 }
 
 async fn the_backlog_counts_what_waits_beside_what_is_merged(engine: Engine) {
@@ -212,12 +234,12 @@ async fn the_newest_entry_of_a_user_and_post_waits(engine: Engine) {
     assert_eq!(ask("ann").await, None);
 }
 
-async fn what_waits_is_told_in_the_order_asked(engine: Engine) {
+async fn what_waits_comes_in_the_order_asked(engine: Engine) {
     let ids: Vec<_> = (0..40).map(|i| post_id(&format!("post{i}"))).collect();
     for id in ids.iter().step_by(2) {
         let shard = Shard::of(id, engine.shards);
         let rating = entry(id.as_str(), "ann", Some(5), START);
-        engine.buffer.append(shard, &[rating]).await.unwrap();
+        engine.buffer.append(shard, &[rating], None).await.unwrap();
     }
     let mut asked = ids.clone();
     asked.reverse();
@@ -240,7 +262,7 @@ async fn appends_at_once_get_positions_of_their_own_in_each_callers_order(engine
                 let entries = [0, 1].map(|part| {
                     entry(POST, &format!("caller{caller}-{i}-{part}"), Some(i as i64 % 6), START)
                 });
-                let positions = buffer.append(SHARD, &entries).await.expect("the buffer appends");
+                let positions = buffer.append(SHARD, &entries, None).await.expect("the buffer appends");
                 own.extend(positions.into_iter().zip(entries));
             }
             own
@@ -257,7 +279,7 @@ async fn appends_at_once_get_positions_of_their_own_in_each_callers_order(engine
     }
     all.sort_by_key(|(position, _)| *position);
     assert_eq!(all.len(), CALLERS * APPENDS * 2);
-    assert_eq!(engine.read(Position::START).await, all, "each position holds what its caller was told");
+    assert_eq!(engine.read(Position::START).await, all, "each position holds the entry of its caller");
 }
 
 async fn an_append_of_nothing_is_nothing(engine: Engine) {
@@ -294,7 +316,7 @@ async fn a_line_that_cannot_be_read_comes_out_with_its_bytes(engine: Engine) {
 async fn an_append_above_the_limit_is_refused_whole() {
     for engine in [Engine::redis().await.grouped(), Engine::sqlite().await.grouped()] {
         let too_many = ratings(engine.buffer.append_max() as i64 + 1);
-        let refused = engine.buffer.append(SHARD, &too_many).await;
+        let refused = engine.buffer.append(SHARD, &too_many, None).await;
         assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
         assert_eq!(engine.buffer.backlog(SHARD, Position::START).await.unwrap().appends, 0);
     }

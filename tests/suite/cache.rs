@@ -1,4 +1,4 @@
-//! One conduct for both caches, in process and in Redis: newest wins, and whatever is wrong is a miss.
+//! The same tests for both caches, in process and in Redis: the newest wins, and everything wrong is a miss.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,7 @@ async fn what_one_process_puts_another_gets_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_wrote_is_a_miss_and_is_written_over() {
+async fn a_value_of_another_program_is_a_miss_and_is_replaced() {
     let world = World::servers();
     let cache = cache(&world, 0).await;
     let redis = world.redis();
@@ -159,7 +159,7 @@ async fn what_somebody_else_wrote_is_a_miss_and_is_written_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_another_type_is_a_miss_and_is_written_over() {
+async fn a_key_of_another_type_is_a_miss_and_is_replaced() {
     let world = World::servers();
     let cache = cache(&world, 0).await;
     world.redis().command(&["HSET", "damper:post:p", "field", "value"]);

@@ -1,5 +1,7 @@
 //! The doctor: names what is at risk and what to set, on servers and beside a data file, and changes nothing.
 
+use std::os::unix::fs::FileExt;
+
 use serde_json::{Value, json};
 
 use crate::support::postgres::Postgres;
@@ -9,9 +11,9 @@ use crate::support::spawn;
 use crate::support::until;
 use crate::support::world::World;
 
-/// A world whose Redis has these settings.
+/// A world whose Redis has these settings, on a Postgres that waits for its disk.
 fn world(settings: &[&str]) -> World {
-    World::on(Redis::start_with(settings), Postgres::shared())
+    World::on(Redis::start_with(settings), Postgres::shared_durable())
 }
 
 /// A world that has nothing to hide.
@@ -178,7 +180,7 @@ fn every_risk_of_postgres_is_named_with_its_remedy() {
         (
             "synchronous_commit = off",
             "synchronous_commit",
-            ["posts that were made", "set synchronous_commit on"],
+            ["posts that were created", "set synchronous_commit on"],
         ),
         ("default_transaction_read_only = on", "writes", ["nothing is merged", "set it off"]),
     ] {
@@ -187,6 +189,8 @@ fn every_risk_of_postgres_is_named_with_its_remedy() {
         world.db().change(&format!("alter database {} set {setting}", name.0));
         assert_risk(&world, "postgres", check, &said);
     }
+    let hasty = World::on(Redis::start_with(&["--appendfsync", "always"]), Postgres::shared());
+    assert_risk(&hasty, "postgres", "fsync", &["when the machine crashes", "set fsync on"]);
     let greedy = sound().with("store.connections_max", 900);
     assert_risk(&greedy, "postgres", "connections", &["up to 903; 297 allowed", "raise max_connections"]);
 }
@@ -194,10 +198,10 @@ fn every_risk_of_postgres_is_named_with_its_remedy() {
 #[test]
 fn a_server_that_is_down_is_said_so_and_the_other_is_examined() {
     let world = sound();
-    let nobody = spawn::free_port();
+    let unused = spawn::free_port();
     let down = [
-        ("redis_url", format!("redis://:canary@127.0.0.1:{nobody}"), "redis", "postgres"),
-        ("database_url", format!("postgres://damper:canary@127.0.0.1:{nobody}/x"), "postgres", "redis"),
+        ("redis_url", format!("redis://:canary@127.0.0.1:{unused}"), "redis", "postgres"),
+        ("database_url", format!("postgres://damper:canary@127.0.0.1:{unused}/x"), "postgres", "redis"),
     ];
     for (setting, url, lost, left) in down {
         let mut env = world.env();
@@ -210,7 +214,7 @@ fn a_server_that_is_down_is_said_so_and_the_other_is_examined() {
         assert_eq!(finding(&report, lost, "answer")["verdict"], "down");
         assert_eq!(finding(&report, left, "clock")["verdict"], "ok", "the other was looked at");
         let screen = ask(&["doctor"]).expect(69).out;
-        assert!(screen.contains(&format!("no answer from {lost} at 127.0.0.1:{nobody}")), "{screen}");
+        assert!(screen.contains(&format!("no answer from {lost} at 127.0.0.1:{unused}")), "{screen}");
         assert!(screen.ends_with(&format!("{lost} could not be examined\n")), "{screen}");
         assert!(!screen.contains("canary"), "{screen}");
     }
@@ -274,15 +278,24 @@ fn a_broken_data_file_is_a_risk() {
     world.import(&lines);
     world.flush();
     let data = world.config().data;
-    let mut bytes = std::fs::read(&data).expect("a file");
-    let half = bytes.len() / 2;
-    bytes[half..half + 8_192].fill(0x55);
-    std::fs::write(&data, bytes).expect("a file is written");
+    // Everything lies in the file itself, and the page that breaks is in use: the top of the tree of ratings.
+    let (is_busy, ..): (i64, i64, i64) = world.db().one("pragma wal_checkpoint(truncate)");
+    assert_eq!(is_busy, 0, "nobody else has the file open");
+    let (page_bytes,): (i64,) = world.db().one("pragma page_size");
+    let (page,): (i64,) = world.db().one("select rootpage from sqlite_schema where name = 'ratings'");
+    let file = std::fs::OpenOptions::new().write(true).open(&data).expect("a file");
+    let garbage = vec![0x55; page_bytes as usize];
+    file.write_all_at(&garbage, ((page - 1) * page_bytes) as u64).expect("a page is written");
     assert_risk(&world, "data file", "integrity", &["restore a backup"]);
 
     std::fs::write(&data, "post,user,score,timestamp\n").expect("a file is written");
-    assert_risk(&world, "data file", "journal mode", &["this is no SQLite file", "DAMPER_DATA"]);
+    assert_risk(&world, "data file", "journal mode", &["this is not a SQLite file", "DAMPER_DATA"]);
 
     let elsewhere = World::embedded().with("data", "no/such/folder/damper.db");
-    assert_risk(&elsewhere, "data file", "answer", &["there is no folder no/such/folder", "make the folder"]);
+    assert_risk(
+        &elsewhere,
+        "data file",
+        "answer",
+        &["there is no folder no/such/folder", "create the folder"],
+    );
 }

@@ -38,7 +38,7 @@ const NOW: Time = START.plus_ms(365 * DAY_MS);
 /// Creates the posts of the synthetic logs and appends `log`.
 async fn submit(app: &App, log: &[Entry]) {
     app.catalogue().ensure_posts(posts(&POSTS)).await.unwrap();
-    app.intake().append_all(log.to_vec()).await.unwrap();
+    app.intake().append_all(log.to_vec(), None).await.unwrap();
 }
 
 /// A drain that must succeed.
@@ -119,7 +119,7 @@ async fn the_balance_holds_at_every_look(world: World) {
     let appended = AtomicU64::new(0);
     let working = async {
         for part in log.chunks(250) {
-            app.intake().append_all(part.to_vec()).await.unwrap();
+            app.intake().append_all(part.to_vec(), None).await.unwrap();
             appended.fetch_add(part.len() as u64, Ordering::SeqCst);
             drain(&app).await;
         }
@@ -156,7 +156,7 @@ async fn an_entry_that_cannot_be_applied_does_not_affect_its_neighbours(world: W
             entries.insert(0, entry("missing", &format!("u{i}"), Some(0), good.at));
             unknown += 1;
         }
-        app.intake().append_all(entries).await.unwrap();
+        app.intake().append_all(entries, None).await.unwrap();
     }
     let drained = drain(&app).await;
     assert_eq!((drained.applied, drained.quarantined), (300, unknown));
@@ -176,11 +176,11 @@ async fn a_drain_reports_its_work(world: World) {
         users.map(rated).collect::<Vec<_>>()
     };
     let old = [rate("risen", 0..30, 1, 0), rate("fallen", 0..30, 5, 0), rate("silent", 0..3, 3, 0)].concat();
-    app.intake().append_all(old).await.unwrap();
+    app.intake().append_all(old, None).await.unwrap();
     drain(&app).await;
     let new =
         [rate("risen", 30..45, 5, 200), rate("fallen", 0..30, 0, 200), rate("new", 0..2, 4, 200)].concat();
-    app.intake().append_all(new).await.unwrap();
+    app.intake().append_all(new, None).await.unwrap();
     let (begun, merged) = (AtomicU64::new(0), AtomicU64::new(0));
     let order = DrainOrder {
         progress: &|step| match step {

@@ -1,23 +1,67 @@
-//! The house stays as it was drawn: who may import whom, where the clock is read, and what no file may hold.
+//! The house stays as it was drawn: floors that imports only go down, no circles, libraries in their rooms, and what no
+//! file may hold.
 //!
-//! The tests read the source as text, so a new file is held to the rules without being named here.
+//! The tests read the source as text. Files and folders are found in the tree, so a new one is held to the rules at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// A source file: its path below `src/`, and its lines of code outside tests and comments.
+/// The rooms of `src/`, from the cellar up. A room imports from lower floors only, never from its own. A room is a folder, a
+/// file of the root, or a part of `app/`.
+const FLOORS: [&[&str]; 15] = [
+    &["error", "faults"],
+    &["model"],
+    &["entry", "smoothing"],
+    &["merge", "config"],
+    &["redis", "database", "identity", "import"],
+    &["limits", "buffer", "cache", "store"],
+    &["app/context", "app/floors"],
+    &["app/reading"],
+    &["app/intake", "app/drain"],
+    &["app/core"],
+    &["app/catalogue", "app/moderation", "app/upkeep"],
+    &["app"],
+    &["worker", "api"],
+    &["cli"],
+    &["lib"],
+];
+
+/// Libraries that are named in their rooms only: (library, where).
+const HOMES: [(&str, &[&str]); 15] = [
+    ("axum", &["api/"]),
+    ("hyper", &["api/"]),
+    ("hyper_util", &["api/"]),
+    ("tower_http", &["api/"]),
+    ("utoipa_axum", &["api/"]),
+    ("apalis", &["worker.rs"]),
+    ("apalis_cron", &["worker.rs"]),
+    ("fred", &["redis/", "buffer/redis", "cache/redis", "limits/redis"]),
+    ("sqlx", &["database/", "buffer/sqlite.rs"]),
+    ("clap", &["cli/"]),
+    ("indicatif", &["cli/"]),
+    ("comfy_table", &["cli/"]),
+    ("csv", &["import/"]),
+    ("jsonwebtoken", &["identity/"]),
+    ("rustix", &["database/sqlite/", "api/door.rs"]),
+];
+
+/// A source file: its path below `src/`, its text, and its lines of code outside tests and comments.
 struct Source {
     path: String,
     text: String,
     code: Vec<String>,
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let src = root().join("src");
     let mut files = Vec::new();
-    collect(&root, &mut files);
-    assert!(files.len() > 30, "the source was found");
+    collect(&src, &mut files);
     files.sort();
-    files.into_iter().map(|file| Source::read(&root, &file)).collect()
+    files.into_iter().map(|file| Source::read(&src, &file)).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -32,259 +76,196 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 impl Source {
-    fn read(root: &Path, file: &Path) -> Self {
+    fn read(src: &Path, file: &Path) -> Self {
         let text = std::fs::read_to_string(file).expect("a source file");
-        let path = file.strip_prefix(root).expect("below src").display().to_string();
+        let path = file.strip_prefix(src).expect("below src").display().to_string();
         // Unit tests come last in a file.
         let code = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
         let code = code.filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect();
         Self { path, text, code }
     }
 
-    /// The first part of the path: a folder, or a file's name.
-    fn room(&self) -> &str {
-        let first = self.path.split('/').next().unwrap_or_default();
-        first.strip_suffix(".rs").unwrap_or(first)
+    /// The file's module as a path: `app/drain` for `app/drain/mod.rs`, `app/drain/look` for `app/drain/look.rs`.
+    fn module(&self) -> &str {
+        let path = self.path.strip_suffix(".rs").unwrap_or(&self.path);
+        path.strip_suffix("/mod").unwrap_or(path)
+    }
+
+    fn room(&self) -> String {
+        room_of(self.module())
     }
 
     fn uses(&self, word: &str) -> bool {
         self.code.iter().any(|line| line.contains(word))
     }
 
-    /// The rooms of the crate that this file names.
-    fn rooms_used(&self) -> Vec<String> {
+    /// Everything of the crate that the file names, as paths of modules and items: `store/checkpoints/Checkpoint`.
+    fn names(&self) -> Vec<String> {
         let code = self.code.join("\n");
-        let mut rooms = Vec::new();
-        for rest in code.split("crate::").skip(1) {
-            let names = match rest.strip_prefix('{') {
-                Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
-                None => vec![rest],
-            };
-            for name in names {
-                let name: String =
-                    name.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-                // `crate::Error` and the like are the root's own names.
-                if name.starts_with(char::is_lowercase) && name != self.room() {
-                    rooms.push(name);
+        let mut names = Vec::new();
+        for (prefix, base) in [("crate::", String::new()), ("super::", parent(self.module()))] {
+            for (at, _) in code.match_indices(prefix) {
+                // `super::super::` is counted once, from its last part.
+                if !code[..at].ends_with("::") && !code[at + prefix.len()..].starts_with("super::") {
+                    expand(&base, &code[at + prefix.len()..], &mut names);
                 }
             }
         }
-        rooms
+        names
     }
 }
 
-/// Which rooms a room may import; a room that is not named here fails the test, so that it gets its place.
-const MAY_IMPORT: [(&str, &[&str]); 43] = [
-    ("error", &[]),
-    ("faults", &[]),
-    ("rating", &["error"]),
-    ("entry", &["rating", "error"]),
-    ("smoothing", &["rating", "error"]),
-    ("ticks", &["rating", "error"]),
-    ("user", &["rating", "error"]),
-    ("json", &["rating", "error"]),
-    ("import", &["json", "entry", "rating", "error"]),
-    ("post", &["smoothing", "entry", "rating", "error"]),
-    ("outcome", &["smoothing", "entry", "rating", "error"]),
-    ("merge", &["outcome", "post", "smoothing", "entry", "rating", "error"]),
-    ("sweep", &["merge", "outcome", "post", "smoothing", "entry", "rating", "error"]),
-    ("config", &["smoothing", "ticks", "entry", "error"]),
-    ("identity", &["config", "rating", "error"]),
-    ("connect", &["config", "error"]),
-    ("limits", &["connect", "config", "rating", "error"]),
-    ("doctor", &["connect", "config", "rating", "error"]),
-    ("buffer", &["connect", "entry", "rating", "error"]),
-    ("cache", &["connect", "faults", "post", "rating", "error"]),
-    (
-        "store",
-        &[
-            "connect",
-            "config",
-            "faults",
-            "sweep",
-            "merge",
-            "outcome",
-            "post",
-            "user",
-            "smoothing",
-            "entry",
-            "rating",
-            "error",
-        ],
-    ),
-    ("frozen", &["rating", "error"]),
-    ("eligibility", &["store", "entry", "rating", "error"]),
-    ("loader", &["store", "cache", "faults", "rating", "error"]),
-    (
-        "app",
-        &[
-            "frozen",
-            "eligibility",
-            "loader",
-            "limits",
-            "faults",
-            "buffer",
-            "store",
-            "cache",
-            "connect",
-            "config",
-            "ticks",
-            "post",
-            "smoothing",
-            "entry",
-            "rating",
-            "error",
-        ],
-    ),
-    ("admin_token", &["app", "error"]),
-    ("posts", &["app", "store", "post", "rating", "error"]),
-    ("users", &["app", "user", "rating", "error"]),
-    ("read", &["app", "store", "cache", "merge", "post", "smoothing", "entry", "rating", "error"]),
-    ("changes", &["app", "store", "smoothing", "entry", "rating", "error"]),
-    ("evidence", &["app", "store", "merge", "outcome", "smoothing", "rating", "error"]),
-    ("webhook", &["app", "evidence", "store", "rating", "error"]),
-    ("history", &["app", "merge", "smoothing", "rating", "error"]),
-    ("status", &["app", "store", "config", "entry", "rating", "error"]),
-    ("quarantine", &["app", "faults", "store", "entry", "rating", "error"]),
-    ("drain", &["app", "loader", "status", "faults", "store", "sweep", "merge", "entry", "rating", "error"]),
-    ("moderation", &["app", "drain", "store", "outcome", "post", "entry", "rating", "error"]),
-    ("held", &["app", "merge", "entry", "rating", "error"]),
-    ("preview", &["app", "sweep", "merge", "outcome", "entry", "rating", "error"]),
-    ("forget", &["app", "quarantine", "drain", "store", "entry", "rating", "error"]),
-    ("worker", &["app", "drain", "store", "rating", "error"]),
-    (
-        "api",
-        &[
-            "app",
-            "changes",
-            "evidence",
-            "moderation",
-            "merge",
-            "eligibility",
-            "outcome",
-            "read",
-            "history",
-            "status",
-            "drain",
-            "import",
-            "json",
-            "store",
-            "identity",
-            "limits",
-            "users",
-            "user",
-            "config",
-            "post",
-            "smoothing",
-            "entry",
-            "rating",
-            "error",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "api",
-            "worker",
-            "app",
-            "read",
-            "history",
-            "status",
-            "quarantine",
-            "forget",
-            "identity",
-            "doctor",
-            "drain",
-            "store",
-            "import",
-            "connect",
-            "config",
-            "post",
-            "smoothing",
-            "entry",
-            "rating",
-            "error",
-        ],
-    ),
-];
+/// The room of a module: its folder, or within `app/` the part of it.
+fn room_of(module: &str) -> String {
+    let mut parts = module.split('/');
+    match (parts.next().unwrap_or_default(), parts.next()) {
+        ("app", Some(part)) => format!("app/{part}"),
+        (first, _) => first.to_owned(),
+    }
+}
+
+fn parent(module: &str) -> String {
+    module.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned())
+}
+
+/// Takes one path of a `use` or an expression apart: `a::{b::C, d}` names `a/b/C` and `a/d`.
+fn expand(base: &str, text: &str, names: &mut Vec<String>) {
+    let joined = |word: &str| if base.is_empty() { word.to_owned() } else { format!("{base}/{word}") };
+    if let Some(list) = text.strip_prefix('{') {
+        let (mut depth, mut start) = (0, 0);
+        for (i, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' | ',' if depth == 0 => {
+                    expand(base, list[start..i].trim(), names);
+                    start = i + 1;
+                    if c == '}' {
+                        return;
+                    }
+                }
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+        return;
+    }
+    let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    if word.is_empty() || word == "self" {
+        return names.push(base.to_owned());
+    }
+    match text[word.len()..].strip_prefix("::") {
+        Some(rest) => expand(&joined(&word), rest, names),
+        None => names.push(joined(&word)),
+    }
+}
+
+/// Which files import which, without what a file and the folder that it lies in say of each other.
+fn imports(sources: &[Source]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let modules: BTreeSet<&str> = sources.iter().map(Source::module).collect();
+    let file_of = |name: &str| {
+        let mut name = name;
+        loop {
+            if let Some(module) = modules.get(name) {
+                return Some(*module);
+            }
+            name = name.rsplit_once('/')?.0;
+        }
+    };
+    let is_within =
+        |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+    let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in sources {
+        let own = source.module();
+        let named = source.names();
+        let files = named.iter().filter_map(|name| file_of(name));
+        let others = files.filter(|other| *other != own && !is_within(own, other) && !is_within(other, own));
+        imports.entry(own).or_default().extend(others);
+    }
+    imports
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    let found: BTreeSet<String> = sources().iter().map(Source::room).collect();
+    let drawn: BTreeSet<String> =
+        FLOORS.iter().flat_map(|floor| floor.iter().map(|room| room.to_string())).collect();
+    assert_eq!(found, drawn);
+}
 
 #[test]
 fn imports_go_down_only() {
-    let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| source.path != "lib.rs") {
-        let allowed = MAY_IMPORT.iter().find(|(room, _)| *room == source.room());
-        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{} has no place in the table", source.path));
-        for room in source.rooms_used() {
-            if !allowed.contains(&room.as_str()) {
-                wrong.push(format!("{} imports {room}", source.path));
+    let sources = sources();
+    let floor = |module: &str| {
+        let room = room_of(module);
+        FLOORS.iter().position(|rooms| rooms.contains(&room.as_str())).unwrap_or_else(|| panic!("{room}"))
+    };
+    let (mut arrows, mut wrong) = (0, Vec::new());
+    for (file, others) in imports(&sources) {
+        for other in others.into_iter().filter(|other| room_of(other) != room_of(file) && file != "lib") {
+            arrows += 1;
+            // What `app` itself offers is above its parts.
+            if floor(other) >= floor(file) {
+                wrong.push(format!("{file} imports {other}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(arrows > 100, "imports were found");
 }
 
 #[test]
-fn the_table_itself_goes_down_only() {
-    for (i, (room, allowed)) in MAY_IMPORT.iter().enumerate() {
-        for other in *allowed {
-            let place = MAY_IMPORT.iter().position(|(room, _)| room == other);
-            assert!(place.is_some_and(|place| place < i), "{room} may not import {other}");
+fn no_files_import_each_other_in_a_circle() {
+    let sources = sources();
+    let mut rest = imports(&sources);
+    // Files that import nothing that is left are taken away until nothing changes; what stays is in a circle, or above one.
+    loop {
+        let free: Vec<&str> =
+            rest.iter().filter(|(_, others)| others.is_empty()).map(|(file, _)| *file).collect();
+        if free.is_empty() {
+            break;
         }
+        for file in &free {
+            rest.remove(file);
+        }
+        rest.values_mut().for_each(|others| others.retain(|other| !free.contains(other)));
+    }
+    assert!(rest.is_empty(), "{rest:#?}");
+}
+
+#[test]
+fn the_root_is_small_and_files_are_short() {
+    let sources = sources();
+    let roots = sources.iter().filter(|source| !source.path.contains('/')).count();
+    assert!(roots <= 6, "{roots} files in src/");
+    for source in &sources {
+        let lines = source.text.lines().count();
+        assert!(lines <= 450, "{} has {lines} lines; does it have one duty?", source.path);
     }
 }
 
 #[test]
 fn a_library_is_named_in_its_room_only() {
-    let may_name = |library: &str, path: &str| match library {
-        "axum" | "hyper" | "hyper_util" | "tower_http" | "utoipa_axum" => path.starts_with("api/"),
-        "apalis" | "apalis_cron" => path == "worker.rs",
-        "fred" => path.ends_with("/redis.rs"),
-        "sqlx" => path.starts_with("store/") || path.starts_with("connect/") || path == "buffer/sqlite.rs",
-        "clap" | "indicatif" | "comfy_table" => path.starts_with("cli/"),
-        "csv" => path == "import/csv_line.rs",
-        "jsonwebtoken" => path.starts_with("identity/"),
-        "rustix" => path.starts_with("connect/sqlite_") || path == "api/door.rs",
-        _ => unreachable!(),
-    };
-    let mut named = 0;
+    let mut homes: BTreeMap<&str, usize> = BTreeMap::new();
     for source in sources() {
-        for library in [
-            "axum",
-            "hyper",
-            "hyper_util",
-            "jsonwebtoken",
-            "tower_http",
-            "utoipa_axum",
-            "apalis",
-            "apalis_cron",
-            "fred",
-            "sqlx",
-            "clap",
-            "indicatif",
-            "comfy_table",
-            "csv",
-            "rustix",
-        ] {
+        for (library, rooms) in HOMES {
             let is_named = source.uses(&format!("{library}::")) || source.uses(&format!("use {library};"));
-            assert!(!is_named || may_name(library, &source.path), "{} names {library}", source.path);
-            named += usize::from(is_named);
+            let is_home = rooms.iter().any(|room| source.path.starts_with(room));
+            assert!(!is_named || is_home, "{} names {library}", source.path);
+            *homes.entry(library).or_default() += usize::from(is_named);
         }
     }
-    assert!(named > 20, "the libraries were found");
+    let unused: Vec<_> = homes.iter().filter(|(_, files)| **files == 0).collect();
+    assert!(unused.is_empty(), "named nowhere: {unused:?}");
 }
 
 #[test]
 fn the_wall_clock_is_read_at_the_edge_only() {
     let mut readers = 0;
     for source in sources() {
-        let reads = ["Utc::now", "Local::now", "SystemTime::now", ".upcoming("]
-            .iter()
-            .any(|clock| source.uses(clock));
-        assert!(
-            !reads || ["api", "cli", "worker"].contains(&source.room()),
-            "{} reads the clock",
-            source.path
-        );
+        let clocks = ["Utc::now", "Local::now", "SystemTime::now", ".upcoming("];
+        let reads = clocks.iter().any(|clock| source.uses(clock));
+        let is_edge = ["api", "cli", "worker"].contains(&source.room().as_str());
+        assert!(!reads || is_edge, "{} reads the clock", source.path);
         readers += usize::from(reads);
     }
     assert_eq!(readers, 3, "one place each");
@@ -293,11 +274,10 @@ fn the_wall_clock_is_read_at_the_edge_only() {
 #[test]
 fn no_file_holds_what_the_house_forbids() {
     let forbidden =
-        [".unwrap()", ".expect(", "unsafe ", "todo!(", "unimplemented!(", "dbg!(", "println!(", "panic!("];
+        [".unwrap()", ".expect(", "unsafe ", "todo!(", "unimplemented!(", "dbg!(", " println!(", "panic!("];
     for source in sources() {
         for word in forbidden {
-            let line =
-                source.code.iter().find(|line| line.contains(word) && !line.contains(&format!("e{word}")));
+            let line = source.code.iter().find(|line| line.contains(word));
             assert_eq!(line, None, "{} holds {word}", source.path);
         }
     }
@@ -313,7 +293,8 @@ fn every_file_says_what_it_is_for() {
 
 #[test]
 fn smoothing_and_merge_are_pure() {
-    for source in sources().iter().filter(|source| ["smoothing", "merge"].contains(&source.room())) {
+    let pure = |source: &&Source| ["smoothing", "merge"].contains(&source.room().as_str());
+    for source in sources().iter().filter(pure) {
         for word in ["async", "await", "std::io", "std::fs", "tracing::", "Instant", "tokio"] {
             assert!(!source.uses(word), "{} holds {word}", source.path);
         }
@@ -321,38 +302,12 @@ fn smoothing_and_merge_are_pure() {
 }
 
 #[test]
-fn what_the_documents_link_to_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut links = 0;
-    for name in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "docs/SMOOTHING.md",
-        "docs/OPERATIONS.md",
-        "docs/RELIABILITY.md",
-    ] {
-        let text = std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let folder = root.join(name).parent().expect("a folder").to_path_buf();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if !link.starts_with("http") && !link.starts_with('#') {
-                let file = link.split('#').next().unwrap_or_default();
-                assert!(folder.join(file).exists(), "{name} links to {link}");
-                links += 1;
-            }
-        }
-    }
-    assert!(links > 5, "links were found");
-}
-
-#[test]
 fn the_map_of_the_source_names_every_room() {
-    let map = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md"))
-        .expect("a map");
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a map");
     for source in sources() {
-        let name = source.path.rsplit('/').next().unwrap_or_default();
-        let room = format!("{}/", source.room());
-        assert!(map.contains(name) || map.contains(&room), "ARCHITECTURE.md does not name {}", source.path);
+        let room = source.room();
+        let names = [format!("`{room}/`"), format!("`{room}.rs`"), format!("`{room}`")];
+        let is_named = room == "lib" || names.iter().any(|name| map.contains(name));
+        assert!(is_named, "ARCHITECTURE.md does not name {room}");
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! `buffer`, `store`, `cache` test both implementations of each seam alike; `drain` the drain loop; `api`,
 //! `interface`, `cli`, `worker` the output for people and programs; `identity`, `limits`, `doors` access;
-//! `crash` kills; `faults` all other failures; `house` the arrangement of the source. `support` starts the
-//! servers: redis-server and Postgres must be installed (scripts/test does it).
+//! `crash` kills; `faults` all other failures; `house` the arrangement of the source; `docs` the documents;
+//! `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
+//! installed (scripts/test does it).
 
 mod api;
 mod backup;
@@ -11,6 +12,8 @@ mod buffer;
 mod cache;
 mod cli;
 mod crash;
+mod dependencies;
+mod docs;
 mod doctor;
 mod doors;
 mod drain;
@@ -24,6 +27,7 @@ mod interface;
 mod large;
 mod limits;
 mod moderation;
+mod plans;
 mod quarantine;
 mod random;
 mod secrets;

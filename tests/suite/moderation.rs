@@ -302,7 +302,7 @@ async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
 async fn append(app: &App, deed: Ruling, now: Time) {
     let action = Action::Decide(Arc::new(decision(deed)));
     let entry = Entry::new(post_id("p"), user("mo"), now, action);
-    app.intake().append_all(vec![entry]).await.expect("it is held");
+    app.intake().append_all(vec![entry], None).await.expect("it is held");
 }
 
 /// The library on this world, with a post rated by `u0`, `u1`, …, one score an hour.
@@ -313,7 +313,7 @@ async fn rated(world: &World, scores: &[i64]) -> Arc<App> {
         .iter()
         .enumerate()
         .map(|(i, score)| entry("p", &format!("u{i}"), Some(*score), START.plus_ms(i as i64 * HOUR_MS)));
-    app.intake().append_all(entries.collect()).await.unwrap();
+    app.intake().append_all(entries.collect(), None).await.unwrap();
     app
 }
 
@@ -326,6 +326,7 @@ async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
 
 /// A drain at a tick, by a worker of this world.
 async fn tick(app: &App, now: Time) {
+    app.moderation().release_overdue(now).await;
     let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
 }

@@ -15,11 +15,11 @@ pub use users::UserKey;
 pub struct Catalogue {
     context: Arc<Context>,
     posts: Arc<PostReader>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
 }
 
 impl Catalogue {
-    pub(super) fn new(context: Arc<Context>, posts: Arc<PostReader>, store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(context: Arc<Context>, posts: Arc<PostReader>, store: Arc<Store>) -> Self {
         Self { context, posts, store }
     }
 }

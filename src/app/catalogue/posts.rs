@@ -15,7 +15,7 @@ impl Catalogue {
         let per_day =
             Some(self.context.config.catalogue.posts_per_day_per_user).filter(|per_day| *per_day > 0);
         let (store, new) = (self.store.clone(), post.clone());
-        // In a task of its own: a caller that goes away must not leave a transaction half-way on a connection.
+        // In a task of its own: a caller that disconnects must not leave a transaction open on a pooled connection.
         let adding = tokio::spawn(async move { store.add_post(&new, per_day).await });
         match adding.await.map_err(|e| Error::Internal(format!("adding a post stopped: {e}")))?? {
             Added::Done => {}

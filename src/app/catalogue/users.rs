@@ -1,4 +1,4 @@
-//! Users by name: told, found, listed.
+//! Users by name: created, found, listed.
 
 use super::Catalogue;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ impl Catalogue {
     /// `Conflict` when the id or the name is taken.
     pub async fn create_user(&self, user: User) -> Result<User> {
         let store = self.store.clone();
-        // In a task of its own: a caller that goes away must not leave a transaction half-way on a connection.
+        // In a task of its own: a caller that disconnects must not leave a transaction open on a pooled connection.
         let adding = tokio::spawn(async move {
             if store.add_user(&user).await? {
                 return Ok(user);
@@ -29,13 +29,13 @@ impl Catalogue {
         adding.await.map_err(|e| Error::Internal(format!("adding a user stopped: {e}")))?
     }
 
-    /// A user who has told a name.
+    /// A user who was created here.
     ///
     /// # Errors
-    /// `NotFound` when nobody has told one under this id.
+    /// `NotFound` when there is none with this id.
     pub async fn user(&self, id: &UserId) -> Result<User> {
         let found = self.store.user(id).await?;
-        found.ok_or_else(|| Error::NotFound(format!("no user {id} has told a name")))
+        found.ok_or_else(|| Error::NotFound(format!("there is no user {id}")))
     }
 
     /// The newest users after `after`, at most `limit`, and where the next page begins.

@@ -1,4 +1,4 @@
-//! A flush: a drain by hand, and what whoever asked for it is told.
+//! A flush: a drain by hand, and its result.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,14 +7,14 @@ use super::{DrainOrder, Drainer, Move};
 use crate::error::Result;
 use crate::model::Time;
 
-/// What a flush did.
+/// The result of a flush.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Flushed {
-    /// Entries folded in.
+    /// Entries merged.
     pub applied: u64,
-    /// Entries put aside.
+    /// Entries quarantined.
     pub quarantined: u64,
-    /// Different posts whose average changed.
+    /// Posts whose average changed.
     pub posts: u64,
     /// Entries that wait now.
     pub waiting: u64,
@@ -22,7 +22,7 @@ pub struct Flushed {
     pub batches: u64,
     /// How long it took.
     pub duration_ms: u64,
-    /// Whether everything that waited when it began is merged.
+    /// Whether everything that waited at its start is merged.
     pub complete: bool,
     /// The posts whose published mean moved most.
     pub moves: Vec<Move>,

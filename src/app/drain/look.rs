@@ -14,21 +14,21 @@ use crate::error::{Error, Result};
 use crate::model::Time;
 use crate::store::ShardState;
 
-/// A look at a shard is repeated when a drain moved the checkpoint meanwhile, so many times at most.
+/// Most times that a look at a shard is repeated because a drain moved the checkpoint meanwhile.
 const LOOKS_MAX: usize = 100;
 
-/// What has become of everything that was accepted.
+/// Where everything that was accepted is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Balance {
     /// Entries ever accepted.
     pub accepted: u64,
     /// Entries in the averages.
     pub applied: u64,
-    /// Entries ever put aside.
+    /// Entries ever quarantined.
     pub quarantined: u64,
     /// Entries after the checkpoints.
     pub waiting: u64,
-    /// Entries that the log's server is known to have lost, at least; not in `accepted`.
+    /// Entries that the log's server is known to have lost, at least. They are not in `accepted`.
     pub lost: u64,
     /// When the oldest waiting entry was appended.
     pub oldest_waiting_at: Option<Time>,

@@ -21,13 +21,13 @@ use super::context::Context;
 use super::reading::read_into;
 use crate::buffer::Buffer;
 use crate::cache::Cache;
-use crate::entry::{Batch, Line, Shard};
+use crate::entry::{Batch, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
 use crate::merge::bulk::BulkDecision;
 use crate::merge::{Merged, merge};
 use crate::model::{PostId, Time};
-use crate::store::{AsOf, DrainRun, POSTS_ASKED_MAX, ShardState, Store, Trigger};
+use crate::store::{AsOf, DrainRun, Ledger, POSTS_ASKED_MAX, ShardState, Trigger};
 use tally::ShardDrained;
 
 pub use flush::Flushed;
@@ -81,7 +81,7 @@ pub enum Progress {
 pub struct Drainer {
     context: Arc<Context>,
     buffer: Arc<dyn Buffer>,
-    ledger: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
     cache: Arc<dyn Cache>,
     /// Held while one decision is merged for a caller who waits for it.
     deciding: tokio::sync::Mutex<()>,
@@ -94,7 +94,7 @@ impl Drainer {
     pub(super) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
-        ledger: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         cache: Arc<dyn Cache>,
     ) -> Self {
         let (deciding, is_stuck) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
@@ -254,14 +254,23 @@ impl Drainer {
         Ok(BatchOutcome::Committed(batch.lines.len() as u64))
     }
 
+    /// Loads, merges and commits a batch; returns what came out, or nothing when another drain was faster.
     async fn commit(&self, batch: &Batch, seen: &ShardState, as_of: AsOf<'_>) -> Result<Option<Merged>> {
-        if batch.bulk().is_some() {
-            let begin = |line: &Line, loaded, exclusions| {
-                BulkDecision::begin(line, loaded, exclusions, &self.context.params)
-            };
-            return self.ledger.commit_bulk(batch, seen, as_of, &begin).await;
-        }
-        self.ledger.commit(batch, seen, as_of, &|loaded| merge(batch, loaded, &self.context.params)).await
+        let mut loaded = self.ledger.load(batch).await?;
+        faults::reach("commit.loaded");
+        let merged = match batch.bulk() {
+            None => merge(batch, loaded, &self.context.params),
+            Some((line, entry)) => {
+                let post = loaded.posts.remove(&entry.post);
+                let begun = BulkDecision::begin(line, post, loaded.exclusions, &self.context.params);
+                faults::reach("bulk.begun");
+                match begun {
+                    Ok(decision) => return self.ledger.commit_bulk(batch, seen, decision, as_of).await,
+                    Err(merged) => *merged,
+                }
+            }
+        };
+        Ok(self.ledger.commit(batch, seen, &merged, as_of).await?.then_some(merged))
     }
 
     /// Brings what a commit changed into the cache. The averages are safe: a failure only makes readers wait for

@@ -1,28 +1,27 @@
 //! Eligibility: whether an account is old enough for its ratings to be counted at once.
 //!
-//! Its age is what its site says in the token, else how long it has been known here. One whose age nobody can tell is too
-//! young: its ratings are held, and let go by themselves. It is decided at acceptance and carried in the entry
-//! ([`Terms`](crate::entry::Terms)); the merge only obeys.
+//! The age comes from the token, or else from when the user was created here. An account of unknown age is too young: its
+//! ratings are held, and released by themselves. This is decided at acceptance and carried in the entry
+//! ([`Terms`](crate::entry::Terms)); the merge only follows it.
 
 use std::time::Duration;
 
 use moka::future::Cache;
 
-use crate::model::{Time, UserId};
-use crate::store::Store;
+use crate::model::{DAY_MS, Time, UserId};
+use crate::store::Ledger;
 
-const DAY_MS: i64 = 86_400_000;
-/// Users that a process remembers to be old enough; nobody grows younger.
+/// Most users that a process remembers as old enough. A user never becomes younger.
 const GROWN_USERS_MAX: u64 = 200_000;
-/// Those who are not are looked up again after this.
+/// A user who is too young is looked up again after this.
 const YOUNG_LIFE: Duration = Duration::from_secs(60);
 
-/// Whoever rates.
+/// A user who rates.
 #[derive(Debug, Clone, Copy)]
 pub struct Rater<'a> {
-    /// Who.
+    /// The user's id.
     pub user: &'a UserId,
-    /// Since when there is the account, where the site says so.
+    /// When the account was created, if the token says so.
     pub account_created_at: Option<Time>,
 }
 
@@ -35,7 +34,7 @@ impl<'a> From<&'a UserId> for Rater<'a> {
 /// The accounts that are old enough, as far as this process knows.
 pub struct Eligibility {
     grown: Cache<UserId, ()>,
-    /// Users who were not old enough a moment ago: a bomb of unknown users shall not ask for each.
+    /// Users who were too young a moment ago, so that a bomb of unknown users does not ask the store for each.
     young: Cache<UserId, ()>,
 }
 
@@ -47,8 +46,8 @@ impl Default for Eligibility {
 }
 
 impl Eligibility {
-    /// Whether the account of `rater` is younger than so many days, or nobody can tell.
-    pub async fn is_too_young(&self, rater: Rater<'_>, days: u32, now: Time, store: &dyn Store) -> bool {
+    /// Whether the account of `rater` is younger than `days`, or of unknown age.
+    pub async fn is_too_young(&self, rater: Rater<'_>, days: u32, now: Time, store: &dyn Ledger) -> bool {
         if days == 0 {
             return false;
         }
@@ -59,15 +58,15 @@ impl Eligibility {
         }
     }
 
-    /// Whether `user` told a name here before `since`.
-    async fn is_known_since(&self, user: &UserId, since: Time, store: &dyn Store) -> bool {
+    /// Whether `user` was created here before `since`.
+    async fn is_known_since(&self, user: &UserId, since: Time, store: &dyn Ledger) -> bool {
         if self.grown.get(user).await.is_some() {
             return true;
         }
         if self.young.get(user).await.is_some() {
             return false;
         }
-        // While the store does not answer nobody can tell.
+        // While the store does not answer, the age is unknown.
         let Ok(found) = store.user(user).await else { return false };
         let is_grown = found.is_some_and(|user| user.created_at <= since);
         let known = if is_grown { &self.grown } else { &self.young };

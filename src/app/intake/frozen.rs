@@ -20,9 +20,9 @@ pub struct Frozen {
 #[derive(Clone, Default)]
 struct Known {
     posts: Arc<HashSet<PostId>>,
-    /// When they were asked for; nothing when they must be anew.
+    /// When they were asked for; `None` when they must be asked for again.
     asked_at: Option<Time>,
-    /// Counts decisions that may have changed them: what was asked before one is not kept.
+    /// Counts decisions that may have changed them. An answer to an older question is not kept.
     decisions: u64,
 }
 
@@ -33,7 +33,7 @@ impl Known {
 }
 
 impl Frozen {
-    /// Those at `now`, which `ask` tells; those of before when it cannot.
+    /// The frozen posts at `now`, as `ask` answers; those known before when it fails.
     pub async fn at(
         &self,
         now: Time,
@@ -43,7 +43,7 @@ impl Frozen {
         if known.is_fresh(now) {
             return known.posts;
         }
-        // One asks; the others go by what is known, but for the very first.
+        // One request asks. The others use what is known; only before the first answer they wait.
         let _asking = match self.asking.try_lock() {
             Ok(asking) => asking,
             Err(_) if known.asked_at.is_some() => return known.posts,
@@ -65,7 +65,7 @@ impl Frozen {
         posts
     }
 
-    /// Asks at the next occasion: a decision has changed them.
+    /// Makes the next request ask again: a decision has changed the set.
     pub fn ask_again(&self) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.asked_at = None;

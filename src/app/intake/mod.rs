@@ -7,11 +7,10 @@
 mod eligibility;
 mod frozen;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,20 +22,17 @@ use crate::entry::{Action, Entry, Position, Shard, Terms};
 use crate::error::{Error, Invalid, Result};
 use crate::faults;
 use crate::model::{PostId, Score, Time, UserId};
-use crate::store::{POSTS_ASKED_MAX, Store};
+use crate::store::{Ledger, POSTS_ASKED_MAX};
 use eligibility::Eligibility;
 use frozen::Frozen;
 
 pub use eligibility::Rater;
 
-/// An append waits for a checkpoint at most this long.
-const FLOOR_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// Takes entries in.
 pub struct Intake {
     context: Arc<Context>,
     buffer: Arc<dyn Buffer>,
-    ledger: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
     posts: Arc<PostReader>,
     frozen: Frozen,
     eligibility: Eligibility,
@@ -74,7 +70,7 @@ impl Intake {
     pub(super) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
-        ledger: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         posts: Arc<PostReader>,
     ) -> Self {
         let (frozen, eligibility) = (Frozen::default(), Eligibility::default());
@@ -112,8 +108,8 @@ impl Intake {
         let (post_id, user_id, score) = (post.clone(), rater.user.clone(), action.score());
         let entry = Entry::new(post_id.clone(), user_id.clone(), now, action);
         let shard = self.context.shard_of(post);
-        self.buffer.check_clock(shard, now).await?;
-        self.append(shard, &[Entry { terms: Terms { is_too_young, ..self.terms() }, ..entry }]).await?;
+        self.append(shard, &[Entry { terms: Terms { is_too_young, ..self.terms() }, ..entry }], Some(now))
+            .await?;
         faults::reach("submit.held");
         let counts_from = self.context.ticks.around(now).next;
         Ok(Accepted { post_id, user_id, score, accepted_at: now, counts_from })
@@ -141,10 +137,8 @@ impl Intake {
                 Source::Site | Source::File => Entry { terms: self.terms(), ..entry },
             })
             .collect();
-        if source == Source::Site {
-            self.check_clocks(&accepted, now).await?;
-        }
-        self.append_all(accepted).await?;
+        // Only a site's entries carry the time of this machine's clock.
+        self.append_all(accepted, (source == Source::Site).then_some(now)).await?;
         Ok(refusals)
     }
 
@@ -153,14 +147,14 @@ impl Intake {
     ///
     /// # Errors
     /// When some cannot be held. Then a prefix of each shard's is held; sending all again is safe.
-    pub async fn append_all(&self, entries: Vec<Entry>) -> Result<()> {
+    pub async fn append_all(&self, entries: Vec<Entry>, now: Option<Time>) -> Result<()> {
         let mut shards: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             shards.entry(self.context.shard_of(&entry.post)).or_default().push(entry);
         }
         try_join_all(shards.iter().map(|(shard, entries)| async move {
             for group in entries.chunks(self.buffer.append_max()) {
-                self.append(*shard, group).await?;
+                self.append(*shard, group, now).await?;
             }
             Ok(())
         }))
@@ -168,46 +162,9 @@ impl Intake {
         .map(drop)
     }
 
-    /// Passes when this machine's clock agrees with that of every log that the entries go to.
-    pub async fn check_clocks(&self, entries: &[Entry], now: Time) -> Result<()> {
-        let shards: BTreeSet<Shard> =
-            entries.iter().map(|entry| self.context.shard_of(&entry.post)).collect();
-        for shard in shards {
-            self.buffer.check_clock(shard, now).await?;
-        }
-        Ok(())
-    }
-
-    /// Appends all or none, to a log that knows its floor; one that turns out to be gone is made anew.
-    pub async fn append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>> {
-        self.announce_floor(shard).await?;
-        match self.buffer.append(shard, entries).await {
-            Err(Error::Busy(_)) if self.buffer.needs_floor(shard) => {
-                self.announce_floor(shard).await?;
-                self.buffer.append(shard, entries).await
-            }
-            held => held,
-        }
-    }
-
-    /// Announces every shard's floor at start. A log that is full cannot take it now, and takes it before an entry.
-    pub(super) async fn announce_floors(&self) -> Result<()> {
-        for announced in join_all(self.context.all_shards().map(|shard| self.announce_floor(shard))).await {
-            announced.or_else(|error| if error.is_transient() { Ok(()) } else { Err(error) })?;
-        }
-        Ok(())
-    }
-
-    /// Announces the floor to a log that may have come back with less. While the store does not answer, a log that is
-    /// there goes by itself, and one that is gone stays so.
-    async fn announce_floor(&self, shard: Shard) -> Result<()> {
-        if self.buffer.needs_floor(shard)
-            && let Ok(Ok(checkpoint)) =
-                tokio::time::timeout(FLOOR_TIMEOUT, self.ledger.checkpoint(shard)).await
-        {
-            self.buffer.raise_floor(shard, checkpoint.floor()).await?;
-        }
-        Ok(())
+    /// Appends all or none to one shard; `now` as in [`Buffer::append`].
+    pub async fn append(&self, shard: Shard, entries: &[Entry], now: Option<Time>) -> Result<Vec<Position>> {
+        self.buffer.append(shard, entries, now).await
     }
 
     /// The posts that take no ratings. While the store does not answer, those known before.

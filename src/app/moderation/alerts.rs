@@ -1,27 +1,24 @@
-//! Evidence for moderators: what arrived when and from whom, and which posts are in a surge or crowded.
+//! Evidence for moderators: what arrived, when and from which accounts, and which posts are in a surge or crowded.
 //!
 //! Alerts come from the ranking, which every commit writes; the window that an alert suggests comes from the hours of the
-//! post's history. Nobody is judged here: these are figures, and people decide.
+//! post's history ([`waves`](super::waves)). These are figures; people decide.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Moderation;
+use super::waves::{Wave, newest_wave};
 use crate::error::{Invalid, Result};
 use crate::merge::Figures;
-use crate::merge::Hour;
 use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, PostId, Time};
-use crate::smoothing::Params;
 use crate::store::{AlertKey, Arrivals};
 
-/// Steps of one answer.
+/// Most steps of one answer.
 pub const STEPS_MAX: i64 = 10_000;
-/// Waves are looked for in what came since so long ago.
+/// How far back waves are looked for.
 const WAVES_MS: i64 = 90 * DAY_MS;
-/// A wave goes on while no more than this lies between two of its hours: a night ends none.
-const WAVE_GAP_MS: i64 = 2 * DAY_MS;
 
-/// How long a step is.
+/// The length of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// A minute.
@@ -33,7 +30,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The step of that name.
+    /// Parses a step's name.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "minute" => Some(Step::Minute),
@@ -43,7 +40,7 @@ impl Step {
         }
     }
 
-    /// Its length.
+    /// Its length in milliseconds.
     pub fn ms(self) -> i64 {
         match self {
             Step::Minute => MINUTE_MS,
@@ -76,24 +73,11 @@ pub struct Alert {
     pub under_review: u64,
     /// Whether it takes no ratings
     pub frozen: bool,
-    /// What it shows
+    /// Its published figures
     #[serde(flatten)]
     pub figures: Figures,
     /// The newest wave of arrivals: a window for an exclusion, if people agree
     pub window: Option<Wave>,
-}
-
-/// A stretch of hours in which far more ratings arrived than the history let expect.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
-pub struct Wave {
-    /// Its first moment
-    pub from: Time,
-    /// The first moment after it
-    pub to: Time,
-    /// Ratings that arrived within and were not held, edits included
-    pub arrivals: u64,
-    /// The exact mean before it
-    pub raw_average_before: Option<f64>,
 }
 
 impl Moderation {
@@ -138,7 +122,7 @@ impl Moderation {
         Ok((alerts, next))
     }
 
-    /// The alert of a post; nothing when what was so at the last commit has passed.
+    /// The alert of a post; `None` when the surge that the last commit saw has ended.
     pub(super) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
         let view = self.posts.post(post, None, now).await?;
         let average = &view.average;
@@ -162,115 +146,5 @@ impl Moderation {
             title: view.post.title,
             post_id: post.clone(),
         }))
-    }
-}
-
-/// The newest stretch of hours in which ratings arrived, counted or held, at the pace of a surge. Where there is none, of
-/// hours with far more arrivals than an hour of this post has.
-fn newest_wave(hours: &[Hour], params: &Params, now: Time) -> Option<Wave> {
-    let (first, last) = (hours.first()?, hours.last()?);
-    let half_life_ms = params.knobs().surge_half_life_hours * HOUR_MS as f64;
-    let fades = |ms: i64| (-ms as f64 / half_life_ms).exp2();
-    // At an even pace this share of the intensity has arrived within the last hour.
-    let hour_share = 1.0 - fades(HOUR_MS);
-    let surges = |i: usize| {
-        let average = &hours[i].average;
-        let before = i.checked_sub(1).map(|i| &hours[i].average);
-        let left = before.zip(average.last).and_then(|(before, last)| {
-            before.last.map(|then| before.intensity * fades(last.ms() - then.ms()))
-        });
-        average.intensity - left.unwrap_or_default() > average.surge_above(params) * hour_share
-    };
-    let span_hours = ((last.hour.ms() - first.hour.ms()) / HOUR_MS + 1) as f64;
-    let arrivals: u64 = hours.iter().map(|hour| hour.arrivals).sum();
-    let many = params.knobs().surge_factor * arrivals as f64 / span_hours;
-    let is_busy = |i: usize| hours[i].arrivals as f64 > many;
-    wave(hours, surges, now).or_else(|| wave(hours, is_busy, now))
-}
-
-/// The newest stretch of hours that `stands_out` names.
-fn wave(hours: &[Hour], stands_out: impl Fn(usize) -> bool, now: Time) -> Option<Wave> {
-    let last = (0..hours.len()).rev().find(|&i| stands_out(i))?;
-    let mut first = last;
-    for i in (0..last).rev() {
-        if hours[first].hour.ms() - hours[i].hour.ms() > WAVE_GAP_MS {
-            break;
-        }
-        if stands_out(i) {
-            first = i;
-        }
-    }
-    let before = first.checked_sub(1).map(|i| &hours[i].average);
-    Some(Wave {
-        from: hours[first].hour,
-        // A rating's time may lie ahead of the clock by a minute.
-        to: hours[last].hour.plus_ms(HOUR_MS).min(now).max(hours[first].hour.plus_ms(1)),
-        arrivals: hours[first..=last].iter().map(|hour| hour.arrivals).sum(),
-        raw_average_before: before.and_then(|average| average.raw_mean()),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Score;
-    use crate::smoothing::{Average, Knobs};
-
-    const START: Time = Time::from_ms(1_700_000_000_000 / HOUR_MS * HOUR_MS);
-
-    /// A post's hours when ratings come at these hours after the start, so many each.
-    fn hours(arrivals: &[(i64, u64)], params: &Params) -> Vec<Hour> {
-        let mut average = Average::default();
-        let mut hours = Vec::new();
-        for &(hour, count) in arrivals {
-            let at = START.plus_ms(hour * HOUR_MS);
-            for i in 0..count {
-                average.rate(None, Score::parse(3).unwrap(), at.plus_ms(i as i64), params);
-            }
-            let post = PostId::parse("p").unwrap();
-            hours.push(Hour { post, hour: at, arrivals: count, average });
-        }
-        hours
-    }
-
-    #[test]
-    fn the_newest_wave_is_told_from_its_first_hour_to_the_end_of_its_last() {
-        let params = Params::new(&Knobs::default()).unwrap();
-        let calm: Vec<(i64, u64)> = (0..100).map(|day| (day * 24, 1)).collect();
-        let bombs = [(2_400, 50), (2_401, 40), (2_500, 30), (2_510, 1), (2_520, 60)];
-        let all = [calm, bombs.to_vec()].concat();
-        let hour = |hour: i64| START.plus_ms(hour * HOUR_MS);
-        let found = newest_wave(&hours(&all, &params), &params, hour(3_000)).unwrap();
-        assert_eq!((found.from, found.to, found.arrivals), (hour(2_500), hour(2_521), 91));
-        assert_eq!(found.raw_average_before, Some(3.0));
-        let now = hour(2_520).plus_ms(60_000);
-        let found = newest_wave(&hours(&all, &params), &params, now).unwrap();
-        assert_eq!(found.to, now, "an exclusion covers what has been");
-        assert_eq!(newest_wave(&[], &params, now), None);
-    }
-
-    #[test]
-    fn held_arrivals_are_a_wave_too() {
-        let params = Params::new(&Knobs::default()).unwrap();
-        let calm: Vec<(i64, u64)> = (0..100).map(|day| (day * 24, 1)).collect();
-        let mut all = hours(&calm, &params);
-        let at = START.plus_ms(2_400 * HOUR_MS);
-        let mut average = all.last().unwrap().average;
-        for i in 0..50 {
-            average.arrive(at.plus_ms(i), &params);
-        }
-        all.push(Hour { post: PostId::parse("p").unwrap(), hour: at, arrivals: 0, average });
-        let found = newest_wave(&all, &params, at.plus_ms(DAY_MS)).unwrap();
-        assert_eq!((found.from, found.to, found.arrivals), (at, at.plus_ms(HOUR_MS), 0));
-    }
-
-    #[test]
-    fn a_drip_is_a_wave_of_busy_hours() {
-        let params = Params::new(&Knobs::default()).unwrap();
-        let mut all: Vec<(i64, u64)> = (0..4_000).map(|hour| (hour, 1)).collect();
-        // Five an hour are no surge: the floor is five within the memory, which sees fewer.
-        all.extend((4_000..4_020).map(|hour| (hour, 3)));
-        let found = newest_wave(&hours(&all, &params), &params, START.plus_ms(5_000 * HOUR_MS)).unwrap();
-        assert_eq!((found.from, found.arrivals), (START.plus_ms(4_000 * HOUR_MS), 60));
     }
 }

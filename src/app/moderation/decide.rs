@@ -11,7 +11,7 @@ use crate::merge::{Decided, Exclusion, Standing};
 use crate::model::{PostId, Time, UserId};
 use crate::store::AuditKey;
 
-/// Exclusions of one post that are not undone; more would be a mistake, and each undoing looks at all of them.
+/// Most exclusions of one post that are in force. More would be a mistake, and each undo reads all of them.
 const EXCLUSIONS_MAX: usize = 1_000;
 
 impl Moderation {
@@ -46,10 +46,9 @@ impl Moderation {
             self.check_decision(post, decision, now).await?;
         }
         let shard = self.context.shard_of(post);
-        self.buffer.check_clock(shard, now).await?;
         let entry = |decision| Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
         let entries: Vec<Entry> = decisions.into_iter().map(entry).collect();
-        self.intake.append(shard, &entries).await
+        self.intake.append(shard, &entries, Some(now)).await
     }
 
     async fn check_decision(&self, post: &PostId, decision: &Decision, now: Time) -> Result<()> {
@@ -73,7 +72,7 @@ impl Moderation {
                     Err(Error::Conflict(format!("the exclusion {id} has been undone already")))
                 }
                 Some(_) => Ok(()),
-                // It may wait in the log; the merge will know.
+                // It may wait in the log; then the merge decides.
                 None if self.may_wait(post, *id).await? => Ok(()),
                 None => Err(Error::NotFound(format!("{post} has no exclusion {id}"))),
             },
@@ -87,7 +86,7 @@ impl Moderation {
         Ok(position > merged && position <= self.buffer.backlog(shard, merged).await?.last)
     }
 
-    /// What moderators have made of a post, as the store has it now.
+    /// A post's standing as the store has it now: frozen or not, its hold policy, what is under review.
     ///
     /// # Errors
     /// `NotFound` when there is no such post.
@@ -96,13 +95,13 @@ impl Moderation {
         found.map(|state| state.standing).ok_or_else(|| Error::NotFound(format!("there is no post {post}")))
     }
 
-    /// What came of the decision at `position`: drains the post's shard if it is not merged yet.
+    /// The outcome of the decision at `position`. Drains the post's shard if it is not merged yet.
     pub async fn outcome(&self, post: &PostId, position: Position, now: Time) -> Result<Decided> {
         let drained = self.drainer.drain_post(post, now).await;
         match self.store.decided(self.context.shard_of(post), position).await? {
             Some(decided) => {
                 if matches!(decided.decision.deed, Ruling::Freeze | Ruling::Thaw) {
-                    // Whoever froze a post shall see it frozen.
+                    // The moderator who froze a post sees it frozen at once.
                     self.intake.refresh_frozen();
                 }
                 Ok(decided)

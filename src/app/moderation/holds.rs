@@ -1,7 +1,7 @@
-//! Held ratings: listed for moderators, and let go when nobody decides on them.
+//! Held ratings: listed for moderators, and released when no moderator decides in time.
 //!
-//! Silence is consent: what has been held for `moderation.hold_release_hours` counts from then on, so a hold needs no
-//! staff to be safe. A tick's drain appends the releases; one that comes twice, or too late, changes nothing.
+//! A rating that has been held for `moderation.hold_release_hours` counts from then on, so a hold is safe without staff.
+//! The worker appends the releases before each tick's drain. A release that comes twice or too late changes nothing.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::merge::{HeldRating, Key};
 use crate::model::{HOUR_MS, PostId, Time, UserId};
 
-/// Whoever decides on a rating that waits, waits for its merge at most this long.
+/// A decision on a rating that still waits in the log waits for its merge at most this long.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
-/// Held ratings that one tick lets go.
+/// Most held ratings that one tick releases.
 const RELEASES_MAX: usize = 1_000;
 
 impl Moderation {
@@ -34,13 +34,13 @@ impl Moderation {
         Ok((held, next))
     }
 
-    /// When a rating that is held since `rated_at` is let go; nothing if never.
+    /// When a rating held since `rated_at` is released; `None` if releases are off.
     pub fn released_at(&self, rated_at: Time) -> Option<Time> {
         let hours = i64::from(self.context.config.moderation.hold_release_hours);
         (hours > 0).then(|| rated_at.plus_ms(hours * HOUR_MS))
     }
 
-    /// Passes when a rating of `user` is held; what waits is merged before it is missed.
+    /// Passes when a rating of `user` is held. If it is not, but something waits in the log, that is merged first.
     pub(super) async fn check_held(&self, post: &PostId, user: &UserId, now: Time) -> Result<()> {
         if self.is_held(post, user).await? {
             return Ok(());
@@ -61,8 +61,7 @@ impl Moderation {
         Ok(held.is_some_and(|held| !held.is_excluded))
     }
 
-    /// Appends the releases of what nobody has decided on for long. What cannot be appended now is appended at the next
-    /// tick.
+    /// Appends releases of ratings that have been held too long. Those that cannot be appended now come at the next tick.
     pub async fn release_overdue(&self, now: Time) {
         let hours = i64::from(self.context.config.moderation.hold_release_hours);
         // While nothing is merged, the same releases would be appended again and again.
@@ -71,9 +70,9 @@ impl Moderation {
         }
         match self.try_release(now, now.plus_ms(-hours * HOUR_MS)).await {
             Ok(0) => {}
-            Ok(released) => info!(released, "held ratings were let go"),
-            Err(error) if error.is_transient() => debug!(%error, "held ratings wait to be let go"),
-            Err(error) => warn!(%error, "held ratings could not be let go"),
+            Ok(released) => info!(released, "held ratings were released"),
+            Err(error) if error.is_transient() => debug!(%error, "held ratings wait for their release"),
+            Err(error) => warn!(%error, "held ratings could not be released"),
         }
     }
 
@@ -83,9 +82,8 @@ impl Moderation {
             Entry::new(post, user, now, Action::Release(held.position))
         };
         let releases: Vec<Entry> = overdue.into_iter().map(release).collect();
-        self.intake.check_clocks(&releases, now).await?;
         let count = releases.len();
-        self.intake.append_all(releases).await?;
+        self.intake.append_all(releases, Some(now)).await?;
         Ok(count)
     }
 }

@@ -6,6 +6,7 @@ pub mod alerts;
 mod decide;
 mod holds;
 pub mod preview;
+pub mod waves;
 mod webhook;
 
 use std::sync::Arc;
@@ -22,16 +23,16 @@ use crate::store::Store;
 pub struct Moderation {
     context: Arc<Context>,
     buffer: Arc<dyn Buffer>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     intake: Arc<Intake>,
     posts: Arc<PostReader>,
     drainer: Arc<Drainer>,
-    /// Held by the one round that calls the webhook.
-    telling: tokio::sync::Mutex<()>,
+    /// Held by the one round that sends alerts.
+    sending: tokio::sync::Mutex<()>,
 }
 
 impl Moderation {
-    pub(super) fn new(core: &Core, store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(core: &Core, store: Arc<Store>) -> Self {
         let Core { context, buffer, intake, posts, drainer } = core;
         Self {
             context: context.clone(),
@@ -40,7 +41,7 @@ impl Moderation {
             intake: intake.clone(),
             posts: posts.clone(),
             drainer: drainer.clone(),
-            telling: tokio::sync::Mutex::default(),
+            sending: tokio::sync::Mutex::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an exclusion would do, without doing it: the same sweep through what is stored, of which nothing is written.
+//! A preview of an exclusion: the same fold over what is stored, without writing anything.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::merge::{HeldRating, Key, LoadedPost};
 use crate::model::{PostId, Time, UserId};
 use crate::store::Store;
 
-/// Ratings that are looked at together.
+/// Ratings read together.
 const PAGE: usize = 5_000;
 
-/// What an exclusion would do.
+/// The effect that an exclusion would have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
-    /// Ratings that it would take out, each of another user.
+    /// Ratings that it would exclude, each of another user.
     pub excluded: u64,
-    /// Held ratings that it would take out besides.
+    /// Held ratings that it would exclude as well.
     pub held: u64,
-    /// Users whose ratings these are.
+    /// Users whose ratings these are, each counted once.
     pub users: u64,
     /// The post without it.
     pub before: Figures,
@@ -31,7 +31,7 @@ pub struct Preview {
 }
 
 impl Moderation {
-    /// What an exclusion would do now to what is merged.
+    /// The effect that an exclusion would have on what is merged now.
     ///
     /// # Errors
     /// `NotFound` when there is no such post.
@@ -41,23 +41,23 @@ impl Moderation {
         let loaded = found.map(|state| LoadedPost { average: state.average, standing: state.standing });
         let decision = Decision { deed: Ruling::Exclude(window), reason: Reason::parse("a preview")? };
         let entry = Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
-        // After all that there is.
+        // After everything in the log.
         let line = Line { position: Position::new(u64::MAX, u64::MAX), entry: Ok(entry) };
-        let sweep = BulkDecision::begin(&line, loaded, Vec::new(), &self.context.params);
-        let mut sweep = sweep.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
+        let begun = BulkDecision::begin(&line, loaded, Vec::new(), &self.context.params);
+        let mut fold = begun.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
         let mut held = HeldWalk {
-            store: &*self.store,
+            store: &self.store,
             post,
             page: VecDeque::new(),
             after: None,
-            is_end: !sweep.takes_held(),
+            is_end: !fold.takes_held(),
         };
         let (mut after, mut both) = (None, 0);
         loop {
             let page = self.store.ratings_page(post, after.as_ref(), PAGE).await?;
             for (user, rating) in &page {
-                let is_taken = sweep.visit(rating).is_some();
-                let of_same = held.visit_through(Some(user), &mut sweep).await?;
+                let is_taken = fold.visit(rating).is_some();
+                let of_same = held.visit_through(Some(user), &mut fold).await?;
                 both += u64::from(is_taken && of_same);
             }
             match page.into_iter().nth(PAGE - 1) {
@@ -65,16 +65,16 @@ impl Moderation {
                 None => break,
             }
         }
-        held.visit_through(None, &mut sweep).await?;
-        let (before, after) = sweep.figures();
-        let (excluded, held) = sweep.touched();
+        held.visit_through(None, &mut fold).await?;
+        let (before, after) = fold.figures();
+        let (excluded, held) = fold.touched();
         Ok(Preview { excluded, held, users: excluded + held - both, before, after })
     }
 }
 
-/// A walk through a post's held ratings, beside the one through its ratings: both are in the order of their users.
+/// A walk through a post's held ratings in step with the walk through its ratings; both are in the order of users.
 struct HeldWalk<'a> {
-    store: &'a dyn Store,
+    store: &'a Store,
     post: &'a PostId,
     page: VecDeque<(Key, HeldRating)>,
     after: Option<Key>,
@@ -82,9 +82,9 @@ struct HeldWalk<'a> {
 }
 
 impl HeldWalk<'_> {
-    /// Hands over those of users up to and including `user`, or all that are left; returns whether one of `user` was
-    /// taken.
-    async fn visit_through(&mut self, user: Option<&UserId>, sweep: &mut BulkDecision) -> Result<bool> {
+    /// Visits the held ratings of users up to and including `user`, or all that are left; returns whether one of `user`
+    /// would be excluded.
+    async fn visit_through(&mut self, user: Option<&UserId>, fold: &mut BulkDecision) -> Result<bool> {
         loop {
             if self.page.is_empty() && !self.is_end {
                 let page = self.store.held_page(Some(self.post), self.after.as_ref(), PAGE, true).await?;
@@ -96,7 +96,7 @@ impl HeldWalk<'_> {
             let Some(((_, next), held)) = self.page.front().filter(|held| is_next(held)) else {
                 return Ok(false);
             };
-            let is_taken = sweep.visit_held(next, held, None) != HeldFate::Stays;
+            let is_taken = fold.visit_held(next, held, None) != HeldFate::Stays;
             let is_same = user == Some(next);
             self.page.pop_front();
             if is_same {

@@ -1,64 +1,63 @@
-//! Alerts told to a site: one signed POST each, tried again at the next ticks, for an hour.
+//! Alerts sent to a site's webhook: one signed POST each, tried again at the next ticks, for an hour.
 //!
 //! Headers and signature are those of Standard Webhooks 1.0: `webhook-id`, the same at every try, `webhook-timestamp`, and
 //! `webhook-signature`, HMAC-SHA256 of `id.timestamp.body` with the bytes of `moderation.webhook_secret`. An answer 2xx
-//! ends it. Two workers may tell the same twice; the id says so.
+//! ends it. Two workers may send the same alert twice; its id is the same.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac};
+use ring::hmac;
 use serde_json::json;
-use sha2::Sha256;
 use tracing::{info, warn};
 
 use super::Moderation;
 use super::alerts::Alert;
 use crate::error::{Error, Result};
-use crate::model::Time;
+use crate::model::{HOUR_MS, Time};
 use crate::store::AlertKey;
 
 /// What an alert is called in the body.
 const TYPE: &str = "post.alert";
-/// Alerts that one tick tells; the others wait for the next.
+/// Most alerts sent at one tick; the others wait for the next.
 const ALERTS_MAX: usize = 20;
-/// An older alert is told no more.
-const TOLD_WITHIN_MS: i64 = 3_600_000;
-/// The site has so long to answer.
+/// An older alert is not sent any more.
+const SENT_WITHIN_MS: i64 = HOUR_MS;
+/// How long the site may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Moderation {
-    /// Tells the site of the alerts that it was not told of, if it wants to hear of any.
-    pub async fn tell_alerts(&self, now: Time) {
+    /// Sends the alerts that were not sent yet, if a webhook is set.
+    pub async fn send_alerts(&self, now: Time) {
         if self.context.config.moderation.webhook_url.is_empty() {
             return;
         }
-        // A slow site shall not make one tick's round run into the next one's.
-        let Ok(_turn) = self.telling.try_lock() else { return };
-        match self.try_tell(now).await {
+        // A slow site must not make one tick's round overlap the next one's.
+        let Ok(_turn) = self.sending.try_lock() else { return };
+        match self.try_send(now).await {
             Ok(0) => {}
-            Ok(told) => info!(told, "the webhook was told of alerts"),
+            Ok(sent) => info!(sent, "alerts were sent to the webhook"),
             Err(error) => {
-                warn!(%error, "the webhook was not told of all alerts; trying again at the next tick")
+                warn!(%error, "not all alerts could be sent to the webhook; trying again at the next tick")
             }
         }
     }
 
-    async fn try_tell(&self, now: Time) -> Result<u64> {
-        let (mut told, mut failure) = (0, None);
-        for key in self.store.untold(now.plus_ms(-TOLD_WITHIN_MS), ALERTS_MAX).await? {
-            // One that fails keeps no other from being told.
-            match self.tell(&key, now).await {
-                Ok(is_told) => told += u64::from(is_told),
+    async fn try_send(&self, now: Time) -> Result<u64> {
+        let (mut sent, mut failure) = (0, None);
+        for key in self.store.untold(now.plus_ms(-SENT_WITHIN_MS), ALERTS_MAX).await? {
+            // One that fails does not keep the others from being sent.
+            match self.send_alert(&key, now).await {
+                Ok(was_sent) => sent += u64::from(was_sent),
                 Err(error) => failure = Some(error),
             }
         }
-        failure.map_or(Ok(told), Err)
+        failure.map_or(Ok(sent), Err)
     }
 
-    /// Tells of one alert, unless it has passed; returns whether it did.
-    async fn tell(&self, key: &AlertKey, now: Time) -> Result<bool> {
+    /// Sends one alert unless it has ended; returns whether it was sent.
+    async fn send_alert(&self, key: &AlertKey, now: Time) -> Result<bool> {
         let Some(alert) = self.alert(key, now).await? else { return Ok(false) };
         self.send(&alert, now).await?;
         self.store.mark_told(key).await?;
@@ -69,7 +68,7 @@ impl Moderation {
         let (id, seconds) = (format!("{}@{}", alert.post_id, alert.since.ms()), now.ms() / 1_000);
         let body = json!({"type": TYPE, "timestamp": now, "data": alert}).to_string();
         let signature =
-            sign(self.context.config.moderation.webhook_secret.expose().as_bytes(), &id, seconds, &body)?;
+            sign(self.context.config.moderation.webhook_secret.expose().as_bytes(), &id, seconds, &body);
         let url = self.context.config.moderation.webhook_url.expose().to_owned();
         let asking = tokio::task::spawn_blocking(move || {
             let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -96,11 +95,10 @@ impl Moderation {
 }
 
 /// The signature of a body, by the first version of the scheme.
-fn sign(secret: &[u8], id: &str, seconds: i64, body: &str) -> Result<String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret)
-        .map_err(|e| Error::Internal(format!("nothing can be signed: {e}")))?;
-    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
-    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+fn sign(secret: &[u8], id: &str, seconds: i64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let signature = hmac::sign(&key, format!("{id}.{seconds}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(signature))
 }
 
 #[cfg(test)]
@@ -112,6 +110,6 @@ mod tests {
         // The specification's own example; its secret is the base64 of these bytes.
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let signed = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
-        assert_eq!(signed.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 }

@@ -1,6 +1,6 @@
-//! What drains have changed, for whoever follows the averages.
+//! Which averages drains have changed, for clients that follow them.
 //!
-//! Each commit notes in its own transaction which posts it changed, so nobody who follows misses one, whichever process
+//! Each commit records the posts that it changed in its own transaction, so a follower misses none, whichever process
 //! drained. A follower's watermark is a place in every shard's log: up to there the averages are known.
 
 use std::collections::BTreeSet;
@@ -13,8 +13,8 @@ use crate::model::{PostId, Time};
 use crate::smoothing::Average;
 use crate::store::POSTS_ASKED_MAX;
 
-/// Posts that are told at once; of more it is said only that there are.
-const POSTS_TOLD_MAX: usize = 5_000;
+/// Most posts that one answer names; beyond it the answer only says that there are more.
+const POSTS_NAMED_MAX: usize = 5_000;
 
 /// Up to where each shard's log is known, in the order of the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,10 @@ impl Watermark {
         let positions: Option<Vec<Position>> = text.split(',').map(Position::parse).collect();
         positions.map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
-            Invalid::new("invalid-cursor", format!("{shown:?} is no place that events bear; begin without"))
+            Invalid::new(
+                "invalid-cursor",
+                format!("{shown:?} is not an id of these events; begin without one"),
+            )
         })
     }
 }
@@ -46,15 +49,15 @@ impl fmt::Display for Watermark {
 pub struct Changes {
     /// Up to here.
     pub watermark: Watermark,
-    /// The changed averages as everybody sees them now; nothing when there are more than can be told, or when the watermark
-    /// is one of another installation.
+    /// The changed averages as readers see them now; `None` when there are too many, or when the watermark belongs to
+    /// another installation.
     pub averages: Option<Vec<Changed>>,
 }
 
 /// A changed average.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changed {
-    /// Whose it is.
+    /// The post.
     pub post: PostId,
     /// Evaluated at `as_of`.
     pub average: Average,
@@ -63,12 +66,12 @@ pub struct Changed {
 }
 
 impl Reader {
-    /// Where the averages are now.
+    /// The watermark of the averages as they are now.
     pub async fn watermark(&self) -> Result<Watermark> {
         Ok(Watermark(self.store.checkpoints().await?))
     }
 
-    /// What has changed since `from`; nothing when nothing has.
+    /// What has changed since `from`; `None` when nothing has.
     pub async fn changes(&self, from: &Watermark, now: Time) -> Result<Option<Changes>> {
         let watermark = self.watermark().await?;
         if watermark == *from {
@@ -101,7 +104,7 @@ impl Reader {
                 Some(posts) => changed.extend(posts),
                 None => return Ok(None),
             }
-            if changed.len() > POSTS_TOLD_MAX {
+            if changed.len() > POSTS_NAMED_MAX {
                 return Ok(None);
             }
         }

@@ -3,22 +3,22 @@
 
 use moka::future::Cache;
 
-use crate::cache::memory::LIFE;
-use crate::model::PostId;
+use crate::model::{PostId, Time};
 
 /// Posts that a process remembers; beyond it, those not asked for lately are forgotten.
 const POSTS_MAX: u64 = 200_000;
+/// A post that did not exist is looked up again after this.
+const MISSING_MS: i64 = 800;
 
 /// Posts that are known to exist, and posts that did not exist a moment ago.
 pub struct KnownPosts {
     existing: Cache<PostId, ()>,
-    missing: Cache<PostId, ()>,
+    missing: Cache<PostId, Time>,
 }
 
 impl Default for KnownPosts {
     fn default() -> Self {
-        let missing = Cache::builder().max_capacity(POSTS_MAX).time_to_live(LIFE).build();
-        Self { existing: Cache::new(POSTS_MAX), missing }
+        Self { existing: Cache::new(POSTS_MAX), missing: Cache::new(POSTS_MAX) }
     }
 }
 
@@ -28,9 +28,10 @@ impl KnownPosts {
         self.existing.get(id).await.is_some()
     }
 
-    /// Whether the post did not exist a moment ago.
-    pub async fn is_missing(&self, id: &PostId) -> bool {
-        self.missing.get(id).await.is_some()
+    /// Whether the post did not exist a moment before `now`.
+    pub async fn is_missing(&self, id: &PostId, now: Time) -> bool {
+        let is_recent = |at: Time| (0..MISSING_MS).contains(&(now.ms() - at.ms()));
+        self.missing.get(id).await.is_some_and(is_recent)
     }
 
     /// Remembers that the post exists.
@@ -39,8 +40,8 @@ impl KnownPosts {
         self.missing.invalidate(id).await;
     }
 
-    /// Remembers for a moment that the post does not exist.
-    pub async fn miss(&self, id: &PostId) {
-        self.missing.insert(id.clone(), ()).await;
+    /// Remembers for a moment that the post did not exist at `now`.
+    pub async fn miss(&self, id: &PostId, now: Time) {
+        self.missing.insert(id.clone(), now).await;
     }
 }

@@ -1,8 +1,7 @@
-//! Reads posts from the store for everybody at once.
+//! Reads posts from the store for all readers at once.
 //!
-//! One task takes all requests that wait, asks the store once for every post among them, fills the cache and
-//! answers each: a thousand readers of one post cost one query. And a reader whose client goes away
-//! takes no query with it that others wait for.
+//! One task takes all waiting requests, asks the store once for the posts among them, fills the cache and answers each: a
+//! thousand readers of one post cost one query, and a client that disconnects cancels no query that others wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,9 +12,9 @@ use crate::cache::{Cache, Cached};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::model::{PostId, Time};
-use crate::store::{POSTS_ASKED_MAX, Store};
+use crate::store::{Ledger, POSTS_ASKED_MAX};
 
-/// Requests that may wait; more readers wait at the door.
+/// Most requests that wait here; more callers wait to enter.
 const REQUESTS_MAX: usize = 4_096;
 
 type Found = BTreeMap<PostId, Arc<Cached>>;
@@ -33,7 +32,7 @@ struct Request {
 
 impl Loader {
     /// Starts the task; needs a tokio runtime. It ends with the handle.
-    pub fn new(store: Arc<dyn Store>, cache: Arc<dyn Cache>) -> Self {
+    pub fn new(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         tokio::spawn(answer_all(store, cache, waiting));
         Self { requests }
@@ -48,7 +47,7 @@ impl Loader {
     }
 }
 
-async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
+async fn answer_all(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
     let mut requests = Vec::new();
     while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
         let outcome = find(&*store, &*cache, &requests).await;
@@ -57,13 +56,13 @@ async fn answer_all(store: Arc<dyn Store>, cache: Arc<dyn Cache>, mut waiting: m
                 Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
                 Err(error) => Err(error.again()),
             };
-            // A reader that went away needs no answer.
+            // A reader that has disconnected needs no answer.
             let _ = request.answer.send(answer);
         }
     }
 }
 
-async fn find(store: &dyn Store, cache: &dyn Cache, requests: &[Request]) -> Result<Found> {
+async fn find(store: &dyn Ledger, cache: &dyn Cache, requests: &[Request]) -> Result<Found> {
     let asked: BTreeSet<&PostId> = requests.iter().flat_map(|request| &request.ids).collect();
     let asked: Vec<PostId> = asked.into_iter().cloned().collect();
     let read_at = requests.iter().map(|request| request.now).max().unwrap_or_default();
@@ -77,7 +76,7 @@ async fn find(store: &dyn Store, cache: &dyn Cache, requests: &[Request]) -> Res
 
 /// Reads posts from the store into the cache; returns those that exist.
 pub async fn read_into(
-    store: &dyn Store,
+    store: &dyn Ledger,
     cache: &dyn Cache,
     ids: &[PostId],
     read_at: Time,

@@ -23,14 +23,14 @@ pub use loader::read_into;
 pub use own::OwnRating;
 pub use posts::{PostReader, PostView};
 
-/// A page ends early when its posts' texts are longer than this together: one answer must not hold megabytes.
+/// A page ends early when the texts of its posts exceed this together, so that no answer has megabytes.
 const PAGE_TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Shows what is published.
 pub struct Reader {
     context: Arc<Context>,
     posts: Arc<PostReader>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
 }
 
 /// A page of posts and where the next one begins.
@@ -38,12 +38,12 @@ pub struct Reader {
 pub struct Page {
     /// The posts, in order.
     pub posts: Vec<PostView>,
-    /// The last post's place when there are more.
+    /// Where the next page begins; `None` on the last page.
     pub next: Option<PageKey>,
 }
 
 impl Reader {
-    pub(super) fn new(context: Arc<Context>, posts: Arc<PostReader>, store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(context: Arc<Context>, posts: Arc<PostReader>, store: Arc<Store>) -> Self {
         Self { context, posts, store }
     }
 
@@ -70,7 +70,7 @@ impl Reader {
         reader: Option<&UserId>,
         now: Time,
     ) -> Result<Page> {
-        // One more than asked for tells whether there is a next page.
+        // One more than asked for shows whether there is a next page.
         let mut keys = self.store.page(sort, author, after, limit + 1).await?;
         let mut more = keys.len() > limit;
         keys.truncate(limit);
@@ -90,7 +90,7 @@ impl Reader {
         Ok(Page { posts: self.posts.views(states, reader, now).await?, next })
     }
 
-    /// A post that was made just now, as everybody sees it.
+    /// A post that was created just now, as readers see it.
     pub fn view_of_new(&self, post: Post, now: Time) -> PostView {
         let (average, standing) = (Average::default(), Standing::default());
         let state = PostState { post, average, version: Position::START, standing };
@@ -98,7 +98,7 @@ impl Reader {
     }
 }
 
-/// How many of the posts, one at least, have texts that fit on a page.
+/// How many of the posts, at least one, fit on a page with their texts.
 fn fitting(states: &[Arc<Cached>]) -> usize {
     let mut bytes = 0;
     let fits = |cached: &&Arc<Cached>| {

@@ -14,19 +14,19 @@ use crate::model::{PostId, Score, Time, UserId};
 /// A reader's own newest rating of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OwnRating {
-    /// The score; nothing for a withdrawal that waits.
+    /// The score; null for a withdrawal that waits.
     pub score: Option<Score>,
     /// Whether it waits to be merged.
     pub pending: bool,
-    /// Whether it is kept for a moderator, and counts for nothing meanwhile; only said when it is.
+    /// Whether it is held for a moderator and does not count meanwhile; present only when true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
 }
 
 impl PostReader {
-    /// The reader's own ratings: of what waits and what is stored, the newer. The buffer is asked first, so that
-    /// an entry which moves meanwhile is seen twice rather than not at all. A state that does not know of a stored
-    /// rating yet is looked up anew: whoever flushed a moment ago sees the rating count.
+    /// The reader's own ratings: the newer of what waits and what is stored. The buffer is asked first, so that an entry
+    /// that is merged meanwhile is seen twice rather than not at all. A cached state that is older than a stored rating
+    /// is read again, so that a user who flushed a moment ago sees the rating count.
     pub(super) async fn own(
         &self,
         reader: &UserId,
@@ -39,9 +39,9 @@ impl PostReader {
         let store_answered = stored.is_ok();
         let (waiting, stored) = match (waiting, stored) {
             (Ok(waiting), Ok(stored)) => (waiting, stored),
-            // Without the buffer the stored ratings are the best anybody knows.
+            // Without the buffer the stored ratings are the best answer there is.
             (Err(_), Ok(stored)) => (vec![None; ids.len()], stored),
-            // Without the store a rating that waits is the newest for certain; "none" would be a guess.
+            // Without the store a rating that waits is certainly the newest; "none" would be a guess.
             (Ok(waiting), Err(_)) if waiting.iter().all(Option::is_some) => (waiting, vec![None; ids.len()]),
             (_, Err(error)) => return Err(error),
         };
@@ -55,31 +55,36 @@ impl PostReader {
             .filter(|(_, pair)| is_stale(pair))
             .map(|(i, _)| i)
             .collect();
+        // The stored ratings were read with these versions known, not with those of a state that is read again below.
+        let versions: Vec<Position> = states.iter().map(|cached| cached.state.version).collect();
         if !stale.is_empty() {
             let found = self.loader.load(stale.iter().map(|&i| ids[i].clone()).collect(), now).await?;
             for (i, state) in stale.into_iter().zip(found) {
                 states[i] = state.unwrap_or_else(|| states[i].clone());
             }
         }
-        let newest = states.iter().zip(waiting).zip(stored).map(|((cached, waiting), stored)| {
-            // What is merged already is known better by the store, if that has answered.
-            let is_newer = |position| !store_answered || position > cached.state.version;
-            let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
-                let score = waiting.action.score();
-                (waiting.position, OwnRating { score, pending: true, held: false })
-            });
-            let (position, own) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
-            let pending = position > cached.state.version;
-            // A withdrawal that has been merged is no rating any more.
-            (pending || own.score.is_some()).then_some(OwnRating { pending, ..own })
-        });
+        let newest = states.iter().zip(versions).zip(waiting).zip(stored).map(
+            |(((cached, version), waiting), stored)| {
+                // Of what is merged already the store has the truth, if it answered.
+                let is_newer = |position| !store_answered || position > version;
+                let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
+                    let score = waiting.action.score();
+                    (waiting.position, OwnRating { score, pending: true, held: false })
+                });
+                let (position, own) =
+                    waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
+                let pending = position > cached.state.version;
+                // After its merge a withdrawal leaves no rating.
+                (pending || own.score.is_some()).then_some(OwnRating { pending, ..own })
+            },
+        );
         let newest = newest.collect();
         Ok((states, newest))
     }
 
-    /// A user's newest ratings in the store: counted, excluded or held, with their places.
+    /// A user's newest ratings in the store (counted, excluded or held) with their positions.
     async fn stored(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<(Position, OwnRating)>>> {
-        // Held first: a rating that is approved meanwhile is seen twice rather than not at all.
+        // Held ones first: a rating that is approved meanwhile is seen twice rather than not at all.
         let held = self.ledger.held_of(user, posts).await?;
         let ratings = self.ledger.ratings_of(user, posts).await?;
         let own = |score, held| OwnRating { score: Some(score), pending: false, held };

@@ -17,7 +17,7 @@ use crate::merge::{PostState, Standing};
 use crate::model::post::Post;
 use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
-use crate::store::Store;
+use crate::store::Ledger;
 
 /// A post as a reader sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub struct PostView {
     pub as_of: Time,
     /// When it may change next.
     pub next_tick: Time,
-    /// What moderators have made of it.
+    /// Frozen or not, its hold policy, what is under review.
     pub standing: Standing,
     /// The reader's own rating, if a reader was named and has one.
     pub own: Option<OwnRating>,
@@ -42,7 +42,7 @@ pub struct PostView {
 pub struct PostReader {
     context: Arc<Context>,
     pub(super) buffer: Arc<dyn Buffer>,
-    pub(super) ledger: Arc<dyn Store>,
+    pub(super) ledger: Arc<dyn Ledger>,
     cache: Arc<dyn Cache>,
     pub(super) loader: Loader,
     known: KnownPosts,
@@ -53,7 +53,7 @@ impl PostReader {
     pub(in crate::app) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
-        ledger: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         cache: Arc<dyn Cache>,
     ) -> Self {
         let loader = Loader::new(ledger.clone(), cache.clone());
@@ -63,14 +63,14 @@ impl PostReader {
     /// One post, with the own rating of `reader` if one is named.
     ///
     /// # Errors
-    /// `NotFound` when there is no such post; `Unavailable` when nobody can tell.
+    /// `NotFound` when there is no such post; `Unavailable` when that cannot be found out.
     pub async fn post(&self, id: &PostId, reader: Option<&UserId>, now: Time) -> Result<PostView> {
         let state = self.state(id, now).await?;
         let mut views = self.views(vec![state], reader, now).await?;
         views.pop().ok_or_else(|| Error::Internal("a post has no view".into()))
     }
 
-    /// Those of the posts that there are, in the order asked, with the own ratings of `reader` if one is named.
+    /// Those of the posts that exist, in the order asked, with the own ratings of `reader` if one is named.
     pub async fn posts(&self, ids: &[PostId], reader: Option<&UserId>, now: Time) -> Result<Vec<PostView>> {
         let states = self.states(ids, now).await?.into_iter().flatten().collect();
         self.views(states, reader, now).await
@@ -109,15 +109,15 @@ impl PostReader {
         states.pop().flatten().ok_or_else(|| Error::NotFound(format!("there is no post {id}")))
     }
 
-    /// Posts' states in the order asked: from the cache while they were read since the last tick, else from the
-    /// store. While the store does not answer, what the cache has is served as it is.
+    /// Posts' states in the order asked: from the cache if they were read since the last tick, else from the store. While
+    /// the store does not answer, cached states are served as they are.
     pub(super) async fn states(&self, ids: &[PostId], now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
         let last_tick = self.context.ticks.around(now).last;
         let mut states = self.cache.get_many(ids).await;
         let mut asked = Vec::new();
         for (i, state) in states.iter().enumerate() {
             let fresh = state.as_ref().is_some_and(|state| state.read_at >= last_tick);
-            if !fresh && !self.known.is_missing(&ids[i]).await {
+            if !fresh && !self.known.is_missing(&ids[i], now).await {
                 asked.push(i);
             }
         }
@@ -129,7 +129,7 @@ impl PostReader {
             Ok(found) => {
                 for (i, state) in asked.into_iter().zip(found) {
                     if state.is_none() {
-                        self.known.miss(&ids[i]).await;
+                        self.known.miss(&ids[i], now).await;
                     }
                     states[i] = state;
                 }

@@ -1,17 +1,17 @@
-//! The token that operators show while Damper is open: made at the first start, told once, kept as a hash.
+//! The admin token of an open Damper: created at the first start, shown once, stored as a hash.
 
 use std::fmt::Write as _;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 use super::Upkeep;
 use crate::error::{Invalid, Result};
 
-/// What every admin token begins with, so that whoever finds one knows what it is.
+/// The prefix of every admin token, so that one found in a log or a repository is recognised.
 const PREFIX: &str = "dmp_";
 
 impl Upkeep {
-    /// The admin token of a first start: nothing when there is one already.
+    /// Creates the admin token at the first start; `None` when there is one already.
     pub async fn first_admin_token(&self) -> Result<Option<String>> {
         if self.store.admin_token().await?.is_some() {
             return Ok(None);
@@ -22,10 +22,10 @@ impl Upkeep {
         Ok(is_kept.then_some(token))
     }
 
-    /// Makes a new admin token; the old one is good no more.
+    /// Creates a new admin token; the old one stops working.
     ///
     /// # Errors
-    /// `Invalid` when there are keys: then nobody would be asked for it.
+    /// `Invalid` when the settings hold keys: then the admin token is not used.
     pub async fn new_admin_token(&self) -> Result<String> {
         if self.context.config.has_keys() {
             let detail = "with keys in the settings operators show a token with the role admin: \
@@ -39,7 +39,7 @@ impl Upkeep {
 
     /// Whether this is the admin token.
     pub async fn is_admin_token(&self, token: &str) -> Result<bool> {
-        // How long a comparison of hashes takes tells nothing of what was hashed.
+        // Hashes are compared, so the time that it takes reveals nothing about the token.
         Ok(self.store.admin_token().await? == Some(hash(token)))
     }
 }
@@ -49,9 +49,9 @@ fn random() -> String {
     format!("{PREFIX}{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-/// Of so much chance a plain hash is as good as a slow one.
+/// A token of 244 random bits cannot be guessed, so a fast hash is enough.
 fn hash(token: &str) -> String {
-    Sha256::digest(token).iter().fold(String::new(), |mut text, byte| {
+    digest(&SHA256, token.as_bytes()).as_ref().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })

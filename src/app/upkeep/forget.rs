@@ -1,8 +1,8 @@
 //! One user's data: shown, or erased.
 //!
-//! Ratings are erased as their user would withdraw them: by entries in the log, so that the averages stay exact and
-//! the drain stays the only writer. Then goes what else bears the name: authorship, marks of withdrawals, entries in
-//! the quarantine. Backups and the servers' own logs are their keepers' business.
+//! Ratings are erased as a user withdraws them: by entries in the log, so that the averages stay exact and the drain stays
+//! the only writer. Then everything else that names the user goes: authorship, marks of withdrawals, entries in the
+//! quarantine. Backups and the servers' own logs are left to their operators.
 
 use std::collections::BTreeSet;
 
@@ -16,36 +16,36 @@ use crate::error::{Error, Result};
 use crate::model::{PostId, Score, Time, UserId};
 use crate::store::{QuarantinedEntry, Trigger};
 
-/// Ratings that are looked at together.
+/// Ratings read together.
 const PAGE: usize = 1_000;
-/// A user who goes on rating meanwhile is followed so many times.
+/// Most rounds, for a user who keeps rating meanwhile.
 const ROUNDS_MAX: usize = 10;
 
-/// Everything that is held about a user.
+/// Everything stored about a user.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UserData {
-    /// Whose data it is.
+    /// The user.
     pub user_id: UserId,
-    /// The name that the user has told.
+    /// The user's name, if one was given.
     pub username: Option<String>,
-    /// What the user has rated, in order of the posts.
+    /// The user's ratings, in order of the posts.
     pub ratings: Vec<RatedPost>,
-    /// What is kept for a moderator of what the user has rated.
+    /// The user's ratings that are held for a moderator.
     pub held: Vec<RatedPost>,
-    /// Posts that bear the user's name.
+    /// Posts that the user created.
     pub posts: Vec<PostId>,
-    /// Entries of the user that were put aside, by their ids.
+    /// Ids of the user's quarantined entries.
     pub quarantined: Vec<String>,
 }
 
-/// A user's rating, as it is held.
+/// A user's rating of one post.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RatedPost {
-    /// What was rated.
+    /// The post.
     pub post_id: PostId,
-    /// How.
+    /// The score.
     pub score: Score,
-    /// When.
+    /// When it was rated.
     pub rated_at: Time,
 }
 
@@ -56,7 +56,7 @@ impl UserData {
     }
 }
 
-/// All that `read` gives, page after page: what follows the post that it is told.
+/// All pages of `read`, which returns the ratings after a post.
 async fn pages<F: Future<Output = Result<Vec<(PostId, Score, Time)>>>>(
     read: impl Fn(Option<PostId>) -> F,
 ) -> Result<Vec<RatedPost>> {
@@ -76,7 +76,7 @@ async fn pages<F: Future<Output = Result<Vec<(PostId, Score, Time)>>>>(
 }
 
 impl Upkeep {
-    /// Everything that is held about `user`, once what waits is merged.
+    /// Everything stored about `user`. What waits in the log is merged first.
     pub async fn user_data(&self, user: &UserId, now: Time) -> Result<UserData> {
         self.drainer.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
         let ratings = pages(|after| async move {
@@ -99,7 +99,7 @@ impl Upkeep {
         })
     }
 
-    /// Erases everything that is held about `user`; returns what it was. Safe to repeat after an error.
+    /// Erases everything stored about `user` and returns it. Safe to repeat after an error.
     pub async fn forget(&self, user: &UserId, now: Time) -> Result<UserData> {
         let found = self.user_data(user, now).await?;
         let mut left = found.rated();
@@ -108,20 +108,18 @@ impl Upkeep {
                 break;
             }
             let withdrawal = |post| Entry::new(post, user.clone(), now, Action::Withdraw);
-            self.intake.append_all(left.into_iter().map(withdrawal).collect()).await?;
+            self.intake.append_all(left.into_iter().map(withdrawal).collect(), None).await?;
             left = self.user_data(user, now).await?.rated();
         }
         if !left.is_empty() {
-            return Err(Error::Busy(format!(
-                "{user} goes on rating; keep the user out first, then try again"
-            )));
+            return Err(Error::Busy(format!("{user} keeps rating; block the user first, then try again")));
         }
         for kept in self.quarantined_of(user).await? {
             self.store.forget_quarantined(kept.shard, kept.entry.position).await?;
         }
         self.store.forget(user).await?;
         for posts in found.posts.chunks(PAGE) {
-            // What is near readers still bears the name.
+            // The cache still holds the user as the author.
             self.posts.reload(posts, now).await?;
         }
         Ok(found)

@@ -21,14 +21,14 @@ use crate::store::{DrainRun, Store};
 pub struct Upkeep {
     context: Arc<Context>,
     buffer: Arc<dyn Buffer>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     intake: Arc<Intake>,
     posts: Arc<PostReader>,
     drainer: Arc<Drainer>,
 }
 
 impl Upkeep {
-    pub(super) fn new(core: &Core, store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(core: &Core, store: Arc<Store>) -> Self {
         let Core { context, buffer, intake, posts, drainer } = core;
         Self {
             context: context.clone(),

@@ -1,4 +1,4 @@
-//! The quarantine: what was put aside is listed, tried again, or dropped.
+//! The quarantine: entries that could not be applied are listed, retried, or dropped.
 //!
 //! A retry is an ordinary append that names the entry's first place as its origin, so that the merge never lets it
 //! beat what the same user wanted later. It is forgotten here only once it is held there: a crash between the two
@@ -16,7 +16,7 @@ use crate::faults;
 use crate::model::Time;
 use crate::store::{QuarantinedEntry, Store};
 
-/// Entries that are looked at together; a payload may be large.
+/// Entries read together; a payload may be large.
 const PAGE: usize = 100;
 
 /// A quarantined entry's name for people, `SHARD/POSITION`: `3/1790000000000-7`.
@@ -34,12 +34,12 @@ impl QuarantineId {
         Self { shard: kept.shard, position: kept.entry.position }
     }
 
-    /// When a stream took it in; a log that counts its rows does not say.
+    /// When it was appended, for a log whose positions are times; `None` for one that counts its rows.
     pub fn appended_at(&self) -> Option<Time> {
         i64::try_from(self.position.high).ok().filter(|ms| *ms > 0).map(Time::from_ms)
     }
 
-    /// The place right before this one; nothing before the first.
+    /// The position right before this one; `None` for the first.
     fn before(self) -> Option<(Shard, Position)> {
         let Self { shard, position: Position { high, low } } = self;
         match (shard.0, high, low) {
@@ -75,25 +75,25 @@ impl FromStr for QuarantineId {
     }
 }
 
-/// What became of a retry.
+/// The outcome of a retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retried {
-    /// It waits in the log, and is in the quarantine no more.
+    /// It waits in the log and has left the quarantine.
     Waits(Entry),
-    /// It stays where it is, and why.
+    /// It stays in the quarantine, for this reason.
     Stays(String),
 }
 
-/// Goes once through all that is in the quarantine when it begins.
+/// A walk through everything that is in the quarantine when it begins.
 pub struct QuarantineWalk<'a> {
-    store: &'a dyn Store,
+    store: &'a Store,
     after: Option<(Shard, Position)>,
-    /// By shard: what is put aside behind it came later, perhaps out of this very sweep.
+    /// By shard: entries quarantined behind this came later, perhaps from a retry of this very walk.
     ends: Vec<Position>,
 }
 
 impl QuarantineWalk<'_> {
-    /// The next entries; none at the end.
+    /// The next entries; empty at the end.
     pub async fn next(&mut self) -> Result<Vec<QuarantinedEntry>> {
         loop {
             let mut page = self.store.quarantined(self.after, PAGE).await?;
@@ -118,26 +118,26 @@ impl Upkeep {
         Ok((first, self.store.count_quarantined().await?))
     }
 
-    /// One entry of the quarantine; nothing when it is not there.
+    /// One entry of the quarantine, if it is there.
     pub async fn quarantined(&self, id: QuarantineId) -> Result<Option<QuarantinedEntry>> {
         let found = self.store.quarantined(id.before(), 1).await?.pop();
         Ok(found.filter(|kept| QuarantineId::of(kept) == id))
     }
 
-    /// Begins to go through all of the quarantine.
+    /// Begins a walk through the quarantine.
     pub async fn walk_quarantine(&self) -> Result<QuarantineWalk<'_>> {
         let mut ends = Vec::new();
         for shard in self.context.all_shards() {
             ends.push(self.store.checkpoint(shard).await?.position);
         }
-        Ok(QuarantineWalk { store: &*self.store, after: None, ends })
+        Ok(QuarantineWalk { store: &self.store, after: None, ends })
     }
 
-    /// Appends those of `kept` that can be read by now and whose posts exist by now, in this order, and forgets
-    /// them here; says of each what became of it.
+    /// Appends those of `kept` that can be read now and whose posts exist now, in this order, and removes them from the
+    /// quarantine. Returns the outcome of each.
     ///
     /// # Errors
-    /// When some may be held and not forgotten yet. Trying again is safe.
+    /// When some may be in the log and still in the quarantine. Trying again is safe.
     pub async fn retry_quarantined(&self, kept: &[QuarantinedEntry], now: Time) -> Result<Vec<Retried>> {
         let mut entries: Vec<_> = kept.iter().map(entry_of).collect();
         let readable: Vec<Entry> = entries.iter().flatten().cloned().collect();
@@ -162,7 +162,7 @@ impl Upkeep {
         Ok(outcomes)
     }
 
-    /// Forgets an entry for good; returns whether it was there.
+    /// Drops an entry for good; returns whether it was there.
     pub async fn drop_quarantined(&self, id: QuarantineId) -> Result<bool> {
         self.store.forget_quarantined(id.shard, id.position).await
     }
@@ -175,7 +175,7 @@ impl Upkeep {
 pub fn entry_of(kept: &QuarantinedEntry) -> Result<Entry, String> {
     let entry = Entry::decode(&kept.entry.payload).map_err(|bad| bad.reason)?;
     if matches!(entry.action, Action::Decide(_)) {
-        return Err("a decision is not tried again, since others may have followed; take it anew".to_owned());
+        return Err("a decision is not retried, since others may have followed it; decide again".to_owned());
     }
     Ok(Entry { origin: Some(entry.place(kept.entry.position)), ..entry })
 }

@@ -1,4 +1,4 @@
-//! How Damper is, in one answer: what waits, the balance, the last drain, the ticks; and the recount of averages.
+//! The state of Damper in one answer (balance, last drain, ticks), and the recount of averages.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,21 +10,21 @@ use crate::error::Result;
 use crate::model::{PostId, Time};
 use crate::store::{DrainRun, Recounted};
 
-/// How Damper is.
+/// The state of Damper in one answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// `embedded` or `servers`.
     pub setup: &'static str,
-    /// Where ratings wait.
+    /// The log that ratings wait in.
     pub buffer: String,
-    /// Where averages are.
+    /// The database.
     pub store: String,
     /// The balance over all shards.
     #[serde(flatten)]
     pub balance: Balance,
     /// Whether it holds, in every shard.
     pub balanced: bool,
-    /// Posts that Damper knows.
+    /// Posts in the catalogue.
     pub posts: u64,
     /// The newest drain.
     pub last_drain: Option<DrainRun>,
@@ -35,7 +35,7 @@ pub struct Status {
 }
 
 impl Upkeep {
-    /// How Damper is, all in all.
+    /// The state of Damper as of `now`.
     pub async fn status(&self, now: Time) -> Result<Status> {
         let (balance, balanced) = self.drainer.balance().await?;
         let window = self.context.ticks.around(now);

@@ -6,6 +6,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -13,9 +14,10 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::StoreKnobs;
+use crate::database::schema;
 use crate::error::{Error, Result};
 
 /// How long a write waits for another process' transaction.
@@ -35,16 +37,16 @@ pub struct SqliteFile {
     path: PathBuf,
     readers: SqlitePool,
     options: SqliteConnectOptions,
-    /// Nothing after a transaction that did not end well; whoever writes next opens it anew.
-    writer: Mutex<Option<SqliteConnection>>,
+    /// Nothing after a transaction that did not end well; the next one opens it anew.
+    writer: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
 /// A write transaction under way, and the only one of this process.
 ///
 /// One that is dropped takes its connection with it: SQLite rolls back what was not committed, whatever state a
 /// full disk or a time-out left behind.
-pub struct Writing<'a> {
-    writer: MutexGuard<'a, Option<SqliteConnection>>,
+pub struct Writing {
+    writer: OwnedMutexGuard<Option<SqliteConnection>>,
     has_ended: bool,
 }
 
@@ -78,14 +80,15 @@ impl SqliteFile {
         let for_writing = options.clone().pragma("cache_size", WRITER_CACHE);
         let mut writer =
             SqliteConnection::connect_with(&for_writing).await.map_err(|e| refused("open", &e))?;
-        migrate(&mut writer).await?;
+        schema::explain(schema::migrator(schema::SQLITE).run(&mut writer).await)?;
         drop(lock);
         let readers = SqlitePoolOptions::new()
             .max_connections(knobs.connections_max)
             .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
             .connect_with(options.pragma("query_only", "on").pragma("cache_size", READER_CACHE))
             .await?;
-        Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer: Mutex::new(Some(writer)) })
+        let writer = Arc::new(Mutex::new(Some(writer)));
+        Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer })
     }
 
     /// Connections for reads; a write over one is refused by SQLite.
@@ -95,8 +98,8 @@ impl SqliteFile {
 
     /// Begins a write transaction, in order of asking: IMMEDIATE, since one that turns from reading to writing
     /// ends in SQLITE_BUSY at once.
-    pub async fn begin(&self) -> Result<Writing<'_>> {
-        let mut writer = self.writer.lock().await;
+    pub async fn begin(&self) -> Result<Writing> {
+        let mut writer = self.writer.clone().lock_owned().await;
         if writer.is_none() {
             *writer = Some(SqliteConnection::connect_with(&self.options).await?);
         }
@@ -123,7 +126,7 @@ impl SqliteFile {
     }
 }
 
-impl Writing<'_> {
+impl Writing {
     /// The connection, inside the transaction.
     pub fn connection(&mut self) -> Result<&mut SqliteConnection> {
         self.writer.as_mut().ok_or_else(|| Error::Unavailable("the data file is not open".into()))
@@ -149,16 +152,12 @@ impl Writing<'_> {
     }
 }
 
-impl Drop for Writing<'_> {
+impl Drop for Writing {
     fn drop(&mut self) {
         if !self.has_ended {
             *self.writer = None;
         }
     }
-}
-
-async fn migrate(writer: &mut SqliteConnection) -> Result<()> {
-    crate::database::schema::explain(sqlx::migrate!("migrations/sqlite").run(writer).await)
 }
 
 /// Keeps a second `serve` off the same file for as long as it lives.

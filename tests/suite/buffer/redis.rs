@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use damper::Error;
-use damper::buffer::Buffer;
 use damper::buffer::redis::{RedisBuffer, stamp};
+use damper::buffer::{Buffer, Owner};
 use damper::entry::Position;
 use damper::model::Time;
 use damper::redis::link::RedisLink;
@@ -25,7 +25,8 @@ async fn link(engine: &Engine) -> Arc<RedisLink> {
 
 /// A buffer of another process on the same Redis.
 async fn another(engine: &Engine) -> RedisBuffer {
-    RedisBuffer::open(link(engine).await, 16, APPEND_TIMEOUT).await.expect("redis answers")
+    let floors = engine.floors.clone();
+    RedisBuffer::open(link(engine).await, 16, APPEND_TIMEOUT, floors).await.expect("redis answers")
 }
 
 fn stream_length(engine: &Engine) -> i64 {
@@ -58,7 +59,7 @@ async fn a_floor_that_the_stream_has_passed_is_no_obstacle() {
     let engine = Engine::redis().await;
     let other = another(&engine).await;
     other.raise_floor(SHARD, Position::new(FAR.high + 10, 0)).await.unwrap();
-    let ahead = other.append(SHARD, &ratings(1)).await.unwrap()[0];
+    let ahead = other.append(SHARD, &ratings(1), None).await.unwrap()[0];
     engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
     assert!(engine.append(&ratings(2)).await[0] > ahead, "the stream stands above the floor already");
 }
@@ -95,19 +96,19 @@ async fn an_append_that_redis_took_too_late_never_takes_effect() {
     engine.append(&ratings(1)).await;
     let pause_ms = (APPEND_TIMEOUT.as_millis() * 2).to_string();
     engine.world.redis().command(&["CLIENT", "PAUSE", &pause_ms, "WRITE"]);
-    let refused = engine.buffer.append(SHARD, &ratings(1)).await;
+    let refused = engine.buffer.append(SHARD, &ratings(1), None).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     engine.world.redis().command(&["CLIENT", "UNPAUSE"]);
     // Whatever still lay in a socket has been executed, or refused, when this one has.
     until("redis to take writes", || engine.world.redis().command(&["SET", "x", "y"]) != Reply::Nil);
     assert_eq!(stream_length(&engine), 1);
-    let mut appended = engine.buffer.append(SHARD, &ratings(1)).await;
+    let mut appended = engine.buffer.append(SHARD, &ratings(1), None).await;
     for _ in 0..200 {
         if appended.is_ok() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        appended = engine.buffer.append(SHARD, &ratings(1)).await;
+        appended = engine.buffer.append(SHARD, &ratings(1), None).await;
     }
     appended.expect("appends go on over a new connection");
     assert_eq!(stream_length(&engine), 2);
@@ -118,7 +119,7 @@ async fn an_append_is_refused_whole_when_redis_has_no_memory_left() {
     let engine = Engine::redis().await;
     let redis = engine.world.redis();
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    let refused = engine.buffer.append(SHARD, &ratings(3)).await;
+    let refused = engine.buffer.append(SHARD, &ratings(3), None).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(engine.buffer.backlog(SHARD, Position::START).await.unwrap().appends, 0);
@@ -152,42 +153,73 @@ async fn a_clock_that_disagrees_with_the_logs_is_refused_until_it_agrees() {
     };
     let theirs = Time::from_ms(seconds * 1_000);
     for wrong in [theirs.plus_ms(-90_000), theirs.plus_ms(3_600_000)] {
-        match engine.buffer.check_clock(SHARD, wrong).await {
+        match engine.buffer.append(SHARD, &ratings(1), Some(wrong)).await {
             Err(Error::Unavailable(text)) => assert!(text.contains("differ by"), "{text}"),
             other => panic!("{other:?}"),
         }
     }
-    engine.buffer.check_clock(SHARD, theirs).await.expect("the same time");
+    assert_eq!(stream_length(&engine), 0);
+    engine.buffer.append(SHARD, &ratings(1), Some(theirs)).await.expect("the same time");
+    engine.buffer.append(SHARD, &ratings(1), None).await.expect("their times are from elsewhere");
+    assert_eq!(stream_length(&engine), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_of_another_installation_is_refused() {
     let engine = Engine::redis().await;
     let link = link(&engine).await;
+    let owner = |installation, shards| Owner { installation, shards };
     for _ in 0..2 {
-        stamp(&link, "ours", 16).await.expect("it is ours");
+        stamp(&link, &owner("ours", 16)).await.expect("it is ours");
     }
     for (id, shards) in [("theirs", 16), ("ours", 8)] {
-        match stamp(&link, id, shards).await {
+        match stamp(&link, &owner(id, shards)).await {
             Err(Error::Config(text)) => assert!(text.contains("ours") && text.contains("16"), "{text}"),
             other => panic!("{other:?}"),
         }
     }
-    stamp(&link, "ours", 16).await.expect("it is still ours");
+    stamp(&link, &owner("ours", 16)).await.expect("it is still ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_gone_takes_nothing_until_it_knows_its_floor() {
+async fn a_log_that_is_gone_takes_nothing_until_its_floor_is_known() {
+    for engine in [Engine::redis().await, Engine::redis().await.grouped()] {
+        let before = engine.append(&ratings(2)).await;
+        engine.world.redis().command(&["FLUSHALL"]);
+        engine.floors.set(None);
+        for _ in 0..2 {
+            let refused = engine.buffer.append(SHARD, &ratings(1), None).await;
+            assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
+            assert_eq!(stream_length(&engine), 0, "nothing was kept");
+        }
+        engine.floors.set(Some(FAR));
+        let after = engine.append(&ratings(1)).await;
+        assert!(before[1] < FAR && after[0] > FAR, "{after:?}");
+        assert_eq!(engine.buffer.backlog(SHARD, FAR).await.unwrap().appends, 1, "a floor is no append");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_turns_out_to_be_gone_gets_its_floor_and_the_entries() {
+    for engine in [Engine::redis().await, Engine::redis().await.grouped()] {
+        engine.append(&ratings(1)).await;
+        engine.world.redis().command(&["FLUSHALL"]);
+        engine.floors.set(Some(FAR));
+        let after = engine.append(&ratings(1)).await;
+        assert!(after[0] > FAR, "{after:?}");
+        assert_eq!(stream_length(&engine), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_there_takes_entries_while_its_floor_is_not_known() {
     let engine = Engine::redis().await;
-    let before = engine.append(&ratings(2)).await;
-    engine.world.redis().command(&["FLUSHALL"]);
-    let refused = engine.buffer.append(SHARD, &ratings(1)).await;
-    assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
-    assert!(engine.buffer.needs_floor(SHARD));
-    assert_eq!(stream_length(&engine), 0, "nothing was kept");
-    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
-    assert!(!engine.buffer.needs_floor(SHARD));
-    let after = engine.append(&ratings(1)).await;
-    assert!(before[1] < FAR && after[0] > FAR, "{after:?}");
-    assert_eq!(engine.buffer.backlog(SHARD, FAR).await.unwrap().appends, 1, "a floor is no append");
+    let before = engine.append(&ratings(1)).await;
+    engine.floors.set(None);
+    let other = another(&engine).await;
+    let after = other.append(SHARD, &ratings(1), None).await.expect("the stream keeps its floor");
+    assert!(after[0] > before[0], "{after:?}");
+    engine.floors.set(Some(FAR));
+    let above = other.append(SHARD, &ratings(1), None).await.unwrap();
+    assert!(above[0] > FAR, "it asked again: {above:?}");
 }

@@ -14,7 +14,7 @@ async fn an_append_that_fails_half_way_leaves_nothing() {
          begin select raise(abort, 'refused'); end",
     );
     let entries = [entry(POST, "good", Some(1), START), entry(POST, "bad", Some(1), START)];
-    engine.buffer.append(SHARD, &entries).await.expect_err("the trigger refuses");
+    engine.buffer.append(SHARD, &entries, None).await.expect_err("the trigger refuses");
     let backlog = engine.buffer.backlog(SHARD, Position::START).await.unwrap();
     assert_eq!((backlog.waiting, backlog.appends, backlog.last), (1, 1, first[0]));
     engine.world.db().change("drop trigger refusal");
@@ -29,7 +29,7 @@ async fn an_append_that_cannot_be_written_in_time_is_refused_and_never_comes_lat
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let mut stranger = sqlx::ConnectOptions::connect(&options).await.unwrap();
     sqlx::query("begin immediate").execute(&mut stranger).await.unwrap();
-    let refused = engine.buffer.append(SHARD, &ratings(2)).await;
+    let refused = engine.buffer.append(SHARD, &ratings(2), None).await;
     assert!(matches!(refused, Err(damper::Error::Unavailable(_))), "{refused:?}");
     sqlx::query("rollback").execute(&mut stranger).await.unwrap();
     // The writer is handed out in order: when this append has ended, the one given up has ended too.

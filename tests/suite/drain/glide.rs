@@ -30,12 +30,12 @@ async fn a_bomb_moves_the_published_mean_slowly_and_a_lasting_change_arrives(wor
     let born = NOW.plus_ms(-60 * DAY_MS);
     let honest =
         (0..300).map(|i| entry("p", &format!("u{i}"), Some(4 + i % 2), born.plus_ms(i * DAY_MS / 5)));
-    app.intake().append_all(honest.collect()).await.unwrap();
+    app.intake().append_all(honest.collect(), None).await.unwrap();
     drain(&app).await;
     let before = published(&app, NOW).await;
     assert!((before - 4.5).abs() < 0.05, "{before}");
     let bomb = (0..1_000).map(|i| entry("p", &format!("b{i}"), Some(0), NOW.plus_ms(i * 3_000)));
-    app.intake().append_all(bomb.collect()).await.unwrap();
+    app.intake().append_all(bomb.collect(), None).await.unwrap();
     drain(&app).await;
     let view = app.reader().post(&post_id("p"), None, NOW).await.unwrap();
     assert_eq!((view.average.count(), view.average.sum()), (1_300, 1_350), "all of it counts, exactly");
@@ -75,14 +75,17 @@ async fn a_readers_own_rating_shows_at_once_and_counts_after_a_drain(world: Worl
 async fn a_flush_does_not_move_the_published_moment(world: World) {
     let app = world.app().await;
     app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
-    app.intake().append_all(vec![entry("p", "ann", Some(4), NOW.plus_ms(-400 * DAY_MS))]).await.unwrap();
+    app.intake()
+        .append_all(vec![entry("p", "ann", Some(4), NOW.plus_ms(-400 * DAY_MS))], None)
+        .await
+        .unwrap();
     drain(&app).await;
     let tick = app.ticks().around(NOW).last;
     let view = async || app.reader().post(&post_id("p"), None, NOW).await.unwrap();
     assert_eq!(view().await.as_of, tick);
     // An entry from after the tick: the state's own time is published.
     let later = tick.plus_ms(DAY_MS);
-    app.intake().append_all(vec![entry("p", "bob", Some(5), later)]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "bob", Some(5), later)], None).await.unwrap();
     assert_eq!(view().await.as_of, tick, "nothing moves before a drain");
     drain(&app).await;
     assert_eq!((view().await.as_of, view().await.average.count()), (later, 2));

@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 
 use super::{SECRET, keyed, seconds, sign, sign_with};
 use crate::support::http::Http;
+use crate::support::signer::der;
 use crate::support::until;
 use crate::support::world::World;
 
-const RSA: &[u8] = include_bytes!("../keys/rsa.pem");
+const RSA: &str = include_str!("../keys/rsa.pem");
 const RSA_PUBLIC: &str = include_str!("../keys/rsa.pub.pem");
-const ED: &[u8] = include_bytes!("../keys/ed.pem");
+const ED: &str = include_str!("../keys/ed.pem");
 const ED_PUBLIC: &str = include_str!("../keys/ed.pub.pem");
 const WEAK_PUBLIC: &str = include_str!("../keys/weak.pub.pem");
 
 fn rsa() -> EncodingKey {
-    EncodingKey::from_rsa_pem(RSA).expect("a key")
+    EncodingKey::from_rsa_der(&der(RSA))
 }
 
 fn ed() -> EncodingKey {
-    EncodingKey::from_ed_pem(ED).expect("a key")
+    EncodingKey::from_ed_der(&der(ED))
 }
 
 fn claims() -> Value {
@@ -133,7 +134,7 @@ fn in_a_file_of_keys_each_is_for_its_own_algorithm_and_for_signatures() {
 fn what_is_no_key_is_refused_at_start_with_a_remedy() {
     let dir = World::embedded();
     let file = |name: &str, text: &str| dir.file(name, text);
-    let private = String::from_utf8_lossy(RSA).into_owned();
+    let private = RSA.to_owned();
     let table = [
         ("auth.jwt_secret", "short".to_owned(), "32 at least"),
         ("auth.jwt_secret", "x".repeat(31), "31 bytes"),

@@ -50,7 +50,7 @@ async fn a_new_rating_or_a_withdrawal_ends_the_exclusion(world: World) {
     let app = rated(&world, &[0, 0, 0, 5]).await;
     let (id, _) = decide(&app, hours(0, 3), NOW).await;
     let again = [entry("p", "u0", Some(4), NOW.plus_ms(1)), entry("p", "u1", None, NOW.plus_ms(2))];
-    app.intake().append_all(again.to_vec()).await.unwrap();
+    app.intake().append_all(again.to_vec(), None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 1], 1), "a new rating, and nothing");
     let (_, decided) = decide(&app, Ruling::Undo(id), NOW.plus_ms(3)).await;
     assert_eq!(decided.outcome.touched, 1, "only the user who did neither");
@@ -62,10 +62,10 @@ async fn a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later(
     let app = world.app().await;
     app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
     let honest = (0..200).map(|i| entry("p", &format!("u{i}"), Some(5), START.plus_ms(i * 12 * HOUR_MS)));
-    app.intake().append_all(honest.collect()).await.unwrap();
+    app.intake().append_all(honest.collect(), None).await.unwrap();
     let bombed_at = START.plus_ms(100 * DAY_MS);
     let bomb = (0..200).map(|i| entry("p", &format!("b{i}"), Some(0), bombed_at.plus_ms(i * 1_000)));
-    app.intake().append_all(bomb.collect()).await.unwrap();
+    app.intake().append_all(bomb.collect(), None).await.unwrap();
     let state = async || {
         world.store().await.posts(&[post_id("p")]).await.unwrap().remove(0).expect("it is there").average
     };
@@ -95,7 +95,7 @@ async fn later_ratings_are_not_covered(world: World) {
     let app = rated(&world, &[0, 0]).await;
     decide(&app, hours(0, 10), NOW).await;
     // An import adds more ratings of the same hours.
-    app.intake().append_all(vec![entry("p", "late", Some(1), START.plus_ms(HOUR_MS))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "late", Some(1), START.plus_ms(HOUR_MS))], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 2));
     let (_, decided) = decide(&app, hours(0, 10), NOW.plus_ms(1)).await;
     assert_eq!(decided.outcome.touched, 1, "it lies in the next one's window");
@@ -108,7 +108,7 @@ async fn a_retry_from_before_an_exclusion_is_covered(world: World) {
     // As a retry from the quarantine: with its original position.
     let late =
         Entry { origin: Some(Position::new(0, 1)), ..entry("p", "late", Some(1), START.plus_ms(HOUR_MS)) };
-    app.intake().append_all(vec![late]).await.unwrap();
+    app.intake().append_all(vec![late], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 3));
     world.assert_consistent();
     let (_, decided) = decide(&app, Ruling::Undo(id), NOW.plus_ms(1)).await;
@@ -139,9 +139,9 @@ async fn a_retry_that_comes_too_late_creates_no_post(world: World) {
     let app = world.app().await;
     let terms = Terms { creates_post: true, ..Terms::default() };
     let made = |score, origin| Entry { terms, origin, ..entry("p", "u", score, START) };
-    app.intake().append_all(vec![made(None, None)]).await.unwrap();
+    app.intake().append_all(vec![made(None, None)], None).await.unwrap();
     app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
-    app.intake().append_all(vec![made(Some(5), Some(Position::new(0, 1)))]).await.unwrap();
+    app.intake().append_all(vec![made(Some(5), Some(Position::new(0, 1)))], None).await.unwrap();
     app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
     assert_eq!(world.db().count("select count(*) from posts"), 0, "the user wanted something else since");
     let status = world.status();
@@ -161,15 +161,15 @@ async fn decisions_apply_in_log_order_however_it_is_cut(world: World) {
         let post = post_id("p");
         append(&app, hours(0, 3), NOW).await;
         app.intake()
-            .append_all(vec![
-                entry("p", "u0", Some(2), NOW.plus_ms(1)),
-                entry("p", "v", Some(3), NOW.plus_ms(2)),
-            ])
+            .append_all(
+                vec![entry("p", "u0", Some(2), NOW.plus_ms(1)), entry("p", "v", Some(3), NOW.plus_ms(2))],
+                None,
+            )
             .await
             .unwrap();
         append(&app, Ruling::Freeze, NOW.plus_ms(3)).await;
         append(&app, hours(1, 5), NOW.plus_ms(4)).await;
-        app.intake().append_all(vec![entry("p", "u1", None, NOW.plus_ms(5))]).await.unwrap();
+        app.intake().append_all(vec![entry("p", "u1", None, NOW.plus_ms(5))], None).await.unwrap();
         let flushed = world.flush();
         assert_eq!(flushed["applied"], 13, "{flushed}");
         let state = world.store().await.posts(&[post]).await.unwrap().remove(0).expect("it is there");

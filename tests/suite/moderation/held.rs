@@ -79,7 +79,7 @@ async fn average(world: &World) -> Average {
 async fn holding(world: &World, score: i64) -> Arc<App> {
     let app = rated(world, &[]).await;
     append(&app, ALWAYS, START).await;
-    app.intake().append_all(vec![entry("p", "u", Some(score), NOW.plus_ms(-HOUR_MS))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "u", Some(score), NOW.plus_ms(-HOUR_MS))], None).await.unwrap();
     app
 }
 
@@ -105,16 +105,16 @@ async fn a_new_rating_replaces_a_held_one_and_is_held(world: World) {
     let app = rated(&world, &[2]).await;
     append(&app, ALWAYS, NOW).await;
     let again = |score, ms| entry("p", "u0", Some(score), NOW.plus_ms(ms));
-    app.intake().append_all(vec![again(5, 1), again(4, 2)]).await.unwrap();
+    app.intake().append_all(vec![again(5, 1), again(4, 2)], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "what counted goes on counting");
     // While a rating is held, new ones are held too, whatever the policy is now.
     append(&app, Ruling::Hold(Some(Hold::Off)), NOW.plus_ms(3)).await;
-    app.intake().append_all(vec![again(1, 4)]).await.unwrap();
+    app.intake().append_all(vec![again(1, 4)], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0));
     decide(&app, approve("u0"), NOW.plus_ms(5)).await;
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 0, 0));
     append(&app, ALWAYS, NOW.plus_ms(6)).await;
-    app.intake().append_all(vec![again(0, 7)]).await.unwrap();
+    app.intake().append_all(vec![again(0, 7)], None).await.unwrap();
     let (_, rejected) = decide(&app, Ruling::Reject(Which::User(user("u0"))), NOW.plus_ms(8)).await;
     assert_eq!(rejected.outcome.touched, 1);
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 0, 0), "what counted goes on counting");
@@ -129,9 +129,9 @@ async fn a_withdrawal_removes_the_held_rating_too(world: World) {
         entry("p", "v", Some(5), NOW.plus_ms(2)),
         entry("p", "u0", None, NOW.plus_ms(3)),
     ];
-    app.intake().append_all(entries.to_vec()).await.unwrap();
+    app.intake().append_all(entries.to_vec(), None).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 1, 0));
-    app.intake().append_all(vec![entry("p", "v", None, NOW.plus_ms(4))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "v", None, NOW.plus_ms(4))], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 0, 0));
     assert_eq!(world.db().count("select count(*) from held"), 0);
     world.assert_consistent();
@@ -144,7 +144,7 @@ async fn only_ratings_for_the_surge_lane_are_held(world: World) {
     let log: Vec<Entry> = honest.into_iter().chain(bomb).collect();
     let app = rated(&world, &[]).await;
     append(&app, Ruling::Hold(Some(Hold::Surge)), START).await;
-    app.intake().append_all(log.clone()).await.unwrap();
+    app.intake().append_all(log.clone(), None).await.unwrap();
     let (histogram, held, _) = counts(&app).await;
     let average = average(&world).await;
     assert_eq!((average.surge.count, average.count() + held), (0, 110));
@@ -166,7 +166,7 @@ async fn an_excluded_held_rating_is_neither_approved_nor_released(world: World) 
     append(&app, ALWAYS, START.plus_ms(2 * HOUR_MS)).await;
     let at = |hours| START.plus_ms(hours * HOUR_MS);
     let entries = [entry("p", "u0", Some(5), at(3)), entry("p", "v", Some(5), at(4))];
-    app.intake().append_all(entries.to_vec()).await.unwrap();
+    app.intake().append_all(entries.to_vec(), None).await.unwrap();
     let preview = Window::new(at(0), at(10), Vec::new(), NOW).unwrap();
     counts(&app).await;
     let preview = app.moderation().preview(&post_id("p"), &user("mo"), preview, NOW).await.unwrap();
@@ -180,7 +180,7 @@ async fn an_excluded_held_rating_is_neither_approved_nor_released(world: World) 
     tick(&app, NOW.plus_ms(2)).await;
     assert_eq!(counts(&app).await, ([0; 6], 0, 4), "long after, nothing is released");
     // A new rating is held for itself.
-    app.intake().append_all(vec![entry("p", "v", Some(3), NOW.plus_ms(3))]).await.unwrap();
+    app.intake().append_all(vec![entry("p", "v", Some(3), NOW.plus_ms(3))], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 1, 3));
     let (_, undone) = decide(&app, Ruling::Undo(id), NOW.plus_ms(4)).await;
     assert_eq!((undone.outcome.touched, undone.outcome.held), (2, 1));
@@ -203,7 +203,7 @@ async fn an_undecided_rating_is_released(world: World) {
     append(&app, ALWAYS, START).await;
     let rate = |user: &str, score, at| entry("p", user, Some(score), at);
     let both = vec![rate("u", 2, ago(72).plus_ms(-1)), rate("v", 3, ago(71))];
-    app.intake().append_all(both).await.unwrap();
+    app.intake().append_all(both, None).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 2, 0));
     assert_eq!(app.moderation().released_at(ago(71)), Some(now.plus_ms(HOUR_MS)));
     let held = async || {
@@ -220,17 +220,17 @@ async fn an_undecided_rating_is_released(world: World) {
     let audit = app.moderation().audit_page(None, None, 10).await.unwrap().0;
     assert_eq!(audit.len(), 1, "the only decision is the policy");
     // A late release does not apply to a rating held since.
-    app.intake().append_all(vec![rate("u", 5, now)]).await.unwrap();
+    app.intake().append_all(vec![rate("u", 5, now)], None).await.unwrap();
     tick(&app, now).await;
     assert_ne!(held().await, first);
     let release = Entry::new(post_id("p"), user("u"), now, Action::Release(first));
-    app.intake().append_all(vec![release]).await.unwrap();
+    app.intake().append_all(vec![release], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 2, 0));
     world.assert_consistent();
     // 0 means never.
     let never = world.with("moderation.hold_release_hours", 0);
     let app = never.app().await;
-    app.intake().append_all(vec![rate("w", 4, ago(10_000))]).await.unwrap();
+    app.intake().append_all(vec![rate("w", 4, ago(10_000))], None).await.unwrap();
     tick(&app, now).await;
     assert_eq!((counts(&app).await.1, app.moderation().released_at(now)), (3, None));
 }
@@ -241,7 +241,7 @@ async fn a_tick_releases_at_most_a_thousand(world: World) {
     append(&app, ALWAYS, START).await;
     let old = now.plus_ms(-100 * HOUR_MS);
     let many = (0..1_500).map(|i| entry("p", &format!("u{i}"), Some(3), old.plus_ms(i)));
-    app.intake().append_all(many.collect()).await.unwrap();
+    app.intake().append_all(many.collect(), None).await.unwrap();
     for (counted, held) in [(0, 1_500), (1_000, 500), (1_500, 0), (1_500, 0)] {
         assert_eq!(counts(&app).await, ([0, 0, 0, counted, 0, 0], held, 0));
         tick(&app, now).await;
@@ -253,7 +253,7 @@ async fn a_retry_does_not_replace_a_rating_held_since(world: World) {
     let app = holding(&world, 5).await;
     counts(&app).await;
     let retry = Entry { origin: Some(Position::new(0, 1)), ..entry("p", "u", Some(0), START) };
-    app.intake().append_all(vec![retry]).await.unwrap();
+    app.intake().append_all(vec![retry], None).await.unwrap();
     decide(&app, approve("u"), NOW).await;
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 0, 1], 0, 0), "the newer one");
 }
@@ -262,7 +262,7 @@ async fn an_entry_older_than_a_rejected_rating_does_not_count(world: World) {
     let app = rated(&world, &[2]).await;
     append(&app, ALWAYS, NOW).await;
     app.intake()
-        .append_all(vec![entry("p", "u0", Some(5), NOW), entry("p", "v", Some(5), NOW)])
+        .append_all(vec![entry("p", "u0", Some(5), NOW), entry("p", "v", Some(5), NOW)], None)
         .await
         .unwrap();
     for rejected in ["u0", "v"] {
@@ -270,7 +270,7 @@ async fn an_entry_older_than_a_rejected_rating_does_not_count(world: World) {
     }
     append(&app, Ruling::Hold(None), NOW.plus_ms(2)).await;
     let retry = |user: &str| Entry { origin: Some(Position::new(0, 1)), ..entry("p", user, Some(0), START) };
-    app.intake().append_all(vec![retry("u0"), retry("v")]).await.unwrap();
+    app.intake().append_all(vec![retry("u0"), retry("v")], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 0, 0), "both wanted something newer");
     world.assert_consistent();
 }
@@ -289,16 +289,19 @@ async fn holds_and_decisions_come_out_the_same_however_the_log_is_cut() {
                 terms,
                 ..entry("p", user, Some(score), at(seconds))
             };
-            app.intake().append_all(vec![rate("y", 0, 0, young), rate("a", 1, 1, always)]).await.unwrap();
+            app.intake()
+                .append_all(vec![rate("y", 0, 0, young), rate("a", 1, 1, always)], None)
+                .await
+                .unwrap();
             append(&app, Ruling::Hold(Some(Hold::Surge)), at(2)).await;
             app.intake()
-                .append_all((0..20).map(|i| rate(&format!("b{i}"), 0, 3 + i, always)).collect())
+                .append_all((0..20).map(|i| rate(&format!("b{i}"), 0, 3 + i, always)).collect(), None)
                 .await
                 .unwrap();
             append(&app, approve("y"), at(30)).await;
             let gone = entry("p", "b17", None, at(33));
             let again = vec![rate("y", 3, 31, young), rate("b19", 4, 32, always), gone];
-            app.intake().append_all(again).await.unwrap();
+            app.intake().append_all(again, None).await.unwrap();
             let window = Window::new(at(0), at(20), Vec::new(), at(40)).unwrap();
             append(&app, Ruling::Exclude(window.clone()), at(40)).await;
             append(&app, Ruling::Reject(Which::User(user("b18"))), at(41)).await;
@@ -322,7 +325,7 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_approval_leaves_the_same(wor
     let app = rated(&world, &[5]).await;
     append(&app, ALWAYS, START).await;
     let bulk = (0..12_000).map(|i| entry("p", &format!("h{i:05}"), Some(i % 6), NOW.plus_ms(i)));
-    app.intake().append_all(bulk.collect()).await.unwrap();
+    app.intake().append_all(bulk.collect(), None).await.unwrap();
     assert_eq!(counts(&app).await.1, 12_000);
     let all = Window::open(None, None, Vec::new(), NOW.plus_ms(DAY_MS)).unwrap();
     append(&app, Ruling::Approve(Which::Window(all)), NOW.plus_ms(DAY_MS)).await;

@@ -53,7 +53,7 @@ async fn posts_are_told_in_the_order_asked(world: World) {
 }
 
 /// All pages of a list, each of at most three.
-async fn walk(store: &dyn Store, sort: Sort) -> Vec<String> {
+async fn walk(store: &Store, sort: Sort) -> Vec<String> {
     let (mut listed, mut after): (Vec<String>, Option<PageKey>) = (Vec::new(), None);
     loop {
         let page = store.page(sort, None, after.as_ref(), 3).await.unwrap();

@@ -19,7 +19,7 @@ in_both_setups!(async
 );
 
 /// What an audit says of each post: how many ratings, and which figures differ.
-async fn audit(store: &dyn Store, post: Option<&str>) -> Vec<(String, u64, Vec<&'static str>)> {
+async fn audit(store: &Store, post: Option<&str>) -> Vec<(String, u64, Vec<&'static str>)> {
     let mut audited = Vec::new();
     let post = post.map(post_id);
     let mut each = |found: Recounted| {
@@ -31,7 +31,7 @@ async fn audit(store: &dyn Store, post: Option<&str>) -> Vec<(String, u64, Vec<&
 }
 
 /// The differing figures by post.
-async fn differences(store: &dyn Store) -> BTreeMap<String, Vec<&'static str>> {
+async fn differences(store: &Store) -> BTreeMap<String, Vec<&'static str>> {
     let audited = audit(store, None).await.into_iter();
     audited.filter(|(_, _, figures)| !figures.is_empty()).map(|(post, _, figures)| (post, figures)).collect()
 }
@@ -130,7 +130,7 @@ async fn every_post_of_many_pages_is_audited_once(world: World) {
     let expected: Vec<_> = ids.iter().map(|id| (id.clone(), 1, vec![])).collect();
     assert_eq!(audited, expected);
     // The last of a page, the first of the next, and the very last.
-    let wrong = [VERIFY_POSTS - 1, VERIFY_POSTS, count - 1].map(|i| ids[i as usize].clone());
+    let wrong = [VERIFY_POSTS - 1, VERIFY_POSTS, count - 1].map(|i| ids[i].clone());
     world.db().change(&format!(
         "update averages set calm_sum = calm_sum + 1 where post_id in ('{}')",
         wrong.join("', '")

@@ -5,8 +5,10 @@ pub mod http;
 pub mod log;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod proxy;
 pub mod redis;
+pub mod signer;
 pub mod spawn;
 pub mod world;
 

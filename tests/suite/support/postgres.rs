@@ -1,21 +1,31 @@
 //! Real Postgres servers: one shared by all tests of a process, with a database for each, and others for
-//! tests that stop theirs.
+//! tests that stop theirs or check its settings.
+//!
+//! The shared server does not wait for the disk (`fsync=off`), and its databases are copies of one that was
+//! migrated once. So a test that stops a server, or that is about a first start, must not use it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
 use super::spawn::{self, REMEDY};
 use super::{until, wait};
 
+/// The database that those of the shared server are copies of.
+const MIGRATED: &str = "migrated";
+
 /// A running server.
 pub struct Postgres {
     dir: TempDir,
     port: u16,
+    settings: &'static [&'static str],
+    /// What a new database is a copy of.
+    template: &'static str,
     server: Mutex<Child>,
 }
 
@@ -23,11 +33,27 @@ impl Postgres {
     /// The server that tests share. The first user starts it.
     pub fn shared() -> &'static Postgres {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(Postgres::start)
+        SHARED.get_or_init(|| {
+            let mut postgres = Postgres::start_with(&["fsync=off"]);
+            postgres.migrate();
+            postgres.template = MIGRATED;
+            postgres
+        })
     }
 
-    /// A private server.
+    /// A second shared server, with durable settings; new databases are empty.
+    pub fn shared_durable() -> &'static Postgres {
+        static DURABLE: OnceLock<Postgres> = OnceLock::new();
+        DURABLE.get_or_init(Postgres::start)
+    }
+
+    /// A private server; new databases are empty.
     pub fn start() -> Postgres {
+        Self::start_with(&[])
+    }
+
+    /// The same with settings: `["fsync=off"]`.
+    pub fn start_with(settings: &'static [&'static str]) -> Postgres {
         let dir = spawn::temp_dir("postgres-");
         if spawn::is_root() {
             spawn::run(Command::new("chown").arg("postgres:").arg(dir.path()));
@@ -36,8 +62,8 @@ impl Postgres {
         initdb.arg("-D").arg(dir.path().join("data"));
         spawn::run(initdb.args(["-U", "damper", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
         let port = spawn::free_port();
-        let server = Mutex::new(launch(&dir, port));
-        let postgres = Postgres { dir, port, server };
+        let server = Mutex::new(launch(&dir, port, settings));
+        let postgres = Postgres { dir, port, settings, template: "template1", server };
         postgres.await_answer();
         postgres
     }
@@ -69,7 +95,7 @@ impl Postgres {
 
     /// Starts the stopped server again, on the same port and data.
     pub fn start_again(&self) {
-        *self.server.lock().expect("the lock is not poisoned") = launch(&self.dir, self.port);
+        *self.server.lock().expect("the lock is not poisoned") = launch(&self.dir, self.port, self.settings);
         self.await_answer();
     }
 
@@ -77,13 +103,30 @@ impl Postgres {
     pub fn new_database(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.create_database(&name);
+        self.url(&name)
+    }
+
+    fn create_database(&self, name: &str) {
+        let create = AssertSqlSafe(format!("create database {name} template {}", self.template));
         wait(async {
             let mut connection =
                 PgConnection::connect(&self.url("postgres")).await.expect("postgres answers");
-            let create = AssertSqlSafe(format!("create database {name}"));
             sqlx::query(create).execute(&mut connection).await.expect("a database");
         });
-        self.url(&name)
+    }
+
+    /// Creates the database that others are copied from: all tables, and no installation.
+    fn migrate(&self) {
+        self.create_database(MIGRATED);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+        wait(async {
+            let mut connection = PgConnection::connect(&self.url(MIGRATED)).await.expect("postgres answers");
+            let migrator = Migrator::new(folder).await.expect("the migrations are read");
+            migrator.run_direct(None, &mut connection, false).await.expect("the migrations run");
+            // A database with open connections cannot be copied.
+            connection.close().await.expect("the connection ends");
+        });
     }
 
     /// Drops a database, even with open connections; a stopped server keeps its own.
@@ -127,11 +170,14 @@ impl Drop for Postgres {
     }
 }
 
-fn launch(dir: &TempDir, port: u16) -> Child {
+fn launch(dir: &TempDir, port: u16, settings: &[&str]) -> Child {
     let log = std::fs::File::create(dir.path().join("log")).expect("a log");
     let mut command = spawn::dying_as_postgres(program("postgres"));
     command.arg("-D").arg(dir.path().join("data")).arg("-k").arg(dir.path());
     command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
+    for setting in settings {
+        command.args(["-c", setting]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     spawn::spawn(command).unwrap_or_else(|e| panic!("cannot start postgres: {e}; {REMEDY}"))
 }

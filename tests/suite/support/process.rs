@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 
 use super::http::Http;
-use super::{spawn, until_some};
+use super::{programs, spawn, until_some};
 
 /// One of the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub enum Program {
 }
 
 impl Program {
-    fn path(self) -> &'static str {
-        match self {
-            Program::Damper => env!("CARGO_BIN_EXE_damper"),
-            Program::Api => env!("CARGO_BIN_EXE_damper-api"),
-            Program::Worker => env!("CARGO_BIN_EXE_damper-worker"),
-        }
+    fn path(self) -> PathBuf {
+        programs::path(match self {
+            Program::Damper => "damper",
+            Program::Api => "damper-api",
+            Program::Worker => "damper-worker",
+        })
     }
 }
 

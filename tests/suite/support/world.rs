@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use damper::App;
 use damper::config::{Config, Settings};
-use damper::store::Store;
-use damper::store::postgres::PostgresStore;
-use damper::store::sqlite::SqliteStore;
+use damper::database::Database;
+use damper::database::sqlite::SqliteFile;
+use damper::store::{STAGED, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ use super::http::Http;
 use super::postgres::Postgres;
 use super::process::{Process, Program, Run};
 use super::redis::Redis;
-use super::spawn;
+use super::{signer, spawn};
 
 /// Once a year: only the test drains.
 pub const NO_TICK: &str = "0 0 0 1 1 *";
@@ -66,6 +66,7 @@ impl World {
     }
 
     fn new(dir: TempDir, servers: Option<Servers>) -> Self {
+        signer::install();
         Self { dir, servers, settings: BTreeMap::new() }
             .with("listen", "127.0.0.1:0")
             .with("admin_listen", "127.0.0.1:0")
@@ -109,20 +110,20 @@ impl World {
     }
 
     /// The library's store alone.
-    pub async fn store(&self) -> Arc<dyn Store> {
-        let config = self.config();
-        match &self.servers {
-            None => {
-                let file = damper::database::sqlite::SqliteFile::open(&config.data, &config.store).await;
-                let store = SqliteStore::open(Arc::new(file.expect("the file opens"))).await;
-                Arc::new(store.expect("the store opens"))
-            }
-            Some(_) => {
-                let url = &config.database_url;
-                let store = PostgresStore::open(url, &config.store, config.shards, 2).await;
-                Arc::new(store.expect("the store opens"))
-            }
+    pub async fn store(&self) -> Arc<Store> {
+        let (database, config) = (self.database().await, self.config());
+        let shards = if self.is_embedded() { 1 } else { config.shards };
+        Arc::new(Store::open(database, shards).await.expect("the store opens"))
+    }
+
+    /// The library's database alone.
+    pub async fn database(&self) -> Database {
+        let Config { data, store, database_url, .. } = self.config();
+        if self.is_embedded() {
+            let file = SqliteFile::open(&data, &store).await.expect("the file opens");
+            return Database::sqlite(Arc::new(file), &store);
         }
+        Database::postgres(&database_url, &store, 2, &STAGED).await.expect("the database opens")
     }
 
     /// Starts a long-running program, and waits until it is ready.

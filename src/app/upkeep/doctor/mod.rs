@@ -1,7 +1,8 @@
 //! The doctor: looks at the servers or the data file, and says what is at risk and what to set.
 //!
-//! It asks `connect` for facts and judges them here; it needs no migrated database, changes nothing, and refuses
-//! nothing that a start does not refuse. A part that does not answer is said so, and the others are still looked at.
+//! It gets the facts from `database` and `redis`, and judges them here. It needs no migrated database, changes
+//! nothing, and refuses nothing that a start does not refuse. A part that does not answer is reported as such, and the
+//! others are still examined.
 
 mod postgres;
 mod redis;
@@ -13,10 +14,10 @@ use crate::config::{Config, Setup};
 use crate::error::Error;
 use crate::model::Time;
 
-/// Tells the time; the doctor compares it with the servers'.
+/// The time of this machine; the doctor compares it with the servers'.
 pub type Clock = dyn Fn() -> Time + Send + Sync;
 
-/// What the doctor thinks of one thing.
+/// The doctor's judgement of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -24,7 +25,7 @@ pub enum Verdict {
     Ok,
     /// Something may be lost or stop.
     Risk,
-    /// It could not be learned.
+    /// It could not be found out.
     Unknown,
     /// The server does not answer.
     Down,
@@ -32,14 +33,14 @@ pub enum Verdict {
     Refused,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// `redis`, `postgres`, or `data file`.
     pub part: &'static str,
-    /// What was looked at.
+    /// What was checked.
     pub check: &'static str,
-    /// What the doctor thinks of it.
+    /// The judgement.
     pub verdict: Verdict,
     /// What was found.
     pub found: String,
@@ -49,7 +50,7 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-/// Looks at everything that `config` chooses, in an order that stays.
+/// Examines everything that `config` chooses, in a fixed order.
 pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     match config.setup() {
         Setup::Embedded => sqlite::examine(config).await,
@@ -102,7 +103,7 @@ impl Findings {
         self.add(check, Verdict::Risk, found, Some([at_risk.into(), remedy.into()]));
     }
 
-    /// A part that could not be looked at, and all that is to be said of it.
+    /// The one finding about a part that could not be examined.
     fn missing(mut self, error: &Error) -> Vec<Finding> {
         let verdict = if error.is_transient() { Verdict::Down } else { Verdict::Refused };
         self.add("answer", verdict, error.to_string(), None);
@@ -110,7 +111,7 @@ impl Findings {
     }
 
     fn clock(&mut self, theirs_ms: i64, [before, after]: [Time; 2], at_risk: &str) {
-        // Asked between the two; the answer took as long as they are apart.
+        // The question lies between the two moments of our clock.
         let (from, to) = (theirs_ms - after.ms(), theirs_ms - before.ms());
         let apart_ms = if from <= 0 && to >= 0 { 0 } else { from.abs().min(to.abs()) };
         let found = match apart_ms {
@@ -125,7 +126,7 @@ impl Findings {
     }
 }
 
-/// Clocks this far apart are not kept by anybody.
+/// Clocks this far apart are not synchronised.
 const CLOCKS_APART_MAX_MS: i64 = 5_000;
 
 /// `1.4 MiB`

@@ -1,4 +1,4 @@
-//! What of a Redis puts waiting ratings at risk.
+//! What puts waiting ratings in Redis at risk.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::redis::health::{self, Keeping, RedisHealth};
 use crate::redis::link::RedisLink;
 
-/// The first version that has all that the scripts use.
+/// The first version with everything that the scripts use.
 const MAJOR_MIN: u32 = 7;
 /// A Redis that is fuller than this is nearly full.
 const FULL_PERCENT: u64 = 80;
@@ -42,7 +42,7 @@ async fn ask(config: &Config, clock: &Clock) -> Result<(RedisHealth, i64, [crate
 
 fn version(findings: &mut Findings, health: &RedisHealth) {
     let Some(version) = health.info("redis_version") else {
-        return findings.unknown("version", "the server does not tell");
+        return findings.unknown("version", "the server does not say");
     };
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major {
@@ -72,11 +72,11 @@ fn keeping(findings: &mut Findings, health: &RedisHealth) {
             "set appendfsync always",
         ),
         Keeping::Log(None) => {
-            findings.unknown("persistence", "appendonly yes; the server does not tell appendfsync")
+            findings.unknown("persistence", "appendonly yes; the server does not say appendfsync")
         }
         Keeping::Snapshots(points) => findings.risk(
             "persistence",
-            format!("appendonly no, save {}", health::told(&points)),
+            format!("appendonly no, save {}", health::as_set(&points)),
             format!(
                 "all ratings since the last snapshot, which may be {} ago, whenever Redis stops",
                 health::longest(&points)
@@ -91,11 +91,11 @@ fn keeping(findings: &mut Findings, health: &RedisHealth) {
         ),
         Keeping::NoLog => findings.risk(
             "persistence",
-            "appendonly no; the server does not tell its save points",
+            "appendonly no; the server does not say its save points",
             "all ratings since the last snapshot, if there is one, whenever Redis stops",
             REMEDY,
         ),
-        Keeping::Unknown => findings.unknown("persistence", "the server does not tell"),
+        Keeping::Unknown => findings.unknown("persistence", "the server does not say"),
     }
     for (name, what) in
         [("aof_last_write_status", "append-only file"), ("rdb_last_bgsave_status", "snapshot")]
@@ -114,7 +114,7 @@ fn keeping(findings: &mut Findings, health: &RedisHealth) {
 
 fn eviction(findings: &mut Findings, health: &RedisHealth) {
     match health.eviction() {
-        None => findings.unknown("eviction", "the server does not tell maxmemory-policy"),
+        None => findings.unknown("eviction", "the server does not say maxmemory-policy"),
         Some(policy) if health.evicts_ratings() => findings.risk(
             "eviction",
             format!("maxmemory-policy {policy}"),
@@ -127,7 +127,7 @@ fn eviction(findings: &mut Findings, health: &RedisHealth) {
 
 fn memory(findings: &mut Findings, health: &RedisHealth) {
     let Some(used) = health.count("used_memory") else {
-        return findings.unknown("memory", "the server does not tell");
+        return findings.unknown("memory", "the server does not say");
     };
     match health.count("maxmemory").filter(|limit| *limit > 0) {
         None => findings.ok("memory", format!("{} used, no limit", bytes(used))),
@@ -154,7 +154,7 @@ fn replication(findings: &mut Findings, health: &RedisHealth) {
         (Some("master"), Some(replicas)) => {
             let least = health.setting("min-replicas-to-write");
             let found =
-                format!("primary of {replicas}, min-replicas-to-write {}", least.unwrap_or("not told"));
+                format!("primary of {replicas}, min-replicas-to-write {}", least.unwrap_or("unknown"));
             match least {
                 None => findings.unknown(CHECK, found),
                 Some("0") => findings.risk(
@@ -175,6 +175,6 @@ fn replication(findings: &mut Findings, health: &RedisHealth) {
             "it takes no ratings: they are answered 503",
             "let DAMPER_REDIS_URL name the primary",
         ),
-        _ => findings.unknown(CHECK, "the server does not tell"),
+        _ => findings.unknown(CHECK, "the server does not say"),
     }
 }

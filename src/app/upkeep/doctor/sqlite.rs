@@ -1,4 +1,4 @@
-//! What of the data file and its file system puts ratings at risk.
+//! What puts ratings in the data file at risk: the file itself and its file system.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use super::{Finding, Findings, bytes};
 use crate::config::Config;
 use crate::database::sqlite::health::{FileSystem, SqliteHealth};
 
-/// Less free space than this is nearly none: the write-ahead log alone takes an eighth of it.
+/// With less free space than this the disk is nearly full: the write-ahead log alone takes an eighth of it.
 const FREE_MIN: u64 = 512 << 20;
 
-/// File systems by the kernel's numbers (statfs(2)): those where locks and shared memory do not reach every machine.
+/// File systems by the kernel's numbers (statfs(2)) whose locks and shared memory do not reach every machine.
 const NETWORKED: [(u64, &str); 11] = [
     (0x6969, "nfs"),
     (0x517b, "smb"),
@@ -39,13 +39,13 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     match &health {
         Some(health) => findings.ok("answer", format!("{place}, {}", bytes(health.size))),
         None if folder.is_dir() => {
-            findings.ok("answer", format!("{place} does not exist yet; a start makes it"))
+            findings.ok("answer", format!("{place} does not exist yet; a start creates it"))
         }
         None => findings.risk(
             "answer",
             format!("there is no folder {}", folder.display()),
             "a start is refused",
-            "make the folder, or name another file with DAMPER_DATA",
+            "create the folder, or name another file with DAMPER_DATA",
         ),
     }
     if let Some(health) = &health {
@@ -58,7 +58,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             free(&mut findings, file_system, health.map_or(0, |health| health.size));
             kind(&mut findings, file_system);
         }
-        None => findings.unknown("free space", "the system does not tell"),
+        None => findings.unknown("free space", "the system does not say"),
     }
     findings.all
 }
@@ -69,7 +69,7 @@ fn structure(findings: &mut Findings, health: &SqliteHealth) {
         Some(false) => findings.ok("journal mode", "rollback; a start changes it to the write-ahead log"),
         None => findings.risk(
             "journal mode",
-            "this is no SQLite file",
+            "this is not a SQLite file",
             "a start is refused",
             "name another file with DAMPER_DATA",
         ),

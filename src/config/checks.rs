@@ -1,0 +1,136 @@
+//! What is checked besides a setting's own range: texts with a form, and settings that depend on one another.
+//!
+//! The ranges themselves stand beside the settings, in `knobs.rs`.
+
+use std::net::SocketAddr;
+
+use super::ticks::Ticks;
+use super::{AuthKnobs, Config, ModerationKnobs, ServerUrl};
+use crate::error::{Error, Result};
+use crate::smoothing::Params;
+
+/// A shorter secret can be guessed.
+const WEBHOOK_SECRET_BYTES_MIN: usize = 32;
+/// Claims of RFC 7519 that have a meaning of their own.
+const REGISTERED_CLAIMS: [&str; 7] = ["aud", "exp", "iat", "iss", "jti", "nbf", "sub"];
+const POSTGRES_SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+const REDIS_SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
+
+fn refuse<T>(text: impl Into<String>) -> Result<T> {
+    Err(Error::Config(text.into()))
+}
+
+impl Config {
+    /// The timetable.
+    pub fn ticks(&self) -> Result<Ticks> {
+        Ticks::parse(&self.tick).map_err(|e| Error::Config(e.detail))
+    }
+
+    /// The parameters of the smoothing.
+    pub fn params(&self) -> Result<Params> {
+        Params::new(&self.smoothing).map_err(|e| Error::Config(format!("[smoothing] {}", e.detail)))
+    }
+
+    /// The worker's listener, when there is one.
+    pub fn worker_listen(&self) -> Result<Option<SocketAddr>> {
+        if self.worker_listen.is_empty() || self.worker_listen == "off" {
+            return Ok(None);
+        }
+        self.worker_listen.parse().map(Some).map_err(|_| {
+            Error::Config(format!(
+                "worker_listen {:?} is not an address; write 127.0.0.1:8082, or leave it empty",
+                self.worker_listen
+            ))
+        })
+    }
+
+    /// Passes when every setting makes sense, so that the code behind it need not ask.
+    pub(super) fn check(&self) -> Result<()> {
+        check_urls(&self.database_url, &self.redis_url)?;
+        self.ticks()?;
+        self.params()?;
+        self.worker_listen()?;
+        check_hosts(&self.admin_hosts)?;
+        check_claims(&self.auth)?;
+        check_webhook(&self.moderation)?;
+        self.settings("").iter().try_for_each(|setting| setting.check())?;
+        self.check_request_timeout()
+    }
+
+    fn check_request_timeout(&self) -> Result<()> {
+        let (request_ms, append_ms) = (self.api.request_timeout_ms, self.buffer.append_timeout_ms);
+        if request_ms > 3 * append_ms {
+            return Ok(());
+        }
+        refuse(format!(
+            "api.request_timeout_ms {request_ms} must be longer than three times buffer.append_timeout_ms \
+             {append_ms}: a rating must not be held after its 503"
+        ))
+    }
+}
+
+fn check_urls(database: &ServerUrl, redis: &ServerUrl) -> Result<()> {
+    match (database.is_empty(), redis.is_empty()) {
+        (true, true) => Ok(()),
+        (true, false) => refuse(
+            "redis is configured but database_url is empty: set DAMPER_DATABASE_URL, \
+             or unset DAMPER_REDIS_URL to run embedded",
+        ),
+        (false, true) => refuse(
+            "postgres is configured but redis_url is empty: set DAMPER_REDIS_URL, \
+             or unset DAMPER_DATABASE_URL to run embedded",
+        ),
+        (false, false) if !database.has_scheme(&POSTGRES_SCHEMES) => {
+            refuse(format!("database_url {database} must begin with postgres://"))
+        }
+        (false, false) if !redis.has_scheme(&REDIS_SCHEMES) => {
+            refuse(format!("redis_url {redis} must begin with redis:// or rediss://"))
+        }
+        (false, false) => Ok(()),
+    }
+}
+
+fn check_hosts(hosts: &[String]) -> Result<()> {
+    let is_name = |host: &String| host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    match hosts.iter().find(|host| !is_name(host)) {
+        None => Ok(()),
+        Some(host) => refuse(format!(
+            "admin_hosts {host:?} is not a host name; write [damper.internal], without a port"
+        )),
+    }
+}
+
+fn check_claims(auth: &AuthKnobs) -> Result<()> {
+    let claim = &auth.account_created_claim;
+    if claim.is_empty() || claim.starts_with('/') || REGISTERED_CLAIMS.contains(&claim.as_str()) {
+        return refuse(format!(
+            "auth.account_created_claim {claim:?} cannot hold the time at which an account was created; write the \
+             name of a claim of your own, such as account_created_at"
+        ));
+    }
+    let claim = &auth.roles_claim;
+    let first = claim.strip_prefix('/').unwrap_or(claim).split('/').next().unwrap_or_default();
+    if first.is_empty() || REGISTERED_CLAIMS.contains(&first) {
+        return refuse(format!(
+            "auth.roles_claim {claim:?} cannot hold roles; write roles, or /realm_access/roles"
+        ));
+    }
+    Ok(())
+}
+
+fn check_webhook(moderation: &ModerationKnobs) -> Result<()> {
+    let (url, secret) = (&moderation.webhook_url, &moderation.webhook_secret);
+    if url.is_empty() {
+        return Ok(());
+    }
+    if !["https://", "http://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+        return refuse("moderation.webhook_url must begin with https:// or http://");
+    }
+    if secret.expose().len() < WEBHOOK_SECRET_BYTES_MIN {
+        return refuse(format!(
+            "moderation.webhook_secret has fewer than {WEBHOOK_SECRET_BYTES_MIN} bytes; \
+             openssl rand -base64 32 makes one"
+        ));
+    }
+    Ok(())
+}

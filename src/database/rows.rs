@@ -1,0 +1,93 @@
+//! Rows on their way into a table: which columns there are, in which order they are written, and what becomes of a row
+//! that exists already.
+//!
+//! A table has one writer, whatever takes its values: a COPY stream, arrays or parameters.
+
+/// Takes a row's values in the order of its columns.
+pub trait Sink {
+    /// A text.
+    fn text(&mut self, value: &str) {
+        self.text_or_null(Some(value));
+    }
+    /// A text, or null.
+    fn text_or_null(&mut self, value: Option<&str>);
+    /// Bytes.
+    fn bytes(&mut self, value: &[u8]);
+    /// A small number (smallint).
+    fn small(&mut self, value: i16);
+    /// A number (bigint).
+    fn int(&mut self, value: i64) {
+        self.int_or_null(Some(value));
+    }
+    /// A number (bigint), or null.
+    fn int_or_null(&mut self, value: Option<i64>);
+    /// A float, as its 8 bytes.
+    fn float(&mut self, value: f64);
+}
+
+/// A table that rows are written to: its name, its key, and its other columns in the order in which they are written.
+pub struct Table {
+    /// How the database calls it.
+    pub name: &'static str,
+    /// The columns of its primary key; they are written first.
+    pub keys: &'static [&'static str],
+    /// The other columns.
+    pub others: &'static [&'static str],
+    /// What becomes of a row that exists.
+    pub rule: Rule,
+}
+
+/// What a written row does to the one of the same key.
+pub enum Rule {
+    /// The new values take the place of the old, but for columns that are named here: they become what the expression
+    /// says, in which the new row is called `excluded`.
+    Replace(&'static [(&'static str, &'static str)]),
+    /// It stays as it is.
+    Keep,
+    /// It takes the new values; a row without one of its key is not written.
+    Update,
+}
+
+impl Table {
+    /// All columns, comma between.
+    pub fn columns(&self) -> String {
+        [self.keys, self.others].concat().join(", ")
+    }
+
+    /// How many columns are written.
+    pub(super) fn width(&self) -> usize {
+        self.keys.len() + self.others.len()
+    }
+
+    /// The table to which Postgres brings rows before they are written.
+    pub(super) fn staged(&self) -> String {
+        format!("batch_{}", self.name)
+    }
+
+    /// The statement that writes the rows of a query with all columns.
+    pub(super) fn write(&self, rows: &str) -> String {
+        let (name, columns, keys) = (self.name, self.columns(), self.keys.join(", "));
+        let set = |change: &dyn Fn(&str) -> String| {
+            let changes: Vec<String> =
+                self.others.iter().map(|column| format!("{column} = {}", change(column))).collect();
+            changes.join(", ")
+        };
+        match self.rule {
+            Rule::Replace(merged) => {
+                let changes = set(&|column| {
+                    let found = merged.iter().find(|(name, _)| *name == column);
+                    found.map_or_else(|| format!("excluded.{column}"), |(_, change)| (*change).to_owned())
+                });
+                format!("insert into {name} ({columns}) {rows} on conflict ({keys}) do update set {changes}")
+            }
+            Rule::Keep => format!("insert into {name} ({columns}) {rows} on conflict do nothing"),
+            Rule::Update => {
+                let changes = set(&|column| format!("n.{column}"));
+                let same: Vec<String> =
+                    self.keys.iter().map(|key| format!("{name}.{key} = n.{key}")).collect();
+                let same = same.join(" and ");
+                format!("with n ({columns}) as ({rows}) update {name} set {changes} from n where {same}")
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Checkpoints: up to where each shard's log is in the averages, and the counts that must balance.
+
+use super::Store;
+use crate::database::rows::{Rule, Table};
+use crate::database::schema::{self, SCHEMA_VERSION};
+use crate::database::{Patience, Row, Transaction, values};
+use crate::entry::{Backlog, Batch, Position, Shard};
+use crate::error::{Error, Result};
+use crate::merge::Merged;
+
+pub(super) const CHECKPOINTS: Table =
+    Table { name: "checkpoints", keys: &["shard"], others: &["position", "seen_position"], rule: Rule::Keep };
+
+/// One shard's row of `checkpoints`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// Up to here the log is in the averages.
+    pub position: Position,
+    /// Entries that were folded in.
+    pub applied: u64,
+    /// Entries that were ever put aside.
+    pub quarantined: u64,
+    /// The log's count of appends when it was last seen.
+    pub seen_appends: u64,
+    /// The log's last position when it was last seen.
+    pub seen_position: Position,
+    /// What is added to the log's own count of appends to get all that was accepted and is not lost.
+    pub accepted_base: i64,
+    /// Entries known to be lost by the log's server, at least.
+    pub lost: u64,
+}
+
+impl Checkpoint {
+    /// The highest position that is known: no append may get one at or below it.
+    pub fn floor(&self) -> Position {
+        self.position.max(self.seen_position)
+    }
+
+    /// All that was accepted and is not lost, when the log counts `appends`.
+    pub fn accepted(&self, appends: u64) -> u64 {
+        appends.saturating_add_signed(self.accepted_base)
+    }
+
+    fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            position: row.position("position")?,
+            applied: row.count("applied")?,
+            quarantined: row.count("quarantined")?,
+            seen_appends: row.count("seen_appends")?,
+            seen_position: row.position("seen_position")?,
+            accepted_base: row.int("accepted_base")?,
+            lost: row.count("lost")?,
+        })
+    }
+}
+
+/// A shard as a drain sees it: how far it is merged, and what its log holds after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShardState {
+    /// Read first.
+    pub checkpoint: Checkpoint,
+    /// Read after the checkpoint.
+    pub log: Backlog,
+}
+
+impl Store {
+    /// Up to where a shard's log is in the averages.
+    pub async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
+        let sql = "select * from checkpoints where shard = $1";
+        Checkpoint::read(&self.database.ask_one(Patience::Quick, sql, values![shard]).await?)
+    }
+
+    /// Up to where each shard's log is in the averages, in the order of the shards.
+    pub async fn checkpoints(&self) -> Result<Vec<Position>> {
+        let sql = "select position from checkpoints order by shard";
+        let found = self.database.ask(Patience::Quick, sql, values![]).await?;
+        found.iter().map(|row| row.position("position")).collect()
+    }
+
+    /// Counts anew what a log that came back with less has accepted, unless the checkpoint has moved; returns
+    /// whether it did. Accepted is what is merged and what waits, whatever the log's own count of appends says. What is
+    /// missing is lost, at least.
+    pub async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
+        let sql = "
+            update checkpoints set
+                lost = lost + case when accepted_base + $5 > applied + quarantined + $2
+                    then accepted_base + $5 - applied - quarantined - $2 else 0 end,
+                accepted_base = applied + quarantined + $2 - $3,
+                seen_appends = $3,
+                seen_position = $4
+            where shard = $1 and position = $6 and accepted_base = $7 and lost = $8";
+        let ShardState { checkpoint, log } = seen;
+        let known = checkpoint.seen_appends.max(log.appends);
+        let (position, base, lost) = (checkpoint.position, checkpoint.accepted_base, checkpoint.lost);
+        let values = values![shard, log.waiting, log.appends, log.last, known, position, base, lost];
+        Ok(self.database.change(Patience::Commit, sql, values).await? == 1)
+    }
+}
+
+/// The compare-and-swap: moves a shard's checkpoint with the counts of `merged`, unless another drain moved it first, the
+/// log was counted anew meanwhile, or the schema is not the one that this program was written for. Returns whether it
+/// did.
+///
+/// # Errors
+/// `Config` when the schema is newer.
+pub(super) async fn swap(
+    transaction: &mut Transaction,
+    batch: &Batch,
+    seen: &ShardState,
+    (applied, quarantined): (u64, u64),
+) -> Result<bool> {
+    let sql = "
+        update checkpoints set
+            position = $3,
+            applied = applied + $4,
+            quarantined = quarantined + $5,
+            seen_appends = case when seen_appends < $6 then $6 else seen_appends end,
+            seen_position = case when seen_position < $7 then $7 else seen_position end
+        where shard = $1 and position = $2 and (select schema_version from installation) = $8
+            and accepted_base = $9 and lost = $10";
+    let ShardState { checkpoint, log } = seen;
+    let values = values![
+        batch.shard,
+        checkpoint.position,
+        batch.to,
+        applied,
+        quarantined,
+        log.appends,
+        log.last,
+        SCHEMA_VERSION,
+        checkpoint.accepted_base,
+        checkpoint.lost,
+    ];
+    if transaction.change(sql, values).await? == 1 {
+        return Ok(true);
+    }
+    let found = transaction.ask("select schema_version from installation", values![]).await?;
+    let none = || Error::Internal("the database has no installation".into());
+    schema::check(found.first().ok_or_else(none)?.int("schema_version")?)?;
+    Ok(false)
+}
+
+/// How many entries of a batch were folded in, and how many put aside.
+pub(super) fn counts(merged: &Merged) -> (u64, u64) {
+    (merged.applied, merged.quarantined.len() as u64)
+}

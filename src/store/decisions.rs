@@ -1,0 +1,121 @@
+//! Decisions of moderators: the audit keeps each with its outcome for good; exclusions are windows whose ratings were
+//! taken out.
+
+use super::Store;
+use crate::database::rows::{Rule, Sink, Table};
+use crate::database::value::signed;
+use crate::database::{Patience, Row, values};
+use crate::entry::{Position, Reason, Shard, Window};
+use crate::error::Result;
+use crate::merge::{Decided, Exclusion};
+use crate::model::{PostId, Score};
+
+pub(super) const EXCLUSIONS: Table = Table {
+    name: "exclusions",
+    keys: &["post_id", "position"],
+    others: &["from_at", "to_at", "scores", "decided_by", "decided_at", "reason", "excluded", "undone"],
+    rule: Rule::Replace(&[]),
+};
+pub(super) const AUDIT: Table = Table {
+    name: "audit",
+    keys: &["shard", "position"],
+    others: &["post_id", "decided_at", "decided_by", "decision", "outcome"],
+    rule: Rule::Replace(&[]),
+};
+
+/// A decision's place in the audit, newest first.
+pub type AuditKey = (Position, Shard);
+/// After every place in every log.
+const NEWEST: AuditKey = (Position::new(u64::MAX, u64::MAX), Shard(i16::MAX as u16));
+
+pub(super) fn write_exclusion(sink: &mut dyn Sink, exclusion: &Exclusion) {
+    let scores: Vec<String> = exclusion.window.scores.iter().map(Score::to_string).collect();
+    sink.text(exclusion.post.as_str());
+    sink.bytes(&exclusion.id.to_bytes());
+    sink.int(exclusion.window.from.ms());
+    sink.int(exclusion.window.to.ms());
+    sink.text(&scores.join(" "));
+    sink.text(exclusion.by.as_str());
+    sink.int(exclusion.at.ms());
+    sink.text(exclusion.reason.as_str());
+    sink.int(signed(exclusion.excluded));
+    sink.small(exclusion.is_undone.into());
+}
+
+pub(super) fn exclusion(row: &Row) -> Result<Exclusion> {
+    let score = |text: &str| text.parse().ok().and_then(|value| Score::parse(value).ok());
+    let scores = |text: &str| text.split(' ').filter(|text| !text.is_empty()).map(score).collect();
+    Ok(Exclusion {
+        post: row.post_id("post_id")?,
+        id: row.position("position")?,
+        window: Window {
+            from: row.time("from_at")?,
+            to: row.time("to_at")?,
+            scores: row.parsed("scores", scores)?,
+        },
+        by: row.user_id("decided_by")?,
+        at: row.time("decided_at")?,
+        reason: row.parsed("reason", |reason| Reason::parse(reason).ok())?,
+        excluded: row.count("excluded")?,
+        is_undone: row.flag("undone")?,
+    })
+}
+
+pub(super) fn write_decided(sink: &mut dyn Sink, shard: Shard, decided: &Decided) {
+    sink.small(shard.0 as i16);
+    sink.bytes(&decided.position.to_bytes());
+    sink.text(decided.post.as_str());
+    sink.int(decided.at.ms());
+    sink.text(decided.by.as_str());
+    // Texts and numbers: nothing that JSON could not hold.
+    sink.text(&serde_json::to_string(&decided.decision).unwrap_or_default());
+    sink.text(&serde_json::to_string(&decided.outcome).unwrap_or_default());
+}
+
+fn decided(row: &Row) -> Result<Decided> {
+    Ok(Decided {
+        position: row.position("position")?,
+        post: row.post_id("post_id")?,
+        at: row.time("decided_at")?,
+        by: row.user_id("decided_by")?,
+        decision: row.parsed("decision", |json| serde_json::from_str(json).ok())?,
+        outcome: row.parsed("outcome", |json| serde_json::from_str(json).ok())?,
+    })
+}
+
+impl Store {
+    /// A post's exclusions, the undone ones too, in the order of the log.
+    pub async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
+        self.exclusions_of(Patience::Patient, post).await
+    }
+
+    pub(super) async fn exclusions_of(&self, patience: Patience, post: &PostId) -> Result<Vec<Exclusion>> {
+        let sql = "select * from exclusions where post_id = $1 order by position";
+        self.database.ask(patience, sql, values![post]).await?.iter().map(exclusion).collect()
+    }
+
+    /// What came of the decision at that place, once it is merged.
+    pub async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
+        let sql = "select * from audit where shard = $1 and position = $2";
+        let found = self.database.ask_optional(Patience::Patient, sql, values![shard, position]).await?;
+        found.map(|row| decided(&row)).transpose()
+    }
+
+    /// The newest decisions, of one post if one is named: at most `limit` that come after `after`.
+    pub async fn audit_page(
+        &self,
+        post: Option<&PostId>,
+        after: Option<AuditKey>,
+        limit: usize,
+    ) -> Result<Vec<Decided>> {
+        let of_post = if post.is_some() { "post_id = $4 and" } else { "" };
+        let sql = format!(
+            "select * from audit where {of_post} (position, shard) < ($1, $2)
+             order by position desc, shard desc limit $3"
+        );
+        let (position, shard) = after.unwrap_or(NEWEST);
+        let mut values = values![position, shard, limit];
+        values.extend(post.map(Into::into));
+        self.database.ask(Patience::Patient, &sql, values).await?.iter().map(decided).collect()
+    }
+}

@@ -1,0 +1,189 @@
+//! Posts: what is rated, with its average and its standing.
+
+use super::Store;
+use super::averages::average;
+use super::ranking::{NEW_RANKING, write_unrated};
+use super::ratings::in_order;
+use crate::database::rows::{Rule, Sink, Table};
+use crate::database::value::signed;
+use crate::database::{Patience, Row, Transaction, values};
+use crate::entry::{Hold, Position};
+use crate::error::Result;
+use crate::merge::{LoadedPost, PostState, Standing};
+use crate::model::post::{Content, Edit, Post, Title};
+use crate::model::{DAY_MS, PostId, UserId};
+
+const POSTS: Table = Table {
+    name: "posts",
+    keys: &["id"],
+    others: &["title", "content", "created_by", "repost_of", "created_at", "revision"],
+    rule: Rule::Keep,
+};
+/// What commits change of a post.
+pub(super) const STANDINGS: Table = Table {
+    name: "posts",
+    keys: &["id"],
+    others: &["frozen", "excluded", "hold", "held"],
+    rule: Rule::Update,
+};
+
+fn write_post(sink: &mut dyn Sink, post: &Post) {
+    sink.text(post.id.as_str());
+    sink.text(&post.title);
+    sink.text_or_null(post.content.as_deref());
+    sink.text_or_null(post.created_by.as_ref().map(UserId::as_str));
+    sink.text_or_null(post.repost_of.as_ref().map(PostId::as_str));
+    sink.int(post.created_at.ms());
+    sink.int(signed(post.revision));
+}
+
+pub(super) fn write_standing(sink: &mut dyn Sink, (post, standing): &(PostId, Standing)) {
+    let Standing { is_frozen, excluded, hold, held } = standing;
+    sink.text(post.as_str());
+    sink.small((*is_frozen).into());
+    sink.int(signed(*excluded));
+    sink.text_or_null(hold.map(|hold| hold.as_str()));
+    sink.int(signed(*held));
+}
+
+/// A post's standing and average in a row of `posts` with its row of `averages`; the latter is null for a post that was
+/// never rated.
+pub(super) fn loaded(row: &Row) -> Result<LoadedPost> {
+    let standing = Standing {
+        is_frozen: row.flag("frozen")?,
+        excluded: row.count("excluded")?,
+        hold: row.text_or_null("hold")?.and_then(Hold::parse),
+        held: row.count("held")?,
+    };
+    let is_rated = row.int_or_null("calm_count")?.is_some();
+    Ok(LoadedPost { average: if is_rated { average(row)? } else { Default::default() }, standing })
+}
+
+fn state(row: &Row) -> Result<PostState> {
+    let LoadedPost { average, standing } = loaded(row)?;
+    let is_rated = row.int_or_null("calm_count")?.is_some();
+    let created_by = row.text_or_null("created_by")?.map(|_| row.user_id("created_by")).transpose()?;
+    let repost_of = row.text_or_null("repost_of")?.map(|_| row.post_id("repost_of")).transpose()?;
+    Ok(PostState {
+        average,
+        version: if is_rated { row.position("version")? } else { Position::START },
+        standing,
+        post: Post {
+            id: row.post_id("id")?,
+            title: row.text("title")?.to_owned(),
+            content: row.text_or_null("content")?.map(str::to_owned),
+            created_by,
+            repost_of,
+            reposts: row.count("reposts")?,
+            created_at: row.time("created_at")?,
+            revision: row.count("revision")?,
+        },
+    })
+}
+
+/// What became of a post that was to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It exists now.
+    Done,
+    /// Its id is taken.
+    Taken,
+    /// Its author has made enough of them today.
+    Limited,
+}
+
+/// Adds those of the posts that do not exist yet; returns how many.
+pub(super) async fn add(transaction: &mut Transaction, posts: &[Post]) -> Result<u64> {
+    let added = transaction.insert(&POSTS, posts, write_post).await?;
+    transaction.insert(&NEW_RANKING, posts, write_unrated).await?;
+    Ok(added)
+}
+
+impl Store {
+    /// Adds those of the posts whose ids are not taken yet; returns how many.
+    pub async fn add_posts(&self, posts: &[Post]) -> Result<u64> {
+        let mut transaction = self.database.begin(Patience::Patient).await?;
+        let added = add(&mut transaction, posts).await?;
+        transaction.commit().await?;
+        Ok(added)
+    }
+
+    /// Adds a post, unless its id is taken or its author has made `per_day` posts on the UTC day of its creation. A
+    /// repost is counted by the post that it repeats.
+    pub async fn add_post(&self, post: &Post, per_day: Option<u32>) -> Result<Added> {
+        let mut transaction = self.database.begin(Patience::Patient).await?;
+        let added = add_counted(&mut transaction, post, per_day).await?;
+        match added {
+            Added::Done => transaction.commit().await?,
+            Added::Taken | Added::Limited => transaction.roll_back().await?,
+        }
+        Ok(added)
+    }
+
+    /// Changes a post that `author` has made; returns whether there is one.
+    pub async fn edit_post(&self, id: &PostId, author: &UserId, edit: &Edit) -> Result<bool> {
+        let sql = "
+            update posts set
+                title = coalesce($3, title),
+                content = case when $4 = 1 then $5 else content end,
+                revision = revision + 1
+            where id = $1 and created_by = $2";
+        let content = edit.content.as_ref().and_then(|content| content.as_ref().map(Content::as_str));
+        let title = edit.title.as_ref().map(Title::as_str);
+        let values = values![id, author, title, edit.content.is_some(), content];
+        Ok(self.database.change(Patience::Patient, sql, values).await? == 1)
+    }
+
+    /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
+    pub async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
+        let sql = "select p.*, a.* from {ids} {join} posts p on p.id = k.id
+                   left join averages a on a.post_id = p.id";
+        let found = self.database.ask(Patience::Quick, sql, values![ids]).await?;
+        in_order(ids, &found, "id", state)
+    }
+
+    /// Those of the ids that posts have (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
+    pub async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>> {
+        let sql = "select p.id from {ids} {join} posts p on p.id = k.id";
+        let found = self.database.ask(Patience::Quick, sql, values![ids]).await?;
+        found.iter().map(|row| row.post_id("id")).collect()
+    }
+
+    /// The posts that take no ratings.
+    pub async fn frozen(&self) -> Result<Vec<PostId>> {
+        let found =
+            self.database.ask(Patience::Quick, "select id from posts where frozen = 1", values![]).await?;
+        found.iter().map(|row| row.post_id("id")).collect()
+    }
+
+    /// How many posts there are.
+    pub async fn count_posts(&self) -> Result<u64> {
+        let sql = "select count(*) as posts from posts";
+        self.database.ask_one(Patience::Patient, sql, values![]).await?.count("posts")
+    }
+}
+
+/// Adds a post and what is counted with it; what is not [`Added::Done`] must be rolled back.
+async fn add_counted(transaction: &mut Transaction, post: &Post, per_day: Option<u32>) -> Result<Added> {
+    if add(transaction, std::slice::from_ref(post)).await? == 0 {
+        return Ok(Added::Taken);
+    }
+    if let (Some(author), Some(per_day)) = (&post.created_by, per_day) {
+        // A clock that is behind counts on.
+        let sql = "
+            insert into daily_posts (user_id, day, posts) values ($1, $2, 1)
+            on conflict (user_id) do update set
+                posts = case when daily_posts.day < excluded.day then 1 else daily_posts.posts + 1 end,
+                day = case when daily_posts.day < excluded.day then excluded.day else daily_posts.day end
+            where daily_posts.day < excluded.day or daily_posts.posts < $3";
+        let day = post.created_at.ms().div_euclid(DAY_MS);
+        if transaction.change(sql, values![author, day, i64::from(per_day)]).await? == 0 {
+            return Ok(Added::Limited);
+        }
+    }
+    if let Some(origin) = &post.repost_of {
+        let sql = "update posts set reposts = reposts + 1, revision = revision + 1 where id = $1";
+        transaction.change(sql, values![origin]).await?;
+    }
+    Ok(Added::Done)
+}

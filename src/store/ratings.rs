@@ -1,0 +1,120 @@
+//! Ratings, one row for each user and post, and withdrawals: where the newest of each stood in the log.
+
+use std::collections::HashMap;
+
+use super::Store;
+use crate::database::rows::{Rule, Sink, Table};
+use crate::database::{Patience, Row, values};
+use crate::entry::Position;
+use crate::error::Result;
+use crate::merge::{Key, Rating};
+use crate::model::{PostId, UserId};
+use crate::smoothing::{self, LaneName};
+
+pub(super) const RATINGS: Table = Table {
+    name: "ratings",
+    keys: &["post_id", "user_id"],
+    others: &[
+        "score",
+        "status",
+        "lane",
+        "rated_at",
+        "position",
+        "vest_clock",
+        "unvested_sum",
+        "unvested_count",
+    ],
+    rule: Rule::Replace(&[]),
+};
+pub(super) const WITHDRAWALS: Table = Table {
+    name: "withdrawals",
+    keys: &["post_id", "user_id"],
+    others: &["position"],
+    rule: Rule::Replace(&[]),
+};
+
+/// The status of a rating in the averages.
+const COUNTED: &str = "counted";
+/// The status of a rating, or a held rating, that a moderator took out.
+pub(super) const EXCLUDED: &str = "excluded";
+
+/// A page of a post's ratings, in the order of the key; nothing but the key decides how far it goes.
+pub(super) const PAGE: &str =
+    "select * from ratings where post_id = $1 and user_id > $2 order by user_id limit $3";
+/// Those of a list of keys.
+pub(super) const OF_KEYS: &str =
+    "select r.* from {keys} {join} ratings r on r.post_id = k.post_id and r.user_id = k.user_id";
+
+pub(super) fn write_rating(sink: &mut dyn Sink, ((post, user), rating): &(Key, Rating)) {
+    sink.text(post.as_str());
+    sink.text(user.as_str());
+    sink.small(rating.row.score.get().into());
+    sink.text(if rating.is_excluded { EXCLUDED } else { COUNTED });
+    sink.text(rating.row.lane.as_str());
+    sink.int(rating.rated_at.ms());
+    sink.bytes(&rating.position.to_bytes());
+    sink.float(rating.row.vest_clock);
+    sink.float(rating.row.unvested_sum);
+    sink.float(rating.row.unvested_count);
+}
+
+pub(super) fn write_withdrawal(sink: &mut dyn Sink, ((post, user), place): &(Key, Position)) {
+    sink.text(post.as_str());
+    sink.text(user.as_str());
+    sink.bytes(&place.to_bytes());
+}
+
+/// The key of a row of `ratings`, `held` or `withdrawals`.
+pub(super) fn key(row: &Row) -> Result<Key> {
+    Ok((row.post_id("post_id")?, row.user_id("user_id")?))
+}
+
+pub(super) fn rating(row: &Row) -> Result<Rating> {
+    Ok(Rating {
+        row: smoothing::Row {
+            score: row.score("score")?,
+            lane: row.parsed("lane", |lane| LaneName::parse(lane).ok())?,
+            vest_clock: row.float("vest_clock")?,
+            unvested_sum: row.float("unvested_sum")?,
+            unvested_count: row.float("unvested_count")?,
+        },
+        rated_at: row.time("rated_at")?,
+        position: row.position("position")?,
+        is_excluded: row.text("status")? == EXCLUDED,
+    })
+}
+
+/// What `read` makes of the rows, in the order in which posts were asked for.
+pub(super) fn in_order<T: Clone>(
+    posts: &[PostId],
+    found: &[Row],
+    name: &str,
+    read: impl Fn(&Row) -> Result<T>,
+) -> Result<Vec<Option<T>>> {
+    let mut of = HashMap::with_capacity(found.len());
+    for row in found {
+        of.insert(row.post_id(name)?, read(row)?);
+    }
+    Ok(posts.iter().map(|post| of.get(post).cloned()).collect())
+}
+
+impl Store {
+    /// A user's ratings of these posts, in the order asked.
+    pub async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
+        let sql = "select r.* from {ids} {join} ratings r on r.post_id = k.id and r.user_id = $2";
+        let found = self.database.ask(Patience::Quick, sql, values![posts, user]).await?;
+        in_order(posts, &found, "post_id", rating)
+    }
+
+    /// The ratings of a post in the order of their users: at most `limit` that come after `after`.
+    pub async fn ratings_page(
+        &self,
+        post: &PostId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Rating)>> {
+        let values = values![post, after.map_or("", UserId::as_str), limit];
+        let found = self.database.ask(Patience::Patient, PAGE, values).await?;
+        found.iter().map(|row| Ok((row.user_id("user_id")?, rating(row)?))).collect()
+    }
+}
