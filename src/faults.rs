@@ -1,9 +1,10 @@
-//! Fault points, where the suite kills or stops a real process, and known mistakes that the suite must detect.
+//! Fault points, where the suite kills or stops a real process, and known mistakes that the suite must
+//! detect.
 //!
-//! Compiled in only with the feature `faults`; without it every call here does nothing. Two environment variables
-//! arm it; they are not settings. `FAULTS_AT="commit.swapped=kill@3,submit.held=stop@1"` kills (SIGKILL) or stops
-//! (SIGSTOP) the process when it reaches a place for the third or the first time. `FAULTS_MISTAKE=trim-before-commit`
-//! enables a mistake.
+//! Compiled in only with the feature `faults`; without it every call here does nothing. Two environment
+//! variables arm it; they are not settings. `FAULTS_AT="commit.swapped=kill@3,submit.held=stop@1"` kills
+//! (SIGKILL) or stops (SIGSTOP) the process when it reaches a place for the third or the first time.
+//! `FAULTS_MISTAKE=trim-before-commit` enables a mistake.
 
 /// A mistake that real rating services have made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

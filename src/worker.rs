@@ -1,8 +1,8 @@
 //! The worker: apalis starts a drain at every tick.
 //!
-//! Correctness does not depend on it. A missed, doubled or overlapping tick changes no result, because [`App::drain`]
-//! continues from the checkpoint. A tick's drain has a time limit and leaves the rest to the next tick, so a
-//! handler never outlasts its period.
+//! Correctness does not depend on it. A missed, doubled or overlapping tick changes no result, because
+//! [`App::drain`] continues from the checkpoint. A tick's drain has a time limit and leaves the rest to the
+//! next tick, so a handler never outlasts its period.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -19,7 +19,8 @@ use crate::error::{Error, Result};
 use crate::model::Time;
 use crate::store::Trigger;
 
-/// After SIGTERM a tick's drain must finish its batch within this time. A batch that does not finish is rolled back.
+/// After SIGTERM a tick's drain must finish its batch within this time. A batch that does not finish is
+/// rolled back.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The data that a tick needs.

@@ -5,9 +5,11 @@ use std::sync::OnceLock;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use damper::App;
 use damper::api::{Gate, public};
 use damper::config::Settings;
-use damper::{App, post::Post, rating::PostId, rating::Time};
+use damper::model::post::Post;
+use damper::model::{PostId, Time};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -32,8 +34,9 @@ fn site() -> &'static Site {
         let runtime = Runtime::new().expect("a runtime");
         let routes = runtime.block_on(async {
             let app = App::open(config).await.expect("an app");
-            let post = Post::named_by_id(PostId::parse("p").expect("an id"), Time::from_ms(1_790_000_000_000));
-            app.create_post(post).await.expect("a post");
+            let post =
+                Post::named_by_id(PostId::parse("p").expect("an id"), Time::from_ms(1_790_000_000_000));
+            app.catalogue().create_post(post).await.expect("a post");
             public(&Gate::open(app, CancellationToken::new()).expect("a gate")).expect("routes")
         });
         Site { runtime, routes, _folder: folder }

@@ -1,7 +1,8 @@
 //! `damper import`: reads ratings from a file, each with its own time.
 //!
 //! The fold takes a post's entries in log order and raises a time that goes back to the previous one. A file
-//! ordered by user would lose most of its times. So rows are sorted first, in memory; `--sorted` streams instead.
+//! ordered by user would lose most of its times. So rows are sorted first, in memory; `--sorted` streams
+//! instead.
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! The command line: arguments, exit codes, and one file per command.
 //!
-//! A command opens the [`App`] like every other caller, calls it, and prints the result: for people by default,
-//! everything as JSON with `--json`.
+//! A command opens the [`App`] like every other caller, calls it, and prints the result: for people by
+//! default, everything as JSON with `--json`.
 
 mod backup;
 mod config;
@@ -34,7 +34,8 @@ use crate::model::Time;
 
 pub use serve::Parts;
 
-/// The command ran, but something failed: a difference, a refused line, a time-out (sysexits.h has no better code).
+/// The command ran, but something failed: a difference, a refused line, a time-out (sysexits.h has no better
+/// code).
 const FAILED: u8 = 1;
 /// A server is unreachable (EX_UNAVAILABLE).
 const UNREACHABLE: u8 = 69;

@@ -1,4 +1,5 @@
-//! `damper token`: mints a token with the secret in the settings. `damper admin-token`: makes a new admin token.
+//! `damper token`: mints a token with the secret in the settings. `damper admin-token`: makes a new admin
+//! token.
 
 use std::process::ExitCode;
 

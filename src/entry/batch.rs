@@ -1,25 +1,25 @@
-//! What is read of a shard at once: lines in log order, and how much waits after them.
+//! One read of a shard: lines in log order, and the backlog after them.
 
 use super::{Entry, Position, Shard};
 use crate::model::Time;
 
-/// A line of the log that holds no entry: why, and what was there.
+/// A log line without a valid entry: the error and the original bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undecodable {
-    /// Why it cannot be read, for whoever opens the quarantine.
+    /// The error, for people who read the quarantine.
     pub reason: String,
-    /// The bytes as they stood in the log.
+    /// The original bytes from the log.
     pub payload: Vec<u8>,
 }
 
-/// Consecutive entries of one shard, read together: a unit of I/O, not of arithmetic.
+/// Consecutive entries of one shard, read together. A unit of I/O, not of arithmetic.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Whose log they come from.
+    /// The shard they come from.
     pub shard: Shard,
     /// Where the read began (exclusive).
     pub from: Position,
-    /// The last entry's position; at least one entry is here.
+    /// The last entry's position. A batch has at least one entry.
     pub to: Position,
     /// The entries in log order, readable or not.
     pub lines: Vec<Line>,
@@ -28,14 +28,14 @@ pub struct Batch {
 /// One line of the log.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// Where it stands.
+    /// Its position.
     pub position: Position,
-    /// What it says, if it says anything.
+    /// Its entry, or the error.
     pub entry: Result<Entry, Undecodable>,
 }
 
 impl Line {
-    /// Makes of an entry that cannot be kept a line to be put aside.
+    /// Turns an entry that cannot be stored into a line for the quarantine.
     pub fn refuse(&mut self, why: &str) {
         if let Ok(entry) = &self.entry {
             self.entry = Err(Undecodable { reason: why.to_owned(), payload: entry.encode().into_bytes() });
@@ -44,7 +44,7 @@ impl Line {
 }
 
 impl Batch {
-    /// Ends the batch before its first decision that is to be merged by itself, or right behind one that comes first.
+    /// Cuts the batch before its first bulk decision, or right behind a bulk decision that comes first.
     pub fn cut_at_bulk(&mut self) {
         let is_bulk = |line: &Line| line.entry.as_ref().is_ok_and(|entry| entry.action.is_bulk());
         if let Some(first) = self.lines.iter().position(is_bulk) {
@@ -53,14 +53,14 @@ impl Batch {
         }
     }
 
-    /// The decision that the batch is, if it is one that is merged by itself.
+    /// The bulk decision, if the batch is one.
     pub fn bulk(&self) -> Option<(&Line, &Entry)> {
         let line = self.lines.first()?;
         let entry = line.entry.as_ref().ok().filter(|entry| entry.action.is_bulk())?;
         Some((line, entry))
     }
 
-    /// A batch of what was read after `from`; nothing when nothing was.
+    /// A batch of the lines read after `from`; `None` without lines.
     pub fn of(shard: Shard, from: Position, lines: Vec<Line>) -> Option<Self> {
         let to = lines.last()?.position;
         Some(Self { shard, from, to, lines })
@@ -70,12 +70,12 @@ impl Batch {
 /// The state of one shard's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Entries after the position asked for, counted.
+    /// Number of entries after the given position.
     pub waiting: u64,
-    /// When the oldest of these was appended, by the log's own clock.
+    /// When the oldest of them was appended, by the log's clock.
     pub oldest: Option<Time>,
-    /// Entries ever appended, by the log's own count.
+    /// Entries ever appended, as counted by the log.
     pub appends: u64,
-    /// The highest position that was ever handed out.
+    /// The highest position ever assigned.
     pub last: Position,
 }

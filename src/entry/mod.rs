@@ -1,8 +1,8 @@
-//! The log's words: an entry, the text that carries it, its place, and what is read of a shard at once.
+//! The log's vocabulary: an entry, its text form, its position, and one read of a shard.
 //!
-//! The text is versioned and readable (`1 r hello ann 5 1790000000000`), so that whoever looks into a stream
-//! or a quarantine sees what happened, and so that new kinds of entries can join old ones in one log.
-//! A line that cannot be read is not an error of the drain: it comes out as [`Undecodable`], with its bytes.
+//! The text is versioned and readable (`1 r hello ann 5 1790000000000`). So a person can read a stream or a
+//! quarantine, and new kinds of entries can join old ones in one log. An unreadable line is not an error of
+//! the drain: it becomes an [`Undecodable`] with its bytes.
 
 mod batch;
 mod decision;
@@ -19,39 +19,40 @@ pub use decision::{Decision, Reason, Ruling, Which, Window};
 pub use position::{Position, Shard};
 pub use terms::{Hold, Terms};
 
-/// What changes an average: somebody's rating or withdrawal, or a decision, with the time of its acceptance.
+/// A change to an average: a user's rating or withdrawal, or a moderator's decision, with the time of
+/// acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What is rated.
+    /// The rated post.
     pub post: PostId,
-    /// Who rates.
+    /// The user who rates, or the moderator who decides.
     pub user: UserId,
-    /// When it was accepted; an import states its own.
+    /// The time of acceptance. An import gives its own.
     pub at: Time,
-    /// What the user wants.
+    /// The change.
     pub action: Action,
-    /// What was so at its acceptance.
+    /// The terms that applied at acceptance.
     pub terms: Terms,
-    /// Of an entry that comes back out of the quarantine: where it stood at first. It loses to whatever the same
-    /// user wanted of the same post after that.
+    /// For a retry from the quarantine: its original position. The retry loses to any later wish of the same
+    /// user for the same post.
     pub origin: Option<Position>,
 }
 
-/// What an entry asks for.
+/// The change that an entry makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// The user's score for the post is this one from now on.
+    /// Sets the user's score for the post.
     Rate(Score),
-    /// The user's rating is gone from now on.
+    /// Removes the user's rating.
     Withdraw,
-    /// The user is a moderator and decides this.
+    /// A decision; the user is a moderator.
     Decide(Arc<Decision>),
-    /// Nobody decided on the user's held rating that stood there; it counts from now on.
+    /// Counts the user's held rating at that position, because no moderator decided on it in time.
     Release(Position),
 }
 
 impl Action {
-    /// The score, or nothing for what is no rating.
+    /// The score of a rating; `None` for all other actions.
     pub fn score(&self) -> Option<Score> {
         match self {
             Action::Rate(score) => Some(*score),
@@ -59,34 +60,34 @@ impl Action {
         }
     }
 
-    /// Whether it says what a user wants of a post: it is a rating or a withdrawal.
+    /// Whether it is a user's wish: a rating or a withdrawal.
     pub fn is_wish(&self) -> bool {
         matches!(self, Action::Rate(_) | Action::Withdraw)
     }
 
-    /// Whether it is to be merged by itself.
+    /// Whether it is a bulk decision, which is merged in its own batch.
     pub fn is_bulk(&self) -> bool {
         matches!(self, Action::Decide(decision) if decision.deed.is_bulk())
     }
 }
 
-/// The only encoding so far; the first word of every entry's text.
+/// The only encoding so far. It is the first word of every entry's text.
 const ENCODING_VERSION: &str = "1";
-/// What a decision's text begins with.
+/// The beginning of a decision's text.
 const DECISION: &str = "1 d ";
-/// Longer texts are not even looked at.
+/// Longer texts are refused unread.
 const TEXT_BYTES_MAX: usize = 4_096;
 
 impl Entry {
-    /// The entry as a new one: on no special terms.
+    /// A new entry, on default terms.
     pub fn new(post: PostId, user: UserId, at: Time, action: Action) -> Self {
         Self { post, user, at, action, terms: Terms::default(), origin: None }
     }
 
-    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, a word of its terms (if there
-    /// is one), origin (retries only). The kind is `r` or `w`, and a capital where a post that is not there is made;
-    /// `l` lets go of the held rating whose place stands behind the milliseconds. A decision has the kind `d`, and JSON
-    /// behind its milliseconds.
+    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, a word for its terms
+    /// (if any), origin (retries only). The kind is `r` or `w`, in upper case if the entry may create its
+    /// post. Kind `l` releases the held rating whose position follows the milliseconds. Kind `d` is a
+    /// decision; JSON follows its milliseconds.
     pub fn encode(&self) -> String {
         let Self { post, user, at, action, terms, origin } = self;
         let mut text = match (action, terms.creates_post) {
@@ -95,7 +96,7 @@ impl Entry {
             (Action::Withdraw, false) => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
             (Action::Withdraw, true) => format!("{ENCODING_VERSION} W {post} {user} {}", at.ms()),
             (Action::Decide(decision), _) => {
-                // Texts, numbers and lists of them: nothing that JSON could not hold.
+                // Only texts, numbers and lists of them, which always fit into JSON.
                 let json = serde_json::to_string(&**decision).unwrap_or_default();
                 return format!("{ENCODING_VERSION} d {post} {user} {} {json}", at.ms());
             }
@@ -112,12 +113,12 @@ impl Entry {
         text
     }
 
-    /// The place in the log that the user's wish belongs to, when the entry stands at `position`.
+    /// The log position of the user's wish, for an entry at `position`. A retry keeps its original position.
     pub fn place(&self, position: Position) -> Position {
         self.origin.unwrap_or(position)
     }
 
-    /// Reads an entry back, trusting nothing: the log may hold what others wrote there.
+    /// Reads an entry back. Trusts nothing, because anything may have been written to the log.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         Self::parse(bytes).map_err(|reason| Undecodable { reason, payload: bytes.to_vec() })
     }
@@ -145,7 +146,7 @@ impl Entry {
             [kind, ..] => {
                 return Err(format!("entry of kind {:?} with {} words is unknown", shown(kind), words.len()));
             }
-            [] => return Err("entry has a version and nothing else".to_owned()),
+            [] => return Err("entry has only a version".to_owned()),
         };
         let terms = Terms { creates_post: matches!(words[1], "R" | "W"), ..Terms::default() };
         let (terms, origin) = match rest {
@@ -169,7 +170,7 @@ impl Entry {
         })
     }
 
-    /// What follows the kind of a decision.
+    /// Parses the part after a decision's kind.
     fn parse_decision(text: &str) -> Result<Self, String> {
         let mut words = text.splitn(4, ' ');
         let (Some(post), Some(user), Some(at), Some(json)) =
@@ -188,26 +189,26 @@ impl Entry {
 }
 
 fn parse_place(text: &str) -> Result<Position, String> {
-    Position::parse(text).ok_or_else(|| format!("entry origin {:?} is no place in a log", shown(text)))
+    Position::parse(text).ok_or_else(|| format!("entry origin {:?} is not a log position", shown(text)))
 }
 
-/// As much of a word as a reason bears.
+/// The beginning of a word, short enough for an error message.
 fn shown(word: &str) -> String {
     word.chars().take(40).collect()
 }
 
 fn parse_time(text: &str) -> Result<Time, String> {
     let ms =
-        text.parse().map_err(|_| format!("entry time {:?} is no number of milliseconds", shown(text)))?;
-    // An hour of the year 290,000 is no entry's time, whoever wrote it; the fold can rely on that.
+        text.parse().map_err(|_| format!("entry time {:?} is not a number of milliseconds", shown(text)))?;
+    // No entry can be from the year 290,000. The fold relies on that.
     Time::from_ms(ms).check_entry(TIME_MAX).map_err(|e| e.detail)
 }
 
-/// The year 2200: beyond it a logged time is a mistake, whatever the clock says now.
+/// The year 2200: a later time in the log is a mistake, whatever the clock says now.
 const TIME_MAX: Time = Time::from_ms(7_258_118_400_000);
 
 fn parse_score(text: &str) -> Result<Score, String> {
-    let value: i64 = text.parse().map_err(|_| format!("entry score {text:?} is no whole number"))?;
+    let value: i64 = text.parse().map_err(|_| format!("entry score {text:?} is not a whole number"))?;
     Score::parse(value).map_err(|e| e.detail)
 }
 
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_comes_back() {
+    fn an_encoded_entry_can_be_decoded() {
         let place = Position::new(1_789_999_999_999, 7);
         let young = Terms { is_too_young: true, ..Terms::default() };
         let policies = [Hold::Off, Hold::Surge, Hold::Always].map(|hold| Terms { hold, ..Terms::default() });
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_comes_back_with_its_reason() {
+    fn an_encoded_decision_can_be_decoded_with_its_reason() {
         let window =
             Window { from: Time::from_ms(1), to: Time::from_ms(2), scores: vec![Score::parse(0).unwrap()] };
         let ann = Which::User(UserId::parse("ann").unwrap());
@@ -276,26 +277,26 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_keeps_its_bytes_and_says_why() {
+    fn an_unreadable_entry_keeps_its_bytes_and_names_the_error() {
         for (text, reason) in [
             ("", "unknown encoding version"),
             ("2 r hello ann 5 1790000000000", "unknown encoding version"),
-            ("1", "nothing else"),
+            ("1", "only a version"),
             ("1 x hello ann 5 1790000000000", "unknown"),
             ("1 r hello ann 6 1790000000000", "outside 0..=5"),
-            ("1 r hello ann 5.0 1790000000000", "no whole number"),
+            ("1 r hello ann 5.0 1790000000000", "not a whole number"),
             ("1 r hel{lo ann 5 1790000000000", "post id holds"),
             ("1 r hello  5 1790000000000", "user id is empty"),
-            ("1 r hello ann 5 soon", "no number of milliseconds"),
+            ("1 r hello ann 5 soon", "not a number of milliseconds"),
             ("1 r hello ann 5 17", "before 1990"),
             ("1 r hello ann 5 9223372036854775807", "ahead"),
-            ("1 r hello ann 5 1790000000000 extra", "no place"),
-            ("1 w hello ann 1790000000000 5", "no place"),
+            ("1 r hello ann 5 1790000000000 extra", "not a log position"),
+            ("1 w hello ann 1790000000000 5", "not a log position"),
             ("1 r hello ann 5 1790000000000 1-1 extra", "unknown"),
-            ("1 r hello ann 5 1790000000000 surge extra", "no place"),
+            ("1 r hello ann 5 1790000000000 surge extra", "not a log position"),
             ("1 r hello ann 5 1790000000000 surge 1-1 extra", "unknown"),
             ("1 l hello ann 1790000000000", "unknown"),
-            ("1 l hello ann 1790000000000 here", "no place"),
+            ("1 l hello ann 1790000000000 here", "not a log position"),
             ("1 d hello ann 1790000000000", "fewer"),
             ("1 d hello ann 1790000000000 {}", "cannot be read"),
         ] {

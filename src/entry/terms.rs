@@ -1,25 +1,25 @@
-//! The terms of a rating's acceptance: what was so when it was accepted, and stays so whenever it is merged.
+//! The terms of a rating's acceptance. They stay the same, however late the rating is merged.
 //!
-//! Settings and accounts change; an entry says what they were, so the averages stay a function of the log.
+//! Settings and accounts change. Each entry records the terms, so the averages stay a function of the log.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Which arriving ratings are kept for a moderator instead of being merged.
+/// Which new ratings are held for a moderator instead of being merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Hold {
     /// None.
     #[default]
     Off,
-    /// Those that would take the surge lane.
+    /// Ratings that would take the surge lane.
     Surge,
     /// All.
     Always,
 }
 
 impl Hold {
-    /// The word that people see.
+    /// The policy's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Hold::Off => "off",
@@ -28,28 +28,28 @@ impl Hold {
         }
     }
 
-    /// The policy of that name.
+    /// The policy with that name.
     pub fn parse(name: &str) -> Option<Self> {
         [Hold::Off, Hold::Surge, Hold::Always].into_iter().find(|hold| hold.as_str() == name)
     }
 }
 
-/// What was so at an entry's acceptance.
+/// The terms at an entry's acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Terms {
-    /// Whether a rating makes its post, where there is none yet (`catalogue.mode`).
+    /// Whether a rating creates its post, if there is none yet (`catalogue.mode`).
     pub creates_post: bool,
-    /// The policy of posts without one of their own (`moderation.hold`).
+    /// The policy for posts without their own (`moderation.hold`).
     pub hold: Hold,
-    /// Whether the account was too young to be counted at once: held, whatever the policy.
+    /// Whether the account was too young to count at once. Its ratings are held under every policy.
     pub is_too_young: bool,
 }
 
-/// The word of an account that is too young.
+/// The word for an account that is too young.
 const TOO_YOUNG: &str = "young";
 
 impl Terms {
-    /// The word that stands in an entry's text; nothing when nothing is asked for.
+    /// The word in an entry's text; `None` for default terms.
     pub(super) fn word(&self) -> Option<&'static str> {
         match (self.is_too_young, self.hold) {
             (true, _) => Some(TOO_YOUNG),
@@ -58,7 +58,7 @@ impl Terms {
         }
     }
 
-    /// Reads [`word`](Self::word) back. Of an account that is too young the policy does not matter.
+    /// Reads [`word`](Self::word) back. For an account that is too young the policy does not matter.
     pub(super) fn parse(word: &str, creates_post: bool) -> Option<Self> {
         let terms = Self { creates_post, ..Self::default() };
         match word {
@@ -67,7 +67,7 @@ impl Terms {
         }
     }
 
-    /// What a rating of a post with the policy `own`, if it has one, is held for.
+    /// The policy for a rating of a post; `own` is the post's own policy, if it has one.
     pub fn hold(&self, own: Option<Hold>) -> Hold {
         if self.is_too_young { Hold::Always } else { own.unwrap_or(self.hold) }
     }

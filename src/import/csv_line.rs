@@ -1,5 +1,5 @@
-//! Lines of CSV: `post,user,score,timestamp`, and MovieLens' `userId,movieId,rating,timestamp`. MovieLens has half
-//! stars, which are rounded up.
+//! Lines of CSV: `post,user,score,timestamp`, and MovieLens' `userId,movieId,rating,timestamp`. MovieLens has
+//! half stars, which are rounded up.
 
 use csv::{ReaderBuilder, StringRecord};
 

@@ -35,7 +35,8 @@ enum Format {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads the first line, which decides the kind of the file. Entries may be at most a minute ahead of `now`.
+    /// Reads the first line, which decides the kind of the file. Entries may be at most a minute ahead of
+    /// `now`.
     ///
     /// # Errors
     /// `Invalid` when the first line is neither a known header nor a rating.

@@ -1,8 +1,8 @@
 //! Bulk ratings: reads lines, returns entries, and names each bad line with its number and reason.
 //!
-//! There are two kinds of lines: CSV (`csv_line`) and JSON ([`json_line`]). `file` reads either kind from a file;
-//! the API reads JSON lines from a request. Both cut their input with [`LineBuffer`]. The caller decides what to do
-//! with the entries.
+//! There are two kinds of lines: CSV (`csv_line`) and JSON ([`json_line`]). `file` reads either kind from a
+//! file; the API reads JSON lines from a request. Both cut their input with [`LineBuffer`]. The caller
+//! decides what to do with the entries.
 
 mod csv_line;
 mod file;

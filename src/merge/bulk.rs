@@ -1,7 +1,8 @@
-//! A decision that may touch any number of ratings: an exclusion, its undoing, an approval, a rejection. Pure.
+//! A bulk decision, which may touch any number of ratings: an exclusion, its undo, an approval, a rejection.
+//! Pure.
 //!
-//! The store hands over the post's ratings in the order of their users, a page at a time, then those that are held, and
-//! writes back what changes; memory is that of a page. All are folded at the decision's own time.
+//! The store passes in the post's ratings sorted by user, a page at a time, then the held ones, and writes
+//! the changes back. So memory holds one page. All ratings are folded at the decision's own time.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::merge::{HeldRating, Hour, LoadedPost, Merged, MergedAverage, Quaranti
 use crate::model::{PostId, Time, UserId};
 use crate::smoothing::{Average, Params, Published};
 
-/// A decision that is being merged.
+/// A decision while it is merged.
 pub struct BulkDecision {
     params: Params,
     place: Place,
@@ -21,24 +22,24 @@ pub struct BulkDecision {
     average: Average,
     standing: Standing,
     touched: u64,
-    /// Held ratings that an exclusion takes out, or its undoing brings back.
+    /// Held ratings that an exclusion takes out, or its undo restores.
     held: u64,
 }
 
-/// What becomes of a held rating.
+/// The result for a held rating.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum HeldFate {
-    /// It stays as it is.
+    /// It does not change.
     Stays,
-    /// It is held like this from now on.
+    /// It stays held, with this state.
     Becomes(HeldRating),
-    /// It is no more.
+    /// It is removed.
     Goes,
-    /// It counts.
+    /// It counts as this rating.
     Counts(Rating),
 }
 
-/// Whose decision it is.
+/// The entry of the decision.
 struct Place {
     position: Position,
     post: PostId,
@@ -50,17 +51,17 @@ struct Place {
 enum Work {
     /// Takes ratings out.
     Exclude(Exclusion),
-    /// Brings back what no other exclusion keeps out.
+    /// Restores ratings that no other exclusion covers.
     Undo { exclusion: Exclusion, others: Vec<Exclusion> },
     /// Lets held ratings count.
     Approve(Which),
-    /// Lets them go.
+    /// Removes held ratings.
     Reject(Which),
 }
 
 impl BulkDecision {
-    /// Begins with what the store has of the post, its exclusions among it. Without a walk through the ratings, what is
-    /// merged is returned at once.
+    /// Begins with the post as loaded and its exclusions. If no walk through the ratings is needed, returns
+    /// the result at once, as the error.
     pub fn begin(
         line: &Line,
         loaded: Option<LoadedPost>,
@@ -96,7 +97,7 @@ impl BulkDecision {
             Ruling::Undo(id) => undo(*id, exclusions),
             Ruling::Approve(which) => Ok(Work::Approve(which.clone())),
             Ruling::Reject(which) => Ok(Work::Reject(which.clone())),
-            Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_) => Err("this decision sweeps nothing".to_owned()),
+            Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_) => Err("this is not a bulk decision".to_owned()),
         };
         let LoadedPost { average, standing } = loaded;
         match work {
@@ -107,22 +108,22 @@ impl BulkDecision {
         }
     }
 
-    /// Whose ratings it is about.
+    /// The post that it concerns.
     pub fn post(&self) -> &PostId {
         &self.place.post
     }
 
-    /// Whether it wants to see the post's ratings.
+    /// Whether the caller must pass in the post's ratings.
     pub fn takes_ratings(&self) -> bool {
         matches!(self.work, Work::Exclude(_) | Work::Undo { .. })
     }
 
-    /// Whether it wants to see the post's held ratings, if there are any.
+    /// Whether the caller must pass in the post's held ratings, if there are any.
     pub fn takes_held(&self) -> bool {
         self.loaded.standing.under_review() > 0
     }
 
-    /// Whose held rating alone it wants to see, if only one.
+    /// The only user whose held rating matters, if there is one.
     pub fn only_user(&self) -> Option<&UserId> {
         match &self.work {
             Work::Approve(Which::User(user)) | Work::Reject(Which::User(user)) => Some(user),
@@ -130,7 +131,7 @@ impl BulkDecision {
         }
     }
 
-    /// Folds one of the post's ratings; returns what it becomes, if it changes.
+    /// Folds one of the post's ratings. Returns the changed rating, if it changes.
     pub fn visit(&mut self, rating: &Rating) -> Option<Rating> {
         let (at, score) = (self.place.at, rating.row.score);
         let row = match &self.work {
@@ -159,7 +160,8 @@ impl BulkDecision {
         Some(Rating { row, is_excluded, ..*rating })
     }
 
-    /// Folds one of the post's held ratings; `beside` is the same user's rating that is not held, if there is one.
+    /// Folds one of the post's held ratings; `beside` is the same user's rating that is not held, if there is
+    /// one.
     pub fn visit_held(&mut self, user: &UserId, held: &HeldRating, beside: Option<&Rating>) -> HeldFate {
         let keeps_out = |exclusion: &Exclusion| exclusion.keeps_out(held.position, held.rated_at, held.score);
         let is_meant = |which: &Which| {
@@ -198,10 +200,10 @@ impl BulkDecision {
         }
     }
 
-    /// An approval is a new rating, at the time and the place of the approval.
+    /// An approval is a new rating, with the approval's time and position.
     fn approve(&mut self, held: &HeldRating, beside: Option<&Rating>) -> Rating {
         let counted = match beside {
-            // What was taken out of the same user counts for nothing any more, and goes.
+            // An excluded rating of the same user is replaced, and its exclusion ends.
             Some(rating) if rating.is_excluded => {
                 self.standing.excluded = self.standing.excluded.saturating_sub(1);
                 None
@@ -213,18 +215,18 @@ impl BulkDecision {
         Rating { row, rated_at: at, position, is_excluded: false }
     }
 
-    /// How many ratings have changed so far, and how many held ones besides.
+    /// Numbers of ratings and of held ratings changed so far.
     pub fn touched(&self) -> (u64, u64) {
         (self.touched, self.held)
     }
 
-    /// What the post shows before and after it, as far as it has come.
+    /// The post's figures before the decision and now.
     pub fn figures(&self) -> (Published, Published) {
         let of = |average: &Average| Published::of(&average.at(self.place.at, &self.params), &self.params);
         (of(&self.loaded.average), of(&self.average))
     }
 
-    /// What is to be written beside the ratings.
+    /// The changes to write, apart from the ratings.
     pub fn finish(self) -> Merged {
         let (before, after) = self.figures();
         let refused = self.missing();
@@ -257,10 +259,10 @@ impl BulkDecision {
         }
     }
 
-    /// Why nothing came of a decision on one user's rating.
+    /// The reason why a decision on one user's rating changed nothing.
     fn missing(&self) -> Option<String> {
         let user = self.only_user().filter(|_| self.touched == 0)?;
-        Some(format!("no rating of {user} is held; it was decided on, let go or withdrawn"))
+        Some(format!("no rating of {user} is held; it was decided on, released or withdrawn"))
     }
 }
 
@@ -281,7 +283,7 @@ fn undo(id: Position, exclusions: Vec<Exclusion>) -> Result<Work, String> {
     }
 }
 
-/// A decision of which nothing comes; that is kept, too.
+/// A decision that changes nothing. It is recorded too.
 fn refused(place: Place, loaded: LoadedPost, why: String, params: &Params) -> Merged {
     let figures = Published::of(&loaded.average.at(place.at, params), params);
     let outcome = Outcome { before: figures, after: figures, refused: Some(why), ..Outcome::default() };

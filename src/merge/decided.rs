@@ -1,4 +1,4 @@
-//! What becomes of moderators' decisions: exclusions as they are kept, and rows of the audit.
+//! The results of moderators' decisions: stored exclusions, and rows of the audit.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,63 +6,63 @@ use crate::entry::{Decision, Position, Reason, Window};
 use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::Published;
 
-/// An exclusion, as it is kept.
+/// An exclusion, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exclusion {
-    /// Of which post.
+    /// The post.
     pub post: PostId,
-    /// Its place in the log: its name, and what it covers stood before it.
+    /// Its position in the log, which is also its id. It covers only ratings before this position.
     pub id: Position,
-    /// What it covers.
+    /// The ratings that it covers.
     pub window: Window,
-    /// Who decided it.
+    /// The moderator who decided it.
     pub by: UserId,
-    /// When.
+    /// The time of the decision.
     pub at: Time,
-    /// Why.
+    /// The reason that the moderator gave.
     pub reason: Reason,
-    /// How many ratings it took out.
+    /// The number of ratings that it took out.
     pub excluded: u64,
-    /// Whether it was taken back.
+    /// Whether it was undone.
     pub is_undone: bool,
 }
 
 impl Exclusion {
-    /// Whether it keeps out a rating of that place in the log, time and score.
+    /// Whether it covers a rating with this position, time and score. An undone one covers nothing.
     pub fn keeps_out(&self, position: Position, rated_at: Time, score: Score) -> bool {
         !self.is_undone && position < self.id && self.window.covers(rated_at, score)
     }
 }
 
-/// What became of a decision: a row of the audit.
+/// A decision with its outcome: a row of the audit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decided {
-    /// The decision's place in the log.
+    /// The decision's position in the log.
     pub position: Position,
-    /// Of which post.
+    /// The post.
     pub post: PostId,
-    /// When it was taken.
+    /// The time of the decision.
     pub at: Time,
-    /// Who took it.
+    /// The moderator who decided it.
     pub by: UserId,
-    /// What, and why.
+    /// The decision and its reason.
     pub decision: Decision,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of a decision.
+/// The outcome of a decision.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Right before it.
+    /// The figures right before it.
     pub before: Published,
-    /// Right after it.
+    /// The figures right after it.
     pub after: Published,
-    /// Ratings that it took out or brought back, or held ones that it approved or rejected.
+    /// Ratings that it excluded or restored, or held ones that it approved or rejected.
     pub touched: u64,
-    /// Held ratings that an exclusion took out besides, or its undoing brought back.
+    /// Held ratings that an exclusion also took out, or its undo restored.
     #[serde(default)]
     pub held: u64,
-    /// Why nothing came of it, if nothing did.
+    /// Why the decision changed nothing, if so.
     pub refused: Option<String>,
 }

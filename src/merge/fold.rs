@@ -1,4 +1,4 @@
-//! The fold of a batch: entry by entry, each at its own time, into copies of what the batch's keys hold.
+//! The fold of a batch: applies entries one by one, each at its own time, to copies of the loaded state.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use crate::model::post::Post;
 use crate::model::{PostId, Score, Time};
 use crate::smoothing::{Average, LaneName, Params, Published, Row};
 
-/// Folds `batch` into what `loaded` holds.
+/// Folds `batch` into the state in `loaded`.
 pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
     let mut fold = Fold {
         params,
@@ -43,9 +43,9 @@ pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
 struct Fold<'a> {
     params: &'a Params,
     loaded: Loaded,
-    /// Touched ratings as they are now; where a rating is gone, the withdrawal's place.
+    /// Touched ratings, with their new state; for a withdrawn rating, the withdrawal's position.
     changed: HashMap<Key, Result<Rating, Position>>,
-    /// Touched held ratings as they are now.
+    /// Touched held ratings, with their new state.
     held: HashMap<Key, Option<HeldRating>>,
     posts: HashMap<PostId, Folded>,
     hours: BTreeMap<(PostId, Time), (u64, Average)>,
@@ -96,14 +96,14 @@ impl Fold<'_> {
                     rating = post.exclude(rating, entry.at, self.params);
                 }
                 self.changed.insert(key.clone(), Ok(rating));
-                self.let_go(key, known.held);
+                self.remove_held(key, known.held);
                 self.note_hour(&entry.post, 1);
             }
             Action::Release(held) => match known.held {
                 Some(found) if found.position == *held && !found.is_excluded => {
                     let rating = post.rate(known.rating, found.score, entry.at, place, self.params);
                     self.changed.insert(key.clone(), Ok(rating));
-                    self.let_go(key, known.held);
+                    self.remove_held(key, known.held);
                     self.note_hour(&entry.post, 1);
                 }
                 // A moderator, the user or another drain was faster.
@@ -112,7 +112,7 @@ impl Fold<'_> {
             Action::Withdraw => {
                 let is_counted = post.withdraw(known.rating, entry.at, self.params);
                 self.changed.insert(key.clone(), Err(place));
-                self.let_go(key, known.held);
+                self.remove_held(key, known.held);
                 if is_counted {
                     self.note_hour(&entry.post, 0);
                 }
@@ -121,7 +121,7 @@ impl Fold<'_> {
         Ok(())
     }
 
-    /// What there is of a user and a post by now.
+    /// The current state of a user and a post.
     fn known(&self, key: &Key) -> Known {
         let (rating, withdrawn) = match self.changed.get(key) {
             Some(changed) => (changed.ok(), changed.err()),
@@ -134,8 +134,8 @@ impl Fold<'_> {
         Known { rating, held, withdrawn }
     }
 
-    /// The post before the batch. One that is not there is made by a rating that may; of any other entry that may,
-    /// nothing is left but that it was there.
+    /// The post before the batch. A rating creates a missing post if its terms allow that. A withdrawal or a
+    /// late retry with such terms creates nothing and gets `None`; any other entry is refused.
     fn post_of(&mut self, entry: &Entry, is_late: bool) -> Result<Option<LoadedPost>, String> {
         if let Some(stored) = self.loaded.posts.get(&entry.post) {
             return Ok(Some(*stored));
@@ -151,15 +151,15 @@ impl Fold<'_> {
         Ok(Some(LoadedPost::default()))
     }
 
-    /// A held rating is held no more.
-    fn let_go(&mut self, (post, user): Key, held: Option<HeldRating>) {
+    /// Removes a held rating.
+    fn remove_held(&mut self, (post, user): Key, held: Option<HeldRating>) {
         if let (Some(held), Some(folded)) = (held, self.posts.get_mut(&post)) {
-            folded.let_go(Some(held));
+            folded.uncount_held(Some(held));
             self.held.insert((post, user), None);
         }
     }
 
-    /// Keeps a post's state as that of the hour of its last entry.
+    /// Stores a post's state for the hour of its last entry.
     fn note_hour(&mut self, post: &PostId, arrivals: u64) {
         let Some((average, last)) = self.posts.get(post).and_then(|p| Some((p.average, p.average.last?)))
         else {
@@ -208,16 +208,16 @@ impl Fold<'_> {
     }
 }
 
-/// What there is of a user and a post.
+/// The current state of a user and a post.
 struct Known {
     rating: Option<Rating>,
     held: Option<HeldRating>,
-    /// Where the newest withdrawal stood.
+    /// The position of the newest withdrawal.
     withdrawn: Option<Position>,
 }
 
 impl Known {
-    /// The place of what the user wanted last. A retry that stands before it is applied, and changes nothing.
+    /// The position of the user's latest wish. A retry of an older one is applied without effect.
     fn newest(&self) -> Option<Position> {
         let rated = self.rating.map(|rating| rating.position);
         rated.max(self.held.map(|held| held.position)).max(self.withdrawn)
@@ -225,7 +225,7 @@ impl Known {
 }
 
 impl Folded {
-    /// Whether a rating is kept for a moderator. Who has one that is held gives no other.
+    /// Whether a rating is held for a moderator. While a user has a held rating, their new ones are held too.
     fn holds(&self, known: &Known, score: Score, at: Time, terms: Terms, params: &Params) -> bool {
         if known.held.is_some_and(|held| !held.is_excluded) {
             return true;
@@ -241,7 +241,7 @@ impl Folded {
         }
     }
 
-    /// Folds a rating in. What was taken out of the same user counts for nothing any more, and goes.
+    /// Folds a rating in. It replaces an excluded rating of the same user.
     fn rate(
         &mut self,
         current: Option<Rating>,
@@ -255,21 +255,21 @@ impl Folded {
         Rating { row, rated_at: at, position, is_excluded: false }
     }
 
-    /// Takes a rating out that has just been folded in.
+    /// Excludes a rating that has just been folded in.
     fn exclude(&mut self, rating: Rating, at: Time, params: &Params) -> Rating {
         self.standing.excluded += 1;
         Rating { row: self.average.exclude(&rating.row, at, params), is_excluded: true, ..rating }
     }
 
-    /// Folds the arrival of a rating that is held, in the place of another.
+    /// Folds the arrival of a held rating, which replaces `before`.
     fn hold(&mut self, before: Option<HeldRating>, held: HeldRating, params: &Params) {
         self.average.arrive(held.rated_at, params);
-        self.let_go(before);
+        self.uncount_held(before);
         let of = if held.is_excluded { &mut self.standing.excluded } else { &mut self.standing.held };
         *of += 1;
     }
 
-    /// Takes a rating out for good; returns whether there was one that counted.
+    /// Takes a rating out for good. Returns whether it counted.
     fn withdraw(&mut self, current: Option<Rating>, at: Time, params: &Params) -> bool {
         self.forget_excluded(current);
         let counted = counted(current);
@@ -284,20 +284,20 @@ impl Folded {
         self.standing.excluded = self.standing.excluded.saturating_sub(gone);
     }
 
-    /// A held rating is held no more, if there was one.
-    fn let_go(&mut self, held: Option<HeldRating>) {
+    /// Removes a held rating from the counts, if there was one.
+    fn uncount_held(&mut self, held: Option<HeldRating>) {
         let Some(held) = held else { return };
         let of = if held.is_excluded { &mut self.standing.excluded } else { &mut self.standing.held };
         *of = of.saturating_sub(1);
     }
 }
 
-/// The row of a rating that counts.
+/// The row of a rating, if it counts.
 fn counted(rating: Option<Rating>) -> Option<Row> {
     rating.filter(|rating| !rating.is_excluded).map(|rating| rating.row)
 }
 
-/// Applies a decision that touches no rating.
+/// Applies a decision that changes no rating.
 fn decide(
     entry: &Entry,
     position: Position,
@@ -310,7 +310,7 @@ fn decide(
         Ruling::Thaw => post.standing.is_frozen = false,
         Ruling::Hold(hold) => post.standing.hold = *hold,
         Ruling::Exclude(_) | Ruling::Undo(_) | Ruling::Approve(_) | Ruling::Reject(_) => {
-            return Err("this decision is merged by itself".to_owned());
+            return Err("a bulk decision is merged in its own batch".to_owned());
         }
     }
     let figures = Published::of(&post.average.at(entry.at, params), params);

@@ -1,8 +1,8 @@
 //! The merge: folds a batch of the log into averages and rating rows, in log order. Pure.
 //!
-//! Each entry counts at its own time, so how the log was cut into batches changes nothing. The store loads what
-//! the batch touches, this folds, the store writes what comes out; both databases share it.
-//! An entry that cannot be read or applied is put aside with its reason, and its neighbours are not affected.
+//! Each entry counts at its own time, so the cut of the log into batches changes nothing. The store loads the
+//! state that the batch touches, this module folds, and the store writes the result. Both databases share it.
+//! An entry that cannot be read or applied is quarantined with its reason; its neighbours are not affected.
 
 pub mod bulk;
 mod decided;

@@ -1,6 +1,7 @@
-//! What a batch loads, and what it changes: posts with their averages, ratings, held ratings, hours.
+//! The state that a batch loads and changes: posts with their averages, ratings, held ratings, hours.
 //!
-//! The store fills [`Loaded`] with what [`touched`] names; the fold turns it into [`Merged`]; the store writes that.
+//! The store fills [`Loaded`] for the keys from [`touched`]; the fold turns it into [`Merged`]; the store
+//! writes that.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,33 +17,33 @@ use crate::smoothing::{Average, Row};
 /// A rating's key.
 pub type Key = (PostId, UserId);
 
-/// A rating as it is kept: the arithmetic's row, and where it came from.
+/// A rating as stored: its smoothing row and its origin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rating {
-    /// Score, lane and what of it is unvested.
+    /// Score, lane and unvested part.
     pub row: Row,
     /// The entry's own time.
     pub rated_at: Time,
-    /// The entry's place in the log.
+    /// The entry's position in the log.
     pub position: Position,
-    /// Whether a moderator took it out.
+    /// Whether a moderator excluded it.
     pub is_excluded: bool,
 }
 
-/// A rating that is kept for a moderator; a counted one of the same user may stand beside it.
+/// A rating held for a moderator. The same user may also have a rating that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldRating {
-    /// What it will count for.
+    /// The score that it will count with.
     pub score: Score,
     /// The entry's own time.
     pub rated_at: Time,
-    /// The entry's place in the log.
+    /// The entry's position in the log.
     pub position: Position,
-    /// Whether an exclusion covers it: nobody approves it then, and it is not released.
+    /// Whether an exclusion covers it. Then it can be neither approved nor released.
     pub is_excluded: bool,
 }
 
-/// What a batch's keys hold before the merge.
+/// The state of a batch's keys before the merge.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The posts that exist.
@@ -51,14 +52,14 @@ pub struct Loaded {
     pub ratings: HashMap<Key, Rating>,
     /// The held ratings that exist.
     pub held: HashMap<Key, HeldRating>,
-    /// Where the newest withdrawals stood; only for [`retried`] keys.
+    /// Positions of the newest withdrawals; only for [`retried`] keys.
     pub withdrawals: HashMap<Key, Position>,
     /// Exclusions of the posts of [`retried`] keys.
     pub exclusions: Vec<Exclusion>,
 }
 
 impl Loaded {
-    /// Whether an exclusion covers a retry that comes after it, and stood before it at first.
+    /// Whether an exclusion covers a retry that comes after it but originally stood before it.
     pub(super) fn keep_out(&self, entry: &Entry, place: Position, score: Score) -> bool {
         let keeps_out = |exclusion: &Exclusion| {
             exclusion.post == entry.post && exclusion.keeps_out(place, entry.at, score)
@@ -70,60 +71,60 @@ impl Loaded {
 /// A post before the merge.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadedPost {
-    /// Zero when it was never rated.
+    /// All zero if it was never rated.
     pub average: Average,
-    /// What moderators have made of it.
+    /// The moderation state.
     pub standing: Standing,
 }
 
-/// What a batch changes; every list is sorted by key.
+/// The changes that a batch makes; every list is sorted by key.
 #[derive(Debug, Clone, Default)]
 pub struct Merged {
-    /// Posts that were not there, and that ratings have made.
+    /// New posts, created by ratings.
     pub created: Vec<Post>,
-    /// Ratings as they are now.
+    /// Ratings, with their new state.
     pub ratings: Vec<(Key, Rating)>,
-    /// Ratings that are gone, and where the withdrawal stood.
+    /// Withdrawn ratings, with the position of the withdrawal.
     pub withdrawn: Vec<(Key, Position)>,
-    /// Held ratings as they are now.
+    /// Held ratings, with their new state.
     pub held: Vec<(Key, HeldRating)>,
-    /// Held ratings that are held no more.
+    /// Ratings that are no longer held.
     pub unheld: Vec<Key>,
-    /// Averages as they are now.
+    /// Averages, with their new state.
     pub averages: Vec<MergedAverage>,
-    /// The hours that the batch touched.
+    /// The hours touched.
     pub history: Vec<Hour>,
-    /// What moderators have made of posts, where that changed.
+    /// Changed moderation states of posts.
     pub standings: Vec<(PostId, Standing)>,
-    /// Exclusions that were made or undone.
+    /// New and undone exclusions.
     pub exclusions: Vec<Exclusion>,
-    /// Decisions, with what came of them.
+    /// Decisions, with their outcomes.
     pub decided: Vec<Decided>,
-    /// Entries put aside.
+    /// Entries for the quarantine.
     pub quarantined: Vec<Quarantined>,
-    /// Entries folded in.
+    /// Number of entries folded in.
     pub applied: u64,
 }
 
 /// One post's average before and after a batch.
 #[derive(Debug, Clone)]
 pub struct MergedAverage {
-    /// Whose it is.
+    /// The post.
     pub post: PostId,
-    /// As it was.
+    /// Before the batch.
     pub before: Average,
-    /// As it is.
+    /// After the batch.
     pub after: Average,
     /// The position of the last entry folded in.
     pub version: Position,
 }
 
-/// A post's clock hour, by the time that the fold used.
+/// One clock hour of a post, by the times that the fold used.
 #[derive(Debug, Clone)]
 pub struct Hour {
-    /// Whose it is.
+    /// The post.
     pub post: PostId,
-    /// The hour's beginning.
+    /// The start of the hour.
     pub hour: Time,
     /// Ratings folded in during the hour (by one batch, or by all).
     pub arrivals: u64,
@@ -131,18 +132,18 @@ pub struct Hour {
     pub average: Average,
 }
 
-/// An entry put aside.
+/// A quarantined entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
-    /// Where it stood in the log.
+    /// Its position in the log.
     pub position: Position,
-    /// Why it was not applied.
+    /// The reason why it was not applied.
     pub reason: String,
-    /// What stood there.
+    /// Its bytes.
     pub payload: Vec<u8>,
 }
 
-/// The beginning of a moment's clock hour.
+/// The start of the clock hour of a time.
 pub fn hour_of(at: Time) -> Time {
     Time::from_ms(at.ms().div_euclid(HOUR_MS) * HOUR_MS)
 }
@@ -160,7 +161,7 @@ pub fn touched(batch: &Batch) -> Vec<Key> {
     keys
 }
 
-/// The keys of the entries that come back out of the quarantine, sorted, each once.
+/// The keys of retries from the quarantine, sorted, each once.
 pub fn retried(batch: &Batch) -> Vec<Key> {
     let mut keys: Vec<Key> = batch
         .lines
@@ -173,23 +174,23 @@ pub fn retried(batch: &Batch) -> Vec<Key> {
     keys
 }
 
-/// What moderators have made of a post; changed by commits only.
+/// The moderation state of a post. Only commits change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Standing {
-    /// It takes no ratings.
+    /// The post takes no ratings.
     pub is_frozen: bool,
-    /// Ratings that were taken out, held ones among them.
+    /// Number of excluded ratings, including held ones.
     pub excluded: u64,
-    /// Which of its ratings are held; nothing: those that the settings say.
+    /// The post's own policy for holding ratings; `None` means the policy of the settings.
     #[serde(default)]
     pub hold: Option<Hold>,
-    /// Ratings that are kept for a moderator.
+    /// Number of ratings held for a moderator.
     #[serde(default)]
     pub held: u64,
 }
 
 impl Standing {
-    /// Ratings that a moderator may bring back, or in.
+    /// Number of ratings that a moderator may restore or approve.
     pub fn under_review(&self) -> u64 {
         self.excluded + self.held
     }
@@ -200,17 +201,17 @@ impl Standing {
 pub struct PostState {
     /// The post itself.
     pub post: Post,
-    /// Its average, as its last entry left it; evaluate a copy with `at`.
+    /// Its average as of its last entry; evaluate a copy with `at`.
     pub average: Average,
     /// The position of the last entry folded into the average.
     pub version: Position,
-    /// What moderators have made of it.
+    /// The moderation state.
     #[serde(default)]
     pub standing: Standing,
 }
 
 impl PostState {
-    /// What makes one state newer than another: both parts only ever grow, and are read together.
+    /// Orders states by age. Both parts only grow, and they are read together.
     pub fn newness(&self) -> (Position, u64) {
         (self.version, self.post.revision)
     }

@@ -1,8 +1,9 @@
-//! A post's whole aggregate state: folds entries one by one, each at its own time, and can be read at any.
+//! A post's whole aggregate state. It folds entries one by one, each at its own time, and can be read at any
+//! time.
 //!
-//! State changes at entries only; whoever reads, evaluates a copy ([`Average::at`]), so neither reads nor
-//! ticks can change a later figure. Every time here is an argument, and one that lies before the last entry
-//! counts as the last entry's. Finding a user's row, keeping it and forgetting it is left to the caller.
+//! Only entries change the state. Readers evaluate a copy ([`Average::at`]), so neither reads nor ticks can
+//! change a later figure. Every time here is an argument. A time before the last entry counts as the last
+//! entry's time. The caller finds a user's row, stores it and deletes it.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,9 @@ use super::row::{LaneName, Row, one_zero};
 
 /// Below this settled count a post's smoothed mean is marked early.
 const EARLY_BELOW: f64 = 5.0;
-/// How many times the calm ratings the surge test lets a post's history count: these, and at most three times
-/// as many from surges. All of a surge, and a bomb would hide the drip that follows; none, and honest growth
-/// would stay a surge for ever.
+/// The surge test counts at most this many ratings of history per calm rating: the calm one and up to three
+/// from surges. If all surge ratings counted, a bomb would hide the drip that follows. If none counted,
+/// honest growth would stay a surge for ever.
 const KNOWN_PER_CALM: u64 = 4;
 
 /// The average of one post; all zero, without times, before its first entry
@@ -31,7 +32,7 @@ pub struct Average {
     pub histogram: [u64; Score::COUNT],
     /// I: the arrival intensity, in ratings, as of `last`; halves every `surge_half_life_hours`.
     pub intensity: f64,
-    /// Time of the first entry: set once, kept even if all ratings go.
+    /// Time of the first entry: set once, kept even if all ratings are withdrawn.
     pub born: Option<Time>,
     /// t: time of the last entry, up to which the lanes have vested.
     pub last: Option<Time>,
@@ -39,7 +40,7 @@ pub struct Average {
 
 impl Average {
     /// Folds a user's rating, a new one or an edit. `previous` is the user's row that counts, if there is
-    /// one; an excluded row is none, and goes. The row returned takes its place.
+    /// one; for an excluded row pass `None`. The returned row replaces the old one.
     pub fn rate(&mut self, previous: Option<&Row>, score: Score, at: Time, params: &Params) -> Row {
         self.enter(at, params);
         let new_score = f64::from(score.get());
@@ -53,7 +54,7 @@ impl Average {
             None => (0.0, new_score, 1.0),
         };
         self.intensity += 1.0 - weight;
-        // Found before the old row goes: what is known includes it.
+        // Decided before the old row goes, because the post's history includes it.
         let lane = if self.is_surging(params) { LaneName::Surge } else { LaneName::Calm };
         if let Some(old) = previous {
             self.take_out(old, weight);
@@ -69,14 +70,14 @@ impl Average {
         row
     }
 
-    /// Takes a row that counts out for good; the row goes.
+    /// Takes out a counted row for good; the caller deletes it.
     pub fn withdraw(&mut self, row: &Row, at: Time, params: &Params) {
         self.enter(at, params);
         self.take_out(row, row.weight(self.lane(row.lane).clock));
     }
 
-    /// Takes a row that counts out so that it can come back. The row returned is to be kept for
-    /// [`restore`](Self::restore): it holds its lag behind the clock, since what is out does not vest.
+    /// Takes out a counted row so that it can be restored. Store the returned row for
+    /// [`restore`](Self::restore): it holds its lag behind the clock, since an excluded row does not vest.
     pub fn exclude(&mut self, row: &Row, at: Time, params: &Params) -> Row {
         self.enter(at, params);
         let clock = self.lane(row.lane).clock;
@@ -88,7 +89,7 @@ impl Average {
     /// returned counts again.
     pub fn restore(&mut self, row: &Row, at: Time, params: &Params) -> Row {
         self.enter(at, params);
-        // What `vest_clock` holds now is the lag: the weight of a clock at zero.
+        // `vest_clock` holds the lag now, which is the weight at a clock of zero.
         self.put(row, row.weight(0.0));
         Row { vest_clock: one_zero(self.lane(row.lane).clock + row.vest_clock), ..*row }
     }
@@ -100,8 +101,8 @@ impl Average {
         self.intensity += 1.0;
     }
 
-    /// The state as it will be at `time` if no entry comes before; at an earlier time than the last entry's,
-    /// the state as it is.
+    /// The state at `time` if no entry comes before; for a time before the last entry's, the state
+    /// as it is.
     pub fn at(&self, time: Time, params: &Params) -> Self {
         let mut copy = *self;
         copy.advance(time, params);
@@ -118,12 +119,12 @@ impl Average {
         self.calm.sum + self.surge.sum
     }
 
-    /// S / N; none when no rating counts.
+    /// S / N; `None` when no rating counts.
     pub fn raw_mean(&self) -> Option<f64> {
         (self.count() > 0).then(|| self.sum() as f64 / self.count() as f64)
     }
 
-    /// The published value as of `last`, y = (L + w0·m) / (K + w0) with m the raw mean; none when no rating
+    /// The published value as of `last`, y = (L + w0·m) / (K + w0) with m the raw mean; `None` when no rating
     /// counts (smoothing: docs/SMOOTHING.md, "read").
     pub fn smoothed_mean(&self, params: &Params) -> Option<f64> {
         let seed = params.knobs().seed_weight;
@@ -133,12 +134,12 @@ impl Average {
         self.raw_mean().map(|mean: f64| read(mean).clamp(0.0, f64::from(Score::MAX)))
     }
 
-    /// q of both lanes: how much is phasing in, in ratings; never negative.
+    /// q of both lanes: the weight that is phasing in, in ratings; never negative.
     pub fn unvested(&self) -> f64 {
         self.calm.unvested().max(0.0) + self.surge.unvested().max(0.0)
     }
 
-    /// Whether so little has settled, K below five ratings, that the smoothed mean says little yet.
+    /// Whether the settled count K is below five ratings, so that the smoothed mean says little yet.
     pub fn is_early(&self) -> bool {
         self.settled_count() < EARLY_BELOW
     }
@@ -158,7 +159,7 @@ impl Average {
         self.calm.settled_count + self.surge.settled_count
     }
 
-    /// Advances to an entry's time; the first entry ever sets when the post was born.
+    /// Advances to an entry's time. The first entry sets the birth of the post.
     fn enter(&mut self, at: Time, params: &Params) {
         if self.born.is_none() {
             (self.born, self.last) = (Some(at), Some(at));
@@ -166,14 +167,14 @@ impl Average {
         self.advance(at, params);
     }
 
-    /// Vests both lanes and lets the intensity fade up to `to`; nothing without an entry, or when `to` is not
-    /// later than the last one.
+    /// Vests both lanes and lets the intensity fade up to `to`. Does nothing before the first entry, or when
+    /// `to` is not later than the last one.
     fn advance(&mut self, to: Time, params: &Params) {
         let (Some(born), Some(last)) = (self.born, self.last) else { return };
         if to <= last {
             return;
         }
-        // Ages, not times: beside 1e12 ms since 1970 the end of youth would be lost to rounding, and a whole
+        // Uses ages, not times: next to 1e12 ms since 1970 the end of youth would be lost to rounding, and a whole
         // bomb could vest at once.
         let (age_ms, end_ms) = (elapsed_ms(born, last), elapsed_ms(born, to));
         // Both rooms as the last entry left them, before either lane vests.
@@ -190,12 +191,13 @@ impl Average {
         (calm, calm + self.surge.vested)
     }
 
-    /// Whether more has arrived lately than the post's own history lets expect.
+    /// Whether more ratings arrived lately than the post's own history suggests.
     pub fn is_surging(&self, params: &Params) -> bool {
         self.intensity > self.surge_above(params)
     }
 
-    /// The intensity above which a rating takes the surge lane: k times what the post's own average rate would show.
+    /// The intensity above which a rating takes the surge lane: k times what the post's own average rate
+    /// would show.
     pub fn surge_above(&self, params: &Params) -> f64 {
         let knobs = params.knobs();
         let known = self.count().min(self.calm.count.saturating_mul(KNOWN_PER_CALM));
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_mean() {
+    fn an_empty_post_has_no_mean() {
         let params = Params::new(&Knobs::default()).unwrap();
         let empty = Average::default().at(NOON, &params);
         assert_eq!(empty, Average::default());
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_are_told_what_phases_in() {
+    fn a_crowd_phases_in_and_settles() {
         let params = Params::new(&Knobs::default()).unwrap();
         let mut average = Average::default();
         for _ in 0..20 {

@@ -1,10 +1,10 @@
 //! One lane: its rows' totals, putting a row in and taking it out, and vesting over a span of ages.
 //!
-//! A lane solves dq/dt = −min(λq, pace·x) in closed form, so a span costs the same however long it is. Its q
-//! is what is unvested, its room x grows with what vests, and the pace is 1/age while the lane is bound to a
+//! A lane solves dq/dt = −min(λq, pace·x) in closed form, so a span of any length costs the same. Its q
+//! is the unvested mass, its room x grows with what vests, and the pace is 1/age while the lane is bound to a
 //! young post's age, ρ otherwise. All rows of a lane vest alike, each by its own unvested weight, so one
-//! clock a lane is enough. Which rating takes which lane, and the rooms, are left to
-//! [`average`](super::average).
+//! clock a lane is enough. [`average`](super::average) decides which rating takes which lane, and computes
+//! the rooms.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::model::Score;
 use super::params::Params;
 use super::row::{LaneName, Row, one_zero};
 
-/// The logarithm of the least share of its unvested mass that a lane is taken to keep, 1e-300: a finite one.
+/// The logarithm of the least share of unvested mass that a lane can keep, 1e-300. It must be finite.
 const LEFT_LOG_MIN: f64 = -690.775_527_898_213_7;
 
 /// The totals of one lane's rows that count; all zero at first (smoothing: docs/SMOOTHING.md, "State").
@@ -34,12 +34,12 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// q = n − V: what is unvested, in ratings. Rounding may leave it a trifle below zero.
+    /// q = n − V: the unvested mass, in ratings. Rounding may leave it slightly below zero.
     pub fn unvested(&self) -> f64 {
         self.count as f64 - self.vested
     }
 
-    /// Puts `row` in, of whose unvested sum and count the share `weight` is still unvested.
+    /// Puts `row` in. The share `weight` of its unvested sum and count is still unvested.
     pub(super) fn put(&mut self, row: &Row, weight: f64) {
         self.count += 1;
         self.sum += u64::from(row.score.get());
@@ -49,9 +49,9 @@ impl Lane {
         self.tidy();
     }
 
-    /// Takes `row` out, of whose unvested sum and count the share `weight` is still unvested.
+    /// Takes `row` out. The share `weight` of its unvested sum and count is still unvested.
     pub(super) fn take_out(&mut self, row: &Row, weight: f64) {
-        // A row that never was in must not end the program: `damper verify` will show it (audit.rs).
+        // A row that was never put in must not end the program: `damper verify` will show it (recount.rs).
         self.count = self.count.saturating_sub(1);
         self.sum = self.sum.saturating_sub(u64::from(row.score.get()));
         self.vested -= 1.0 - weight;
@@ -60,7 +60,7 @@ impl Lane {
         self.tidy();
     }
 
-    /// Ends what rounding began: a lane that is empty, or wholly vested, has settled exactly what it holds.
+    /// Removes rounding errors: an empty or wholly vested lane has settled exactly its count and sum.
     fn tidy(&mut self) {
         let count = self.count as f64;
         if self.count == 0 || self.vested >= count {
@@ -79,7 +79,7 @@ impl Lane {
     /// Vests while the post's age goes from `age_ms` to `end_ms`; `room` is x, in ratings.
     ///
     /// The steps are those of docs/SMOOTHING.md, "advance": at a young post's pace, then at a grown post's,
-    /// as long as the lane is crowded; what is left of the span at the half-life. A lane that is not crowded
+    /// as long as the lane is crowded; then the rest of the span at the half-life. A lane that is not crowded
     /// does not become so by vesting.
     pub(super) fn vest(&mut self, name: LaneName, room: f64, age_ms: f64, end_ms: f64, params: &Params) {
         let unvested = self.unvested();
@@ -223,7 +223,7 @@ mod tests {
                     cut.vest(name, 10.0 + cut.vested, age(i), age(i + 1), &params);
                 }
                 assert!((whole.vested - cut.vested).abs() < 1e-9, "{name:?} {count} {from}..{to}");
-                // By what the rows weigh then: the clock itself rests once all has vested.
+                // Compares the rows' weights: the clock itself stops once all has vested.
                 let (weight, weight_cut) = ((-whole.clock).exp(), (-cut.clock).exp());
                 assert!((weight - weight_cut).abs() < 1e-12, "{name:?} {count} {from}..{to}");
             }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_moved_whole_keeps_every_figure_finite() {
+    fn a_lane_that_vests_at_once_keeps_every_figure_finite() {
         let params = Params::new(&Knobs { vest_half_life_hours: 0.1, ..Knobs::default() }).unwrap();
         let mut lane = lane(30, 20.0);
         lane.vest(LaneName::Calm, 30.0, 5.0 * DAY_MS, 5e4 * DAY_MS, &params);

@@ -1,30 +1,30 @@
 //! Smoothing: paced vesting in two lanes, the arithmetic behind the published mean.
 //!
 //! A rating enters a post's exact count and sum at once, but its weight *vests* into the published mean: half
-//! of it has arrived after `vest_half_life_hours`. A crowd vests more slowly. What a post has settled may at
+//! of it has arrived after `vest_half_life_hours`. A crowd vests more slowly. A post's settled weight may at
 //! most double while the post's age doubles and, once the post is grown (about forty days by default), at
 //! most double every `max_doubling_days`. So a burst of any size moves an established post by a few percent a
 //! day, ordinary ratings arrive within a day or two, and the published mean always ends at the raw mean.
 //!
 //! A young post has no mass that could hold a burst back, and a burst would hold ordinary ratings back as
 //! well. So there are two *lanes*. A rating that comes in a *surge*, far more within an hour than the post's
-//! own history lets expect, takes the surge lane, where only the slow pace of a grown post applies, whatever
+//! own history would suggest, takes the surge lane, where only the slow pace of a grown post applies, whatever
 //! the post's age. All others take the calm lane and do not wait behind a bomb. The pace depends on counts
 //! and times only, never on scores: praise and blame are treated alike.
 //!
 //! | file | duty |
 //! |---|---|
 //! | `params` | the knobs, their ranges, and the rates that follow from them |
-//! | `row` | what one user's rating has to remember: its lane, and what of it is unvested |
+//! | `row` | the stored state of one user's rating: its lane and its unvested part |
 //! | `lane` | one lane: rows put in and taken out, vesting over a span of ages |
 //! | `average` | a post's whole state: folds entries one by one, and is read at any time |
 //! | `published` | the figures that every reader sees |
-//! | `recount` | recomputes the state from the rows and says where it differs |
+//! | `recount` | recomputes the state from the rows and reports differences |
 //!
 //! Values in, values out: no clock, no I/O, no logging, and one order of evaluation, so a log gives the same
 //! state bit for bit however it was cut into batches (same build, same platform). Formulas and laws are those
-//! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors and its nine laws. Which row
-//! belongs to whom, and what becomes of it, is left to the caller.
+//! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors and its nine laws. The
+//! caller stores the rows.
 
 mod average;
 mod lane;

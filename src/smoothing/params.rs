@@ -1,7 +1,7 @@
 //! The knobs of smoothing, their ranges, and the rates that follow from them.
 //!
-//! People set [`Knobs`], in hours and days; the arithmetic takes [`Params`], in milliseconds, which only come
-//! into being from knobs that were checked. Where the knobs are read from is left to the configuration.
+//! People set [`Knobs`], in hours and days; the arithmetic takes [`Params`], in milliseconds, which can only
+//! be made from checked knobs. The configuration reads the knobs.
 
 use std::f64::consts::LN_2;
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ use crate::error::{Invalid, Kind};
 const HOUR_MS: f64 = 3_600_000.0;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
 
-/// What an operator may set, with the units in the names (smoothing: docs/SMOOTHING.md, "Parameters").
+/// The settings for an operator, with the units in the names (smoothing: docs/SMOOTHING.md, "Parameters").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = SmoothingParameters)]
@@ -29,7 +29,7 @@ pub struct Knobs {
     pub seed_weight: f64,
     /// τ: the memory of the arrival intensity.
     pub surge_half_life_hours: f64,
-    /// k: a surge is this many times what the post's own average rate would show.
+    /// k: a surge is this many times the intensity of the post's own average rate.
     pub surge_factor: f64,
     /// c: fewer ratings than this within the memory are never a surge.
     pub surge_floor: f64,
@@ -76,7 +76,7 @@ pub struct Params {
     pub(super) grown_age_ms: f64,
     /// τ, the half-life of the arrival intensity.
     pub(super) surge_half_life_ms: f64,
-    /// τ / ln 2: what one arrival a millisecond, kept up for ever, would show as intensity.
+    /// τ / ln 2: the intensity that one arrival a millisecond would reach, if kept up for ever.
     pub(super) surge_memory_ms: f64,
 }
 

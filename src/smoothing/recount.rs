@@ -1,4 +1,4 @@
-//! Rows suffice: recomputes a post's state from its rows and says where the stored state differs.
+//! Recomputes a post's state from its rows, and reports differences from the stored state.
 //!
 //! This is law 7 of docs/SMOOTHING.md as code; `damper verify` uses it. Counts, sums and the histogram must
 //! agree exactly. V, K and L are sums of floats that were built in another order, entry by entry, and may
@@ -24,18 +24,18 @@ const CALM: [&str; 5] = ["calm count", "calm sum", "calm vested", "calm settled_
 const SURGE: [&str; 5] =
     ["surge count", "surge sum", "surge vested", "surge settled_count", "surge settled_sum"];
 
-/// A figure of an average that its rows do not confirm.
+/// A figure of an average that differs from its rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
-    /// Which one: `calm settled_sum`, `histogram 3`.
+    /// The figure's name: `calm settled_sum`, `histogram 3`.
     pub figure: &'static str,
-    /// As the average has it.
+    /// The stored value.
     pub stored: f64,
-    /// As its rows give it.
+    /// The value recomputed from the rows.
     pub recomputed: f64,
 }
 
-/// Adds rows up, one at a time, so that a post of any size takes the same memory.
+/// Adds up rows one at a time, so that a post of any size takes the same memory.
 #[derive(Debug, Clone)]
 pub struct Recount {
     calm: Tally,
@@ -46,7 +46,7 @@ pub struct Recount {
 }
 
 impl Recount {
-    /// Begins with the clocks of the average that the rows belong to.
+    /// Starts with the clocks of the rows' average.
     pub fn new(calm_clock: f64, surge_clock: f64) -> Self {
         Self {
             calm: Tally::new(calm_clock),
@@ -56,12 +56,12 @@ impl Recount {
         }
     }
 
-    /// Notes a row that does not count any more.
+    /// Notes an excluded row.
     pub fn pass_excluded(&mut self) {
         self.excluded += 1;
     }
 
-    /// Adds a row that counts. Excluded ones do not.
+    /// Adds a row that counts. Excluded rows are not added.
     pub fn add(&mut self, row: &Row) {
         match row.lane {
             LaneName::Calm => self.calm.add(row),
@@ -70,7 +70,7 @@ impl Recount {
         self.histogram[row.score.index()] += 1;
     }
 
-    /// Where `average` says something else than the rows that were added; empty when all is well.
+    /// The figures of `average` that differ from the added rows; empty when all is well.
     pub fn differences(&self, average: &Average) -> Vec<Difference> {
         let mut found = Vec::new();
         self.calm.compare(&average.calm, CALM, self.excluded, &mut found);
@@ -82,8 +82,8 @@ impl Recount {
     }
 }
 
-/// What the rows of one lane add up to. The unvested parts are summed, not the vested ones: they are what is
-/// small on a settled post, and so lose the least.
+/// The totals of one lane's rows. The unvested parts are summed, not the vested ones: on a settled post they
+/// are small, and so lose the least precision.
 #[derive(Debug, Clone)]
 struct Tally {
     clock: f64,
@@ -109,7 +109,7 @@ impl Tally {
     }
 
     /// V = Σ(1 − w), K = Σ(1 − b·w), L = Σ(r − a·w). A lane that was tidied up when it was empty or wholly
-    /// vested (V = K = n, L = s) needs no case of its own: no rows give zero, and rows whose weights sum up
+    /// vested (V = K = n, L = s) needs no special case: no rows give zero, and rows whose weights sum up
     /// to no more than rounding give n and s within the tolerance.
     fn compare(&self, lane: &Lane, names: [&'static str; 5], excluded: u64, found: &mut Vec<Difference>) {
         let [count_name, sum_name, vested_name, settled_count_name, settled_sum_name] = names;
@@ -117,7 +117,7 @@ impl Tally {
         // A sum that was large keeps the rounding of a large one.
         let tolerance = TOLERANCE + TOLERANCE_PER_RATING * (self.count + excluded) as f64;
         let mut compare_near = |figure, stored: f64, recomputed: f64| {
-            // Asked this way round, not-a-number differs.
+            // Written this way round so that not-a-number differs.
             let agrees = (stored - recomputed).abs() <= tolerance;
             if !agrees {
                 found.push(Difference { figure, stored, recomputed });
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_that_rows_can_confirm_is_confirmed() {
+    fn every_figure_that_follows_from_rows_is_checked() {
         let (sound, rows) = post();
         let named = |spoil: fn(&mut Average)| {
             let mut average = sound;
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(named(|a| a.surge.settled_count += 2e-6), ["surge settled_count"]);
         assert_eq!(named(|a| a.surge.settled_sum -= 2e-6), ["surge settled_sum"]);
         assert_eq!(named(|a| a.histogram.swap(0, 1)), ["histogram 0", "histogram 1"]);
-        assert_eq!(named(|a| a.calm.settled_sum += 1e-7), [""; 0], "rounding is none");
+        assert_eq!(named(|a| a.calm.settled_sum += 1e-7), [""; 0], "rounding is not a difference");
     }
 
     #[test]

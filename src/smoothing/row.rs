@@ -1,4 +1,4 @@
-//! What one user's rating has to remember, so that an edit, a removal or an audit is exact.
+//! The stored part of one user's rating, so that an edit, a removal or an audit is exact.
 //!
 //! A row holds no time: the clock of its lane, as it stood when the row last changed, says how much of the
 //! row has vested since. Whose row it is, and whether it counts or is excluded, is left to the store.
@@ -6,7 +6,7 @@
 use crate::error::{Invalid, Kind};
 use crate::model::Score;
 
-/// Where a rating vests.
+/// The lane in which a rating vests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LaneName {
     /// The lane of ordinary ratings.
@@ -24,7 +24,7 @@ impl LaneName {
         }
     }
 
-    /// The lane of that name; `unknown-lane` for every other text.
+    /// The lane with that name; `unknown-lane` for any other text.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         match text {
             "calm" => Ok(Self::Calm),
@@ -45,17 +45,17 @@ pub struct Row {
     /// The lane that the row vests in.
     pub lane: LaneName,
     /// z: the lane's clock when the row last changed. Of an excluded row: its lag behind the clock at the
-    /// exclusion, zero or negative, since what is out does not vest.
+    /// exclusion, zero or negative, since an excluded row does not vest.
     pub vest_clock: f64,
     /// a: the row's unvested sum when it last changed, in scores. After an edit it may be negative: the new
-    /// score less what the old one has settled.
+    /// score less the settled part of the old one.
     pub unvested_sum: f64,
     /// b: the row's unvested count when it last changed, 0 to 1.
     pub unvested_count: f64,
 }
 
 impl Row {
-    /// w = e^(z − Z): how much of the row's unvested sum and count is still unvested when its lane's clock
+    /// w = e^(z − Z): the share of the row's unvested sum and count that is still unvested when its lane's clock
     /// stands at `clock`; 0 to 1.
     pub(super) fn weight(&self, clock: f64) -> f64 {
         (self.vest_clock - clock).exp()

@@ -1,4 +1,4 @@
-//! What befalls the embedded set-up: the one service, and commands that work beside it.
+//! Faults of the embedded set-up: the one service, and commands that run beside it.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::round::Round;
 use crate::site::{self, SUBMIT};
 use crate::support::log::Rng;
 
-/// Brings one fault after the other about for `length`.
+/// Causes one fault after another for `length`.
 pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration) {
     while round.began.elapsed() < length {
         one_fault(round, &mut rng);
@@ -28,14 +28,14 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng) {
             let mut has_met = false;
             while !has_met && began.elapsed() < Duration::from_secs(4) {
                 std::thread::sleep(Duration::from_millis(5));
-                has_met = !round.site.services[0].lock().expect("nobody panics here").is_running();
+                has_met = !round.site.services[0].lock().expect("the lock is not poisoned").is_running();
             }
             round.site.restart_service(0, "");
             round.note("service on a file killed at a place", has_met, round.await_acknowledged());
         }
         6 => {
             let has_met = round.is_busy(0);
-            let service = round.site.services[0].lock().expect("nobody panics here");
+            let service = round.site.services[0].lock().expect("the lock is not poisoned");
             service.pause();
             std::thread::sleep(Duration::from_millis(50 + rng.below(900)));
             service.resume();

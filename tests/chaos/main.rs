@@ -1,7 +1,8 @@
-//! Damper under faults: real servers, real programs, really killed, and every law checked against the record.
+//! Damper under faults: real servers and real programs are killed, and every law is checked against the
+//! record.
 //!
-//! By itself this is the part that CI runs: rounds on both set-ups until there were enough kills and
-//! acknowledgements. `scripts/chaos` lets it run for longer and prints the certificate.
+//! By default this is the CI part: rounds on both set-ups until there were enough kills and acknowledgements.
+//! `scripts/chaos` runs it for longer and prints the certificate.
 
 mod embedded;
 mod mistakes;
@@ -21,13 +22,13 @@ use report::Report;
 use round::Setup;
 use support::postgres::Postgres;
 
-/// What CI must have seen.
+/// The minimum for a CI run.
 const KILLS_MIN: u64 = 200;
 const ACKNOWLEDGED_MIN: u64 = 100_000;
-/// More than CI ever takes; a run that is not done by then is told so.
+/// More rounds than CI ever needs. A run that is not done by then fails.
 const ROUNDS_MAX: u64 = 20;
 const ROUND: Duration = Duration::from_secs(45);
-/// One round in so many is on a file.
+/// One round in this many uses a data file.
 const EMBEDDED_EVERY: u64 = 4;
 
 #[test]
@@ -45,7 +46,7 @@ fn nothing_is_lost_and_nothing_counts_twice() {
         }
     };
     while !is_done(&total) {
-        // The second round, so that the shortest run has both.
+        // Starts with the second round, so that the shortest run has both.
         let setup = if total.rounds % EMBEDDED_EVERY == 1 { Setup::Embedded } else { Setup::Servers };
         let report = round::run(setup, &postgres, seed.wrapping_add(total.rounds), ROUND);
         total.add(report);

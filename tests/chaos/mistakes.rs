@@ -1,5 +1,5 @@
-//! The harness proves itself: each mistake that rating services were seen to make is brought back, and must be
-//! caught; the same scenario without it must be clean.
+//! The harness checks itself: each mistake that real rating services have made is switched on and must be
+//! caught. The same scenario without it must be clean.
 
 use crate::oracle;
 use crate::support::http::Http;
@@ -9,13 +9,13 @@ use crate::support::redis::Redis;
 use crate::support::until;
 use crate::support::world::World;
 
-/// Ratings in a scenario, and how many are in a batch.
+/// Ratings in a scenario, and the batch size.
 const RATINGS: usize = 400;
 const BATCH_MAX: usize = 50;
-/// How often a mistake that a time-out may hide is tried.
+/// Attempts for a mistake that a time-out may hide.
 const TRIES_MAX: usize = 10;
 
-/// Laws that a scenario found broken.
+/// The laws broken in a scenario.
 type Broken = Vec<String>;
 
 #[test]
@@ -36,7 +36,7 @@ fn an_entry_that_stops_the_drain_is_caught() {
 #[test]
 fn a_blind_overwrite_of_the_cache_is_caught() {
     assert_eq!(overtaken_reader(""), Broken::new(), "without the mistake");
-    // A cache may fail: on a busy machine the late reader's put may be given up, and then does no harm.
+    // A cache call may fail: on a busy machine the late reader's put may time out, and then does no harm.
     let is_caught = (0..TRIES_MAX).any(|_| !overtaken_reader("blind-cache").is_empty());
     assert!(is_caught, "with the mistake");
 }
@@ -66,7 +66,7 @@ fn fill(world: &World) {
     world.import(&(0..RATINGS).map(line).collect::<String>());
 }
 
-/// A flush of a program that makes `mistake`, armed to be killed.
+/// A flush of a program that makes `mistake`, armed to be killed at a fault point.
 fn flush(world: &World, mistake: &str, armed: &str) -> Process {
     let mut env = world.env();
     env.push(("FAULTS_MISTAKE".into(), mistake.into()));
@@ -74,7 +74,7 @@ fn flush(world: &World, mistake: &str, armed: &str) -> Process {
     Process::spawn(Program::Damper, &["flush"], &env, world.path(), b"")
 }
 
-/// A drain is killed at a place in its second batch; the next one goes on.
+/// Kills a drain at a place in its second batch. The next drain goes on.
 fn killed_at(world: &World, place: &str, mistake: &str) -> Broken {
     fill(world);
     let mut killed = flush(world, mistake, &format!("{place}=kill@2"));
@@ -83,7 +83,7 @@ fn killed_at(world: &World, place: &str, mistake: &str) -> Broken {
     oracle::check_log(world).broken
 }
 
-/// An entry that cannot be read stands among others.
+/// One unreadable entry among others.
 fn poisoned(world: &World, mistake: &str) -> Broken {
     fill(world);
     if world.is_embedded() {
@@ -99,7 +99,7 @@ fn poisoned(world: &World, mistake: &str) -> Broken {
     oracle::check_log(world).broken
 }
 
-/// A reader stops between the store and the cache, is overtaken by a commit, and goes on.
+/// Stops a reader between the store and the cache, lets a commit overtake it, and continues it.
 fn overtaken_reader(mistake: &str) -> Broken {
     let world = servers();
     let other = world.start(Program::Api);
@@ -116,7 +116,7 @@ fn overtaken_reader(mistake: &str) -> Broken {
     slow.resume();
     let status = reader.join().expect("the reader ends").expect("it is answered");
     assert_eq!(status, 200);
-    // A process that remembers nothing reads what the cache holds.
+    // A fresh process without memory reads the cache.
     let third = world.start(Program::Api);
     let shown = third.http().read("p");
     let is_behind = shown["count"] != 1;

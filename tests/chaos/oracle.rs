@@ -1,7 +1,7 @@
-//! The oracle: reads the whole log behind Damper's back, folds it in one piece, and compares.
+//! The oracle: reads the whole log without Damper, folds it in one piece, and compares.
 //!
-//! Redis' append-only file keeps every XADD with the id that it got (rewriting is off); of the SQLite file a trigger
-//! keeps a copy of every row that the buffer ever held. Neither is something that Damper reads.
+//! Redis' append-only file keeps every XADD with its id (rewriting is off). A trigger on the SQLite file
+//! keeps a copy of every row that the buffer ever had. Damper reads neither.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -16,20 +16,20 @@ use crate::support::log::{Folded, bits, row_bits};
 use crate::support::world::World;
 use crate::writers::{Record, post};
 
-/// What a check counts.
+/// The counts of a check.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Findings {
-    /// Acknowledged entries that are not in the log, or pairs whose end state is not one that may be.
+    /// Acknowledged entries missing from the log, or pairs with an impossible end state.
     pub lost: u64,
-    /// Entries that are in the log more often than acknowledged or unanswered, or in the averages twice.
+    /// Entries in the log more often than acknowledged or unanswered, or twice in the averages.
     pub doubled: u64,
-    /// Other laws that were broken, in words.
+    /// Other broken laws, in words.
     pub broken: Vec<String>,
     /// Entries in the log.
     pub logged: u64,
 }
 
-/// The log as it was ever appended, shard by shard, in order.
+/// The complete log as appended, shard by shard, in order.
 pub type Log = BTreeMap<u16, Vec<(Position, Vec<u8>)>>;
 
 /// The table that keeps a copy of the SQLite buffer.
@@ -38,7 +38,7 @@ pub const TEE: &str = "create table oracle_log (position integer primary key, pa
          insert into oracle_log values (new.position, new.payload);
      end";
 
-/// Everything that was ever in the log of this world.
+/// The complete log of this world.
 pub fn log_of(world: &World) -> Log {
     if world.is_embedded() {
         let rows: Vec<(i64, Vec<u8>)> =
@@ -58,7 +58,7 @@ pub fn log_of(world: &World) -> Log {
     log
 }
 
-/// Takes the XADDs out of an append-only file; a last command may be cut short by a kill.
+/// Extracts the XADDs from an append-only file. A kill may have cut the last command short.
 fn read_commands(file: &Path, log: &mut Log) {
     let bytes = std::fs::read(file).expect("the file is readable");
     let mut rest = bytes.as_slice();
@@ -72,7 +72,7 @@ fn read_commands(file: &Path, log: &mut Log) {
 }
 
 fn next_command<'a>(rest: &mut &'a [u8]) -> Option<Vec<&'a [u8]>> {
-    // Notes in the file begin with #.
+    // Annotations in the file begin with #.
     while rest.first() == Some(&b'#') {
         next_line(rest)?;
     }
@@ -108,7 +108,7 @@ pub fn check(world: &World, record: &Record) -> Findings {
     findings
 }
 
-/// The same for a world whose writers nobody recorded: what the log says is all there is to hold it to.
+/// The same for a world whose writers were not recorded: it can only be checked against the log.
 pub fn check_log(world: &World) -> Findings {
     let mut findings = Findings::default();
     let (entries, poison) = read_log(world, &mut findings);
@@ -116,7 +116,7 @@ pub fn check_log(world: &World) -> Findings {
     findings
 }
 
-/// The log's entries, and how many of its lines are none.
+/// The log's entries, and the number of lines without a valid entry.
 fn read_log(world: &World, findings: &mut Findings) -> (Vec<Entry>, u64) {
     let (mut entries, mut poison) = (Vec::new(), 0);
     for lines in log_of(world).values() {
@@ -148,7 +148,7 @@ fn check_acknowledged(record: &Record, entries: &[Entry], findings: &mut Finding
     }
 }
 
-/// L3: what stands in the end is the last acknowledged wish, or one after it that got no answer.
+/// L3: the end state is the last acknowledged wish, or a later one without an answer.
 fn check_pairs(world: &World, record: &Record, findings: &mut Findings) {
     let rows: Vec<(String, String, i64)> =
         world.db().all("select post_id, user_id, cast(score as bigint) from ratings");
@@ -168,11 +168,12 @@ fn check_pairs(world: &World, record: &Record, findings: &mut Findings) {
         }
     }
     if !rows.is_empty() {
-        findings.broken.push(format!("L2: {} ratings of pairs that nobody wrote", rows.len()));
+        findings.broken.push(format!("L2: {} ratings of pairs that no writer wrote", rows.len()));
     }
 }
 
-/// L2, L4, L5, L8: figures equal a recount in plain SQL, the balance holds, and the averages are the fold of the log.
+/// L2, L4, L5, L8: figures equal a recount in plain SQL, the balance holds, and the averages are the fold of
+/// the log.
 fn check_figures(world: &World, entries: &[Entry], poison: u64, findings: &mut Findings) {
     let counted =
         "select post_id, count(*), cast(sum(score) as bigint) from ratings group by post_id order by 1";

@@ -1,4 +1,4 @@
-//! What rounds found, and the page that tells it.
+//! The findings of rounds, and the page that reports them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,15 +10,15 @@ use crate::oracle::Findings;
 /// One kind of fault.
 #[derive(Debug, Default, Clone)]
 pub struct Kind {
-    /// How often it was tried.
+    /// Number of attempts.
     pub tried: u64,
-    /// How often it met work in flight; only these count.
+    /// Attempts that met work in flight; only these count.
     pub met: u64,
-    /// How long the work then took to go on.
+    /// How long the work took to continue afterwards.
     pub recovered: Vec<Duration>,
 }
 
-/// What one round, or all of them, came to.
+/// The results of one round, or of all.
 #[derive(Debug, Default, Clone)]
 pub struct Report {
     pub kinds: BTreeMap<&'static str, Kind>,
@@ -31,7 +31,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Notes a fault that was tried.
+    /// Records an attempted fault.
     pub fn note(&mut self, kind: &'static str, has_met: bool, recovered: Option<Duration>) {
         let entry = self.kinds.entry(kind).or_default();
         entry.tried += 1;
@@ -58,12 +58,12 @@ impl Report {
         self.findings.broken.extend(other.findings.broken);
     }
 
-    /// Faults that met work in flight.
+    /// Number of faults that met work in flight.
     pub fn faults(&self) -> u64 {
         self.kinds.iter().filter(|(name, _)| !name.starts_with('(')).map(|(_, kind)| kind.met).sum()
     }
 
-    /// Those of them that killed a process.
+    /// Number of those that killed a process.
     pub fn kills(&self) -> u64 {
         self.kinds.iter().filter(|(name, _)| name.contains("killed")).map(|(_, kind)| kind.met).sum()
     }
@@ -73,7 +73,7 @@ impl Report {
         self.findings.lost == 0 && self.findings.doubled == 0 && self.findings.broken.is_empty()
     }
 
-    /// The certificate: one page.
+    /// The certificate, on one page.
     pub fn page(&self, seed: u64, command: &str) -> String {
         let mut page = String::new();
         let mut line = |text: String| {
@@ -133,6 +133,6 @@ fn postgres() -> String {
 }
 
 fn first_words(command: &mut Command, count: usize) -> String {
-    let told = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    told.unwrap_or_default().split_whitespace().take(count).collect::<Vec<_>>().join(" ")
+    let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    output.unwrap_or_default().split_whitespace().take(count).collect::<Vec<_>>().join(" ")
 }

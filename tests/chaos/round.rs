@@ -1,8 +1,9 @@
-//! One round: a fresh site, writers at work, faults one after the other, then calm, and the oracle.
+//! One round: a fresh site, writers at work, one fault after another, then calm, and the oracle.
 //!
-//! Workers die and come back on threads of their own, most at a named place inside a drain. All else that may lead
-//! an append astray (a service, Redis, what lies between) fails one at a time: two such faults within the time that
-//! an append may still take effect could show a client a write of before its retry (docs/RELIABILITY.md).
+//! Workers die and restart on their own threads, most at a named place inside a drain. All other parts that
+//! can delay an append (a service, Redis, the network) fail one at a time. With two such faults within the
+//! time in which an append may still take effect, a client could see a write from before its retry
+//! (docs/RELIABILITY.md).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,25 +18,25 @@ use crate::writers::{POSTS, Record, Watch, post, write};
 use crate::{embedded, servers};
 
 const WRITERS: usize = 8;
-/// After the faults stop the backlog is empty within a tick and this.
+/// After the faults stop, the backlog is empty within a tick plus this.
 const CALM: Duration = Duration::from_secs(31);
-/// A cache shows what was committed within two ticks and this.
+/// A cache shows a commit within two ticks plus this.
 const CACHE: Duration = Duration::from_secs(7);
 
-/// Which set-up a round is about.
+/// The set-up of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
     Servers,
     Embedded,
 }
 
-/// What the threads of a round share.
+/// The state that the threads of a round share.
 pub struct Round<'a> {
     pub site: &'a Site,
     pub postgres: &'a Postgres,
     pub watch: &'a Watch,
     pub report: &'a Mutex<Report>,
-    /// Faults stop.
+    /// The faults have stopped.
     pub calm: AtomicBool,
     pub began: Instant,
 }
@@ -46,15 +47,15 @@ impl Round<'_> {
     }
 
     pub fn note(&self, kind: &'static str, has_met: bool, recovered: Option<Duration>) {
-        self.report.lock().expect("nobody panics here").note(kind, has_met, recovered);
+        self.report.lock().expect("the lock is not poisoned").note(kind, has_met, recovered);
     }
 
-    /// Whether a request to this service is under way.
+    /// Whether this service has an open request.
     pub fn is_busy(&self, service: usize) -> bool {
         self.watch.in_flight[service].load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until every service acknowledges again; returns how long that took.
+    /// Waits until every service acknowledges again. Returns how long that took.
     pub fn await_acknowledged(&self) -> Option<Duration> {
         let (lifted, lifted_ms) = (Instant::now(), self.began.elapsed().as_millis() as u64);
         let all_go_on = || {
@@ -65,7 +66,7 @@ impl Round<'_> {
         while !all_go_on() {
             if lifted.elapsed() > CALM {
                 let text = "L7: no service acknowledged within 31 s of a fault's end".to_owned();
-                self.report.lock().expect("nobody panics here").findings.broken.push(text);
+                self.report.lock().expect("the lock is not poisoned").findings.broken.push(text);
                 return None;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -73,7 +74,7 @@ impl Round<'_> {
         Some(lifted.elapsed())
     }
 
-    /// Waits until more is merged than was; returns how long that took.
+    /// Waits until more is merged. Returns how long that took.
     pub fn await_drained(&self) -> Option<Duration> {
         let lifted = Instant::now();
         let mut before = None;
@@ -86,7 +87,7 @@ impl Round<'_> {
             std::thread::sleep(Duration::from_millis(20));
         }
         let text = "L7: nothing was merged within 31 s of a fault's end".to_owned();
-        self.report.lock().expect("nobody panics here").findings.broken.push(text);
+        self.report.lock().expect("the lock is not poisoned").findings.broken.push(text);
         None
     }
 }
@@ -113,20 +114,19 @@ pub fn run(setup: Setup, postgres: &Postgres, seed: u64, length: Duration) -> Re
         });
         let troubled = faults.join();
         watch.stop.store(true, Ordering::SeqCst);
-        let records = writers
-            .into_iter()
-            .map(|writer| writer.join().expect("a writer goes on whatever it is answered"));
+        let records =
+            writers.into_iter().map(|writer| writer.join().expect("a writer survives every answer"));
         let record = records.fold(Record::default(), Record::join);
-        troubled.expect("the faults were all brought about");
+        troubled.expect("all faults were injected");
         record
     });
-    let mut report = report.into_inner().expect("nobody panics here");
+    let mut report = report.into_inner().expect("the lock is not poisoned");
     settle(&site, &mut report);
     let findings = oracle::check(&site.world, &record);
     report.findings.broken.extend(findings.broken.clone());
     report.findings = oracle::Findings { broken: report.findings.broken, ..findings };
     check_cache(&site, &mut report);
-    let wrong = watch.wrong.into_inner().expect("nobody panics here");
+    let wrong = watch.wrong.into_inner().expect("the lock is not poisoned");
     if !wrong.is_empty() {
         report.findings.broken.extend(wrong);
         report.findings.broken.extend(site.errors());
@@ -159,11 +159,11 @@ fn settle(site: &Site, report: &mut Report) {
     report.note("(calm) until the backlog was empty", true, Some(began.elapsed()));
 }
 
-/// L6: every service shows what was committed.
+/// L6: every service shows the committed state.
 fn check_cache(site: &Site, report: &mut Report) {
     let stored: Vec<(String, i64)> = site.world.db().all("select post_id, count from averages");
     for service in &site.services {
-        let api = service.lock().expect("nobody panics here").http();
+        let api = service.lock().expect("the lock is not poisoned").http();
         for number in 0..POSTS {
             let id = post(number);
             let count = stored.iter().find(|(post, _)| *post == id).map_or(0, |(_, count)| *count);

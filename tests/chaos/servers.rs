@@ -1,4 +1,4 @@
-//! What befalls the server set-up: workers, services, Redis, Postgres, and what lies between.
+//! Faults of the server set-up: workers, services, Redis, Postgres, and the network between them.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::support::proxy::{Fault, Proxy};
 
 const WORKERS: usize = 2;
 
-/// Brings one fault after the other about for `length`.
+/// Causes one fault after another for `length`.
 pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration) {
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -23,7 +23,7 @@ pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration) {
     });
 }
 
-/// A worker is started again and again, each time armed to be killed, or stopped, inside a drain.
+/// Starts a worker again and again, each time armed to be killed or stopped inside a drain.
 fn workers_die(round: &Round<'_>, mut rng: Rng) {
     while !round.is_calm() {
         let place = site::place(&mut rng, "commit.brought");
@@ -128,10 +128,10 @@ fn kill_service(round: &Round<'_>, rng: &mut Rng, place: &'static str) {
         let recovered = round.await_acknowledged();
         return round.note("API killed", has_met, recovered);
     }
-    // Armed by one restart, it kills itself after some hundred acknowledgements.
+    // Armed by one restart, it kills itself after a hundred or so acknowledgements.
     round.site.restart_service(number, &format!("{place}=kill@{}", 1 + rng.below(300)));
     let began = Instant::now();
-    let is_gone = || !round.site.services[number].lock().expect("nobody panics here").is_running();
+    let is_gone = || !round.site.services[number].lock().expect("the lock is not poisoned").is_running();
     while !is_gone() && began.elapsed() < Duration::from_secs(3) {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -173,7 +173,7 @@ fn cut_postgres(round: &Round<'_>, rng: &mut Rng, pause: Duration) {
     round.note(name, hits > 0, recovered);
 }
 
-/// Sets a fault until it has struck, or for a while; returns what it met.
+/// Sets a fault until it has struck, or for a while. Returns how often it met traffic.
 fn strike(proxy: &Proxy, fault: Fault, pause: Duration) -> u64 {
     proxy.set(fault);
     let began = Instant::now();

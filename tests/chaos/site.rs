@@ -1,5 +1,5 @@
-//! A site under test: servers or one file, the proxies in between, and the programs, each started again whenever it
-//! is gone, as a supervisor would.
+//! A site under test: servers or one file, the proxies in between, and the programs. A program that died is
+//! started again, as a supervisor would.
 
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World};
 use crate::writers::{Addresses, POSTS, post};
 
-/// Entries of one batch: small, so that a drain has many steps to be killed at.
+/// Batch size: small, so that a drain has many steps at which it can be killed.
 const BATCH_MAX: usize = 150;
 
 /// The place between an append and its answer.
 pub const SUBMIT: &str = "submit.held";
-/// Places inside every drain where it is killed or stopped.
+/// Places inside every drain where it can be killed or stopped.
 const PLACES: [&str; 8] = [
     "drain.read",
     "commit.loaded",
@@ -44,18 +44,18 @@ pub struct Site {
     pub proxies: Option<Proxies>,
     /// Two services, or one.
     pub services: Vec<Mutex<Process>>,
-    /// What services that are gone told of errors.
-    told: Mutex<Vec<String>>,
+    /// Errors logged by services that have ended.
+    errors: Mutex<Vec<String>>,
 }
 
-/// What lies between the programs and their servers.
+/// The proxies between the programs and their servers.
 pub struct Proxies {
     pub redis: Proxy,
     pub postgres: Proxy,
 }
 
 impl Site {
-    /// Two APIs on servers; workers are started apart.
+    /// Two APIs on servers; workers are started separately.
     pub fn servers(postgres: &Postgres) -> Self {
         let redis = Redis::start_with(&["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]);
         let proxies =
@@ -84,37 +84,39 @@ impl Site {
         let address = |i: usize| format!("127.0.0.1:{}", ports[i % count]);
         let addresses: Addresses = Arc::new(RwLock::new([address(0), address(1)]));
         let services = (0..count).map(|i| Mutex::new(start_service(&world, &address(i), ""))).collect();
-        let site = Self { world, addresses, proxies, services, told: Mutex::default() };
-        let api = site.services[0].lock().expect("nobody panics here").http();
+        let site = Self { world, addresses, proxies, services, errors: Mutex::default() };
+        let api = site.services[0].lock().expect("the lock is not poisoned").http();
         (0..POSTS).for_each(|number| drop(api.create(&post(number))));
         site
     }
 
     /// Kills a service and starts it again, armed to kill itself.
     pub fn restart_service(&self, number: usize, armed: &str) {
-        let mut service = self.services[number].lock().expect("nobody panics here");
+        let mut service = self.services[number].lock().expect("the lock is not poisoned");
         service.kill();
-        self.told.lock().expect("nobody panics here").extend(errors(&service));
-        let address = self.addresses.read().expect("nobody panics here")[number].clone();
+        self.errors.lock().expect("the lock is not poisoned").extend(errors(&service));
+        let address = self.addresses.read().expect("the lock is not poisoned")[number].clone();
         *service = start_service(&self.world, &address, armed);
     }
 
-    /// Starts every service that is gone.
+    /// Starts every service that has ended.
     pub fn revive_services(&self) {
         for (number, service) in self.services.iter().enumerate() {
-            if !service.lock().expect("nobody panics here").is_running() {
+            if !service.lock().expect("the lock is not poisoned").is_running() {
                 self.restart_service(number, "");
             }
         }
     }
 
-    /// What the services told of errors.
+    /// All errors that the services logged.
     pub fn errors(&self) -> Vec<String> {
-        let mut told = self.told.lock().expect("nobody panics here").clone();
-        told.extend(
-            self.services.iter().flat_map(|service| errors(&service.lock().expect("nobody panics here"))),
+        let mut all = self.errors.lock().expect("the lock is not poisoned").clone();
+        all.extend(
+            self.services
+                .iter()
+                .flat_map(|service| errors(&service.lock().expect("the lock is not poisoned"))),
         );
-        told
+        all
     }
 
     /// A worker that drains every second, armed to kill itself.
@@ -132,7 +134,7 @@ impl Site {
         self.world.try_count(busy).is_some_and(|count| count > 0)
     }
 
-    /// Waits until a drain has a transaction open; `false` when none had for a while.
+    /// Waits until a drain has a transaction open; `false` if none did for a while.
     pub fn await_drain(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
@@ -143,7 +145,7 @@ impl Site {
         false
     }
 
-    /// Entries that are merged or put aside; nothing while the database does not answer.
+    /// Number of merged or quarantined entries; `None` while the database does not answer.
     pub fn drained(&self) -> Option<i64> {
         self.world.try_count("select cast(sum(applied + quarantined) as bigint) from checkpoints")
     }
@@ -159,7 +161,7 @@ fn start_service(world: &World, address: &str, armed: &str) -> Process {
     env.push(("DAMPER_LISTEN".into(), address.into()));
     env.push(("FAULTS_AT".into(), armed.into()));
     let mut service = Process::spawn(program, &[], &env, world.path(), b"");
-    // A service whose servers are away at this moment ends; whoever supervises it starts it anew.
+    // A service whose servers are down ends. Its supervisor starts it again.
     until("the service to listen, or to end", || !service.out().is_empty() || !service.is_running());
     service
 }

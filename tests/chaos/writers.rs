@@ -1,8 +1,9 @@
-//! Writers: people who rate, edit and withdraw without end, and remember every answer.
+//! Writers: simulated users who rate, edit and withdraw without end, and record every answer.
 //!
-//! Each (post, user) belongs to one writer, who has one request under way at a time. So the order of a pair's
-//! writes is known, and with it what may stand in the end: the last acknowledged one, or one after it that got no
-//! answer. After a broken connection a writer waits as long as an append may take effect (docs/RELIABILITY.md).
+//! Each (post, user) belongs to one writer, who has one open request at a time. So the order of a pair's
+//! writes is known, and so are the possible end states: the last acknowledged write, or a later one without
+//! an answer. After a broken connection a writer waits as long as an append may still take effect
+//! (docs/RELIABILITY.md).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,13 +15,13 @@ use ureq::Agent;
 
 use crate::support::log::Rng;
 
-/// Posts that are rated.
+/// Number of posts rated.
 pub const POSTS: usize = 12;
-/// Users of one writer.
+/// Users per writer.
 const USERS: u64 = 500;
-/// An append that was not answered takes effect within this, or never (`buffer.append_timeout_ms`).
+/// An append without an answer takes effect within this time or never (`buffer.append_timeout_ms`).
 const APPEND_TIMEOUT: Duration = Duration::from_millis(500);
-/// A service that is stopped for a while must not look gone.
+/// Long enough that a service stopped for a while does not look dead.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A post's id.
@@ -31,16 +32,16 @@ pub fn post(number: usize) -> String {
 /// The pair's post (its number) and user.
 pub type Pair = (usize, String);
 
-/// What a pair's writer knows.
+/// The writer's knowledge of a pair.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// The last acknowledged wish; the inner nothing is a withdrawal.
+    /// The last acknowledged wish; the inner `None` is a withdrawal.
     pub acknowledged: Option<Option<i64>>,
     /// Wishes after that whose fate is unknown.
     pub unknown: Vec<Option<i64>>,
 }
 
-/// What all writers know.
+/// The knowledge of all writers.
 #[derive(Default)]
 pub struct Record {
     pub pairs: HashMap<Pair, Known>,
@@ -48,7 +49,7 @@ pub struct Record {
     pub acknowledged: HashMap<(Pair, Option<i64>, i64), u32>,
 }
 
-/// Figures that everybody watches.
+/// Figures that all threads watch.
 #[derive(Default)]
 pub struct Watch {
     pub stop: AtomicBool,
@@ -59,16 +60,16 @@ pub struct Watch {
     pub unanswered: AtomicU64,
     /// When each service last acknowledged something, in ms since the start.
     pub last_acknowledged_ms: [AtomicU64; 2],
-    /// Answers that nobody should get.
+    /// Answers that should never occur.
     pub wrong: Mutex<Vec<String>>,
-    /// Requests under way, by service.
+    /// Open requests, by service.
     pub in_flight: [AtomicUsize; 2],
 }
 
-/// Where the services listen; the second may be the first.
+/// Addresses of the services; the second may equal the first.
 pub type Addresses = Arc<RwLock<[String; 2]>>;
 
-/// One writer at work until it is told to stop.
+/// One writer at work until it is stopped.
 pub fn write(number: usize, seed: u64, began: Instant, addresses: &Addresses, watch: &Watch) -> Record {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
@@ -82,7 +83,7 @@ pub fn write(number: usize, seed: u64, began: Instant, addresses: &Addresses, wa
         let pair = (rng.below(POSTS as u64) as usize, format!("w{number}u{}", rng.below(USERS)));
         let wish = (rng.below(12) != 0).then(|| rng.below(6) as i64);
         let service = rng.below(2) as usize;
-        let address = addresses.read().expect("nobody panics here")[service].clone();
+        let address = addresses.read().expect("the lock is not poisoned")[service].clone();
         let known = record.pairs.entry(pair.clone()).or_default();
         watch.in_flight[service].fetch_add(1, Ordering::SeqCst);
         let answer = ask(&agent, &address, &pair, wish);
@@ -103,7 +104,7 @@ pub fn write(number: usize, seed: u64, began: Instant, addresses: &Addresses, wa
             Ok((status, text)) => {
                 known.unknown.push(wish);
                 let text = format!("{pair:?} {wish:?} was answered {status}: {text}");
-                watch.wrong.lock().expect("nobody panics here").push(text);
+                watch.wrong.lock().expect("the lock is not poisoned").push(text);
             }
             Err(_) => {
                 known.unknown.push(wish);
@@ -135,7 +136,7 @@ fn accepted_at(text: &str) -> i64 {
 }
 
 impl Record {
-    /// Brings two writers' records together; no pair is in both.
+    /// Merges two writers' records. No pair is in both.
     pub fn join(mut self, other: Self) -> Self {
         self.pairs.extend(other.pairs);
         self.acknowledged.extend(other.acknowledged);

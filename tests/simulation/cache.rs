@@ -1,4 +1,4 @@
-//! The cache in memory, shared by all processes as Redis is, and never forgetting: so its versions may only grow.
+//! The cache in memory, shared by all processes like Redis. It never forgets, so its versions may only grow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use damper::model::PostId;
 
 use crate::world::{Call, Kind, Seam, Side, World};
 
-/// What is cached.
+/// The cached value.
 pub type Shelf = BTreeMap<PostId, Arc<Cached>>;
 
 impl World {
@@ -24,7 +24,7 @@ impl World {
     }
 }
 
-/// The cache of one process; a call that fails is a miss.
+/// The cache of one process. A failed call is a miss.
 pub struct MemoryCache(pub Seam);
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl Cache for MemoryCache {
             Ok(())
         };
         let call = Call { name: "cache.put", side: Side::Cache, kind: Kind::Write };
-        // Readers ask the store then.
+        // Readers then ask the store.
         let _ = self.0.call(call, put).await;
     }
 }

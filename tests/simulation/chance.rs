@@ -1,6 +1,6 @@
-//! The only source of chance, and the digest that tells whether two runs were the same.
+//! The only source of randomness, and the digest that shows whether two runs were the same.
 //!
-//! Everything that a run decides comes from one seed, so a seed is all that a failure needs to be met again.
+//! Every decision of a run comes from one seed, so the seed is enough to reproduce a failure.
 
 /// Pseudo-random numbers (splitmix64, Steele et al. 2014).
 pub struct Rng(pub u64);
@@ -16,7 +16,7 @@ impl Rng {
         (self.next() % end as u64) as usize
     }
 
-    /// Yes, so many times in 10,000.
+    /// True this many times in 10,000.
     pub fn hits(&mut self, per_10_000: usize) -> bool {
         self.below(10_000) < per_10_000
     }
@@ -33,27 +33,27 @@ fn scramble(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A digest of all that happened, in order; with `told` it keeps the words too.
+/// A digest of all events, in order. `words` also keeps them as text, when wanted.
 #[derive(Default)]
 pub struct Trace {
     pub digest: u64,
-    pub told: Option<Vec<String>>,
+    pub words: Option<Vec<String>>,
 }
 
 impl Trace {
-    /// Takes numbers in.
+    /// Adds numbers to the digest.
     pub fn add(&mut self, numbers: &[u64]) {
         for number in numbers {
             self.digest = scramble(self.digest ^ number).wrapping_add(0x9e37_79b9_7f4a_7c15);
         }
     }
 
-    /// Takes something that happened in; the words are put together only when somebody wants them.
+    /// Adds an event. Its text is only built when wanted.
     pub fn note(&mut self, what: &str, numbers: &[u64], words: impl FnOnce() -> String) {
         self.add(&[what.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte))]);
         self.add(numbers);
-        if let Some(told) = &mut self.told {
-            told.push(format!("{what} {}", words()));
+        if let Some(kept) = &mut self.words {
+            kept.push(format!("{what} {}", words()));
         }
     }
 }

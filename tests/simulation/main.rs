@@ -1,8 +1,8 @@
-//! The core, simulated: the real front door and drain on a log, a database and a cache in memory, with every
-//! interleaving, crash, lost answer and outage decided by a seed.
+//! The simulated core: the real intake and drain on a log, a database and a cache in memory. A seed decides
+//! every interleaving, crash, lost answer and outage.
 //!
-//! A failing seed prints the command that replays it. `scripts/simulate` runs for as long as one likes. Besides
-//! honest runs, known mistakes are brought back, and the simulation has to notice each.
+//! A failing seed prints the command that replays it. `scripts/simulate` runs for any time. Besides correct
+//! runs, known mistakes are switched on, and the simulation must notice each.
 
 mod cache;
 mod chance;
@@ -25,18 +25,18 @@ use damper::faults::{self, Mistake};
 use outcome::{Counts, Outcome};
 use simulation::run;
 
-/// Drains of one run; part of what a seed means.
+/// Drains per run. Changing it changes the meaning of a seed.
 const TICKS_PER_RUN: u64 = 100;
-/// Drains of the honest runs in an ordinary test run.
+/// Drains over all correct runs in an ordinary test run.
 const TICKS: u64 = 10_000;
-/// A mistake must be noticed within so many seeds.
+/// A mistake must be noticed within this many seeds.
 const SEEDS_TO_NOTICE_MAX: u64 = 20;
-/// A long run says so often how far it is.
+/// Time between two progress lines of a long run.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// What a replay shows of what happened last, unless `SIMULATION_LINES` says otherwise.
+/// Number of last events that a replay shows, unless `SIMULATION_LINES` is set.
 const LINES_SHOWN: usize = 60;
 
-/// The process makes one mistake at a time, so one test runs at a time.
+/// Mistakes are global to the process, so one test runs at a time.
 fn making(mistake: Option<Mistake>) -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -50,17 +50,17 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
 }
 
 #[track_caller]
-fn expect_honest(seed: u64, outcome: &Outcome) {
+fn expect_correct(seed: u64, outcome: &Outcome) {
     if let Some(violation) = &outcome.violation {
         panic!("seed {seed}: {violation}\nreplay it: scripts/simulate --seed {seed}");
     }
 }
 
 #[test]
-fn honest_runs_keep_every_promise() {
+fn correct_runs_keep_every_promise() {
     let _turn = making(None);
     for seed in 0..TICKS / TICKS_PER_RUN {
-        expect_honest(seed, &run(seed, TICKS_PER_RUN, false));
+        expect_correct(seed, &run(seed, TICKS_PER_RUN, false));
     }
 }
 
@@ -68,12 +68,12 @@ fn honest_runs_keep_every_promise() {
 fn the_same_seed_is_the_same_run() {
     let _turn = making(None);
     for seed in 1_000..1_010 {
-        let [first, second] = [false, true].map(|is_told| run(seed, TICKS_PER_RUN, is_told));
+        let [first, second] = [false, true].map(|with_words| run(seed, TICKS_PER_RUN, with_words));
         assert_eq!((first.digest, first.counts), (second.digest, second.counts), "seed {seed}");
     }
 }
 
-/// How many seeds it takes to notice a mistake, and what is noticed.
+/// Runs seeds until the mistake is noticed.
 #[track_caller]
 fn expect_noticed(mistake: Mistake) {
     let _turn = making(Some(mistake));
@@ -102,7 +102,7 @@ fn a_blind_cache_is_noticed() {
     expect_noticed(Mistake::BlindCache);
 }
 
-/// One seed once more, with what happened before the violation: `scripts/simulate --seed S`.
+/// Runs one seed again and prints the events before the violation: `scripts/simulate --seed S`.
 #[test]
 fn replay() {
     let Some(seed) = variable("SIMULATION_SEED") else { return };
@@ -110,28 +110,28 @@ fn replay() {
     let outcome = run(seed, TICKS_PER_RUN, true);
     if outcome.violation.is_some() {
         let shown = variable("SIMULATION_LINES").unwrap_or(LINES_SHOWN);
-        let skipped = outcome.told.len().saturating_sub(shown);
-        outcome.told[skipped..].iter().for_each(|line| eprintln!("{line}"));
+        let skipped = outcome.words.len().saturating_sub(shown);
+        outcome.words[skipped..].iter().for_each(|line| eprintln!("{line}"));
     }
-    expect_honest(seed, &outcome);
+    expect_correct(seed, &outcome);
     eprintln!("seed {seed} keeps every promise: {:?}, digest {:016x}", outcome.counts, outcome.digest);
 }
 
-/// As many drains as one likes: `scripts/simulate --ticks N`.
+/// Runs any number of drains: `scripts/simulate --ticks N`.
 #[test]
 fn long() {
     let Some(ticks) = variable::<u64>("SIMULATION_TICKS") else { return };
     let first: u64 = variable("SIMULATION_FIRST_SEED").unwrap_or_default();
     let _turn = making(None);
-    let (began, mut told) = (Instant::now(), Instant::now());
+    let (began, mut reported) = (Instant::now(), Instant::now());
     let (mut all, mut seeds) = (Counts::default(), 0);
     while all.ticks < ticks {
         let outcome = run(first + seeds, TICKS_PER_RUN, false);
-        expect_honest(first + seeds, &outcome);
+        expect_correct(first + seeds, &outcome);
         all += outcome.counts;
         seeds += 1;
-        if told.elapsed() >= PROGRESS_INTERVAL {
-            told = Instant::now();
+        if reported.elapsed() >= PROGRESS_INTERVAL {
+            reported = Instant::now();
             let per_second = all.ticks as f64 / began.elapsed().as_secs_f64();
             eprintln!("{} of {ticks} ticks, {per_second:.0}/s, next seed {}", all.ticks, first + seeds);
         }

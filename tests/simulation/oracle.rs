@@ -1,7 +1,7 @@
-//! The oracle, while a run goes on: a copy of every line that was ever appended, and what every user was told.
+//! The oracle during a run: a copy of every appended line, and every answer that a user got.
 //!
-//! A user waits for an answer before wanting something else of the same post. So after an acknowledgement exactly
-//! one line must be in the log, and after any answer no line may follow. The first violation ends the run.
+//! A user waits for an answer before the next wish for the same post. So after an acknowledgement exactly one
+//! line must be in the log, and after any answer no line may follow. The first violation ends the run.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -12,7 +12,7 @@ use damper::model::Score;
 
 use crate::world::{SHARDS, World};
 
-/// What is known besides the world.
+/// The oracle's knowledge, beyond the world itself.
 #[derive(Default)]
 pub struct Oracle {
     pub lines: Vec<Vec<(Position, Vec<u8>)>>,
@@ -20,24 +20,24 @@ pub struct Oracle {
     pub violation: Option<String>,
     pub appends: u64,
     pub acknowledged: u64,
-    /// Drains that ended, however they did.
+    /// Drains that ended, with success or not.
     pub drains_ended: u64,
     /// Failures of the buffer, by process.
     buffer_failures: BTreeMap<u32, u64>,
 }
 
-/// What one user wants, and wanted, of one post.
+/// All wishes of one user for one post.
 #[derive(Default)]
 pub struct Wishes {
-    /// In order, and whether it was acknowledged.
-    said: Vec<(Option<Score>, bool)>,
-    /// Which process is asked now.
+    /// Wishes in order, and whether each was acknowledged.
+    tried: Vec<(Option<Score>, bool)>,
+    /// The open request, if any.
     asked: Option<Asked>,
 }
 
 struct Asked {
     process: u32,
-    /// Lines that came of it; none can come of a question.
+    /// Lines that the request appended; `None` for a read, which appends nothing.
     landed: Option<u32>,
 }
 
@@ -47,11 +47,11 @@ impl Wishes {
         self.asked.is_some()
     }
 
-    /// Which scores may count: the last acknowledged one, or one that was tried later.
+    /// Scores that may count: the last acknowledged one, or a later attempt.
     pub fn candidates(&self) -> Vec<Option<Score>> {
-        let last = self.said.iter().rposition(|(_, acknowledged)| *acknowledged);
+        let last = self.tried.iter().rposition(|(_, acknowledged)| *acknowledged);
         let nothing = last.is_none().then_some(None);
-        nothing.into_iter().chain(self.said[last.unwrap_or(0)..].iter().map(|(score, _)| *score)).collect()
+        nothing.into_iter().chain(self.tried[last.unwrap_or(0)..].iter().map(|(score, _)| *score)).collect()
     }
 }
 
@@ -60,7 +60,7 @@ impl Oracle {
         Self { lines: (0..SHARDS).map(|_| Vec::new()).collect(), ..Self::default() }
     }
 
-    /// Objects; the first objection is kept.
+    /// Reports a violation. Only the first is kept.
     pub fn object(&mut self, why: String) {
         self.violation.get_or_insert(why);
     }
@@ -71,25 +71,25 @@ impl Oracle {
         }
     }
 
-    /// A line was appended.
+    /// Records an appended line.
     pub fn shadow(&mut self, shard: Shard, position: Position, bytes: Vec<u8>) {
         let lines = &mut self.lines[shard.index()];
         let is_above = lines.last().is_none_or(|(last, _)| *last < position);
         lines.push((position, bytes));
         self.appends += 1;
         if !is_above {
-            self.object(format!("position {position} of shard {shard} was handed out before"));
+            self.object(format!("position {position} of shard {shard} was assigned before"));
         }
     }
 
-    /// A user begins to ask for something; nothing when a question is asked.
+    /// Records a user's request; `action` is `None` for a read.
     pub fn ask(&mut self, key: &Key, process: u32, action: Option<Action>) {
         let wishes = self.wishes.entry(key.clone()).or_default();
-        wishes.said.extend(action.as_ref().map(|action| (action.score(), false)));
+        wishes.tried.extend(action.as_ref().map(|action| (action.score(), false)));
         wishes.asked = Some(Asked { process, landed: action.map(|_| 0) });
     }
 
-    /// A user's entry came into the log.
+    /// Records that a user's entry came into the log.
     pub fn landed(&mut self, entry: &Entry) {
         let key = (entry.post.clone(), entry.user.clone());
         let asked = self.wishes.get_mut(&key).and_then(|wishes| wishes.asked.as_mut());
@@ -99,21 +99,21 @@ impl Oracle {
         }
     }
 
-    /// A user hears whether the rating is held.
+    /// Records the answer to a wish: whether the rating is held.
     pub fn answer(&mut self, key: &Key, is_held: bool) {
         let Some(wishes) = self.wishes.get_mut(key) else { return };
         let landed = wishes.asked.take().and_then(|asked| asked.landed).unwrap_or_default();
         if is_held {
             self.acknowledged += 1;
-            wishes.said.last_mut().expect("something was wanted").1 = true;
+            wishes.tried.last_mut().expect("something was wanted").1 = true;
         }
         if landed > 1 || (is_held && landed == 0) {
             self.object(format!("{key:?} was answered (held: {is_held}) with {landed} lines in the log"));
         }
     }
 
-    /// A user hears the own score; nothing when nobody can tell.
-    pub fn tell(&mut self, key: &Key, own: Option<Option<Score>>) {
+    /// Checks a user's own score in an answer; `None` when this answer proves nothing.
+    pub fn check_own(&mut self, key: &Key, own: Option<Option<Score>>) {
         let Some(wishes) = self.wishes.get_mut(key) else { return };
         wishes.asked = None;
         let candidates = wishes.candidates();
@@ -122,7 +122,7 @@ impl Oracle {
         }
     }
 
-    /// A process died: whoever asked it gets no answer.
+    /// Records that a process died. Its open requests get no answer.
     pub fn died(&mut self, process: u32) {
         for wishes in self.wishes.values_mut() {
             wishes.asked.take_if(|asked| asked.process == process);
@@ -134,17 +134,17 @@ impl Oracle {
         self.wishes.values().any(Wishes::is_busy)
     }
 
-    /// A call to the buffer failed.
+    /// Records a failed call to the buffer.
     pub fn buffer_failed(&mut self, process: u32) {
         *self.buffer_failures.entry(process).or_default() += 1;
     }
 
-    /// How often the buffer failed a process: then a reader's own score may be an older one.
+    /// Number of buffer failures of a process. After one, a reader's own score may be older.
     pub fn buffer_failures(&self, process: u32) -> u64 {
         self.buffer_failures.get(&process).copied().unwrap_or_default()
     }
 
-    /// A post's state was put into the cache in another's place.
+    /// Records that a post's state replaced another in the cache.
     pub fn cached<T: PartialOrd + Debug>(&mut self, before: Option<T>, after: T) {
         if before.as_ref().is_some_and(|before| *before > after) {
             self.object(format!("the cache went back from {before:?} to {after:?}"));
@@ -153,13 +153,13 @@ impl Oracle {
 }
 
 impl World {
-    /// How many entries wait, in all shards.
+    /// Number of waiting entries in all shards.
     pub fn waiting(&self) -> u64 {
         let shards = self.logs.iter().zip(&self.tables.checkpoints);
         shards.map(|(log, checkpoint)| log.backlog(checkpoint.position).waiting).sum()
     }
 
-    /// What must hold after every step, in every shard.
+    /// Checks the invariants of every shard after each step.
     pub fn check(&mut self) {
         let Self { logs, tables, oracle, .. } = self;
         for (shard, (log, checkpoint)) in logs.iter().zip(&tables.checkpoints).enumerate() {

@@ -1,10 +1,10 @@
-//! What comes out of a run: figures, a digest, and what was violated.
+//! The result of a run: figures, a digest, and any violation.
 //!
-//! The digest covers every decision and every stored figure, so two equal ones mean two equal runs.
+//! The digest covers every decision and every stored figure, so equal digests mean equal runs.
 
 use std::ops::AddAssign;
 
-/// What happened in a run, or in many.
+/// Event counts of one run, or of many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub ticks: u64,
@@ -28,12 +28,12 @@ impl AddAssign for Counts {
     }
 }
 
-/// A run that ended.
+/// The result of one run.
 pub struct Outcome {
     pub counts: Counts,
     pub digest: u64,
-    /// What was violated, if anything was.
+    /// The violation, if there was one.
     pub violation: Option<String>,
-    /// What happened, when it was asked for.
-    pub told: Vec<String>,
+    /// The events in words, when wanted.
+    pub words: Vec<String>,
 }

@@ -1,6 +1,7 @@
-//! What a seed fixes before anything happens: how rough the run is, the settings, who rates what.
+//! Everything that a seed fixes at the start: how rough the run is, the settings, the posts and users.
 //!
-//! Seeds differ a lot on purpose: a calm run with large batches goes deep, a rough one with small ones goes wide.
+//! Seeds differ a lot on purpose: a calm run with large batches goes deep, a rough one with small batches
+//! goes wide.
 
 use damper::config::{Config, Settings};
 use damper::model::post::Post;
@@ -16,7 +17,7 @@ use crate::world::{SHARDS, World};
 /// 14 November 2023.
 const START: Time = Time::from_ms(1_700_000_000_123);
 
-/// How rough a run is; so many times in 10,000.
+/// How rough a run is; probabilities are per 10,000.
 #[derive(Default)]
 pub struct Knobs {
     pub fault: usize,
@@ -24,11 +25,11 @@ pub struct Knobs {
     pub crash: usize,
     pub jump: usize,
     pub drains_max: u32,
-    /// Users pause while so many entries wait: else drains of one entry a batch would never catch up.
+    /// Users pause while this many entries wait. Otherwise drains of one entry a batch would never catch up.
     pub waiting_max: u64,
 }
 
-/// What a run begins with.
+/// The starting point of a run.
 pub struct Plan {
     pub knobs: Knobs,
     pub config: Config,
@@ -62,8 +63,8 @@ impl Plan {
 }
 
 impl World {
-    /// A world in which nothing has happened; it has these posts.
-    pub fn new(posts: &[PostId], is_told: bool) -> Self {
+    /// A fresh world with these posts.
+    pub fn new(posts: &[PostId], with_words: bool) -> Self {
         let tables = Tables {
             posts: posts.iter().map(|id| (id.clone(), Post::named_by_id(id.clone(), START))).collect(),
             checkpoints: vec![Checkpoint::default(); usize::from(SHARDS)],
@@ -74,7 +75,7 @@ impl World {
             tables,
             shelf: Default::default(),
             oracle: Oracle::new(),
-            trace: Trace { told: is_told.then(Vec::new), ..Trace::default() },
+            trace: Trace { words: with_words.then(Vec::new), ..Trace::default() },
             now: START,
             turns: Vec::new(),
             is_direct: false,

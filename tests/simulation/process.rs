@@ -1,7 +1,8 @@
-//! A process: the real [`Core`] on the world's parts, in a runtime of its own whose clock moves only when told.
+//! A process: the real [`Core`] on the world's parts, in its own runtime, whose clock only the simulation
+//! moves.
 //!
-//! Dropping it is a crash: every task stops at the await where it stands, and nothing that it held in memory is
-//! left. Starting one is the only time when calls need no turns.
+//! Dropping it is a crash: every task stops at its current await, and its memory is lost. Only at its start
+//! are calls answered without turns.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ use crate::tables::REFUSED_USER;
 use crate::verdict::is_a_score;
 use crate::world::{Seam, World, lock};
 
-/// No run takes so long.
+/// Longer than any run.
 const LONG: Duration = Duration::from_secs(24 * 3_600);
 
 /// A running process.
@@ -32,14 +33,14 @@ pub struct Process {
     runtime: Runtime,
     app: Arc<Core>,
     seam: Seam,
-    /// How far its clock is off.
+    /// The error of its clock.
     skew_ms: i64,
     drains: Arc<AtomicU32>,
     stop: Arc<AtomicBool>,
 }
 
 impl Process {
-    /// Starts a process by the number `number`, which no other ever had.
+    /// Starts a process. No other process may ever have had this `number`.
     pub fn start(world: &Arc<Mutex<World>>, number: u32, config: &Config, skew_ms: i64) -> Self {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime starts");
@@ -67,7 +68,7 @@ impl Process {
         self.drains.load(Ordering::Relaxed)
     }
 
-    /// Its time goes on by `ms`; tasks go as far as they can.
+    /// Advances its clock by `ms`; tasks run as far as they can.
     pub fn run(&self, ms: u64) {
         self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
     }
@@ -88,13 +89,13 @@ impl Process {
         self.runtime.spawn(async move {
             let outcome = app.intake.submit(&key.0, &key.1, action, now).await;
             let mut world = lock(&world);
-            world.trace.note("told", &[u64::from(outcome.is_ok())], || format!("{key:?} {outcome:?}"));
+            world.trace.note("answered", &[u64::from(outcome.is_ok())], || format!("{key:?} {outcome:?}"));
             world.oracle.answer(&key, outcome.is_ok());
             objects(&mut world, "a rating", outcome.err().as_ref());
         });
     }
 
-    /// A user reads a post with the own rating.
+    /// A user reads a post together with their own rating.
     pub fn read(&self, key: Key) {
         let (app, now, seam) = (self.app.clone(), self.now(), self.seam.clone());
         let failures = {
@@ -106,10 +107,11 @@ impl Process {
             let view = app.posts.post(&key.0, Some(&key.1), now).await;
             let mut world = lock(&seam.world);
             let own = view.as_ref().ok().map(|view| view.own.and_then(|own| own.score));
-            // Without the buffer the stored rating is the best anybody knows; and what the database refuses is none.
-            let can_tell =
+            // Without the buffer only the stored rating is known. The database never stores REFUSED_USER's
+            // ratings.
+            let is_proof =
                 world.oracle.buffer_failures(seam.process) == failures && key.1.as_str() != REFUSED_USER;
-            world.oracle.tell(&key, own.filter(|_| can_tell));
+            world.oracle.check_own(&key, own.filter(|_| is_proof));
             let mean = view.as_ref().ok().and_then(|view| view.average.smoothed_mean(&app.context.params));
             world.trace.note("read", &[mean.map_or(0, f64::to_bits)], || format!("{key:?} {own:?} {mean:?}"));
             if mean.is_some_and(|mean| !is_a_score(mean)) {
@@ -119,7 +121,7 @@ impl Process {
         });
     }
 
-    /// A drain begins. A tick goes on through any outage; a flush gives up after a few attempts.
+    /// Starts a drain. A tick goes on through any outage; a flush gives up after a few attempts.
     pub fn drain(&self, trigger: Trigger) {
         let (app, now, world) = (self.app.clone(), self.now(), self.seam.world.clone());
         let (drains, stop) = (self.drains.clone(), self.stop.clone());
@@ -138,7 +140,7 @@ impl Process {
         });
     }
 
-    /// One drain that waits for nobody, with every call answered at once.
+    /// Runs one drain by itself, with every call answered at once.
     pub fn drain_alone(&self) -> Drained {
         lock(&self.seam.world).is_direct = true;
         let order = DrainOrder::quiet(Trigger::Flush);
@@ -148,7 +150,7 @@ impl Process {
     }
 }
 
-/// Objects to an error that no failing server explains.
+/// Reports an error, unless a failing server explains it.
 fn objects(world: &mut World, who: &str, error: Option<&Error>) {
     if let Some(error) = error.filter(|error| !error.is_transient()) {
         world.oracle.object(format!("{who} met {error:?}"));

@@ -1,7 +1,7 @@
-//! One run: a world, its processes, and the scheduler that decides, by the seed alone, what happens next.
+//! One run: a world, its processes, and the scheduler. The seed alone decides what happens next.
 //!
-//! A step is one decision: a call gets its turn, a user or a tick comes, a process dies, a clock jumps. At the end
-//! faults stop, everybody is answered, a fresh process drains once, and the world is judged.
+//! A step is one decision: a call gets its turn, a user or a tick acts, a process dies, a clock jumps. At the
+//! end faults stop, every request is answered, a fresh process drains once, and the world is checked.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -20,9 +20,10 @@ use crate::verdict;
 use crate::world::{Fault, SHARDS, Side, World, lock};
 
 const HOUR_MS: usize = 3_600_000;
-/// Whoever is not answered in so many steps without faults never will be.
+/// A request without an answer after this many steps without faults will never get one.
 const STEPS_TO_SETTLE_MAX: usize = 100_000;
-/// A run so rough that hardly a drain ends is ended after so many steps a tick: without faults all must end.
+/// A very rough run, whose drains hardly ever end, is cut off after this many steps a tick. Without faults
+/// all drains must end.
 const STEPS_PER_TICK_MAX: u64 = 2_000;
 
 struct Simulation {
@@ -39,9 +40,9 @@ struct Simulation {
     counts: Counts,
 }
 
-/// Runs at most `ticks` drains by a seed. With `is_told`, it remembers what happened in words.
-pub fn run(seed: u64, ticks: u64, is_told: bool) -> Outcome {
-    let mut simulation = Simulation::new(seed, is_told);
+/// Runs at most `ticks` drains from a seed. With `with_words`, it also records the events in words.
+pub fn run(seed: u64, ticks: u64, with_words: bool) -> Outcome {
+    let mut simulation = Simulation::new(seed, with_words);
     let violation = simulation.live(ticks).and_then(|()| simulation.end()).err();
     let mut world = lock(&simulation.world);
     let oracle = &world.oracle;
@@ -51,15 +52,15 @@ pub fn run(seed: u64, ticks: u64, is_told: bool) -> Outcome {
         drains_ended: oracle.drains_ended,
         ..simulation.counts
     };
-    let told = world.trace.told.take().unwrap_or_default();
-    Outcome { counts, digest: world.trace.digest, violation, told }
+    let words = world.trace.words.take().unwrap_or_default();
+    Outcome { counts, digest: world.trace.digest, violation, words }
 }
 
 impl Simulation {
-    fn new(seed: u64, is_told: bool) -> Self {
+    fn new(seed: u64, with_words: bool) -> Self {
         let mut rng = Rng(seed);
         let Plan { knobs, config, posts, users } = Plan::by(&mut rng);
-        let world = Arc::new(Mutex::new(World::new(&posts, is_told)));
+        let world = Arc::new(Mutex::new(World::new(&posts, with_words)));
         let mut simulation = Self {
             knobs,
             config,
@@ -132,7 +133,7 @@ impl Simulation {
         self.rng.below(self.processes.len())
     }
 
-    /// A user and a post, unless that user waits for an answer there.
+    /// A user and a post without an open request.
     fn key(&mut self) -> Option<Key> {
         let (post, user) = (self.rng.below(self.posts.len()), self.rng.below(self.users.len()));
         let key = (self.posts[post].clone(), self.users[user].clone());
@@ -160,7 +161,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody else writes into the log.
+    /// Appends a line that Damper did not write.
     fn disturb(&mut self) {
         let shard = Shard(self.rng.below(usize::from(SHARDS)) as u16);
         let at = self.world().now.ms();
@@ -184,7 +185,7 @@ impl Simulation {
         }
     }
 
-    /// A process dies, often after it was asked to stop; another takes its place.
+    /// A process dies, often after it was asked to stop. Another takes its place.
     fn crash(&mut self) {
         let process = self.process();
         if self.rng.hits(3_000) {
@@ -205,7 +206,7 @@ impl Simulation {
         world.oracle.died(number);
     }
 
-    /// All clocks jump: mostly ahead, sometimes back.
+    /// All clocks jump, mostly ahead, sometimes back.
     fn jump(&mut self) {
         let ahead = self.rng.below(48 * HOUR_MS) as i64;
         let back = self.rng.below(3 * HOUR_MS) as i64;
@@ -218,13 +219,13 @@ impl Simulation {
         world.now = world.now.plus_ms(ms);
     }
 
-    /// A process is left alone for longer than its patience.
+    /// A process gets no turn for longer than its patience.
     fn linger(&mut self) {
         let (process, ms) = (self.process(), self.rng.pick(&[100, 1_000, 5_000, 20_000]));
         self.processes[process].run(ms);
     }
 
-    /// A call gets its turn; when nothing is called, time passes.
+    /// A call gets its turn. Without calls, time passes.
     fn give(&mut self) {
         let mut world = lock(&self.world);
         if world.turns.is_empty() {
@@ -246,13 +247,13 @@ impl Simulation {
         self.counts.failures += u64::from(fault.is_some());
         let called = world.give(index, fault, self.rng.hits(5_000));
         drop(world);
-        // A dead process' call moves nobody.
+        // A call of a dead process affects no other process.
         if let Some(process) = self.processes.iter().find(|process| process.number() == called) {
             process.run(1);
         }
     }
 
-    /// Faults stop: everybody must be answered, and one drain must bring everything in.
+    /// Faults stop. Every request must be answered, and one drain must merge everything.
     fn end(&mut self) -> Result<(), String> {
         self.knobs = Knobs::default();
         self.outage = None;
@@ -260,7 +261,7 @@ impl Simulation {
         while self.is_anything_under_way() {
             steps += 1;
             if steps > STEPS_TO_SETTLE_MAX {
-                return Err("somebody is never answered".into());
+                return Err("a request is never answered".into());
             }
             self.give();
             self.check()?;

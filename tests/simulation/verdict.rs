@@ -1,6 +1,6 @@
-//! The oracle, at a run's end: what a single thread makes of the copied log is what must be in the tables.
+//! The oracle at a run's end: a single-threaded fold of the copied log must equal the tables.
 //!
-//! The fold here knows no batches, checkpoints or retries, only the arithmetic; figures are compared bit by bit.
+//! This fold knows no batches, checkpoints or retries, only the arithmetic. Figures are compared bit by bit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -15,7 +15,7 @@ use crate::world::World;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// What the log comes to.
+/// The result of folding the log.
 #[derive(Default)]
 struct Folded {
     averages: BTreeMap<PostId, (Average, Position)>,
@@ -52,7 +52,7 @@ impl Folded {
                 self.rows.insert(key, (row, entry.at, position));
                 *self.arrivals.entry(entry.post.clone()).or_default() += 1;
             }
-            Action::Decide(_) | Action::Release(_) => panic!("nobody decides here"),
+            Action::Decide(_) | Action::Release(_) => panic!("the simulation has no decisions"),
             Action::Withdraw => {
                 if let Some((row, ..)) = self.rows.remove(&key) {
                     average.withdraw(&row, entry.at, params);
@@ -62,7 +62,7 @@ impl Folded {
     }
 }
 
-/// Every figure of an average as its bits, so that equal means equal to the last one.
+/// Every figure of an average as bits, so that equality is exact.
 fn bits((average, version): &(Average, Position)) -> Vec<u64> {
     let mut bits = vec![version.high, version.low, average.intensity.to_bits()];
     for lane in [&average.calm, &average.surge] {
@@ -92,12 +92,12 @@ fn same<K: Ord + Debug, V: PartialEq + Debug>(
     }
 }
 
-/// Whether a mean is one of scores, to what the fifth law of docs/SMOOTHING.md leaves to rounding.
+/// Whether a mean lies within the scale, up to the rounding that the fifth law of docs/SMOOTHING.md allows.
 pub fn is_a_score(mean: f64) -> bool {
     (-1e-12..=5.0 + 1e-12).contains(&mean)
 }
 
-/// Judges a world in which everything that was appended has been drained; its digest goes into the trace.
+/// Checks a world in which every appended entry has been drained. Its digest goes into the trace.
 pub fn judge(world: &mut World, params: &Params) -> Result<(), String> {
     for (log, checkpoint) in world.logs.iter().zip(&world.tables.checkpoints) {
         let waiting = log.backlog(checkpoint.position).waiting;

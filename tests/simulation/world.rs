@@ -1,7 +1,7 @@
-//! The world: the log, the database and the cache that outlive every process, and the calls that are under way.
+//! The world: the log, the database and the cache, which outlive every process, and the open calls.
 //!
-//! A call takes two turns: in the first it takes effect, in the second its caller hears of it. Whoever holds the
-//! list of turns decides how the calls of all processes interleave, what fails, and what a crash leaves undone.
+//! A call takes two turns: in the first it takes effect, in the second its caller gets the answer. The order
+//! of turns decides how the calls of all processes interleave, what fails, and what a crash leaves undone.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -15,17 +15,17 @@ use crate::log::Log;
 use crate::oracle::Oracle;
 use crate::tables::Tables;
 
-/// How many logs the world has.
+/// The number of logs in the world.
 pub const SHARDS: u16 = 2;
 
-/// All that is outside of processes.
+/// Everything outside the processes.
 pub struct World {
     pub logs: Vec<Log>,
     pub tables: Tables,
     pub shelf: Shelf,
     pub oracle: Oracle,
     pub trace: Trace,
-    /// The right time; processes' clocks differ from it.
+    /// The correct time; processes' clocks differ from it.
     pub now: Time,
     pub turns: Vec<Turn>,
     /// Calls take effect and answer at once.
@@ -34,7 +34,7 @@ pub struct World {
 
 /// A call that waits for its turn.
 pub struct Turn {
-    /// Whose call it is, by the number of the process.
+    /// The number of the calling process.
     pub process: u32,
     pub call: Call,
     stage: Stage,
@@ -45,11 +45,11 @@ enum Stage {
     Answer(Answer),
 }
 
-/// Takes effect in the world, if there is one, and makes the answer; an error takes the answer's place.
+/// Takes effect in the world, if one is given, and makes the answer. An error replaces the answer.
 type Effect = Box<dyn FnOnce(Option<&mut World>, Option<Error>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce() + Send>;
 
-/// What is called: its name, whose it is, and what becomes of it when its process dies.
+/// A call: its name, its server, and its fate when its process dies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     pub name: &'static str,
@@ -69,20 +69,20 @@ pub enum Side {
 pub enum Kind {
     /// Has no effect.
     Read,
-    /// May take effect long after its process is gone, as a request in a server's queue does.
+    /// May take effect long after its process died, like a request in a server's queue.
     Write,
     /// Takes effect before its process' end is noticed, or never.
     Append,
 }
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// No effect, and the caller hears so.
+    /// The call has no effect, and the caller gets an error.
     Before,
-    /// Takes effect, and the caller hears the contrary.
+    /// The call takes effect, but the caller gets an error.
     After,
-    /// No effect: the server has no time.
+    /// The call has no effect: the server is busy.
     Busy,
 }
 
@@ -96,7 +96,7 @@ impl Fault {
 }
 
 impl World {
-    /// Gives a turn: a call takes effect, or its caller hears. Returns the process that something happened to.
+    /// Gives a turn: a call takes effect, or its caller gets the answer. Returns the process concerned.
     pub fn give(&mut self, index: usize, fault: Option<Fault>, answer_at_once: bool) -> u32 {
         let Turn { process, call, stage } = self.turns.swap_remove(index);
         let answer = match stage {
@@ -124,13 +124,13 @@ impl World {
         process
     }
 
-    /// Whether the turn's call has yet to take effect.
+    /// Whether the call of this turn has not yet taken effect.
     pub fn is_before_effect(&self, index: usize) -> bool {
         matches!(self.turns[index].stage, Stage::Effect(_))
     }
 
-    /// What a process leaves when it dies: nobody hears its answers; its appends took effect or never will; its
-    /// other writes may come much later.
+    /// Cleans up after a dead process. Its answers are lost. Its appends took effect or never will. Its other
+    /// writes may come much later.
     pub fn forget(&mut self, process: u32, rng: &mut Rng) {
         let mut index = 0;
         while index < self.turns.len() {
@@ -148,20 +148,20 @@ impl World {
     }
 }
 
-/// A process' way into the world.
+/// A process' connection to the world.
 #[derive(Clone)]
 pub struct Seam {
     pub world: Arc<Mutex<World>>,
     pub process: u32,
 }
 
-/// The world, locked. Whoever panicked with it has failed the test already.
+/// Locks the world. A thread that panicked with the lock has already failed the test.
 pub fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Seam {
-    /// Makes a call; it takes effect and answers when its turns come.
+    /// Makes a call. It takes effect and answers when its turns come.
     pub async fn call<T: Send + 'static>(
         &self,
         call: Call,
@@ -179,7 +179,7 @@ impl Seam {
         let (sender, answered) = oneshot::channel();
         let mut world = lock(&self.world);
         if world.is_direct {
-            // Nobody can have gone away already.
+            // The receiver still exists here.
             let _ = sender.send(effect(&mut world));
             return answered;
         }
@@ -191,7 +191,7 @@ impl Seam {
                 (None, None) => Err(Fault::Before.error(call.name)),
             };
             Box::new(move || {
-                // A caller that gave up hears nothing.
+                // A caller that gave up gets nothing.
                 let _ = sender.send(answer);
             })
         });

@@ -1,7 +1,8 @@
-//! The golden vectors of `golden.json`: each case a log of entries and reads, and what the reads must say.
+//! The golden vectors of `golden.json`: each case is a log of entries and reads, with the expected results of
+//! the reads.
 //!
-//! They were computed twice and independently: by the closed form, and by integrating the differential
-//! equation rating by rating. `null` stands for a read that has no mean.
+//! They were computed twice, independently: by the closed form, and by integrating the differential equation
+//! rating by rating. `null` means a read without a mean.
 
 use damper::model::{Score, Time};
 use damper::smoothing::{Knobs, Params};
@@ -9,9 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::log::Post;
 
-/// What the vectors are good to.
+/// The precision of the vectors.
 const TOLERANCE: f64 = 1e-9;
-/// How many there are: a file that was cut short must not pass.
+/// The number of cases: a truncated file must not pass.
 const CASES: usize = 28;
 
 #[test]
@@ -22,7 +23,7 @@ fn every_golden_vector_is_met() {
     assert!(misses.is_empty(), "{} reads differ:\n{}", misses.len(), misses.join("\n"));
 }
 
-/// Runs one case; each read that differs as a line of text.
+/// Runs one case. Returns a line of text for each read that differs.
 fn misses(case: &Value) -> Vec<String> {
     let name = case["name"].as_str().unwrap();
     let params = Params::new(&knobs(case["params"].as_object().unwrap())).unwrap();
@@ -62,7 +63,7 @@ fn misses(case: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The defaults with a case's overrides; those of time are in seconds.
+/// The defaults with a case's overrides. Overrides of times are in seconds.
 fn knobs(overrides: &Map<String, Value>) -> Knobs {
     let mut knobs = Knobs::default();
     for (name, value) in overrides {

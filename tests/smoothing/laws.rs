@@ -1,6 +1,6 @@
 //! The nine laws of docs/SMOOTHING.md, each a property of random logs under random knobs.
 //!
-//! A failure prints the smallest log that proptest found. `PROPTEST_CASES=20000` looks harder.
+//! A failure prints the smallest failing log that proptest found. `PROPTEST_CASES=20000` searches longer.
 
 use damper::model::{Score, Time};
 use damper::smoothing::{Average, Lane, Recount, Row};
@@ -8,18 +8,18 @@ use proptest::prelude::*;
 
 use crate::log::*;
 
-/// How far apart the scores can be.
+/// The largest difference between two scores.
 const WIDTH: f64 = 5.0;
 
 /// Optimized, a law takes a tenth of a millisecond a case, so there are eight times as many as usual. No file
-/// beside the tests remembers a failure: it becomes a test of its own.
+/// beside the tests remembers a failure: it becomes a separate test.
 fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     let times = if cfg!(debug_assertions) { 1 } else { 8 };
     ProptestConfig { cases: usual.cases.saturating_mul(times), failure_persistence: None, ..usual }
 }
 
-/// G of law 1: how much a post's room may grow from one time to a later one.
+/// G of law 1: the factor by which a post's room may grow between two times.
 fn growth(post: &Post, from: Time, to: Time) -> f64 {
     if to <= from {
         return 1.0;
@@ -41,7 +41,7 @@ fn noise(log: &[Entry], post: &Post) -> f64 {
     1e-16 * (20.0 + log.len() as f64) * (10.0 + clock) / post.params.knobs().seed_weight
 }
 
-/// Every bit of the state; −0 differs from 0.
+/// Every bit of the state. −0 differs from 0.
 fn bits(average: &Average) -> Vec<u64> {
     let lane = |l: &Lane| {
         let floats = [l.vested, l.settled_count, l.settled_sum, l.clock].map(f64::to_bits);
@@ -64,7 +64,7 @@ fn row_bits(row: &Row) -> (Score, &'static str, [u64; 3]) {
     (row.score, row.lane.as_str(), floats)
 }
 
-/// The average as a store gives it back: floats by their eight bytes.
+/// The average after a round trip through a store: floats as their eight bytes.
 fn stored_and_loaded(average: &Average) -> Average {
     let float = |value: f64| f64::from_le_bytes(value.to_le_bytes());
     let lane = |l: &Lane| Lane {
@@ -97,13 +97,13 @@ proptest! {
             post.apply(entry);
             let (Some(from), Some(to)) = (before.average.last, post.average.last) else { continue };
 
-            // What time does.
+            // The effect of time.
             let now = before.average.at(to, &params);
             let room = post.room(&now);
             let bound = before.room(&before.average) * growth(&before, from, to);
             prop_assert!(room <= bound * (1.0 + 1e-9), "{room} > {bound}");
 
-            // What the entry does at its moment, given what each removal took.
+            // The effect of the entry at its moment, given what each removal took.
             let change = post.room(&post.average) - room;
             let restored = before.excluded.keys().find(|user| !post.excluded.contains_key(*user));
             let removed = before.counted.keys().find(|user| !post.counted.contains_key(*user));
@@ -139,13 +139,13 @@ proptest! {
         let Some(y1) = first.smoothed_mean(&params) else { return Ok(()) };
         let (room, settled, seed) = (post.room(&first), settled_count(&first), params.knobs().seed_weight);
         for entry in &moved(&ratings, t1.ms() - START.ms()) {
-            // What is clamped to the last entry may not lie before the first reading.
+            // A time clamped to the last entry must not lie before the first reading.
             post.apply(&Entry { at: entry.at.max(t1), ..*entry });
             for t2 in [post.average.last.unwrap(), post.average.last.unwrap().plus_ms(more_ms)] {
                 let y2 = post.mean_at(t2).unwrap();
                 let u = room * (growth(&post, t1, t2) - 1.0);
                 let bound = WIDTH * (u + seed) / (settled + seed);
-                // From age 0 on it is infinite.
+                // From age 0 on the bound is infinite.
                 prop_assert!((y2 - y1).abs() <= bound + noise(&log, &post), "{y1} -> {y2}, {bound}");
             }
         }
@@ -243,7 +243,7 @@ proptest! {
         let mut cut = Post::new(params);
         for (entry, (read, cut_here, ahead_ms)) in log.iter().zip(looks.iter().cycle()) {
             if *read {
-                // A reader may look at any time, the past and the future included.
+                // Readers may look at any time, past or future.
                 let seen = cut.average.at(entry.at.plus_ms(*ahead_ms), &params);
                 let _ = (seen.smoothed_mean(&params), seen.unvested(), seen.is_crowded(&params));
                 let again = seen.at(entry.at.plus_ms(*ahead_ms), &params);
@@ -272,7 +272,7 @@ proptest! {
             if i % 16 != 0 && i + 1 < log.len() {
                 continue;
             }
-            // The rows do not change while nobody rates, so they confirm a later reading as well.
+            // The rows do not change without new ratings, so they confirm a later reading too.
             for average in [post.average, post.average.at(entry.at.plus_ms(wait_ms), &params)] {
                 let mut recount = Recount::new(average.calm.clock, average.surge.clock);
                 post.counted.values().for_each(|row| recount.add(row));
@@ -349,7 +349,7 @@ proptest! {
         let now = post.average.at(at, &params);
         let (mean, vested_then) = (now.smoothed_mean(&params), post.vested_of(&users, &now));
 
-        // Excluded and restored at one moment: as if nothing had been.
+        // Excluded and restored at one moment: nothing has changed.
         let mut undone = post.clone();
         users.iter().for_each(|user| undone.exclude(*user, at));
         users.iter().for_each(|user| undone.restore(*user, at));

@@ -1,4 +1,4 @@
-//! Random logs and knobs for the laws, and a post that folds them and keeps its rows as a store would.
+//! Random logs and knobs for the laws, and a post that folds them and stores its rows as a database would.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 pub const HOUR_MS: i64 = 3_600_000;
 pub const DAY_MS: i64 = 24 * HOUR_MS;
-/// When the random posts are born.
+/// The birth of the random posts.
 pub const START: Time = Time::from_ms(1_700_000_000_123);
 
 /// An average and the rows it was made of, by user.
@@ -49,7 +49,7 @@ impl Post {
         }
     }
 
-    /// Folds one entry; one that finds no row to act on does nothing.
+    /// Folds one entry. An entry that finds no row to act on does nothing.
     pub fn apply(&mut self, entry: &Entry) {
         match entry.op {
             Op::Rate { user, score } => self.rate(user, score, entry.at),
@@ -123,7 +123,7 @@ fn lane_of<'a>(average: &'a Average, row: &Row) -> &'a Lane {
     }
 }
 
-/// The user of the row that a random number picks.
+/// The user of the row picked by a random number.
 pub fn nth(rows: &BTreeMap<u16, Row>, pick: u16) -> Option<u16> {
     rows.keys().nth(usize::from(pick) % rows.len().max(1)).copied()
 }
@@ -135,7 +135,7 @@ pub struct Entry {
     pub op: Op,
 }
 
-/// What an entry does. The numbers pick one of the rows that are there.
+/// The kinds of entries. The numbers pick one of the existing rows.
 #[derive(Debug, Clone, Copy)]
 pub enum Op {
     Rate { user: u16, score: Score },
@@ -145,7 +145,7 @@ pub enum Op {
     Arrive,
 }
 
-/// An op and how many times it is done, each a moment after the other: bombs and their removal.
+/// An op and its number of repetitions, each a moment after the other: bombs and their removal.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     after_ms: i64,
@@ -158,7 +158,7 @@ pub fn score() -> impl Strategy<Value = Score> {
     (0..=5_i64).prop_map(|value| Score::parse(value).unwrap())
 }
 
-/// A time that passes between entries: moments, hours, weeks, and at times backwards.
+/// A span of time between entries: moments, hours, weeks, and sometimes backwards.
 fn pause() -> impl Strategy<Value = i64> {
     prop_oneof![
         2 => Just(0),
@@ -170,7 +170,7 @@ fn pause() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// How often, and how far apart.
+/// The number of repetitions, and the time between them.
 fn repetition() -> impl Strategy<Value = (u16, i64)> {
     prop_oneof![3 => Just((1, 0)), 1 => (2..10_u16, 0..4 * HOUR_MS), 1 => (2..150_u16, 0..2_000_i64)]
 }
@@ -199,7 +199,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The steps one after the other, from `start` on; a step's ratings come from users next to each other.
+/// The steps one after the other, beginning at `start`. A step's ratings come from neighbouring users.
 fn expand(start: Time, steps: &[Step]) -> Vec<Entry> {
     let mut now = start;
     let mut log = Vec::new();
@@ -222,22 +222,22 @@ pub fn log() -> impl Strategy<Value = Vec<Entry>> {
     prop::collection::vec(step(any_op()), 1..25).prop_map(|steps| expand(START, &steps))
 }
 
-/// A log of ratings and edits only, from `START` on; to be moved to where it is wanted.
+/// A log of ratings and edits only, from `START` on. The caller moves it to another time.
 pub fn ratings() -> impl Strategy<Value = Vec<Entry>> {
     prop::collection::vec(step(rating()), 1..8).prop_map(|steps| expand(START, &steps))
 }
 
-/// The same log, so much later.
+/// The same log, shifted by a time.
 pub fn moved(log: &[Entry], by_ms: i64) -> Vec<Entry> {
     log.iter().map(|entry| Entry { at: entry.at.plus_ms(by_ms), ..*entry }).collect()
 }
 
-/// A number of any size in the range, small ones as likely as large ones.
+/// A number from the range, log-uniform: small ones are as likely as large ones.
 fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = f64> {
     (0.0..=1.0_f64).prop_map(move |u| (low.ln() + u * (high.ln() - low.ln())).exp().clamp(low, high))
 }
 
-/// The defaults; knobs that somebody might choose; and any at all.
+/// The defaults, plausible knobs, and any valid knobs.
 pub fn params() -> impl Strategy<Value = Params> {
     let chosen = (
         log_uniform(2.0, 200.0),
@@ -265,7 +265,7 @@ pub fn params() -> impl Strategy<Value = Params> {
     knobs.prop_map(|knobs| Params::new(&knobs).unwrap())
 }
 
-/// In the order of the page's table.
+/// In the order of the table in docs/SMOOTHING.md.
 fn knobs((h, doubling, n0, w0, tau, k, c): (f64, f64, f64, f64, f64, f64, f64)) -> Knobs {
     Knobs {
         vest_half_life_hours: h,

@@ -1,4 +1,5 @@
-//! The backup: whole by itself, of one moment, and holding all that was acknowledged before it began.
+//! The backup: complete by itself, a snapshot of one moment, and containing everything acknowledged before it
+//! began.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,13 +11,13 @@ use crate::support::process::Program;
 use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World, create_all};
 
-/// Files in the world's folder whose names hold `part`.
+/// Files in the world's folder with `part` in their names.
 fn files(world: &World, part: &str) -> usize {
     let entries = std::fs::read_dir(world.path()).expect("a folder");
     entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(part)).count()
 }
 
-/// Tells the writers to stop, also when a test fails under them.
+/// Stops the writers, even when a test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -59,7 +60,7 @@ fn a_backup_during_writes_and_drains_holds_all_that_was_acknowledged() {
         ["one.db", "two.db", "three.db"].map(back_up).into()
     });
     for (name, expected) in backups {
-        // Alone in a folder of its own, as after a restore.
+        // Alone in a new folder, as after a restore.
         let restored = World::embedded();
         std::fs::copy(world.path().join(name), restored.config().data).expect("a copy");
         let status = restored.status();
@@ -72,7 +73,7 @@ fn a_backup_during_writes_and_drains_holds_all_that_was_acknowledged() {
             .all("select post_id, user_id, cast(score as bigint) from ratings where status = 'counted'");
         let rows: Ratings = rows.into_iter().map(|(post, user, score)| ((post, user), score)).collect();
         for (key, score) in &expected {
-            assert_eq!(rows.get(key), Some(score), "{key:?} was acknowledged before {name} was begun");
+            assert_eq!(rows.get(key), Some(score), "{key:?} was acknowledged before {name} began");
         }
         restored.assert_consistent();
     }
@@ -106,7 +107,7 @@ fn a_backup_replaces_nothing_and_makes_no_data_file() {
 
 #[cfg(unix)]
 #[test]
-fn a_backup_is_read_by_nobody_who_may_not_read_the_data_file() {
+fn a_backup_has_the_permissions_of_the_data_file() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::embedded();
     world.import("p,ann,4,1700000000\n");

@@ -1,4 +1,4 @@
-//! The command line: what people see, what machines parse, and what the exit codes mean.
+//! The command line: output for people, JSON for machines, and exit codes.
 
 use serde_json::Value;
 
@@ -7,23 +7,23 @@ use crate::support::process::{Process, Program, Run};
 use crate::support::spawn;
 use crate::support::world::{World, variable};
 
-/// Appears in no output, whatever is asked.
+/// A password that must appear in no output.
 const CANARY: &str = "canary-5ecret";
 
 in_both_setups!(
     an_import_is_flushed_shown_and_verified,
-    bad_lines_are_told_by_number_and_the_rest_is_imported,
-    half_stars_are_rounded_up_and_it_is_said,
+    bad_lines_are_reported_by_number_and_the_rest_is_imported,
+    half_stars_are_rounded_up_and_reported,
     a_file_in_any_order_gives_the_same_averages,
     a_difference_is_named_and_fails,
     every_command_works_beside_a_running_service,
-    what_is_not_there_is_said_in_one_sentence,
+    a_missing_post_gives_a_one_line_error,
 );
 
 const RATINGS: &str = "film,ann,5,1700000000\nfilm,bob,0,1700000060.5\nbook,ann,3,2023-11-14T22:20:00Z\n\
                        film,ann,4,1700000300\n";
 
-/// Runs `damper` in an empty folder with exactly these variables.
+/// Runs `damper` in an empty folder with exactly these environment variables.
 fn damper(args: &[&str], env: &[(&str, &str)]) -> Run {
     let env: Vec<_> = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let dir = spawn::temp_dir("cli-");
@@ -75,7 +75,7 @@ fn an_import_is_flushed_shown_and_verified(world: World) {
     assert!(again["duration_ms"].is_u64() && again["complete"] == true, "{again}");
 }
 
-fn bad_lines_are_told_by_number_and_the_rest_is_imported(world: World) {
+fn bad_lines_are_reported_by_number_and_the_rest_is_imported(world: World) {
     let text = "post,user,score,timestamp\nfilm,ann,5,1700000000\nfilm,bob,7,1700000000\n\
                 film,cat,4,yesterday\na b,dan,4,1700000000\nfilm,eve,4\nfilm,fay,2.5,1700000000\nfilm,gus,1,1700000000\n";
     let run = world.cli_with_input(&["import", "-"], text.as_bytes()).expect(1);
@@ -100,7 +100,7 @@ fn bad_lines_are_told_by_number_and_the_rest_is_imported(world: World) {
     assert_eq!(world.status()["accepted"], 4);
 }
 
-fn half_stars_are_rounded_up_and_it_is_said(world: World) {
+fn half_stars_are_rounded_up_and_reported(world: World) {
     let text =
         "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,31,4.0,1260759179\n3,31,0.5,1260759182\n";
     let run = world.cli_with_input(&["import", "-"], text.as_bytes()).expect(0);
@@ -111,7 +111,7 @@ fn half_stars_are_rounded_up_and_it_is_said(world: World) {
 }
 
 fn a_file_in_any_order_gives_the_same_averages(world: World) {
-    // Ordered by user, as exports often are: every user's ratings lie hours apart.
+    // Ordered by user, as exports often are, so a user's ratings lie hours apart.
     let line = |post: &str, user: u64, hour: u64| {
         format!("{post},u{user},{},{}\n", user % 6, 1_700_000_000 + hour * 3_600 + user)
     };
@@ -166,7 +166,7 @@ fn every_command_works_beside_a_running_service(world: World) {
     world.cli(&["verify"]).expect(0);
     world.cli(&["show", "film"]).expect(0);
     world.cli(&["config"]).expect(0);
-    // The service itself sees what they did.
+    // The service sees the changes.
     let answer = service.http().get("/api/posts/film");
     assert_eq!(answer.json()["count"], 2, "{}", answer.json());
     let second = world.spawn_cli(&["serve"], b"");
@@ -174,12 +174,12 @@ fn every_command_works_beside_a_running_service(world: World) {
         let refused = second.finish().expect(78);
         assert!(refused.err.contains("another damper serves this file"), "{}", refused.err);
     } else {
-        // On servers there may be as many as one likes.
+        // On servers any number of services may run.
         second.await_ready();
     }
 }
 
-fn what_is_not_there_is_said_in_one_sentence(world: World) {
+fn a_missing_post_gives_a_one_line_error(world: World) {
     for args in [["show", "nothing"], ["verify", "nothing"]] {
         let run = world.cli(&args).expect(1);
         assert!(run.err.ends_with("damper: there is no post nothing\n"), "{}", run.err);
@@ -189,7 +189,7 @@ fn what_is_not_there_is_said_in_one_sentence(world: World) {
 }
 
 #[test]
-fn wrong_usage_and_wrong_settings_have_codes_of_their_own() {
+fn wrong_usage_and_wrong_settings_have_their_own_exit_codes() {
     damper(&["--help"], &[]).expect(0);
     damper(&["--version"], &[]).expect(0);
     damper(&["dance"], &[]).expect(2);
@@ -215,10 +215,10 @@ fn wrong_usage_and_wrong_settings_have_codes_of_their_own() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
-    let nobody = spawn::free_port();
-    let database = format!("postgres://damper:{CANARY}@127.0.0.1:{nobody}/damper");
-    let redis = format!("redis://:{CANARY}@127.0.0.1:{nobody}");
+fn an_unreachable_server_is_named() {
+    let unused = spawn::free_port();
+    let database = format!("postgres://damper:{CANARY}@127.0.0.1:{unused}/damper");
+    let redis = format!("redis://:{CANARY}@127.0.0.1:{unused}");
     let run =
         damper(&["status"], &[("DAMPER_DATABASE_URL", &database), ("DAMPER_REDIS_URL", &redis)]).expect(69);
     assert!(
@@ -253,13 +253,13 @@ fn config_shows_every_setting_its_source_and_no_password() {
 }
 
 #[test]
-fn every_setting_is_reached_by_its_variable_and_by_a_file() {
+fn every_setting_can_be_set_by_variable_and_by_file() {
     let rows = damper(&["config", "--json"], &[]).expect(0).json();
     let rows = rows.as_array().expect("a list").clone();
     assert!(rows.len() > 25, "the settings were found");
     for row in rows {
         let (name, value) = (row["name"].as_str().unwrap(), row["value"].as_str().unwrap());
-        // The two URLs go together; empty ones are as good as none.
+        // The two URLs belong together; an empty one counts as not set.
         let shown = damper(&["config", "--json"], &[(&variable(name), value)]).expect(0).json();
         let found = shown.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone();
         assert_eq!((&found["value"], &found["source"]), (&row["value"], &"environment".into()), "{name}");
@@ -292,7 +292,7 @@ fn a_flush_that_runs_out_of_time_says_so() {
 }
 
 #[test]
-fn after_a_clean_end_the_data_file_alone_is_whole() {
+fn after_a_clean_stop_the_data_file_alone_is_complete() {
     let world = World::embedded();
     world.import(RATINGS);
     world.flush();

@@ -1,4 +1,4 @@
-//! What a kill leaves: real programs, killed in their middle, and counts that are exact all the same.
+//! After a kill: real programs are killed in mid-work, and counts stay exact.
 
 mod outage;
 
@@ -17,10 +17,10 @@ use crate::support::{in_both_setups, until};
 in_both_setups!(
     a_killed_drain_leaves_counts_exact,
     two_flushes_at_once_leave_counts_exact,
-    a_killed_service_has_lost_nothing_that_it_acknowledged,
+    a_killed_service_loses_nothing_that_it_acknowledged,
 );
 
-/// The log as `damper import` takes it; withdrawals are no lines of a CSV.
+/// The log in the format of `damper import`. A CSV has no withdrawals, so they are left out.
 fn csv(log: &[damper::entry::Entry]) -> String {
     let line = |entry: &damper::entry::Entry| {
         let seconds = entry.at.ms() as f64 / 1_000.0;
@@ -29,7 +29,7 @@ fn csv(log: &[damper::entry::Entry]) -> String {
     log.iter().filter_map(line).collect()
 }
 
-/// The ratings that a synthetic log's lines come to, sorted by time as an import does.
+/// The ratings that result from a synthetic log's lines, sorted by time as an import does.
 fn imported(seed: u64, count: u64) -> (String, BTreeMap<(String, String), i64>) {
     let mut log = synthetic(seed, count);
     log.retain(|entry| entry.action.score().is_some());
@@ -48,7 +48,7 @@ fn a_killed_drain_leaves_counts_exact(world: World) {
     for round in 1..=KILLS {
         let before = world.drained();
         let mut flush = world.spawn_cli(&["flush"], b"");
-        // Somewhere in this round's share of the log, at any step of a batch.
+        // Somewhere in this round's part of the log, at any step of a batch.
         let progress = 1 + random.below(total / KILLS - 100) as i64;
         until("the drain to get on", || world.drained() >= before + progress || !flush.is_running());
         std::thread::sleep(Duration::from_micros(random.below(4_000)));
@@ -81,7 +81,7 @@ fn two_flushes_at_once_leave_counts_exact(world: World) {
     world.assert_exact(&ratings);
 }
 
-fn a_killed_service_has_lost_nothing_that_it_acknowledged(world: World) {
+fn a_killed_service_loses_nothing_that_it_acknowledged(world: World) {
     const CALLERS: usize = 8;
     let mut service = world.start_api();
     create_all(&service.http(), &POSTS);
@@ -116,11 +116,11 @@ fn a_killed_service_has_lost_nothing_that_it_acknowledged(world: World) {
         assert_eq!(rows.get(&(post.clone(), user.clone())), Some(score), "{post} {user}");
     }
     let unanswered = rows.len() - acknowledged.len();
-    assert!(unanswered <= CALLERS, "{unanswered} ratings that nobody was told of");
+    assert!(unanswered <= CALLERS, "{unanswered} ratings without an answer");
     world.assert_consistent();
 }
 
-/// Rates as ever new users until the service is gone; returns what it acknowledged.
+/// Rates as new users until the service is gone. Returns the acknowledged ratings.
 fn rate_until_refused(api: &Http, caller: usize, stopped: &AtomicBool) -> Vec<(String, String, i64)> {
     let mut acknowledged = Vec::new();
     for i in 0.. {
@@ -133,8 +133,8 @@ fn rate_until_refused(api: &Http, caller: usize, stopped: &AtomicBool) -> Vec<(S
     acknowledged
 }
 
-/// Rates the same post as the same user until the service is gone; returns the last score that it acknowledged and
-/// the one that it may have taken without saying so.
+/// Rates one post as one user until the service is gone. Returns the last acknowledged score, and the score
+/// that may have been accepted without an answer.
 fn edit_until_refused(api: &Http, stopped: &AtomicBool) -> [Option<i64>; 2] {
     let mut last = None;
     for score in (0..6).cycle() {
@@ -146,7 +146,7 @@ fn edit_until_refused(api: &Http, stopped: &AtomicBool) -> [Option<i64>; 2] {
     unreachable!("the service is killed")
 }
 
-/// Whether a rating is acknowledged; when it is not, the service must be gone.
+/// Whether a rating is acknowledged. If not, the service must be gone.
 fn is_acknowledged(api: &Http, post: &str, user: &str, score: i64, stopped: &AtomicBool) -> bool {
     let path = format!("/api/posts/{}/rate", post.replace('|', "%7C"));
     let body = json!({"user_id": user, "score": score}).to_string();
@@ -162,7 +162,7 @@ fn is_acknowledged(api: &Http, post: &str, user: &str, score: i64, stopped: &Ato
     }
 }
 
-/// The worker and the API are processes of their own: either may be killed without the other.
+/// The worker and the API are separate processes: either may be killed without the other.
 #[test]
 fn a_killed_worker_and_api_leave_counts_exact() {
     let world = World::servers().with("drain.batch_max", 10).with("shards", 2);

@@ -1,4 +1,4 @@
-//! The listeners' doors: slow, huge and forging clients, against the real programs.
+//! Limits at the listeners: slow, oversized and forging clients, against the real programs.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,24 +11,24 @@ use crate::support::process::Process;
 use crate::support::until;
 use crate::support::world::World;
 
-/// Slow clients at once.
+/// Simultaneous slow clients.
 const SLOW: usize = 1_000;
-/// What a service may grow by meanwhile, in KiB: a connection's task and first buffer.
+/// Allowed growth of the service meanwhile, in KiB: a connection's task and first buffer.
 const GROWTH_KIB_MAX: u64 = 64 * 1_024;
 
-/// A connection that says `text` at once.
+/// A connection that sends `text` at once.
 fn connect(api: &Http, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(api.address()).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
-    // A service may close the door before it has heard all.
+    // The service may close the connection before it has read everything.
     let _ = stream.write_all(text.as_bytes());
     stream
 }
 
-/// Everything that comes until the end.
+/// Everything that arrives until the end.
 fn rest(mut stream: TcpStream) -> String {
     let mut text = Vec::new();
-    // A reset is an end, too.
+    // A reset ends the connection too.
     let _ = stream.read_to_end(&mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -40,7 +40,7 @@ fn memory_kib(service: &Process) -> u64 {
 }
 
 #[test]
-fn a_thousand_slow_clients_are_ended_and_hurt_nobody() {
+fn a_thousand_slow_clients_are_cut_off_and_harm_no_one() {
     let world = World::embedded().with("api.header_timeout_ms", 3_000).with("api.body_timeout_ms", 3_000);
     let service = world.start_api();
     let api = service.http();
@@ -55,7 +55,7 @@ fn a_thousand_slow_clients_are_ended_and_hurt_nobody() {
         .collect();
     let (mut peak, mut worst) = (before, Duration::ZERO);
     until("all of them to be ended", || {
-        // Each sends a byte; one that was ended hears it.
+        // Each sends a byte. A closed connection gives an error.
         slow.retain_mut(|stream| {
             stream.set_nonblocking(true).expect("a mode");
             let ended = matches!(stream.read(&mut [0; 4_096]), Ok(0)) || stream.write_all(b" ").is_err();
@@ -73,22 +73,22 @@ fn a_thousand_slow_clients_are_ended_and_hurt_nobody() {
 }
 
 #[test]
-fn a_slow_body_is_told_and_an_idle_connection_is_ended() {
+fn a_slow_body_gets_408_and_an_idle_connection_is_closed() {
     let world = World::embedded().with("api.header_timeout_ms", 500).with("api.body_timeout_ms", 500);
     let service = world.start_api();
     let api = service.http();
     api.create("p");
     let head = "POST /api/posts/p/rate HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
-    let told = rest(connect(&api, head));
-    assert!(told.starts_with("HTTP/1.1 408") && told.contains("body-too-slow"), "{told}");
-    // Nothing, half a header, and a second request that never comes: each ends without the client's doing.
+    let answer = rest(connect(&api, head));
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body-too-slow"), "{answer}");
+    // Nothing, half a header, a second request that never comes: the service ends each of them.
     for begun in ["", "GET /livez HTTP/1.1\r\nho", "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"] {
         rest(connect(&api, begun));
     }
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+fn a_client_that_does_not_read_its_answer_is_cut_off() {
     let world = World::embedded().with("api.write_timeout_ms", 500).with("api.connections_max", 3);
     let service = world.start_api();
     let api = service.http();
@@ -96,7 +96,7 @@ fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
     for i in 0..100 {
         api.post("/api/posts", &json!({"id": format!("p{i}"), "title": "T", "content": content})).expect(201);
     }
-    // A page of texts ends early; all pages together have every post once.
+    // A page of long texts ends early. All pages together still list every post once.
     let (mut cursor, mut ids) = (String::new(), Vec::new());
     loop {
         let page = api.get(&format!("/api/posts?limit=100{cursor}")).expect(200);
@@ -108,7 +108,7 @@ fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 100);
-    // As many as there are doors, each asking for megabytes again and again.
+    // One client per connection slot, each asking for megabytes again and again.
     let asks = "GET /api/posts?limit=100 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20);
     let deaf: Vec<TcpStream> = (0..3).map(|_| connect(&api, &asks)).collect();
     assert_eq!(api.read("p1")["id"], "p1", "it gets in once one of them is gone");
@@ -116,18 +116,18 @@ fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
 }
 
 #[test]
-fn who_comes_when_all_doors_are_taken_waits_for_one() {
+fn a_client_waits_while_all_connections_are_taken() {
     let world = World::embedded().with("api.connections_max", 5).with("api.header_timeout_ms", 1_000);
     let service = world.start_api();
     let api = service.http();
     let idle: Vec<TcpStream> = (0..5).map(|_| connect(&api, "")).collect();
     assert_eq!(api.get("/livez").status, 200);
-    assert_eq!(service.admin().get("/livez").status, 200, "the other listener has doors of its own");
+    assert_eq!(service.admin().get("/livez").status, 200, "the admin listener has its own connection limit");
     drop(idle);
 }
 
 #[test]
-fn what_is_too_large_is_refused_and_memory_stays_flat() {
+fn oversized_requests_are_refused_and_memory_stays_flat() {
     let world = World::embedded();
     let service = world.start_api();
     let api = service.http();
@@ -150,7 +150,7 @@ fn what_is_too_large_is_refused_and_memory_stays_flat() {
         status(format!("GET /livez HTTP/1.1\r\nhost: x\r\n{close}x: {}\r\n\r\n", "y".repeat(1 << 14)))
             .contains("200")
     );
-    // A body of 10 MB, announced and not; a body that is packed.
+    // A body of 10 MB, with and without a length, and a compressed body.
     let good = br#"{"user_id":"ann","score":5}"#.to_vec();
     let large = [good.clone(), vec![b' '; 10 << 20]].concat();
     for headers in [&[][..], &[("transfer-encoding", "chunked")]] {
@@ -188,7 +188,7 @@ fn the_admin_listener_answers_no_page_of_another_site() {
     for origin in ["https://evil.example", "null", "http://localhost:1", "http://localhost", ""] {
         assert_eq!(first(&own, &format!("origin: {origin}\r\n")), "HTTP/1.1 403 Forbidden", "{origin}");
     }
-    // The form of a request that names its host in the first line.
+    // A request that names its host in the first line.
     let absolute = "GET http://evil.example/metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     assert!(rest(connect(&admin, absolute)).starts_with("HTTP/1.1 403"));
 }
@@ -217,7 +217,7 @@ fn while_callers_name_themselves_no_other_site_does_it_for_them() {
         rate(&[("sec-fetch-site", "same-origin"), ("origin", &format!("http://{}", api.address()))]),
         202
     );
-    assert_eq!(api.send("GET", "/api/posts/p", &[cross], None).status, 200, "reading is for everybody");
+    assert_eq!(api.send("GET", "/api/posts/p", &[cross], None).status, 200, "anyone may read");
 }
 
 #[test]

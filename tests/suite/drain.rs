@@ -1,4 +1,5 @@
-//! The drain: exact, bit for bit the same however the log is cut, and safe by anybody at any time.
+//! The drain: exact, bit for bit the same for every cut of the log, and safe to run by any process at any
+//! time.
 
 mod glide;
 
@@ -23,8 +24,8 @@ in_both_setups!(async
     a_log_drained_by_many_flushes_gives_the_same,
     drains_at_once_leave_counts_exact,
     the_balance_holds_at_every_look,
-    what_cannot_be_applied_leaves_its_neighbours_alone,
-    a_drain_tells_what_it_did,
+    an_entry_that_cannot_be_applied_does_not_affect_its_neighbours,
+    a_drain_reports_its_work,
     a_drain_that_is_out_of_time_leaves_the_rest_to_the_next,
     a_drain_that_is_stopped_ends_between_batches,
     a_drain_leaves_nothing_in_the_log,
@@ -34,20 +35,20 @@ const DAY_MS: i64 = 86_400_000;
 /// When the tests drain: a year after their logs begin.
 const NOW: Time = START.plus_ms(365 * DAY_MS);
 
-/// Makes the posts of the synthetic logs and appends `log`.
+/// Creates the posts of the synthetic logs and appends `log`.
 async fn submit(app: &App, log: &[Entry]) {
     app.catalogue().ensure_posts(posts(&POSTS)).await.unwrap();
     app.intake().append_all(log.to_vec(), None).await.unwrap();
 }
 
-/// A drain that must end well.
+/// A drain that must succeed.
 async fn drain(app: &App) -> Drained {
     let drained = app.drainer().drain(NOW, &DrainOrder::quiet(Trigger::Flush)).await;
     assert!(drained.failure.is_none() && drained.complete, "{drained:?}");
     drained
 }
 
-/// Every figure of every average, rating row and hour is what the arithmetic alone makes of `log`.
+/// Checks that every figure of every average, rating row and hour equals the pure fold of `log`.
 async fn assert_bit_for_bit(world: &World, app: &App, log: &[Entry]) {
     let store = world.store().await;
     let folded = Folded::of(log, app.params());
@@ -74,7 +75,7 @@ async fn the_averages_are_those_of_the_log_folded_in_one_piece(world: World) {
     let drained = drain(&app).await;
     assert_eq!((drained.applied, drained.quarantined), (4_000, 0));
     let bombed = &Folded::of(&log, app.params()).averages[&post_id("bombed")];
-    assert!(bombed.surge.count > 500 && bombed.calm.count > 100, "the log has what it should: {bombed:?}");
+    assert!(bombed.surge.count > 500 && bombed.calm.count > 100, "the log has both lanes: {bombed:?}");
     assert_bit_for_bit(&world, &app, &log).await;
 }
 
@@ -91,7 +92,7 @@ async fn a_log_drained_by_many_flushes_gives_the_same(world: World) {
     let (app, log) = (world.app().await, synthetic(3, 2_000));
     for (i, part) in log.chunks(37).enumerate() {
         submit(&app, part).await;
-        // Now and then somebody else drains, and the clock has gone on or back.
+        // Now and then another process drains, and the clock has moved forwards or backwards.
         let hours = (i % 7) as i64 - 3;
         let other = if i % 5 == 0 { world.app().await } else { app.clone() };
         let now = NOW.plus_ms(hours * 3_600_000);
@@ -143,7 +144,7 @@ async fn the_balance_holds_at_every_look(world: World) {
     assert_eq!((found, balance.oldest_waiting_at), ((2_000, 2_000, 0, 0), None));
 }
 
-async fn what_cannot_be_applied_leaves_its_neighbours_alone(world: World) {
+async fn an_entry_that_cannot_be_applied_does_not_affect_its_neighbours(world: World) {
     let world = world.with("drain.batch_max", 7);
     let app = world.app().await;
     app.catalogue().ensure_posts(posts(&POSTS)).await.unwrap();
@@ -152,21 +153,21 @@ async fn what_cannot_be_applied_leaves_its_neighbours_alone(world: World) {
     for (i, good) in log.iter().enumerate() {
         let mut entries = vec![good.clone()];
         if i % 10 == 0 {
-            entries.insert(0, entry("nobody-made-it", &format!("u{i}"), Some(0), good.at));
+            entries.insert(0, entry("missing", &format!("u{i}"), Some(0), good.at));
             unknown += 1;
         }
         app.intake().append_all(entries, None).await.unwrap();
     }
     let drained = drain(&app).await;
     assert_eq!((drained.applied, drained.quarantined), (300, unknown));
-    let rows = "select count(*) from quarantine where reason like '%no post nobody-made-it%'";
+    let rows = "select count(*) from quarantine where reason like '%no post missing%'";
     assert_eq!(world.db().count(rows), unknown as i64);
     assert_bit_for_bit(&world, &app, &log).await;
     let status = world.status();
     assert_eq!(status["quarantined"], unknown);
 }
 
-async fn a_drain_tells_what_it_did(world: World) {
+async fn a_drain_reports_its_work(world: World) {
     let world = world.with("drain.batch_max", 10);
     let app = world.app().await;
     app.catalogue().ensure_posts(posts(&["risen", "fallen", "new", "silent"])).await.unwrap();
@@ -211,7 +212,7 @@ async fn a_drain_that_is_out_of_time_leaves_the_rest_to_the_next(world: World) {
     let late = DrainOrder { until: Some(Instant::now()), ..DrainOrder::quiet(Trigger::Tick) };
     let drained = app.drainer().drain(NOW, &late).await;
     assert_eq!((drained.applied, drained.complete), (0, false));
-    assert!(drained.failure.is_none(), "to be out of time is no error");
+    assert!(drained.failure.is_none(), "running out of time is not an error");
     assert_eq!(world.status()["waiting"], 500);
     drain(&app).await;
     assert_bit_for_bit(&world, &app, &log).await;
@@ -249,7 +250,7 @@ async fn a_drain_leaves_nothing_in_the_log(world: World) {
         let left: i64 = left.map(|stream| world.redis().command(&["XLEN", &stream]).int()).sum();
         assert_eq!(left, 0);
         let notes = world.redis().command(&["KEYS", "damper:{*}:*:*"]);
-        assert_eq!(notes, crate::support::redis::Reply::List(vec![]), "nor a note for readers");
+        assert_eq!(notes, crate::support::redis::Reply::List(vec![]), "and no note for readers");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Server-sent events: every changed average once a drain has changed it, whoever drained, and from where one left off.
+//! Server-sent events: every changed average after each drain, by any process, and a resume after a
+//! disconnect.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -11,17 +12,17 @@ use crate::support::world::World;
 use crate::support::{in_both_setups, until};
 
 in_both_setups!(
-    a_changed_average_is_told_after_each_drain,
-    whoever_comes_back_hears_what_was_missed,
-    more_than_can_be_told_is_a_reset,
-    one_who_does_not_listen_is_let_go_and_holds_up_nobody,
-    a_service_that_stops_lets_its_followers_go,
+    a_changed_average_is_sent_after_each_drain,
+    a_returning_client_gets_the_missed_events,
+    too_many_missed_changes_give_a_reset,
+    a_client_that_does_not_read_is_cut_off_and_delays_no_one,
+    a_stopping_service_closes_its_streams,
 );
 
-/// One who follows.
+/// A client of the event stream.
 struct Follower {
     lines: BufReader<TcpStream>,
-    /// The id of the last event that bore one.
+    /// The id of the last event that had one.
     place: String,
 }
 
@@ -42,11 +43,11 @@ impl Follower {
         }
         assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
         assert_eq!(follower.next().expect("an event").0, "ready");
-        assert_ne!(follower.place, "", "whoever is cut off now can come back");
+        assert_ne!(follower.place, "", "a client cut off now can resume");
         follower
     }
 
-    /// The next event; nothing at the end.
+    /// The next event; `None` at the end of the stream.
     fn next(&mut self) -> Option<Event> {
         let (mut name, mut data) = (String::new(), Value::Null);
         loop {
@@ -58,7 +59,7 @@ impl Follower {
                 Some(("event", text)) => name = text.to_owned(),
                 Some(("data", text)) => data = serde_json::from_str(text).expect("JSON"),
                 Some(("id", text)) => self.place = text.to_owned(),
-                // The end of an event; anything else is a chunk's length, or keeps the connection alive.
+                // The end of an event. Any other line is a chunk's length or a keep-alive.
                 _ if line.trim_end().is_empty() && !name.is_empty() => return Some((name, data)),
                 _ => {}
             }
@@ -77,7 +78,7 @@ impl Follower {
     }
 }
 
-fn a_changed_average_is_told_after_each_drain(world: World) {
+fn a_changed_average_is_sent_after_each_drain(world: World) {
     let service = world.start_api();
     let api = service.http();
     api.create("p");
@@ -103,14 +104,14 @@ fn a_changed_average_is_told_after_each_drain(world: World) {
     api.rate("p", "bob", 0);
     world.flush();
     for follower in &mut followers {
-        // Two shards' commits may be told at two looks.
-        let mut told = follower.averages(2);
-        told.sort();
-        assert_eq!(told, [("p".into(), 2), ("q".into(), 1)]);
+        // Commits of two shards may arrive in two looks.
+        let mut changed = follower.averages(2);
+        changed.sort();
+        assert_eq!(changed, [("p".into(), 2), ("q".into(), 1)]);
     }
 }
 
-fn whoever_comes_back_hears_what_was_missed(world: World) {
+fn a_returning_client_gets_the_missed_events(world: World) {
     let service = world.start_api();
     let api = service.http();
     for post in ["a", "b", "c"] {
@@ -127,7 +128,7 @@ fn whoever_comes_back_hears_what_was_missed(world: World) {
     api.rate("b", "bob", 5);
     api.rate("c", "ann", 5);
     world.flush();
-    // Another process of the same installation knows the place as well.
+    // Another process of the same installation accepts the id too.
     drop(service);
     let service = world.start_api();
     let mut follower = Follower::of(&service, Some(&place));
@@ -138,29 +139,28 @@ fn whoever_comes_back_hears_what_was_missed(world: World) {
     assert_eq!(follower.averages(1), [("a".into(), 2)]);
     let answer = api.send("GET", "/api/events", &[("last-event-id", "x")], None);
     assert_eq!(answer.problem(422, "invalid-cursor")["parameter"], "Last-Event-ID");
-    // A place of another installation.
+    // An id from another installation.
     for strange in ["1-1,2-2,3-3", &place.replace('-', "9-")] {
         let mut follower = Follower::of(&service, Some(strange));
         assert_eq!(follower.next().expect("an event").0, "reset", "{strange}");
     }
 }
 
-fn more_than_can_be_told_is_a_reset(world: World) {
+fn too_many_missed_changes_give_a_reset(world: World) {
     let service = world.start_api();
     let mut follower = Follower::of(&service, None);
     let place = follower.place.clone();
-    // All in one commit, and so in one shard: ids that share it are told by their remainder.
     let lines: String = (0..20_000).map(|i| format!("p{i},u,5,1790000000\n")).collect();
     world.import(&lines);
     world.flush();
-    // Batches that are small enough may be told before.
+    // Small batches may be sent before.
     let reset = std::iter::from_fn(|| follower.next()).find(|(name, _)| name == "reset");
     assert_eq!(reset.map(|(_, data)| data), Some(json!({})));
     let mut back = Follower::of(&service, Some(&place));
     assert_eq!(back.next().expect("an event").0, "reset");
 }
 
-fn one_who_does_not_listen_is_let_go_and_holds_up_nobody(world: World) {
+fn a_client_that_does_not_read_is_cut_off_and_delays_no_one(world: World) {
     let world = world.with("api.write_timeout_ms", 1_000);
     let service = world.start_api();
     let long = |i: i32| format!("{i:p>60}");
@@ -169,7 +169,7 @@ fn one_who_does_not_listen_is_let_go_and_holds_up_nobody(world: World) {
     world.flush();
     let deaf = Follower::of(&service, None);
     let mut hearing = Follower::of(&service, None);
-    // Far more than sockets hold.
+    // Far more than socket buffers can store.
     for round in 0..40_u64 {
         let lines: String = (0..490).map(|i| format!("{},v{round},4,1790000000\n", long(i))).collect();
         world.import(&lines);
@@ -178,20 +178,20 @@ fn one_who_does_not_listen_is_let_go_and_holds_up_nobody(world: World) {
         assert!(heard.iter().any(|(_, count)| *count == round + 2), "the last drain is among them");
     }
     let gone = deaf.lines.into_inner();
-    until("the deaf one to be let go", || {
-        // What its socket holds is read without end-of-file only while the connection is there.
+    until("the unread stream to be closed", || {
+        // The kernel's table of connections shows when the service has closed this one.
         let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the system's connections");
         let local = format!(":{:04X}", gone.local_addr().expect("an address").port());
         !sockets.lines().any(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            // The service's end of it, established.
+            // The service's end of the connection, established.
             fields.len() > 3 && fields[2].ends_with(&local) && fields[3] == "01"
         })
     });
     assert_eq!(world.status()["waiting"], 0);
 }
 
-fn a_service_that_stops_lets_its_followers_go(world: World) {
+fn a_stopping_service_closes_its_streams(world: World) {
     let service = world.start_api();
     let mut follower = Follower::of(&service, None);
     service.terminate();

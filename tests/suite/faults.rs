@@ -1,6 +1,6 @@
-//! Faults one by one, each brought about on purpose: what must then happen, and that it mends itself.
+//! Faults injected one by one: the expected behaviour during each, and the recovery.
 //!
-//! `tests/chaos` mixes them at random; here each has a test that says what is expected of it.
+//! `tests/chaos` mixes them at random; here each has a test with precise expectations.
 
 mod full;
 mod locks;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::http::{Answer, Http, JSON};
 
-/// A rating; its answer, whatever it is.
+/// Rates. Returns the answer, whatever it is.
 fn rate(api: &Http, post: &str, user: &str, score: i64) -> Answer {
     let body = json!({"user_id": user, "score": score}).to_string();
     api.send("POST", &format!("/api/posts/{post}/rate"), &[JSON], Some(body.as_bytes()))

@@ -1,4 +1,4 @@
-//! `damper forget`: one user's data is shown, or erased, and the averages of the others stay exact.
+//! `damper forget`: shows or erases one user's data; the averages of the others stay exact.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::support::in_both_setups;
 use crate::support::world::World;
 
 in_both_setups!(
-    what_is_held_is_shown_and_kept,
-    what_is_held_is_erased_and_the_rest_stays_exact,
-    a_user_of_whom_nothing_is_held_is_no_error,
+    export_shows_the_data_and_keeps_it,
+    forget_erases_the_data_and_the_rest_stays_exact,
+    an_unknown_user_is_no_error,
 );
 
-/// Two users' ratings of three posts, one of them still waiting; ann also made a post and was quarantined once.
+/// Two users' ratings of three posts, one still waiting. Ann also created a post and has a quarantined entry.
 fn fill(world: &World) {
     world.import("p,ann,5,1700000000\np,bob,1,1700000001\nq,ann,0,1700000002\nq,bob,4,1700000003\n");
     world.flush();
@@ -26,7 +26,7 @@ fn fill(world: &World) {
     assert_eq!(api.read("r")["created_by"], "ann");
 }
 
-/// The rows in which a text stands, in any column.
+/// Tables with a row that contains a text, in any column.
 fn mentions(world: &World, user: &str) -> Vec<String> {
     let columns =
         [("ratings", "user_id"), ("withdrawals", "user_id"), ("posts", "created_by"), ("users", "id")];
@@ -39,7 +39,7 @@ fn mentions(world: &World, user: &str) -> Vec<String> {
         .collect()
 }
 
-fn what_is_held_is_shown_and_kept(world: World) {
+fn export_shows_the_data_and_keeps_it(world: World) {
     fill(&world);
     let held = world.cli(&["forget", "ann", "--export"]).expect(0).json();
     let ratings: Vec<(&str, i64)> = held["ratings"]
@@ -57,7 +57,7 @@ fn what_is_held_is_shown_and_kept(world: World) {
     assert_eq!(held["username"], "Ann A.");
 }
 
-fn what_is_held_is_erased_and_the_rest_stays_exact(world: World) {
+fn forget_erases_the_data_and_the_rest_stays_exact(world: World) {
     fill(&world);
     let service = world.start_api();
     let api = service.http();
@@ -70,7 +70,7 @@ fn what_is_held_is_erased_and_the_rest_stays_exact(world: World) {
         .map(|(post, user, score)| ((post.to_owned(), user.to_owned()), score))
         .collect();
     world.assert_exact(&expected);
-    // In the embedded set-up another process' cache lives for a second.
+    // In the embedded set-up the cache of another process lives for a second.
     crate::support::until("the name to be gone", || api.read("r")["created_by"].is_null());
     assert_eq!(api.read("p")["count"], 1);
     assert_eq!(api.post_as("p", "ann")["my_rating"], json!(null));
@@ -81,29 +81,29 @@ fn what_is_held_is_erased_and_the_rest_stays_exact(world: World) {
             assert_eq!(world.redis().command(&["XLEN", &key]).int(), 0, "{key}");
         }
     }
-    // Who was forgotten may come again.
+    // A forgotten user may return.
     api.rate("p", "ann", 2);
     world.flush();
     assert_eq!(mentions(&world, "ann"), ["ratings.user_id"]);
 }
 
-fn a_user_of_whom_nothing_is_held_is_no_error(world: World) {
-    let erased = world.cli(&["forget", "nobody", "--yes", "--json"]).expect(0).json();
+fn an_unknown_user_is_no_error(world: World) {
+    let erased = world.cli(&["forget", "unknown", "--yes", "--json"]).expect(0).json();
     assert_eq!(
         erased,
-        json!({"user_id": "nobody", "username": null, "ratings": [], "held": [], "posts": [], "quarantined": []})
+        json!({"user_id": "unknown", "username": null, "ratings": [], "held": [], "posts": [], "quarantined": []})
     );
     let wrong = world.cli(&["forget", "a b"]).expect(1);
     assert!(wrong.err.contains("a space"), "{}", wrong.err);
 }
 
 #[test]
-fn what_was_put_aside_is_erased_too() {
+fn quarantined_entries_are_erased_too() {
     let world = World::embedded();
     let service = world.start_api();
     service.http().create("p");
     service.http().rate("p", "bob", 4);
-    // Entries for a post that there is not: they can be read, but not applied.
+    // Entries for a missing post: they can be read but not applied.
     world.db().change(
         "insert into quarantine (shard, position, reason, payload) values
             (0, x'00000000000000000000000000000001', 'test', cast('1 r gone ann 5 1790000000000' as blob)),

@@ -1,4 +1,4 @@
-//! Ratings by the million: lines in, an answer for each bad one, the totals, and never more memory than a chunk.
+//! Bulk ingest: lines in, an answer for each bad one, the totals, and never more memory than a chunk.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,16 +13,16 @@ use crate::support::world::World;
 use crate::support::{in_both_setups, until};
 
 in_both_setups!(
-    good_lines_are_taken_and_bad_ones_told_by_number,
-    a_rating_by_line_is_the_same_as_one_by_itself,
+    good_lines_are_accepted_and_bad_ones_reported_by_number,
+    a_rating_by_line_is_the_same_as_a_single_one,
     a_closed_catalogue_refuses_lines_of_unknown_posts,
-    a_sender_who_breaks_off_has_sent_a_prefix_and_sends_all_again,
-    a_line_too_long_is_skipped_without_being_kept,
-    answers_come_while_lines_go,
-    it_takes_the_role_ingest,
-    what_cannot_be_held_ends_the_answer_with_why,
-    where_anybody_may_call_it_takes_the_admin_token,
-    a_sender_that_waits_for_the_word_to_go_on_gets_it,
+    a_broken_upload_keeps_a_prefix_and_can_be_repeated,
+    a_line_that_is_too_long_is_skipped_without_being_stored,
+    answers_arrive_during_the_upload,
+    it_requires_the_role_ingest,
+    a_failed_append_ends_the_answer_with_the_reason,
+    without_keys_it_requires_the_admin_token,
+    a_sender_that_waits_for_100_continue_gets_it,
     a_problem_quotes_no_more_than_a_screen_holds,
 );
 
@@ -32,14 +32,14 @@ fn line(post: &str, user: &str, score: Option<i64>) -> String {
 }
 
 fn send(api: &Http, body: impl AsRef<[u8]>) -> Answer {
-    // What curl says when nobody tells it otherwise.
+    // The media type that curl sends by default.
     let form = ("content-type", "application/x-www-form-urlencoded");
     api.send("POST", "/api/ratings", &[form], Some(body.as_ref()))
 }
 
-/// The lines of an answer: the bad ones as `(line, status, pointer)`, and the totals.
+/// The lines of an answer: bad ones as `(line, status, pointer)`, then the totals.
 #[track_caller]
-fn told(answer: &Answer) -> (Vec<(u64, u64, String)>, Value) {
+fn parsed(answer: &Answer) -> (Vec<(u64, u64, String)>, Value) {
     assert_eq!(
         (answer.status, answer.header("content-type")),
         (200, "application/x-ndjson"),
@@ -56,7 +56,7 @@ fn told(answer: &Answer) -> (Vec<(u64, u64, String)>, Value) {
     (bad.collect(), totals)
 }
 
-fn good_lines_are_taken_and_bad_ones_told_by_number(world: World) {
+fn good_lines_are_accepted_and_bad_ones_reported_by_number(world: World) {
     let service = world.start_api();
     let api = service.http();
     api.create("p");
@@ -66,7 +66,7 @@ fn good_lines_are_taken_and_bad_ones_told_by_number(world: World) {
         "\r\n",
         &line("p", "cid", Some(6)),
         "no JSON\n",
-        &line("nobody-made-it", "ann", Some(1)),
+        &line("missing", "ann", Some(1)),
         &line("p", "dan", Some(0)),
         "{\"post_id\":\"p\",\"user_id\":\"eve\",\"score\":2,\"at\":\"2014-10-04T12:00:00Z\"}\n",
         "{\"post_id\":\"p\",\"user_id\":\"fay\",\"score\":2,\"at\":\"2099-10-04T12:00:00Z\"}\n",
@@ -74,7 +74,7 @@ fn good_lines_are_taken_and_bad_ones_told_by_number(world: World) {
         "{\"post_id\":\"p\",\"user_id\":\"gil\",\"score\":4}",
     ]
     .concat();
-    let (bad, totals) = told(&send(&api, body));
+    let (bad, totals) = parsed(&send(&api, body));
     let expected =
         [(2, 422, "/score"), (4, 422, "/score"), (5, 400, "-"), (6, 404, "/post_id"), (9, 422, "/at")];
     assert_eq!(bad, expected.map(|(line, status, pointer)| (line, status, pointer.to_owned())));
@@ -83,14 +83,14 @@ fn good_lines_are_taken_and_bad_ones_told_by_number(world: World) {
     let post = api.post_as("p", "gil");
     assert_eq!((&post["count"], &post["histogram"]), (&json!(3), &json!([1, 0, 1, 0, 1, 0])), "{post}");
     assert_eq!(world.status()["applied"], 5);
-    assert_eq!(told(&send(&api, "")), (vec![], json!({"accepted": 0, "refused": 0})));
-    assert_eq!(told(&send(&api, "\n \n")), (vec![], json!({"accepted": 0, "refused": 0})));
+    assert_eq!(parsed(&send(&api, "")), (vec![], json!({"accepted": 0, "refused": 0})));
+    assert_eq!(parsed(&send(&api, "\n \n")), (vec![], json!({"accepted": 0, "refused": 0})));
     let packed = api.send("POST", "/api/ratings", &[("content-encoding", "gzip")], Some(b"x"));
     packed.problem(415, "unsupported-media-type");
     api.send("POST", "/api/ratings?x=1", &[], Some(b"")).problem(422, "invalid-query");
 }
 
-fn a_rating_by_line_is_the_same_as_one_by_itself(world: World) {
+fn a_rating_by_line_is_the_same_as_a_single_one(world: World) {
     let service = world.start_api();
     let api = service.http();
     api.create("p");
@@ -99,7 +99,7 @@ fn a_rating_by_line_is_the_same_as_one_by_itself(world: World) {
     assert_eq!(api.post_as("p", "ann")["my_rating"], json!({"score": 4, "pending": true}), "the latest wins");
     send(&api, line("p", "ann", None));
     assert_eq!(api.post_as("p", "ann")["my_rating"], json!({"score": null, "pending": true}));
-    // A file of the same lines is the same, too.
+    // A file with the same lines gives the same result.
     let file = world.file("ratings.ndjson", [line("q", "ann", Some(3)), line("q", "bob", Some(7))].concat());
     let imported = world.cli(&["import", &file, "--json"]).expect(1).json();
     assert_eq!((&imported["imported"], &imported["refused"]), (&json!(1), &json!(1)), "{imported}");
@@ -112,7 +112,7 @@ fn a_closed_catalogue_refuses_lines_of_unknown_posts(world: World) {
     let service = world.start_api();
     let lines: String =
         (0..3_000).map(|i| line(&format!("p{}", i % 1_500), &format!("u{i}"), Some(3))).collect();
-    let (bad, totals) = told(&send(&service.http(), &lines));
+    let (bad, totals) = parsed(&send(&service.http(), &lines));
     assert_eq!(totals, json!({"accepted": 0, "refused": 3_000}));
     assert!(bad.iter().map(|(line, ..)| *line).eq(1..=3_000), "each by its number, in order");
     assert!(bad.iter().all(|(_, status, pointer)| *status == 404 && pointer == "/post_id"));
@@ -120,7 +120,7 @@ fn a_closed_catalogue_refuses_lines_of_unknown_posts(world: World) {
     let world = world.with("catalogue.mode", "open");
     let service = world.start_api();
     let api = service.http();
-    assert_eq!(told(&send(&api, &lines)).1, json!({"accepted": 3_000, "refused": 0}));
+    assert_eq!(parsed(&send(&api, &lines)).1, json!({"accepted": 3_000, "refused": 0}));
     world.flush();
     assert_eq!(world.db().count("select count(*) from posts"), 1_500);
     assert_eq!(api.read("p7")["count"], 2);
@@ -141,19 +141,19 @@ fn piece(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
     write!(stream, "{:x}\r\n{text}\r\n", text.len())
 }
 
-fn a_sender_who_breaks_off_has_sent_a_prefix_and_sends_all_again(world: World) {
+fn a_broken_upload_keeps_a_prefix_and_can_be_repeated(world: World) {
     let service = world.start_api();
     let api = service.http();
     api.create("p");
     let lines: Vec<String> = (0..12_000).map(|i| line("p", &format!("u{i}"), Some(i % 6))).collect();
     let mut stream = begin(&service);
     piece(&mut stream, &lines[..8_000].concat()).expect("it is taken");
-    // The whole line is taken, what is broken is not.
+    // The complete line is accepted; the broken one is not.
     piece(&mut stream, &(lines[8_000].clone() + lines[8_001].trim_end())).expect("it is taken");
-    until("the lines to be held", || world.status()["waiting"] == 8_001);
+    until("the lines to be stored", || world.status()["waiting"] == 8_001);
     drop(stream);
     assert_eq!(world.status()["accepted"], 8_001);
-    let (bad, totals) = told(&send(&api, lines.concat()));
+    let (bad, totals) = parsed(&send(&api, lines.concat()));
     assert_eq!((bad.len(), totals), (0, json!({"accepted": 12_000, "refused": 0})));
     world.flush();
     let post = api.post_as("p", "u1");
@@ -167,7 +167,7 @@ fn memory_kib(service: &Process) -> u64 {
     line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
-fn a_line_too_long_is_skipped_without_being_kept(world: World) {
+fn a_line_that_is_too_long_is_skipped_without_being_stored(world: World) {
     const MIB: usize = 1 << 20;
     let service = world.start_api();
     let api = service.http();
@@ -205,7 +205,7 @@ fn a_line_too_long_is_skipped_without_being_kept(world: World) {
     assert!(grown < 16 * 1_024, "a line of 64 MiB made the service grow by {grown} KiB");
 }
 
-fn answers_come_while_lines_go(world: World) {
+fn answers_arrive_during_the_upload(world: World) {
     let service = world.start_api();
     service.http().create("p");
     let mut stream = begin(&service);
@@ -216,7 +216,7 @@ fn answers_come_while_lines_go(world: World) {
         answer.clear();
         assert_ne!(answers.read_line(&mut answer).expect("an answer before the end"), 0);
     }
-    // And what was taken is held, though the request goes on.
+    // Accepted lines are stored while the request goes on.
     assert_eq!(world.status()["waiting"], 1);
     stream.write_all(b"0\r\n\r\n").expect("an end");
     let mut rest = String::new();
@@ -224,7 +224,7 @@ fn answers_come_while_lines_go(world: World) {
     assert!(rest.contains("{\"accepted\":1,\"refused\":1}"), "{rest}");
 }
 
-fn it_takes_the_role_ingest(world: World) {
+fn it_requires_the_role_ingest(world: World) {
     let world = keyed(world);
     let service = world.start_api();
     let api = service.http();
@@ -234,16 +234,16 @@ fn it_takes_the_role_ingest(world: World) {
     let refused = send(&ann, line("p", "bob", Some(5))).problem(403, "role-missing");
     assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("ingest")), "{refused}");
     let feed = api.with_token(&token("feed", &["ingest"]));
-    assert_eq!(told(&send(&feed, line("p", "bob", Some(5)))).1, json!({"accepted": 1, "refused": 0}));
+    assert_eq!(parsed(&send(&feed, line("p", "bob", Some(5)))).1, json!({"accepted": 1, "refused": 0}));
     assert_eq!(world.status()["accepted"], 1);
 }
 
-fn what_cannot_be_held_ends_the_answer_with_why(world: World) {
+fn a_failed_append_ends_the_answer_with_the_reason(world: World) {
     let world = world.with("api.body_timeout_ms", 500);
     let service = world.start_api();
     let api = service.http();
     api.create("p");
-    // A sender that goes on in silence.
+    // A sender that stays connected and sends nothing.
     let mut stream = begin(&service);
     piece(&mut stream, &line("p", "ann", Some(5))).expect("it is taken");
     let mut text = String::new();
@@ -257,17 +257,17 @@ fn what_cannot_be_held_ends_the_answer_with_why(world: World) {
     if world.is_embedded() {
         return;
     }
-    // A log that is away.
+    // An unreachable log.
     world.redis().pause();
-    let (_, totals) = told(&send(&api, line("p", "bob", Some(5))));
+    let (_, totals) = parsed(&send(&api, line("p", "bob", Some(5))));
     assert_eq!((&totals["accepted"], &totals["error"]["status"]), (&json!(0), &json!(503)), "{totals}");
     world.redis().resume();
     until("it to be taken again", || {
-        told(&send(&api, line("p", "bob", Some(5)))).1 == json!({"accepted": 1, "refused": 0})
+        parsed(&send(&api, line("p", "bob", Some(5)))).1 == json!({"accepted": 1, "refused": 0})
     });
 }
 
-fn where_anybody_may_call_it_takes_the_admin_token(world: World) {
+fn without_keys_it_requires_the_admin_token(world: World) {
     let world = world.with("open", "anywhere");
     let service = world.start_api();
     let admin_token = admin_token::told(&service).expect("a token");
@@ -276,11 +276,11 @@ fn where_anybody_may_call_it_takes_the_admin_token(world: World) {
     send(&api, line("p", "ann", Some(5))).problem(401, "token-missing");
     send(&api.with_token("dmp_wrong"), line("p", "ann", Some(5))).problem(401, "token-invalid");
     assert_eq!(world.status()["accepted"], 0);
-    let told = told(&send(&api.with_token(&admin_token), line("p", "ann", Some(5))));
-    assert_eq!(told.1, json!({"accepted": 1, "refused": 0}));
+    let answer = parsed(&send(&api.with_token(&admin_token), line("p", "ann", Some(5))));
+    assert_eq!(answer.1, json!({"accepted": 1, "refused": 0}));
 }
 
-fn a_sender_that_waits_for_the_word_to_go_on_gets_it(world: World) {
+fn a_sender_that_waits_for_100_continue_gets_it(world: World) {
     let service = world.start_api();
     service.http().create("p");
     let body = line("p", "ann", Some(5));
@@ -311,6 +311,6 @@ fn a_problem_quotes_no_more_than_a_screen_holds(world: World) {
         format!("{{\"post_id\":\"{long}\",\"user_id\":\"u\",\"score\":1}}\n"),
     ];
     let answer = send(&service.http(), lines.concat());
-    assert_eq!(told(&answer).1, json!({"accepted": 0, "refused": 4}));
+    assert_eq!(parsed(&answer).1, json!({"accepted": 0, "refused": 4}));
     assert!(answer.text.lines().all(|line| line.len() < 1_000), "{}", answer.text);
 }

@@ -1,4 +1,4 @@
-//! A catalogue of a million posts. Minutes of work, so it is asked for by name:
+//! A catalogue of a million posts. It takes minutes, so it runs only by name:
 //! `cargo test --release --features faults --test suite -- --ignored --nocapture large`.
 //! `LARGE_POSTS` chooses another number.
 
@@ -39,14 +39,15 @@ macro_rules! when_asked_for {
 }
 when_asked_for!(
     a_million_posts_are_loaded_and_walked_once,
-    a_million_ratings_of_a_post_are_taken_out_and_brought_back
+    a_million_ratings_of_a_post_are_excluded_and_restored
 );
 
 fn posts_wanted() -> u64 {
     std::env::var("LARGE_POSTS").ok().and_then(|posts| posts.parse().ok()).unwrap_or(1_000_000)
 }
 
-/// Drains by the library, since a command of the suite ends within a minute; returns how many entries were applied.
+/// Drains through the library, since a command of the suite ends within a minute. Returns the number of
+/// applied entries.
 fn drain(world: &World) -> u64 {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let drained = runtime.block_on(async {
@@ -92,7 +93,7 @@ fn ingest_as(service: &Process, token: &str, write: impl FnOnce(&mut dyn Write))
     totals.and_then(|totals| serde_json::from_str(totals).ok()).unwrap_or_else(|| panic!("{text}"))
 }
 
-/// Every page of a list, each post handed to `each`; prints what a page costs, from the first to the last.
+/// Reads every page of a list and passes each post to `each`. Prints the cost of a page over the walk.
 fn walk(api: &Http, sort: &str, mut each: impl FnMut(&Value)) {
     let (mut cursor, mut times) = (String::new(), Vec::new());
     loop {
@@ -160,14 +161,14 @@ fn a_million_posts_are_loaded_and_walked_once(world: World) {
     eprintln!("{} posts were added meanwhile", added.into_inner());
 }
 
-/// The service's highest memory so far, in MiB.
+/// The service's peak memory so far, in MiB.
 fn memory_mib(service: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).expect("its status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its highest memory");
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a number") / 1_024
 }
 
-fn a_million_ratings_of_a_post_are_taken_out_and_brought_back(world: World) {
+fn a_million_ratings_of_a_post_are_excluded_and_restored(world: World) {
     let world = keyed(world.with("catalogue.mode", "open"));
     let service = world.start_api();
     let ratings = posts_wanted();
@@ -196,7 +197,7 @@ fn a_million_ratings_of_a_post_are_taken_out_and_brought_back(world: World) {
     world.cli(&["verify"]).expect(0);
 }
 
-/// Decides, waits until it is merged, and rates other posts meanwhile; returns the decision's id.
+/// Decides, waits until it is merged, and rates other posts meanwhile. Returns the decision's id.
 fn decided(
     world: &World,
     feed: &Http,
@@ -221,7 +222,7 @@ fn decided(
             break row;
         }
         if !world.is_embedded() {
-            // Of another shard: taken, and drained, while the sweep goes on.
+            // A post of another shard: accepted and drained during the bulk decision.
             let asked = Instant::now();
             let line = json!({"post_id": "other", "user_id": format!("u{others}"), "score": 3}).to_string();
             assert_eq!(feed.send("POST", "/api/ratings", &[], Some(line.as_bytes())).status, 200);

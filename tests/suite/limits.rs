@@ -1,4 +1,5 @@
-//! Limits on ratings: by user, by address, by post; over several processes; whatever proxies and forgers say.
+//! Rate limits: by user, by address, by post; over several processes; whatever headers proxies and forgers
+//! send.
 
 use serde_json::json;
 
@@ -8,11 +9,11 @@ use crate::support::world::World;
 use crate::support::{in_both_setups, until};
 
 in_both_setups!(
-    a_user_has_a_minutes_worth_and_is_told_what_is_left,
+    a_user_has_a_limit_per_minute_and_sees_the_remainder,
     a_withdrawal_counts_and_a_refused_body_does_not,
-    an_address_is_limited_whatever_it_says_of_itself,
+    an_address_is_limited_whatever_headers_it_sends,
     a_trusted_proxy_names_the_client,
-    a_post_takes_so_many_if_it_is_asked_for,
+    a_post_is_limited_if_the_setting_is_on,
     a_limited_request_asks_no_database,
 );
 
@@ -21,7 +22,7 @@ fn rate(api: &Http, user: &str, headers: &[(&str, &str)]) -> Answer {
     api.send("POST", "/api/posts/p/rate", &[&[JSON], headers].concat(), Some(body.as_bytes()))
 }
 
-/// A service that limits users and addresses, and its one post.
+/// A service that limits users and addresses, and its only post.
 fn start(world: &World) -> (Process, Http) {
     let service = world.start_api();
     let api = service.http();
@@ -35,7 +36,7 @@ fn with(world: World, user: u32, address: u32) -> World {
         .with("limits.ratings_per_minute_per_address", address)
 }
 
-fn a_user_has_a_minutes_worth_and_is_told_what_is_left(world: World) {
+fn a_user_has_a_limit_per_minute_and_sees_the_remainder(world: World) {
     let world = with(world, 3, 100);
     let (_service, api) = start(&world);
     for left in [2, 1, 0] {
@@ -57,7 +58,7 @@ fn a_user_has_a_minutes_worth_and_is_told_what_is_left(world: World) {
     let wait: u32 = refused.header("retry-after").parse().expect("seconds");
     assert!((1..=20).contains(&wait), "{wait}");
     assert!(refused.header("ratelimit").contains("\"user\";r=0"), "{:?}", refused.headers);
-    assert_eq!(rate(&api, "bob", &[]).status, 202, "others are free");
+    assert_eq!(rate(&api, "bob", &[]).status, 202, "other users are not limited");
     assert_eq!(world.status()["accepted"], 4);
 }
 
@@ -75,7 +76,7 @@ fn a_withdrawal_counts_and_a_refused_body_does_not(world: World) {
     assert_eq!(api.read("p")["id"], "p", "reading is not limited");
 }
 
-fn an_address_is_limited_whatever_it_says_of_itself(world: World) {
+fn an_address_is_limited_whatever_headers_it_sends(world: World) {
     let world = with(world, 0, 5);
     let (_service, api) = start(&world);
     let taken = (0..200u32)
@@ -103,16 +104,16 @@ fn a_trusted_proxy_names_the_client(world: World) {
     };
     assert_eq!([from("192.0.2.1"), from("192.0.2.1"), from("192.0.2.1")], [202, 202, 429]);
     assert_eq!(from("192.0.2.2, 10.1.2.3"), 202, "another client, behind two proxies");
-    assert_eq!(from("192.0.2.9, 192.0.2.1"), 429, "what the client itself put in front is not believed");
+    assert_eq!(from("192.0.2.9, 192.0.2.1"), 429, "an entry that the client added itself is ignored");
     assert_eq!([from("2001:db8::1"), from("2001:db8::2"), from("[2001:db8::3]:99")], [202, 202, 429]);
     assert_eq!(
         [from("nonsense"), from("nonsense"), from("unknown")],
         [202, 202, 429],
-        "then it is the proxy's own"
+        "then the proxy's own address counts"
     );
 }
 
-fn a_post_takes_so_many_if_it_is_asked_for(world: World) {
+fn a_post_is_limited_if_the_setting_is_on(world: World) {
     let world = world.with("limits.ratings_per_minute_per_post", 4);
     let (_service, api) = start(&world);
     api.create("q");
@@ -125,7 +126,7 @@ fn a_limited_request_asks_no_database(world: World) {
     let world = with(world, 1, 0);
     let (_service, api) = start(&world);
     assert_eq!(rate(&api, "ann", &[]).status, 202);
-    // A post that nobody has heard of would have to be looked up.
+    // An unknown post would need a look-up in the database.
     let body = json!({"user_id": "ann", "score": 5});
     api.post("/api/posts/unheard-of/rate", &body).problem(429, "rate-limited");
     api.post("/api/posts/unheard-of/rate", &json!({"user_id": "bob", "score": 5})).problem(404, "not-found");
@@ -141,21 +142,21 @@ fn processes_share_their_limits_through_redis_and_go_on_without_it() {
         let statuses = (0..count).map(|i| rate(&apis[i % 2], user, &[]).status);
         statuses.filter(|status| *status == 202).count()
     };
-    assert_eq!(outcome("ann", 30), 6, "six, whichever process is asked");
+    assert_eq!(outcome("ann", 30), 6, "six over both processes");
     let named = world.redis().command(&["KEYS", "damper:{limit}:*"]).texts();
     assert_eq!(named, ["damper:{limit}:user:ann"]);
     let ttl = world.redis().command(&["PTTL", "damper:{limit}:user:ann"]).int();
     assert!((1..=60_000).contains(&ttl), "{ttl}");
     world.redis().kill();
     until("the outage to be noticed", || rate(&apis[0], "bob", &[]).status == 503);
-    // What they saw is remembered, and each counts by itself.
+    // They remember earlier requests, and each counts by itself.
     for api in &apis {
         until("ann to be limited", || rate(api, "ann", &[]).status == 429);
     }
     world.redis().start_again();
     until("ratings to be taken again", || apis.iter().all(|api| rate(api, "carol", &[]).status == 202));
     world.redis().command(&["SET", "damper:{limit}:user:dave", "no time at all"]);
-    assert_eq!(outcome("dave", 20), 6, "a value that is none begins anew");
+    assert_eq!(outcome("dave", 20), 6, "an invalid value starts again from zero");
 }
 
 #[test]
@@ -193,6 +194,6 @@ fn ten_thousand_forged_addresses_are_one() {
             .collect();
         callers.into_iter().map(|caller| caller.join().expect("a caller ends")).sum()
     });
-    // The bucket goes on filling while they call: one in three seconds.
+    // The bucket refills during the calls: one token in three seconds.
     assert!((20..=60).contains(&taken), "{taken}");
 }

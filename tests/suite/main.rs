@@ -1,10 +1,10 @@
 //! The integration tests: real servers, real processes, and every promise in both set-ups.
 //!
-//! `buffer`, `store`, `cache` hold the two implementations of each seam to one conduct; `drain` the one loop;
-//! `api`, `interface`, `cli`, `worker` what people and programs see; `identity`, `limits`, `doors` who may do what;
-//! `crash` what a kill leaves; `faults` what else may happen; `house` how the source is arranged; `docs` what the documents
-//! say; `dependencies` what is built in. `support` starts the servers: redis-server and Postgres must be installed
-//! (scripts/test does it).
+//! `buffer`, `store`, `cache` test both implementations of each seam alike; `drain` the drain loop; `api`,
+//! `interface`, `cli`, `worker` the output for people and programs; `identity`, `limits`, `doors` access;
+//! `crash` kills; `faults` all other failures; `house` the arrangement of the source; `docs` the documents;
+//! `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
+//! installed (scripts/test does it).
 
 mod api;
 mod backup;
@@ -32,7 +32,7 @@ mod quarantine;
 mod random;
 mod secrets;
 mod store;
-#[allow(dead_code, reason = "tests/chaos stands on it too")]
+#[allow(dead_code, reason = "tests/chaos uses it too")]
 mod support;
 mod unsafe_redis;
 mod worker;

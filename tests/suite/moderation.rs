@@ -1,4 +1,4 @@
-//! Moderation: what a moderator takes out is out exactly, what he brings back is back exactly, and all of it is kept.
+//! Moderation: ratings are excluded exactly, restored exactly, and every decision is recorded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::support::{in_both_setups, until};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Of the library's tests: a hundred days after the first rating.
+/// The current time in library tests: a hundred days after the first rating.
 const NOW: Time = START.plus_ms(100 * DAY_MS);
 
 mod evidence;
@@ -31,16 +31,16 @@ mod api {
     use super::*;
 
     in_both_setups!(
-        an_exclusion_leaves_what_there_was_without_its_window,
-        a_preview_says_what_would_become_and_does_nothing,
+        an_exclusion_leaves_the_figures_without_its_window,
+        a_preview_shows_the_result_and_changes_nothing,
         a_frozen_post_takes_no_ratings_and_is_read_on,
-        what_makes_no_sense_is_refused,
-        of_two_moderators_who_undo_at_once_one_does,
+        invalid_decisions_are_refused,
+        of_two_simultaneous_undos_one_succeeds,
         the_audit_keeps_who_what_when_and_why,
     );
 }
 
-/// A moderator of a service with keys.
+/// A moderator's client on a service with keys.
 fn moderator(world: World) -> (World, Process, Http) {
     let world = keyed(world);
     let service = world.start_api();
@@ -71,14 +71,14 @@ fn put(admin: &Http, path: &str, body: &Value) -> Answer {
     admin.send("PUT", path, &[JSON], Some(body.to_string().as_bytes()))
 }
 
-/// What a post shows, less what follows from the moment and its name.
+/// The figures of a post that do not depend on the time or its name.
 fn figures(api: &Http) -> (Value, Value, Value, Value) {
     let post = api.get("/api/posts/film").expect(200);
     let field = |name: &str| post[name].clone();
     (field("count"), field("raw_average"), field("histogram"), field("under_review"))
 }
 
-fn an_exclusion_leaves_what_there_was_without_its_window(world: World) {
+fn an_exclusion_leaves_the_figures_without_its_window(world: World) {
     let (world, service, admin) = moderator(world);
     let api = service.http();
     let (honest, bomb) = bombed();
@@ -117,12 +117,12 @@ fn an_exclusion_leaves_what_there_was_without_its_window(world: World) {
     assert_eq!(admin.get(path).expect(200)["exclusions"][0]["state"], "undone");
 }
 
-fn a_preview_says_what_would_become_and_does_nothing(world: World) {
+fn a_preview_shows_the_result_and_changes_nothing(world: World) {
     let (world, service, admin) = moderator(world);
     let (honest, bomb) = bombed();
     world.import(&(honest + &bomb));
     let path = "/api/admin/posts/film/exclusions";
-    // What waits is merged first, so that the preview is of what would be.
+    // Waiting entries are merged first, so that the preview is exact.
     let preview = admin.post(&format!("{path}?preview=true"), &window(Some(&[0, 1]))).expect(200);
     assert_eq!(
         (&preview["id"], &preview["excluded"], &preview["users"]),
@@ -157,15 +157,19 @@ fn a_frozen_post_takes_no_ratings_and_is_read_on(world: World) {
     ann.delete("/api/posts/film/rate").problem(423, "post-frozen");
     let line = json!({"post_id": "film", "user_id": "bob", "score": 1}).to_string();
     let feed = api.with_token(&token("feed", &["ingest"]));
-    let told = feed.send("POST", "/api/ratings", &[], Some(line.as_bytes()));
-    assert!(told.text.starts_with(r#"{"line":1,"error":{"type":"/problems/post-frozen""#), "{}", told.text);
+    let answer = feed.send("POST", "/api/ratings", &[], Some(line.as_bytes()));
+    assert!(
+        answer.text.starts_with(r#"{"line":1,"error":{"type":"/problems/post-frozen""#),
+        "{}",
+        answer.text
+    );
     until("it to be seen", || api.get("/api/posts/film").expect(200)["frozen"] == json!(true));
-    assert_eq!(api.get("/api/posts/film").expect(200)["count"], 1, "what was accepted before counts");
+    assert_eq!(api.get("/api/posts/film").expect(200)["count"], 1, "earlier accepted ratings count");
     let thawed = put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": false, "reason": "calm"}));
     assert_eq!(thawed.expect(200)["state"], "thawed");
     rate(5).expect(202);
     if !world.is_embedded() {
-        // Another process hears of it, too.
+        // Another process sees it too.
         put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": true, "reason": "again"})).expect(200);
         let other = world.start_api();
         let bob = other.http().with_token(&token("bob", &[]));
@@ -175,7 +179,7 @@ fn a_frozen_post_takes_no_ratings_and_is_read_on(world: World) {
     world.assert_consistent();
 }
 
-fn what_makes_no_sense_is_refused(world: World) {
+fn invalid_decisions_are_refused(world: World) {
     let (world, service, admin) = moderator(world);
     let ann = service.http().with_token(&token("ann", &[]));
     ann.post("/api/posts", &json!({"id": "film", "title": "F"})).expect(201);
@@ -195,19 +199,19 @@ fn what_makes_no_sense_is_refused(world: World) {
         assert_eq!(admin.post(path, &body).problem(422, name)["pointer"], pointer, "{body}");
     }
     let good = json!({"from": early, "to": late, "reason": "x"});
-    admin.post("/api/admin/posts/nobody-made-it/exclusions", &good).problem(404, "not-found");
-    admin.post("/api/admin/posts/nobody-made-it/exclusions?preview=true", &good).problem(404, "not-found");
-    admin.get("/api/admin/posts/nobody-made-it/exclusions").problem(404, "not-found");
+    admin.post("/api/admin/posts/missing/exclusions", &good).problem(404, "not-found");
+    admin.post("/api/admin/posts/missing/exclusions?preview=true", &good).problem(404, "not-found");
+    admin.get("/api/admin/posts/missing/exclusions").problem(404, "not-found");
     for id in ["0-99", "nonsense"] {
         admin.delete(&format!("{path}/{id}")).problem(404, "not-found");
     }
     put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": true})).problem(422, "invalid-body");
     admin.get("/api/admin/audit?limit=0").problem(422, "limit-out-of-range");
     admin.get("/api/admin/audit?cursor=00").problem(422, "invalid-cursor");
-    assert_eq!(world.status()["accepted"], 0, "nothing of it is in the log");
+    assert_eq!(world.status()["accepted"], 0, "the log is empty");
 }
 
-fn of_two_moderators_who_undo_at_once_one_does(world: World) {
+fn of_two_simultaneous_undos_one_succeeds(world: World) {
     let (world, _service, admin) = moderator(world);
     let (honest, bomb) = bombed();
     world.import(&(honest + &bomb));
@@ -283,7 +287,7 @@ fn hours(from: i64, to: i64) -> Ruling {
     Ruling::Exclude(Window::new(from, to, Vec::new(), NOW.plus_ms(1_000 * DAY_MS)).expect("a window"))
 }
 
-/// Decides at `now`, whatever the clocks say, and returns the place and what came of it.
+/// Decides at `now`, whatever the clocks say. Returns the decision's position and outcome.
 async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
     let post = post_id("p");
     append(app, deed, now).await;
@@ -294,14 +298,14 @@ async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
     (decided.position, decided)
 }
 
-/// Appends a decision as any entry is.
+/// Appends a decision like any entry.
 async fn append(app: &App, deed: Ruling, now: Time) {
     let action = Action::Decide(Arc::new(decision(deed)));
     let entry = Entry::new(post_id("p"), user("mo"), now, action);
     app.intake().append_all(vec![entry], None).await.expect("it is held");
 }
 
-/// A library on this world, its post rated by `u0`, `u1`, … a score an hour.
+/// The library on this world, with a post rated by `u0`, `u1`, …, one score an hour.
 async fn rated(world: &World, scores: &[i64]) -> Arc<App> {
     let app = world.app().await;
     app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
@@ -313,21 +317,21 @@ async fn rated(world: &World, scores: &[i64]) -> Arc<App> {
     app
 }
 
-/// The post's counts by score, and how many are excluded.
+/// The post's histogram and the number of excluded ratings.
 async fn counts(app: &App) -> ([u64; Score::COUNT], u64) {
     app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
     let found = app.reader().posts(&[post_id("p")], None, NOW).await.unwrap();
     (found[0].average.histogram, found[0].standing.excluded)
 }
 
-/// A drain as the clock starts it, by a worker of this world.
+/// A drain at a tick, by a worker of this world.
 async fn tick(app: &App, now: Time) {
     app.moderation().release_overdue(now).await;
     let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
 }
 
-/// A flush that is killed when it passes `place` for the `pass`th time.
+/// A flush that is killed at the `pass`th pass of `place`.
 fn flush_killed_at(world: &World, place: &str, pass: u32) {
     let fault = [("FAULTS_AT".to_owned(), format!("{place}=kill@{pass}"))];
     let settings = [world.env(), fault.to_vec()].concat();

@@ -1,5 +1,5 @@
-//! The quarantine: every poison is kept with its reason and bytes, a retry never beats what came later, and what is
-//! dropped is gone.
+//! The quarantine: every bad entry is stored with its reason and bytes, a retry never beats a later wish, and
+//! a dropped entry is gone.
 
 mod refused;
 
@@ -12,21 +12,21 @@ use crate::support::process::Program;
 use crate::support::world::World;
 
 in_both_setups!(
-    every_poison_is_listed_with_its_reason_and_bytes,
-    a_retry_of_an_entry_whose_post_was_made_meanwhile_counts,
+    every_bad_entry_is_listed_with_its_reason_and_bytes,
+    a_retry_counts_once_its_post_exists,
     a_retry_never_beats_a_newer_rating_or_withdrawal,
     entries_of_one_pair_retried_in_the_wrong_order_end_with_the_newer,
-    a_rating_that_waits_is_not_replaced_on_screen_by_a_retry,
-    what_still_cannot_be_applied_stays,
-    a_retry_that_is_killed_before_it_forgets_counts_once,
-    a_drop_forgets_for_good,
-    a_long_list_says_how_many_more_there_are,
+    a_waiting_rating_is_not_hidden_by_a_retry,
+    an_entry_that_still_cannot_be_applied_stays,
+    a_retry_killed_before_its_delete_counts_once,
+    a_dropped_entry_is_gone_for_good,
+    a_long_list_counts_the_rest,
 );
 
 /// The time of these tests' entries.
 const AT: &str = "1700000000000";
 
-/// Puts a line into a post's log that no append would.
+/// Adds a line to a post's log that Damper itself would never append.
 fn inject(world: &World, post: &str, payload: &[u8]) {
     if world.is_embedded() {
         let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -39,12 +39,12 @@ fn inject(world: &World, post: &str, payload: &[u8]) {
     }
 }
 
-/// The stream where a post's entries live.
+/// The stream of a post's entries.
 fn stream(post: &str) -> String {
     format!("damper:{{{}}}:ratings", Shard::of(&post_id(post), 16))
 }
 
-/// What is in the quarantine.
+/// The entries in the quarantine.
 fn list(world: &World) -> Vec<Value> {
     let listed = world.cli(&["quarantine", "list", "--json"]).expect(0).json();
     assert_eq!(listed["more"], 0);
@@ -60,7 +60,7 @@ fn id_of(world: &World, text: &str) -> String {
     found[0]["id"].as_str().expect("an id").to_owned()
 }
 
-/// Entries for posts that nobody has made, put aside; the posts are there afterwards.
+/// Quarantines entries for posts that do not exist. The posts are created afterwards.
 fn put_aside(world: &World, payloads: &[&str]) {
     world.status();
     for payload in payloads {
@@ -75,7 +75,7 @@ fn put_aside(world: &World, payloads: &[&str]) {
     world.flush();
 }
 
-/// A user's score for a post as it counts.
+/// A user's score for a post, if it counts.
 fn score(world: &World, post: &str, user: &str) -> Option<i64> {
     let sql = format!(
         "select cast(score as bigint) from ratings where post_id = '{post}' and user_id = '{user}'
@@ -84,7 +84,7 @@ fn score(world: &World, post: &str, user: &str) -> Option<i64> {
     world.db().all::<(i64,)>(&sql).pop().map(|(score,)| score)
 }
 
-fn every_poison_is_listed_with_its_reason_and_bytes(world: World) {
+fn every_bad_entry_is_listed_with_its_reason_and_bytes(world: World) {
     world.import("film,ann,5,1700000000\n");
     let mut poison: Vec<(Vec<u8>, &str)> = vec![
         (b"\xff\xfe\0\x1b[31m".to_vec(), "entry is not text"),
@@ -118,7 +118,7 @@ fn every_poison_is_listed_with_its_reason_and_bytes(world: World) {
         let row = screen.lines().find(|line| line.starts_with(id)).unwrap_or_default();
         assert!(row.contains(reason), "{screen}");
         let shown = world.cli(&["quarantine", "show", id]).expect(0).out;
-        // As much of a long one as a screen holds.
+        // The beginning of a long payload, as much as fits a screen.
         let text = payload[..payload.len().min(500)].escape_ascii().to_string();
         assert!(shown.contains(reason) && shown.contains(&text), "{shown}");
         assert!(shown.contains(&format!("  00000000  {:02x} ", payload[0])), "{shown}");
@@ -130,7 +130,7 @@ fn every_poison_is_listed_with_its_reason_and_bytes(world: World) {
     world.assert_consistent();
 }
 
-fn a_retry_of_an_entry_whose_post_was_made_meanwhile_counts(world: World) {
+fn a_retry_counts_once_its_post_exists(world: World) {
     put_aside(&world, &[&format!("1 r late ann 4 {AT}"), &format!("1 r late bob 2 {AT} 5-3")]);
     let (ann, bob) = (id_of(&world, "late ann"), id_of(&world, "late bob"));
     let run = world.cli(&["quarantine", "retry", &ann]).expect(0);
@@ -146,7 +146,7 @@ fn a_retry_of_an_entry_whose_post_was_made_meanwhile_counts(world: World) {
     assert_eq!(
         (&status["quarantined"], &status["applied"]),
         (&json!(2), &json!(4)),
-        "ever put aside: {status}"
+        "ever quarantined: {status}"
     );
     world.assert_consistent();
 }
@@ -160,7 +160,7 @@ fn a_retry_never_beats_a_newer_rating_or_withdrawal(world: World) {
     api.rate("late", "rated", 5);
     api.rate("late", "withdrawn", 5);
     api.delete("/api/posts/late/rate?user_id=withdrawn").expect(202);
-    // A withdrawal that takes nothing out is a wish all the same.
+    // A withdrawal that removes nothing still counts as a wish.
     api.delete("/api/posts/late/rate?user_id=never").expect(202);
     world.flush();
     world.cli(&["quarantine", "retry", "--all"]).expect(0);
@@ -184,7 +184,7 @@ fn entries_of_one_pair_retried_in_the_wrong_order_end_with_the_newer(world: Worl
         ],
     );
     let id = |text: &str| id_of(&world, text);
-    // In one drain, and in one each.
+    // In one drain, and in one drain each.
     world.cli(&["quarantine", "retry", &id("ann 4"), &id("ann 1")]).expect(0);
     world.flush();
     for newer_first in [["bob 4", "bob 1"], ["w late cat", "cat 1"]] {
@@ -199,20 +199,20 @@ fn entries_of_one_pair_retried_in_the_wrong_order_end_with_the_newer(world: Worl
     world.assert_consistent();
 }
 
-fn a_rating_that_waits_is_not_replaced_on_screen_by_a_retry(world: World) {
+fn a_waiting_rating_is_not_hidden_by_a_retry(world: World) {
     put_aside(&world, &[&format!("1 r late ann 1 {AT}"), &format!("1 r late bob 1 {AT}")]);
     let service = world.start(Program::Damper);
     let api = service.http();
     api.rate("late", "ann", 5);
     world.cli(&["quarantine", "retry", "--all"]).expect(0);
     assert_eq!(api.post_as("late", "ann")["my_rating"], json!({"score": 5, "pending": true}));
-    assert_eq!(api.post_as("late", "bob")["my_rating"], Value::Null, "a retry is nobody's wish of today");
+    assert_eq!(api.post_as("late", "bob")["my_rating"], Value::Null, "a retry is not a current wish");
     world.flush();
     assert_eq!(api.post_as("late", "ann")["my_rating"], json!({"score": 5, "pending": false}));
     assert_eq!(api.post_as("late", "bob")["my_rating"], json!({"score": 1, "pending": false}));
 }
 
-fn what_still_cannot_be_applied_stays(world: World) {
+fn an_entry_that_still_cannot_be_applied_stays(world: World) {
     put_aside(&world, &[&format!("1 r late ann 4 {AT}")]);
     inject(&world, "late", b"9 what");
     inject(&world, "late", format!("1 r nowhere ann 4 {AT}").as_bytes());
@@ -230,7 +230,7 @@ fn what_still_cannot_be_applied_stays(world: World) {
     assert_eq!(world.status()["quarantined"], 3);
 }
 
-fn a_retry_that_is_killed_before_it_forgets_counts_once(world: World) {
+fn a_retry_killed_before_its_delete_counts_once(world: World) {
     put_aside(&world, &[&format!("1 r late ann 4 {AT}")]);
     let mut env = world.env();
     env.push(("FAULTS_AT".into(), "retry.held=kill@1".into()));
@@ -245,7 +245,7 @@ fn a_retry_that_is_killed_before_it_forgets_counts_once(world: World) {
     world.assert_consistent();
 }
 
-fn a_drop_forgets_for_good(world: World) {
+fn a_dropped_entry_is_gone_for_good(world: World) {
     put_aside(
         &world,
         &["ann", "bob", "cat"].map(|user| format!("1 r late {user} 4 {AT}")).each_ref().map(|s| s.as_str()),
@@ -269,11 +269,11 @@ fn a_drop_forgets_for_good(world: World) {
     let run = world.cli(&["quarantine", "drop", "--all"]).expect(0);
     assert_eq!(run.out, "nothing is in the quarantine\n");
     assert_eq!(world.cli(&["quarantine", "list"]).expect(0).out, "nothing is in the quarantine\n");
-    assert_eq!(world.status()["quarantined"], 3, "ever put aside");
+    assert_eq!(world.status()["quarantined"], 3, "ever quarantined");
     world.assert_consistent();
 }
 
-fn a_long_list_says_how_many_more_there_are(world: World) {
+fn a_long_list_counts_the_rest(world: World) {
     let payloads: Vec<String> = (0..120).map(|i| format!("1 r post{} user{i} 4 {AT}", i % 7)).collect();
     world.status();
     for payload in &payloads {

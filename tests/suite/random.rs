@@ -1,5 +1,5 @@
-//! Whatever a caller sends: every body and every query gets an answer that it deserves, nothing panics, and nothing is
-//! stored that was not answered 202 or 201.
+//! Random input: every body and every query gets a correct answer, nothing panics, and nothing is stored
+//! without a 202 or 201.
 //!
 //! Thousands of cases here; `RANDOM_CASES=1000000` asks for more of each kind.
 
@@ -18,7 +18,7 @@ use crate::support::world::World;
 
 const CASES: u32 = 3_000;
 
-/// A caller that keeps its connection: a million connections would run out of ports.
+/// A client that reuses its connection: a million connections would run out of ports.
 struct Caller {
     agent: Agent,
     base: String,
@@ -55,7 +55,7 @@ fn run<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseE
     runner.run(&strategy, test).unwrap_or_else(|e| panic!("{e}"));
 }
 
-/// Texts that have hurt others: of any kind, of ids' alphabet, and the well-known ones.
+/// Texts that often cause bugs: of any kind, from the alphabet of ids, and well-known ones.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,20}",
@@ -97,14 +97,14 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// An object with some of these fields, some others, each with the value that it should have or any.
+/// An object with some of these fields and some others, each with a right value or any value.
 fn object(fields: &'static [&'static str]) -> impl Strategy<Value = Value> {
     let name = prop_oneof![8 => (0..fields.len()).prop_map(move |i| fields[i].to_owned()), 1 => text()];
     let fitting = prop_oneof![3 => "[a-z]{1,5}".prop_map(Value::from), 3 => (0..=5i64).prop_map(Value::from), 2 => value()];
     vec((name, fitting), 0..4).prop_map(|fields| Value::Object(Map::from_iter(fields)))
 }
 
-/// A body: JSON of the right shape or of any, perhaps damaged; or no JSON at all.
+/// A body: JSON of the right shape or of any shape, perhaps damaged; or not JSON at all.
 fn body(fields: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let json =
         prop_oneof![4 => object(fields), 1 => value()].prop_map(|value| value.to_string().into_bytes());
@@ -132,7 +132,7 @@ fn is_id(value: &Value) -> bool {
     })
 }
 
-/// Whether a body is a rating, by other means than the service's own.
+/// Whether a body is a rating, checked independently of the service.
 fn is_rating(body: &[u8]) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return false };
     let is_score = |score: &Value| score.as_u64().is_some_and(|score| score <= 5);
@@ -170,7 +170,7 @@ fn assert_well(service: &Process) {
 }
 
 #[test]
-fn any_body_of_a_rating_is_taken_if_and_only_if_it_is_one() {
+fn a_body_is_accepted_if_and_only_if_it_is_a_rating() {
     let world = World::embedded();
     let service = world.start_api();
     service.http().create("p");
@@ -178,7 +178,7 @@ fn any_body_of_a_rating_is_taken_if_and_only_if_it_is_one() {
     run(body(&["user_id", "score"]), |body| {
         let (status, answer) = caller.send("POST", "/api/posts/p/rate", &body);
         check(status, &answer, &[202, 400, 413, 422])?;
-        // A field that stands there twice is refused; serde_json alone would take the last.
+        // The service refuses a duplicate field; serde_json alone would take the last.
         prop_assert!(status != 202 || is_rating(&body), "{}", String::from_utf8_lossy(&body));
         prop_assert!(status == 202 || !is_rating(&body) || answer.contains("duplicate"), "{answer}");
         taken.set(taken.get() + u64::from(status == 202));
@@ -188,12 +188,12 @@ fn any_body_of_a_rating_is_taken_if_and_only_if_it_is_one() {
     let status = world.status();
     assert_eq!((&status["accepted"], &status["quarantined"]), (&json!(taken.get()), &json!(0)));
     world.flush();
-    assert_eq!(world.status()["quarantined"], 0, "what was taken can be merged");
+    assert_eq!(world.status()["quarantined"], 0, "every accepted body can be merged");
     world.assert_consistent();
     assert_well(&service);
 }
 
-/// Whether a line is a rating or withdrawal, by other means than the service's own.
+/// Whether a line is a rating or a withdrawal, checked independently of the service.
 fn is_rating_line(line: &[u8]) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { return false };
     let is_score = |score: &Value| score.is_null() || score.as_u64().is_some_and(|score| score <= 5);
@@ -204,7 +204,7 @@ fn is_rating_line(line: &[u8]) -> bool {
 }
 
 #[test]
-fn any_lines_are_taken_if_and_only_if_they_are_ratings() {
+fn lines_are_accepted_if_and_only_if_they_are_ratings() {
     let world = World::embedded().with("catalogue.mode", "open");
     let service = world.start_api();
     let (caller, taken) = (Caller::of(&service), Cell::new(0));
@@ -218,7 +218,7 @@ fn any_lines_are_taken_if_and_only_if_they_are_ratings() {
             answer.lines().last().and_then(|last| serde_json::from_str(last).ok()).expect("totals");
         let (accepted, refused) = (totals["accepted"].as_u64(), totals["refused"].as_u64());
         let accepted = accepted.expect("a number") as usize;
-        // A field that stands there twice is refused; serde_json alone would take the last.
+        // The service refuses a duplicate field; serde_json alone would take the last.
         prop_assert!(accepted == good || answer.contains("duplicate"), "{good}: {answer}");
         prop_assert_eq!(Some((lines.count() - accepted) as u64), refused);
         prop_assert_eq!(answer.lines().count() as u64 - 1, refused.expect("a number"));
@@ -234,7 +234,7 @@ fn any_lines_are_taken_if_and_only_if_they_are_ratings() {
 }
 
 #[test]
-fn any_body_of_a_post_makes_one_if_and_only_if_it_is_one() {
+fn a_body_creates_a_post_if_and_only_if_it_is_one() {
     let world = World::embedded();
     let service = world.start_api();
     let (caller, made) = (Caller::of(&service), Cell::new(0));
@@ -253,7 +253,7 @@ fn any_body_of_a_post_makes_one_if_and_only_if_it_is_one() {
 }
 
 #[test]
-fn any_path_and_query_is_answered() {
+fn every_path_and_query_gets_an_answer() {
     let world = World::embedded();
     let service = world.start_api();
     service.http().create("p");
@@ -273,7 +273,7 @@ fn any_path_and_query_is_answered() {
     run((path, query), |(path, query)| {
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
-        // More than a request's head may hold is the door's business.
+        // The connection limits refuse a longer request head.
         let path: String = format!("{path}?{}", pairs.join("&")).chars().take(20_000).collect();
         let path = path.trim_end_matches(['%']).to_owned();
         let (status, answer) = caller.get(&path);
@@ -284,7 +284,7 @@ fn any_path_and_query_is_answered() {
     assert_well(&service);
 }
 
-/// Percent-encodes all but letters and digits.
+/// Percent-encodes everything but letters and digits.
 fn escape(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),

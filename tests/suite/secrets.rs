@@ -1,4 +1,4 @@
-//! What must not come out, and who must not get in: passwords in no output, and no open door by mistake.
+//! Secrets appear in no output, and Damper is never open by mistake.
 
 use crate::support::postgres::Postgres;
 use crate::support::process::{Process, Program};
@@ -7,10 +7,10 @@ use crate::support::spawn;
 use crate::support::until;
 use crate::support::world::World;
 
-/// Appears in no output, whatever is asked.
+/// A password that must appear in no output.
 const CANARY: &str = "c4nary-pa55word";
 
-/// Servers whose passwords are the canary: this Redis asks for it, Postgres takes any.
+/// Servers whose passwords are the canary. This Redis checks it; Postgres accepts any.
 fn guarded() -> World {
     let redis = Redis::start_with(&["--requirepass", CANARY]);
     let redis_url = format!("redis://:{CANARY}@{}", redis.address());
@@ -20,7 +20,7 @@ fn guarded() -> World {
 }
 
 #[test]
-fn no_command_tells_a_password() {
+fn no_command_prints_a_password() {
     let world = guarded();
     world.import("p,ann,5,1700000000\n");
     let commands: [&[&str]; 16] = [
@@ -50,7 +50,7 @@ fn no_command_tells_a_password() {
 }
 
 #[test]
-fn no_wrong_url_and_no_refused_login_tells_a_password() {
+fn no_wrong_url_and_no_refused_login_prints_a_password() {
     let world = guarded();
     let wrong = [
         ("database_url", format!("postgres://damper:{CANARY}@127.0.0.1:99999/x"), 78),
@@ -74,7 +74,7 @@ fn no_wrong_url_and_no_refused_login_tells_a_password() {
 }
 
 #[test]
-fn no_log_of_a_service_tells_a_password() {
+fn no_log_of_a_service_contains_a_password() {
     let world = guarded().with("log.filter", "debug");
     let service = world.start(Program::Damper);
     let (api, admin) = (service.http(), service.admin());
@@ -82,7 +82,7 @@ fn no_log_of_a_service_tells_a_password() {
     api.rate("p", "ann", 5);
     world.redis().kill();
     until("an outage to be noticed", || api.get("/readyz").status == 503);
-    let told =
+    let outputs =
         [api.get("/readyz").text, admin.get("/metrics").text, api.get("/api/posts/p?user_id=ann").text];
     world.redis().start_again();
     until("the outage to be over", || api.get("/readyz").status == 200);
@@ -90,18 +90,18 @@ fn no_log_of_a_service_tells_a_password() {
     let screen = service.out();
     let run = service.finish().expect(0);
     assert!(run.err.contains("redis"), "the outage was logged: {}", run.err);
-    for text in told.iter().chain([&screen, &run.out, &run.err]) {
+    for text in outputs.iter().chain([&screen, &run.out, &run.err]) {
         assert!(!text.contains(CANARY), "{text}");
     }
 }
 
-/// A secret that is a canary of at least 32 bytes.
+/// A canary secret of at least 32 bytes.
 fn secret() -> String {
     format!("{CANARY}-{}", "x".repeat(32))
 }
 
 #[test]
-fn no_output_tells_a_secret_or_a_token() {
+fn no_output_contains_a_secret_or_a_token() {
     let world = World::embedded().with("auth.jwt_secret", secret()).with("log.filter", "trace");
     let token = world.cli(&["token", "--user", "ann", "--role", "admin"]).expect(0).out.trim_end().to_owned();
     let signature = token.rsplit('.').next().expect("a signature").to_owned();
@@ -110,7 +110,7 @@ fn no_output_tells_a_secret_or_a_token() {
     let (ann, olga) = (api.with_token(&token), admin.with_token(&token));
     ann.post("/api/posts", &serde_json::json!({"id": "p", "title": "P"})).expect(201);
     ann.post("/api/posts/p/rate", &serde_json::json!({"score": 5})).expect(202);
-    let mut told = vec![
+    let mut outputs = vec![
         olga.post("/api/admin/flush", &serde_json::json!({})).text,
         olga.get("/api/admin/status").text,
         olga.get("/api/admin/drains").text,
@@ -130,16 +130,16 @@ fn no_output_tells_a_secret_or_a_token() {
         &["forget", "ann"],
     ] {
         let run = world.cli(command);
-        told.extend([run.out, run.err]);
+        outputs.extend([run.out, run.err]);
     }
     service.terminate();
-    told.push(service.out());
+    outputs.push(service.out());
     let run = service.finish().expect(0);
-    told.extend([run.out, run.err]);
-    for text in &told {
+    outputs.extend([run.out, run.err]);
+    for text in &outputs {
         assert!(!text.contains(CANARY) && !text.contains(&signature), "{text}");
     }
-    // A secret of the wrong shape is not quoted in the refusal.
+    // The error for a malformed secret does not quote it.
     let file = world.file("wrong.toml", "[auth]\njwt_secret = 4242424242\n");
     let run = World::embedded().cli(&["config", "--config", &file]).expect(78);
     assert!(run.err.contains("auth.jwt_secret") && !run.err.contains("4242"), "{}", run.err);
@@ -148,19 +148,19 @@ fn no_output_tells_a_secret_or_a_token() {
 }
 
 #[test]
-fn no_output_but_the_first_screen_tells_the_admin_token() {
+fn only_the_first_screen_shows_the_admin_token() {
     let world = World::embedded().with("log.filter", "trace");
     let service = world.start(Program::Damper);
     let token = crate::identity::admin_token::told(&service).expect("a token");
     let admin = service.admin().with_token(&token);
     admin.post("/api/admin/flush", &serde_json::json!({})).expect(200);
     service.admin().with_token(&token[1..]).get("/api/admin/status").problem(401, "token-invalid");
-    let mut told = vec![service.err(), admin.get("/metrics").text, admin.get("/api/admin/status").text];
+    let mut outputs = vec![service.err(), admin.get("/metrics").text, admin.get("/api/admin/status").text];
     for command in [&["status"][..], &["config"], &["doctor"], &["show", "p"]] {
         let run = world.cli(command);
-        told.extend([run.out, run.err]);
+        outputs.extend([run.out, run.err]);
     }
-    for text in &told {
+    for text in &outputs {
         assert!(!text.contains(&token[4..]), "{text}");
     }
     let file = std::fs::read(world.config().data).expect("the data file");
@@ -171,7 +171,7 @@ fn no_output_but_the_first_screen_tells_the_admin_token() {
 }
 
 #[test]
-fn with_keys_any_address_will_do() {
+fn with_keys_any_address_is_allowed() {
     for setting in ["listen", "admin_listen"] {
         let world = World::embedded().with("auth.jwt_secret", secret()).with(setting, "0.0.0.0:0");
         let service = Process::spawn(Program::Damper, &[], &world.env(), world.path(), b"");
@@ -181,20 +181,20 @@ fn with_keys_any_address_will_do() {
 }
 
 #[test]
-fn a_damper_without_keys_is_open_to_this_machine_only_unless_it_is_said_aloud() {
+fn without_keys_damper_listens_on_loopback_only_unless_set() {
     for setting in ["listen", "admin_listen"] {
         let world = World::embedded().with(setting, "0.0.0.0:0");
         let run = world.cli(&["serve"]).expect(78);
         assert!(run.err.contains(setting) && run.err.contains("DAMPER_OPEN=anywhere"), "{}", run.err);
-        assert!(!world.path().join("test.db").exists(), "it has not even begun");
+        assert!(!world.path().join("test.db").exists(), "it has not even started");
         let world = world.with("open", "anywhere");
         let service = Process::spawn(Program::Damper, &[], &world.env(), world.path(), b"");
-        until("it to start all the same", || service.out().contains("DAMPER_OPEN=anywhere"));
+        until("it to start", || service.out().contains("DAMPER_OPEN=anywhere"));
     }
 }
 
 #[test]
-fn an_address_that_is_taken_is_named() {
+fn an_address_in_use_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for (setting, variable) in [("listen", "DAMPER_LISTEN"), ("admin_listen", "DAMPER_ADMIN_LISTEN")] {

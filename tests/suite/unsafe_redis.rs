@@ -1,4 +1,4 @@
-//! A Redis that may forget ratings by its own settings is refused at start, unless that is allowed.
+//! A Redis whose settings may lose ratings is refused at start, unless that is allowed.
 
 use crate::support::postgres::Postgres;
 use crate::support::process::Run;
@@ -10,7 +10,7 @@ fn world(settings: &[&str]) -> World {
     World::on(Redis::start_with(settings), Postgres::shared())
 }
 
-/// Says all of these in one line.
+/// Checks that one line contains all of these.
 #[track_caller]
 fn assert_said(run: &Run, said: &[&str]) {
     let lines: Vec<&str> = run.err.lines().collect();
@@ -35,7 +35,7 @@ fn a_redis_that_evicts_ratings_is_refused_unless_that_is_allowed() {
         assert_said(&world.cli(&["status"]).expect(78), &said);
         assert_said(&world.cli(&["serve"]).expect(78), &said);
         let keys = world.redis().command(&["DBSIZE"]).int();
-        assert_eq!(keys, 0, "nothing was written into it");
+        assert_eq!(keys, 0, "nothing was written");
         let allowed = world.with("buffer.allow_unsafe_redis", true);
         let run = allowed.cli(&["status", "--json"]).expect(0);
         assert_said(&run, &["WARN", policy, "set maxmemory-policy noeviction"]);
@@ -44,7 +44,7 @@ fn a_redis_that_evicts_ratings_is_refused_unless_that_is_allowed() {
 }
 
 #[test]
-fn a_redis_that_leaves_ratings_alone_is_taken_without_a_word() {
+fn a_safe_redis_is_accepted_without_a_message() {
     for policy in ["noeviction", "volatile-lru", "volatile-ttl"] {
         let run = world(&["--maxmemory", "64mb", "--maxmemory-policy", policy]).cli(&["status"]).expect(0);
         assert_eq!(run.err, "", "{policy}");
@@ -52,14 +52,14 @@ fn a_redis_that_leaves_ratings_alone_is_taken_without_a_word() {
 }
 
 #[test]
-fn a_redis_that_keeps_nothing_is_refused_unless_that_is_allowed() {
+fn a_redis_without_persistence_is_refused_unless_that_is_allowed() {
     let world = world(&["--appendonly", "no"]);
     let said =
         ["keeps nothing on disk (appendonly no, no save points)", "a restart loses all ratings that wait"];
     let run = world.cli(&["status"]).expect(78);
     assert_said(&run, &said);
     assert_said(&run, &["set appendonly yes, or allow it with DAMPER_BUFFER__ALLOW_UNSAFE_REDIS=true"]);
-    // What is set while Redis runs counts as well.
+    // A setting changed while Redis runs counts too.
     world.redis().command(&["CONFIG", "SET", "appendonly", "yes"]);
     assert_eq!(world.cli(&["status"]).expect(0).err, "");
     world.redis().command(&["CONFIG", "SET", "appendonly", "no"]);
@@ -68,13 +68,13 @@ fn a_redis_that_keeps_nothing_is_refused_unless_that_is_allowed() {
 }
 
 #[test]
-fn both_faults_are_told_at_once() {
+fn both_faults_are_reported_at_once() {
     let world = world(&["--appendonly", "no", "--maxmemory-policy", "allkeys-lru"]);
     assert_said(&world.cli(&["status"]).expect(78), &["allkeys-lru", "; redis at", "keeps nothing on disk"]);
 }
 
 #[test]
-fn a_redis_with_snapshots_only_is_taken_with_a_warning() {
+fn a_redis_with_snapshots_only_is_accepted_with_a_warning() {
     let world = world(&["--appendonly", "no", "--save", "7200 1 60 100"]);
     let run = world.cli(&["status"]).expect(0);
     let said = "ratings since its last snapshot are lost, which may be 2 h ago (save 7200 1 60 100): set appendonly yes";
@@ -82,10 +82,10 @@ fn a_redis_with_snapshots_only_is_taken_with_a_warning() {
 }
 
 #[test]
-fn a_redis_that_does_not_tell_its_settings_is_not_refused() {
+fn a_redis_that_hides_its_settings_is_not_refused() {
     let silent = ["--rename-command", "CONFIG", ""];
     assert_eq!(world(&silent).cli(&["status"]).expect(0).err, "");
-    // INFO alone tells these two.
+    // These two are read from INFO alone.
     let world = self::world(&[&silent[..], &["--appendonly", "no"]].concat());
     assert_said(&world.cli(&["status"]).expect(0), &["does not say whether it makes snapshots"]);
     let world = self::world(&[&silent[..], &["--maxmemory-policy", "allkeys-lru"]].concat());

@@ -1,4 +1,4 @@
-//! The worker: the clock wakes it up, it drains by itself, ends cleanly, and any number of them stay exact.
+//! The worker: ticks start it, it drains by itself, ends cleanly, and any number of workers stay exact.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::support::{in_both_setups, until};
 
 in_both_setups!(
     a_service_drains_at_its_ticks,
-    a_service_that_is_told_to_stop_in_mid_drain_ends_well,
+    a_service_stopped_in_mid_drain_ends_cleanly,
     a_tick_that_comes_late_catches_up,
 );
 
-/// `count` ratings of three posts, by different users, and what they come to.
+/// `count` ratings of three posts, by different users, and the expected result.
 fn ratings(count: i64) -> (String, BTreeMap<(String, String), i64>) {
     let rows = (0..count).map(|i| ((format!("post{}", i % 3), format!("u{i}")), i % 6));
     let rows: BTreeMap<_, _> = rows.collect();
@@ -23,7 +23,7 @@ fn ratings(count: i64) -> (String, BTreeMap<(String, String), i64>) {
     (lines.collect(), rows)
 }
 
-/// What a drain at a tick has done so far, by the database's record.
+/// Number of successful drains at a tick, from the database's record.
 fn ticks(world: &World) -> i64 {
     world.db().count("select count(*) from drains where started_by = 'tick' and error is null")
 }
@@ -51,7 +51,7 @@ fn a_service_drains_at_its_ticks(world: World) {
     assert_eq!(status["last_drain"]["trigger"], "tick", "{status}");
 }
 
-fn a_service_that_is_told_to_stop_in_mid_drain_ends_well(world: World) {
+fn a_service_stopped_in_mid_drain_ends_cleanly(world: World) {
     let world = world.with("tick", EVERY_SECOND).with("drain.batch_max", 5).with("shards", 2);
     let (lines, rows) = ratings(3_000);
     world.import(&lines);
@@ -59,7 +59,7 @@ fn a_service_that_is_told_to_stop_in_mid_drain_ends_well(world: World) {
     until("the drain to get on", || world.drained() > 0);
     service.terminate();
     service.finish().expect(0);
-    assert!(world.drained() < 3_000, "it was stopped in its middle");
+    assert!(world.drained() < 3_000, "it was stopped in mid-drain");
     world.status();
     world.flush();
     world.assert_exact(&rows);
@@ -82,7 +82,7 @@ fn ticking() -> World {
 }
 
 #[test]
-fn a_worker_of_its_own_drains_what_an_api_takes() {
+fn a_separate_worker_drains_entries_of_the_api() {
     let world = ticking().with("worker_listen", "127.0.0.1:0");
     let (api, worker) = (world.start(Program::Api), world.start(Program::Worker));
     api.http().create("p");

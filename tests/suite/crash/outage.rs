@@ -1,4 +1,4 @@
-//! Servers that go away and come back under running programs: degrade, never lie, recover without help.
+//! Server outages under running programs: reads degrade without lying, and everything recovers without help.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use crate::support::redis::Redis;
 use crate::support::world::World;
 use crate::support::{until, until_some};
 
-/// A rating by a new user; its answer, whatever it is.
+/// Rates as a new user. Returns the answer, whatever it is.
 fn rate(api: &Http, user: &str, score: i64) -> Answer {
     let body = json!({"user_id": user, "score": score}).to_string();
     api.send("POST", "/api/posts/p/rate", &[JSON], Some(body.as_bytes()))
 }
 
-/// What was acknowledged, as rows.
+/// The acknowledged ratings, as rows.
 fn rows(acknowledged: &[(String, i64)]) -> BTreeMap<(String, String), i64> {
     acknowledged.iter().map(|(user, score)| (("p".to_owned(), user.clone()), *score)).collect()
 }
 
 #[test]
-fn without_redis_reads_go_on_and_writes_are_taken_again_when_it_is_back() {
+fn without_redis_reads_go_on_and_writes_resume_when_it_is_back() {
     let world = World::on(Redis::start_with(&["--appendfsync", "always"]), Postgres::shared());
     let service = world.start(Program::Api);
     let api = service.http();
@@ -40,22 +40,22 @@ fn without_redis_reads_go_on_and_writes_are_taken_again_when_it_is_back() {
         refused.problem(503, "unavailable");
         assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
         assert_eq!(api.read("p")["id"], "p", "a read goes on");
-        assert_eq!(api.read("q")["count"], 0, "also of what was never read before");
+        assert_eq!(api.read("q")["count"], 0, "even of a post that was never read before");
         assert_eq!(api.get("/api/posts").expect(200)["posts"].as_array().map(Vec::len), Some(2));
         assert_eq!(api.post_as("p", "before0")["id"], "p", "also with the reader's own rating");
     }
     assert_eq!(api.get("/readyz").status, 503);
-    assert_eq!(api.get("/livez").status, 200, "it lives, all the same");
+    assert_eq!(api.get("/livez").status, 200, "it is still alive");
     world.redis().start_again();
     until("writes to be taken again", || rate(&api, "after", 3).status == 202);
     acknowledged.push(("after".into(), 3));
     until("the service to be ready again", || api.get("/readyz").status == 200);
-    until("its return to be told", || service.err().contains("redis is back"));
-    for told in ["redis is away", "redis is back"] {
-        assert_eq!(service.err().matches(told).count(), 1, "one line a change: {}", service.err());
+    until("its return to be logged", || service.err().contains("redis is back"));
+    for line in ["redis is away", "redis is back"] {
+        assert_eq!(service.err().matches(line).count(), 1, "one log line per change: {}", service.err());
     }
     let own = json!({"score": 3, "pending": true});
-    until("readers to see what waits again", || api.post_as("p", "after")["my_rating"] == own);
+    until("readers to see waiting ratings again", || api.post_as("p", "after")["my_rating"] == own);
     world.flush();
     world.assert_exact(&rows(&acknowledged));
 }
@@ -76,13 +76,13 @@ fn without_postgres_known_posts_are_rated_and_read_until_it_is_back() {
     postgres.stop_immediately();
     for i in 0..5 {
         let user = format!("during{i}");
-        assert_eq!(rate(&api, &user, i % 6).status, 202, "what exists may be rated");
+        assert_eq!(rate(&api, &user, i % 6).status, 202, "an existing post can be rated");
         acknowledged.push((user.clone(), i % 6));
-        assert_eq!(api.read("p")["count"], 1, "what is cached is read");
+        assert_eq!(api.read("p")["count"], 1, "a cached post can be read");
         let own = api.post_as("p", &user);
         assert_eq!(own["my_rating"], json!({"score": i % 6, "pending": true}));
     }
-    let unknown = api.get("/api/posts/nobody-can-tell");
+    let unknown = api.get("/api/posts/not-cached");
     unknown.problem(503, "unavailable");
     assert!(!unknown.header("retry-after").is_empty());
     api.post("/api/posts", &json!({"title": "x"})).problem(503, "unavailable");
@@ -90,7 +90,7 @@ fn without_postgres_known_posts_are_rated_and_read_until_it_is_back() {
     world.cli(&["flush"]).expect(69);
     postgres.start_again();
     until("posts to be read again", || api.get("/api/posts/uncached").status == 200);
-    api.get("/api/posts/nobody-made-it").problem(404, "not-found");
+    api.get("/api/posts/missing").problem(404, "not-found");
     until_some("posts to be made again", || {
         Some(api.post("/api/posts", &json!({"id": "new", "title": "x"}))).filter(|made| made.status == 201)
     });

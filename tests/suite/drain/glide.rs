@@ -1,4 +1,5 @@
-//! What readers see of a bomb: the published mean moves slowly, never leaves the scores, and arrives in the end.
+//! A bomb as readers see it: the published mean moves slowly, stays within the scores, and reaches the raw
+//! mean.
 
 use damper::App;
 use damper::app::reading::OwnRating;
@@ -11,9 +12,9 @@ use crate::support::log::{entry, post_id, posts};
 use crate::support::world::World;
 
 in_both_setups!(async
-    a_bomb_moves_the_published_mean_slowly_and_what_lasts_arrives,
+    a_bomb_moves_the_published_mean_slowly_and_a_lasting_change_arrives,
     a_readers_own_rating_shows_at_once_and_counts_after_a_drain,
-    a_flush_does_not_move_the_moment_that_is_published,
+    a_flush_does_not_move_the_published_moment,
 );
 
 async fn published(app: &App, now: Time) -> f64 {
@@ -21,7 +22,7 @@ async fn published(app: &App, now: Time) -> f64 {
     view.average.smoothed_mean(app.params()).expect("it is rated")
 }
 
-async fn a_bomb_moves_the_published_mean_slowly_and_what_lasts_arrives(world: World) {
+async fn a_bomb_moves_the_published_mean_slowly_and_a_lasting_change_arrives(world: World) {
     let world = world.with("tick", "0 */5 * * * *");
     let app = world.app().await;
     app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
@@ -71,7 +72,7 @@ async fn a_readers_own_rating_shows_at_once_and_counts_after_a_drain(world: Worl
     assert_eq!(own().await, None);
 }
 
-async fn a_flush_does_not_move_the_moment_that_is_published(world: World) {
+async fn a_flush_does_not_move_the_published_moment(world: World) {
     let app = world.app().await;
     app.catalogue().ensure_posts(posts(&["p"])).await.unwrap();
     app.intake()
@@ -82,7 +83,7 @@ async fn a_flush_does_not_move_the_moment_that_is_published(world: World) {
     let tick = app.ticks().around(NOW).last;
     let view = async || app.reader().post(&post_id("p"), None, NOW).await.unwrap();
     assert_eq!(view().await.as_of, tick);
-    // An entry from after the tick: the state's own time is what is published.
+    // An entry from after the tick: the state's own time is published.
     let later = tick.plus_ms(DAY_MS);
     app.intake().append_all(vec![entry("p", "bob", Some(5), later)], None).await.unwrap();
     assert_eq!(view().await.as_of, tick, "nothing moves before a drain");

@@ -1,5 +1,5 @@
-//! No room: Redis' memory, and the disks under the append-only file, Postgres and the SQLite file. What cannot be
-//! held is refused, and everything goes on by itself when there is room.
+//! No space: Redis' memory, and the disks under the append-only file, Postgres and the SQLite file. Writes
+//! that cannot be stored are refused, and everything resumes by itself when there is space again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::support::spawn;
 use crate::support::until;
 use crate::support::world::World;
 
-/// A file system of its own that is soon full; gone with the test.
+/// A small file system that is soon full. It is removed with the test.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -23,10 +23,10 @@ impl SmallDisk {
         Self(path.to_path_buf())
     }
 
-    /// Takes all the room that is left.
+    /// Fills the remaining space.
     fn fill(&self) {
         let file = self.0.join("ballast");
-        // Ends when the disk is full, which is what it is for.
+        // Ends with an error when the disk is full, as intended.
         let _ = Command::new("dd").arg("if=/dev/zero").arg(format!("of={}", file.display())).output();
     }
 
@@ -125,7 +125,8 @@ fn a_full_disk_under_postgres_keeps_ratings_waiting_until_there_is_room() {
     spawn::run(Command::new("chown").arg(owner).arg(&disk.0));
     let service = world.start(Program::Api);
     service.http().create("p0");
-    // Only the tables lie on the small disk; a full disk under its log ends Postgres, whose start mends it.
+    // Only the tables lie on the small disk. A full disk under its log would end Postgres, and a restart
+    // mends that.
     world.db().change(&format!("create tablespace small location '{}'", disk.0.display()));
     world.db().change("alter table ratings set tablespace small");
     let line = |i: i64| format!("p{},u{i},{},{}\n", i % 3, i % 6, 1_790_000_000 + i);

@@ -1,4 +1,5 @@
-//! Locks, deadlocks and roll-backs of the database: tried again, for a while, and then by the next tick.
+//! Locks, deadlocks and roll-backs in the database: the drain retries for a while, and then the next tick
+//! does.
 
 use sqlx::{Connection, PgConnection};
 
@@ -14,7 +15,7 @@ fn filled() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_waits_for_rows_that_somebody_else_has_locked() {
+async fn a_drain_waits_for_rows_locked_by_another_session() {
     let world = filled();
     let mut other = PgConnection::connect(&world.database_url()).await.unwrap();
     let mut held = other.begin().await.unwrap();
@@ -29,7 +30,7 @@ async fn a_drain_waits_for_rows_that_somebody_else_has_locked() {
 }
 
 #[test]
-fn a_database_that_rolls_back_now_and_then_is_tried_again() {
+fn a_database_that_rolls_back_at_times_is_retried() {
     let world = filled();
     // Every third statement fails as a deadlock or a serialization failure would.
     world.db().change(

@@ -1,4 +1,4 @@
-//! What lies between fails: every call has an end, the API answers, and all goes on when the bytes flow again.
+//! Network faults: every call ends, the API answers, and everything resumes when the bytes flow again.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl Distant {
         Self { world, redis: proxies.0, postgres: proxies.1 }
     }
 
-    /// A service with a post that it has read.
+    /// A service with a post that it has already read.
     fn service(&self) -> (Process, Http) {
         let service = self.world.start(Program::Api);
         let api = service.http();
@@ -47,7 +47,8 @@ fn rows(users: &[(String, i64)]) -> BTreeMap<(String, String), i64> {
     users.iter().map(|(user, score)| (("p".to_owned(), user.clone()), *score)).collect()
 }
 
-/// Writes are refused and reads answered while `fault` lies between the service and Redis; then both go on.
+/// Checks that writes are refused and reads answered while `fault` lies between the service and Redis; then
+/// both work.
 fn redis_is_away(fault: Fault) {
     let distant = Distant::new();
     let (_service, api) = distant.service();
@@ -61,9 +62,9 @@ fn redis_is_away(fault: Fault) {
     until("writes to be taken again", || rate(&api, "p", "after", 3).status == 202);
     until("the service to be ready again", || api.get("/readyz").status == 200);
     let own = json!({"score": 3, "pending": true});
-    until("readers to see what waits again", || api.post_as("p", "after")["my_rating"] == own);
+    until("readers to see waiting ratings again", || api.post_as("p", "after")["my_rating"] == own);
     distant.world.flush();
-    // What was refused may not count: its deadline had passed.
+    // A refused rating must not count: its deadline had passed.
     distant.world.assert_exact(&rows(&[("before".into(), 1), ("after".into(), 3)]));
 }
 
@@ -89,7 +90,7 @@ fn without_redis_replies_writes_are_refused_though_they_may_have_arrived() {
     distant.world.assert_exact(&rows(&[("before".into(), 1), ("during".into(), 4)]));
 }
 
-/// Known posts are rated and read while `fault` lies before Postgres; then drains go on.
+/// Checks that known posts are rated and read while `fault` lies before Postgres; then drains go on.
 fn postgres_is_away(fault: Fault) {
     let distant = Distant::new();
     let (_service, api) = distant.service();
@@ -182,7 +183,7 @@ fn a_redis_that_became_a_replica_takes_nothing_until_it_is_a_primary_again() {
     let api = service.http();
     api.create("p");
     assert_eq!(rate(&api, "p", "before", 1).status, 202);
-    // Of a primary that nobody is: it goes on answering reads.
+    // A replica of a primary that does not exist: it still answers reads.
     world.redis().command(&["REPLICAOF", "127.0.0.1", "1"]);
     rate(&api, "p", "during", 2).problem(503, "unavailable");
     assert_eq!(api.read("p")["id"], "p");

@@ -1,5 +1,5 @@
-//! Redis comes back with less than it had accepted: seen, recorded, counted on from there; nothing applied twice,
-//! and no new rating below what is merged already.
+//! Redis comes back with less than it had accepted. Damper notices, records the loss and continues from
+//! there; it applies nothing twice, and no new rating gets a position below the checkpoint.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn a_flushed_redis_whose_clock_was_set_back_gives_no_position_below_the_checkpoi
     let api = service.http();
     api.create("p");
     assert_eq!(rate(&api, "p", "ann", 1).status, 202);
-    // An id of the year 2255: to whoever comes later the clock looks set back.
+    // An id from the year 2255: every later clock looks set back.
     world.redis().command(&[
         "XADD",
         "damper:{0}:ratings",
@@ -30,7 +30,7 @@ fn a_flushed_redis_whose_clock_was_set_back_gives_no_position_below_the_checkpoi
     ]);
     world.flush();
     world.redis().command(&["FLUSHALL"]);
-    assert_eq!(rate(&api, "p", "cat", 3).status, 202, "the log is made anew");
+    assert_eq!(rate(&api, "p", "cat", 3).status, 202, "the log is created again");
     assert_eq!(rate(&api, "p", "ann", 4).status, 202);
     world.flush();
     world.assert_exact(&rows(&[("ann", 4), ("bob", 2), ("cat", 3)]));
@@ -43,7 +43,7 @@ fn a_flushed_redis_whose_clock_was_set_back_gives_no_position_below_the_checkpoi
 }
 
 #[test]
-fn what_a_flushed_redis_had_not_handed_over_is_counted_as_lost() {
+fn undrained_entries_of_a_flushed_redis_are_counted_as_lost() {
     let world = World::servers().with("shards", 1);
     let service = world.start(Program::Api);
     let api = service.http();
@@ -53,7 +53,7 @@ fn what_a_flushed_redis_had_not_handed_over_is_counted_as_lost() {
     for user in ["bob", "cat", "dan"] {
         assert_eq!(rate(&api, "p", user, 5).status, 202);
     }
-    // A drain that looks, and is stopped before it merges anything, has seen what waits.
+    // A drain that reads the backlog and is stopped before it merges has seen the waiting entries.
     let seen = world.status();
     assert_eq!(figure(&seen, "waiting"), 3);
     let bad = "create function refuse() returns trigger language plpgsql as
@@ -72,7 +72,7 @@ fn what_a_flushed_redis_had_not_handed_over_is_counted_as_lost() {
 }
 
 #[test]
-fn a_redis_restored_from_an_older_copy_is_counted_anew_and_applies_nothing_twice() {
+fn a_redis_restored_from_an_older_copy_is_counted_again_and_applies_nothing_twice() {
     let world = World::servers().with("shards", 1).with("drain.batch_max", 3);
     let service = world.start(Program::Api);
     let api = service.http();
@@ -104,7 +104,7 @@ fn a_redis_restored_from_an_older_copy_is_counted_anew_and_applies_nothing_twice
 }
 
 #[test]
-fn an_entry_that_somebody_deletes_from_the_log_is_recorded_as_lost() {
+fn an_entry_deleted_from_the_log_is_recorded_as_lost() {
     let world = World::servers().with("shards", 1);
     let service = world.start(Program::Api);
     let api = service.http();

@@ -1,4 +1,4 @@
-//! A worker that is stopped in the middle of a commit, and continued after others got on: it writes nothing.
+//! A worker is stopped in the middle of a commit and continued after others made progress: it writes nothing.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ fn filled() -> (World, BTreeMap<(String, String), i64>) {
     (world, rows)
 }
 
-/// Stops a worker at a place in its second batch, lets a flush get on, and lets the worker go on.
+/// Stops a worker at a place in its second batch, lets a flush make progress, and continues the worker.
 #[cfg(feature = "faults")]
-fn another_gets_on(place: &str) {
+fn another_drain_overtakes(place: &str) {
     let (world, rows) = filled();
     let world = world.with("tick", EVERY_SECOND);
     let mut env = world.env();
@@ -42,20 +42,20 @@ fn another_gets_on(place: &str) {
 
 #[cfg(feature = "faults")]
 #[test]
-fn a_worker_stopped_while_it_brings_rows_is_overtaken() {
-    another_gets_on("commit.brought");
+fn a_worker_stopped_while_it_stages_rows_is_overtaken() {
+    another_drain_overtakes("commit.brought");
 }
 
 #[cfg(feature = "faults")]
 #[test]
 fn a_worker_stopped_after_the_swap_loses_its_lock_and_is_overtaken() {
-    another_gets_on("commit.swapped");
+    another_drain_overtakes("commit.swapped");
 }
 
 #[cfg(feature = "faults")]
 #[test]
 fn a_worker_stopped_before_its_commit_loses_its_lock_and_is_overtaken() {
-    another_gets_on("commit.written");
+    another_drain_overtakes("commit.written");
 }
 
 #[test]

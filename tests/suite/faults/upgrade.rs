@@ -1,4 +1,5 @@
-//! A newer program has migrated the database: older ones stop before they read what they may not understand.
+//! A newer program has migrated the database: older ones stop before they read data that they may not
+//! understand.
 
 use damper::database::schema::SCHEMA_VERSION;
 
@@ -37,7 +38,7 @@ fn a_service_under_a_newer_schema_goes_on_answering_and_drains_nothing(world: Wo
         assert_eq!(rate(&api, "p", &format!("u{i}"), 1).status, 202, "no request fails");
         assert_eq!(api.read("p")["count"], 1);
     }
-    assert_eq!(world.drained(), 1, "nothing is merged, nothing put aside");
+    assert_eq!(world.drained(), 1, "nothing is merged or quarantined");
     world.cli(&["flush"]).expect(78);
     world.db().change(&format!("update installation set schema_version = {SCHEMA_VERSION}"));
     world.flush();

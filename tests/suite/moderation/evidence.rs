@@ -1,4 +1,4 @@
-//! Evidence: what arrived, which posts stand out, and a site that is told of them.
+//! Evidence: arrivals, alerts for conspicuous posts, and the webhook for alerts.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -22,10 +22,10 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 in_both_setups!(
     arrivals_are_counted_by_steps_scores_and_accounts,
-    a_bomb_is_an_alert_whose_window_takes_it_out_and_brings_it_back,
+    a_bomb_is_an_alert_whose_window_excludes_and_restores_it,
     a_held_bomb_is_an_alert_too,
     alerts_are_walked_page_by_page_the_newest_first,
-    a_site_is_told_of_an_alert_once_it_answers,
+    a_webhook_is_retried_until_the_site_answers,
 );
 
 mod library {
@@ -79,7 +79,7 @@ fn arrivals_are_counted_by_steps_scores_and_accounts(world: World) {
         time(day + 2 * DAY_MS).as_str().expect("a time")
     );
     let hours = ask(&two_days)["steps"].clone();
-    // Each user's latest: ann's is that of the second day.
+    // Only each user's latest rating counts: ann's is that of the second day.
     assert_eq!(
         hours,
         json!([
@@ -95,7 +95,7 @@ fn arrivals_are_counted_by_steps_scores_and_accounts(world: World) {
     assert_eq!((&days[0]["ratings"], &days[1]["at"]), (&json!(3), &time(day + DAY_MS)));
     let minutes = ask(&format!("{two_days}&by=minute"))["steps"].clone();
     assert_eq!((&minutes[1]["at"], &minutes[1]["ratings"]), (&time(day + 60_000), &json!(1)));
-    // What is excluded or held arrived all the same.
+    // Excluded and held ratings are arrivals too.
     let body = json!({"from": time(day), "to": time(day + HOUR_MS), "reason": "r"});
     admin.post("/api/admin/posts/p/exclusions", &body).expect(200);
     put(&admin, "/api/admin/posts/p/policy", &json!({"hold": "always", "reason": "r"})).expect(200);
@@ -110,8 +110,8 @@ fn arrivals_are_counted_by_steps_scores_and_accounts(world: World) {
         ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "invalid-window", json!("from")),
         ("from=2020-01-01T00:00:00Z&by=minute", "invalid-window", json!("from")),
     ] {
-        let told = admin.get(&format!("/api/admin/posts/p/arrivals?{query}")).problem(422, problem);
-        assert_eq!(told["parameter"], parameter, "{query}: {told}");
+        let problem_body = admin.get(&format!("/api/admin/posts/p/arrivals?{query}")).problem(422, problem);
+        assert_eq!(problem_body["parameter"], parameter, "{query}: {problem_body}");
     }
     admin.get("/api/admin/posts/none/arrivals").problem(404, "not-found");
     drop(service);
@@ -121,13 +121,13 @@ fn alerts(admin: &Http) -> Vec<Value> {
     admin.get("/api/admin/alerts").expect(200)["alerts"].as_array().expect("alerts").clone()
 }
 
-/// What a post shows, less what follows from the moment and its name.
+/// The figures of a post that do not depend on the time or its name.
 fn shown(api: &Http, post: &str) -> (Value, Value, Value) {
     let post = api.get(&format!("/api/posts/{post}")).expect(200);
     (post["count"].clone(), post["raw_average"].clone(), post["histogram"].clone())
 }
 
-fn a_bomb_is_an_alert_whose_window_takes_it_out_and_brings_it_back(world: World) {
+fn a_bomb_is_an_alert_whose_window_excludes_and_restores_it(world: World) {
     let (world, service, admin) = moderator(world);
     let (api, now) = (service.http(), now_ms());
     world.import(&(honest("film", now) + &honest("quiet", now)));
@@ -144,7 +144,7 @@ fn a_bomb_is_an_alert_whose_window_takes_it_out_and_brings_it_back(world: World)
         (&json!("film"), &json!(true), &json!(660))
     );
     let window = &alert["window"];
-    // The first few of a bomb are not yet a surge, but their hour is.
+    // The first few ratings of a bomb are not yet a surge, but their hour is.
     assert_eq!((&window["arrivals"], &window["raw_average_before"]), (&json!(300), &before.1), "{alert}");
     let mut body = json!({"from": window["from"], "to": window["to"], "reason": "a bomb"});
     let path = "/api/admin/posts/film/exclusions";
@@ -186,7 +186,7 @@ fn a_held_bomb_is_an_alert_too(world: World) {
 fn alerts_are_walked_page_by_page_the_newest_first(world: World) {
     let (world, service, admin) = moderator(world);
     let now = now_ms();
-    // Of the same flush each has its own beginning: the time of its last rating, or of the last tick.
+    // Within one flush each alert has its own start: the time of its last rating, or of the last tick.
     for post in ["a", "b", "c"] {
         world.import(&(honest(post, now) + &bomb(post, now)));
         world.flush();
@@ -210,14 +210,14 @@ fn alerts_are_walked_page_by_page_the_newest_first(world: World) {
     drop(service);
 }
 
-/// A request that a site was sent: its head, in small letters, and its body.
-type Told = (String, String);
+/// A webhook request: its head, in lower case, and its body.
+type WebhookRequest = (String, String);
 
-/// A site that fails at first and takes what it is sent from then on.
-fn site() -> (String, Receiver<Told>) {
+/// A webhook site that fails at first and then accepts every request.
+fn site() -> (String, Receiver<WebhookRequest>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
-    let (send, told) = channel();
+    let (send, requests) = channel();
     std::thread::spawn(move || {
         for (i, stream) in listener.incoming().enumerate() {
             let mut stream = stream.expect("a connection");
@@ -238,12 +238,12 @@ fn site() -> (String, Receiver<Told>) {
             }
         }
     });
-    (format!("http://{address}/alerts"), told)
+    (format!("http://{address}/alerts"), requests)
 }
 
-fn a_site_is_told_of_an_alert_once_it_answers(world: World) {
-    const SECRET: &str = "a webhook's secret that nobody can guess";
-    let (url, told) = site();
+fn a_webhook_is_retried_until_the_site_answers(world: World) {
+    const SECRET: &str = "a webhook's secret that no one can guess";
+    let (url, requests) = site();
     let now = now_ms();
     world.import(&honest("film", now));
     world.flush();
@@ -254,8 +254,9 @@ fn a_site_is_told_of_an_alert_once_it_answers(world: World) {
     let service = world.start(Program::Damper);
     world.import(&bomb("film", now));
     let wait = std::time::Duration::from_secs(60);
-    let (first, again) = (told.recv_timeout(wait).expect("a try"), told.recv_timeout(wait).expect("another"));
-    let header = |(head, _): &Told, name: &str| {
+    let (first, again) =
+        (requests.recv_timeout(wait).expect("a try"), requests.recv_timeout(wait).expect("another"));
+    let header = |(head, _): &WebhookRequest, name: &str| {
         let found = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
         found.unwrap_or_else(|| panic!("no {name} in {head}")).trim().to_owned()
     };
@@ -274,7 +275,7 @@ fn a_site_is_told_of_an_alert_once_it_answers(world: World) {
     let ticks = || world.db().count("select count(*) from drains where started_by = 'tick'");
     let then = ticks();
     until("two more ticks", || ticks() >= then + 2);
-    assert!(told.try_recv().is_err(), "it was told once");
+    assert!(requests.try_recv().is_err(), "it was sent only once");
     drop(service);
 }
 
@@ -297,7 +298,7 @@ async fn an_alert_ends_with_a_tick_and_the_next_one_is_another(world: World) {
     assert_eq!((found.len(), found[0].since), (1, first[0].0));
     tick(&app, NOW.plus_ms(DAY_MS)).await;
     assert_eq!(alerted().await, first, "it goes on, and keeps its beginning");
-    // Nobody rates any more; all vests.
+    // No more ratings; everything vests.
     let later = NOW.plus_ms(1_000 * DAY_MS);
     tick(&app, later).await;
     assert_eq!(alerted().await, []);

@@ -1,5 +1,5 @@
-//! Exclusions, by the library and on any clock: what they cover, what an undo brings back, and what a kill in the middle
-//! leaves.
+//! Exclusions, through the library and on any clock: what they cover, what an undo restores, and what a kill
+//! in the middle leaves.
 
 use damper::entry::{Entry, Position, Ruling, Terms, Window};
 use damper::error::Error;
@@ -12,18 +12,18 @@ use crate::support::log::{START, bits, entry, post_id, posts};
 use crate::support::world::World;
 
 in_both_setups!(async
-    what_two_exclusions_cover_is_back_when_the_last_is_undone,
-    who_rates_again_or_withdraws_is_no_more_excluded,
+    ratings_in_two_exclusions_return_when_both_are_undone,
+    a_new_rating_or_a_withdrawal_ends_the_exclusion,
     a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later,
-    what_came_after_an_exclusion_is_not_covered,
-    a_retry_of_what_came_before_an_exclusion_is_covered,
-    an_exclusion_that_waits_can_be_undone,
-    a_retry_that_comes_too_late_makes_no_post,
-    decisions_take_their_place_in_the_log_however_it_is_cut,
+    later_ratings_are_not_covered,
+    a_retry_from_before_an_exclusion_is_covered,
+    a_waiting_exclusion_can_be_undone,
+    a_retry_that_comes_too_late_creates_no_post,
+    decisions_apply_in_log_order_however_it_is_cut,
     a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same,
 );
 
-async fn what_two_exclusions_cover_is_back_when_the_last_is_undone(world: World) {
+async fn ratings_in_two_exclusions_return_when_both_are_undone(world: World) {
     let app = rated(&world, &[0, 1, 2, 3, 4, 5]).await;
     let (first, decided) = decide(&app, hours(0, 4), NOW).await;
     assert_eq!(decided.outcome.touched, 4);
@@ -39,21 +39,21 @@ async fn what_two_exclusions_cover_is_back_when_the_last_is_undone(world: World)
     let again =
         app.moderation().decide(&post_id("p"), &user("mo"), decision(Ruling::Undo(second)), NOW).await;
     assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
-    // Whoever comes too late all the same changes nothing, and that is kept.
+    // An undo that comes too late changes nothing, and is recorded.
     let (_, decided) = decide(&app, Ruling::Undo(second), NOW.plus_ms(4)).await;
     assert!(decided.outcome.refused.is_some_and(|why| why.contains("already")));
     assert_eq!(counts(&app).await, ([1; 6], 0));
     world.assert_consistent();
 }
 
-async fn who_rates_again_or_withdraws_is_no_more_excluded(world: World) {
+async fn a_new_rating_or_a_withdrawal_ends_the_exclusion(world: World) {
     let app = rated(&world, &[0, 0, 0, 5]).await;
     let (id, _) = decide(&app, hours(0, 3), NOW).await;
     let again = [entry("p", "u0", Some(4), NOW.plus_ms(1)), entry("p", "u1", None, NOW.plus_ms(2))];
     app.intake().append_all(again.to_vec(), None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 1], 1), "a new rating, and nothing");
     let (_, decided) = decide(&app, Ruling::Undo(id), NOW.plus_ms(3)).await;
-    assert_eq!(decided.outcome.touched, 1, "only who did neither");
+    assert_eq!(decided.outcome.touched, 1, "only the user who did neither");
     assert_eq!(counts(&app).await, ([1, 0, 0, 0, 1, 1], 0));
     world.assert_consistent();
 }
@@ -84,17 +84,17 @@ async fn a_bomb_has_vested_no_further_when_its_exclusion_is_undone_a_week_later(
     let (_, decided) = decide(&app, Ruling::Undo(id), later).await;
     assert_eq!(decided.outcome.touched, 200);
     let back = state().await;
-    // What the bomb had vested when it was taken out, and no more (law 9).
+    // As much as the bomb had vested when it was excluded, and no more (law 9).
     let (share, raised) = (vested(before) - vested(without), vested(back) - vested(waited));
     assert!((raised - share).abs() < 1e-6, "{raised} beside {share}");
     assert!(mean(back) > mean(before) - 1e-6, "{} beside {}", mean(back), mean(before));
     world.assert_consistent();
 }
 
-async fn what_came_after_an_exclusion_is_not_covered(world: World) {
+async fn later_ratings_are_not_covered(world: World) {
     let app = rated(&world, &[0, 0]).await;
     decide(&app, hours(0, 10), NOW).await;
-    // An import brings more of the same hours.
+    // An import adds more ratings of the same hours.
     app.intake().append_all(vec![entry("p", "late", Some(1), START.plus_ms(HOUR_MS))], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 1, 0, 0, 0, 0], 2));
     let (_, decided) = decide(&app, hours(0, 10), NOW.plus_ms(1)).await;
@@ -102,10 +102,10 @@ async fn what_came_after_an_exclusion_is_not_covered(world: World) {
     world.assert_consistent();
 }
 
-async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
+async fn a_retry_from_before_an_exclusion_is_covered(world: World) {
     let app = rated(&world, &[0, 0]).await;
     let (id, _) = decide(&app, hours(0, 10), NOW).await;
-    // As it comes back out of the quarantine: with the place where it stood at first.
+    // As a retry from the quarantine: with its original position.
     let late =
         Entry { origin: Some(Position::new(0, 1)), ..entry("p", "late", Some(1), START.plus_ms(HOUR_MS)) };
     app.intake().append_all(vec![late], None).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_retry_of_what_came_before_an_exclusion_is_covered(world: World) {
     world.assert_consistent();
 }
 
-async fn an_exclusion_that_waits_can_be_undone(world: World) {
+async fn a_waiting_exclusion_can_be_undone(world: World) {
     let app = rated(&world, &[0, 5]).await;
     let (post, by, now) = (post_id("p"), user("mo"), Time::from(chrono::Utc::now()));
     let waiting =
@@ -135,7 +135,7 @@ async fn an_exclusion_that_waits_can_be_undone(world: World) {
     assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
 }
 
-async fn a_retry_that_comes_too_late_makes_no_post(world: World) {
+async fn a_retry_that_comes_too_late_creates_no_post(world: World) {
     let app = world.app().await;
     let terms = Terms { creates_post: true, ..Terms::default() };
     let made = |score, origin| Entry { terms, origin, ..entry("p", "u", score, START) };
@@ -149,7 +149,7 @@ async fn a_retry_that_comes_too_late_makes_no_post(world: World) {
 }
 
 /// Ratings and decisions, one after the other, appended before anything is drained.
-async fn decisions_take_their_place_in_the_log_however_it_is_cut(world: World) {
+async fn decisions_apply_in_log_order_however_it_is_cut(world: World) {
     let mut outcomes = Vec::new();
     for batch in [1, 3, 20_000] {
         let world = match world.is_embedded() {

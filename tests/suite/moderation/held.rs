@@ -1,4 +1,4 @@
-//! Held ratings: nothing of them counts before somebody lets it, or nobody decides for long enough.
+//! Held ratings: none of them counts before it is approved or released.
 
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ mod api {
     in_both_setups!(
         held_ratings_are_listed_and_decided_one_by_one,
         many_are_decided_at_once_or_all_that_match,
-        what_is_held_is_shown_to_whom_it_belongs,
-        what_was_rejected_is_not_shown_again_while_the_log_is_not_trimmed,
+        a_held_rating_is_shown_to_its_user,
+        a_rejected_rating_is_not_shown_again_before_the_log_is_trimmed,
         the_settings_hold_where_a_post_has_no_policy,
         an_account_that_is_too_young_is_held,
-        who_is_forgotten_is_not_held_either,
+        forget_erases_held_ratings_too,
     );
 }
 
@@ -38,15 +38,15 @@ mod library {
 
     in_both_setups!(async
         a_held_rating_is_an_arrival_until_it_is_approved_and_counts_once,
-        who_rates_again_while_held_is_held_with_the_new_score,
-        who_withdraws_while_held_has_nothing_left,
-        only_what_would_take_the_surge_lane_is_held,
-        what_is_excluded_while_held_is_neither_approved_nor_let_go,
+        a_new_rating_replaces_a_held_one_and_is_held,
+        a_withdrawal_removes_the_held_rating_too,
+        only_ratings_for_the_surge_lane_are_held,
+        an_excluded_held_rating_is_neither_approved_nor_released,
         a_frozen_post_takes_an_approval,
-        what_nobody_decides_on_is_let_go,
-        a_tick_lets_no_more_than_a_thousand_go,
-        a_retry_does_not_replace_what_is_held_since,
-        what_is_older_than_a_rejected_rating_does_not_come_back,
+        an_undecided_rating_is_released,
+        a_tick_releases_at_most_a_thousand,
+        a_retry_does_not_replace_a_rating_held_since,
+        an_entry_older_than_a_rejected_rating_does_not_count,
         a_drain_that_is_killed_in_the_middle_of_an_approval_leaves_the_same,
     );
 }
@@ -64,7 +64,7 @@ fn approve(id: &str) -> Ruling {
     Ruling::Approve(Which::User(user(id)))
 }
 
-/// The post's counts by score, what is held and what is excluded.
+/// The post's histogram, and its numbers of held and excluded ratings.
 async fn counts(app: &App) -> ([u64; Score::COUNT], u64, u64) {
     app.drainer().drain_post(&post_id("p"), NOW).await.unwrap();
     let found = app.reader().posts(&[post_id("p")], None, NOW).await.unwrap();
@@ -101,13 +101,13 @@ async fn a_held_rating_is_an_arrival_until_it_is_approved_and_counts_once(world:
     world.assert_consistent();
 }
 
-async fn who_rates_again_while_held_is_held_with_the_new_score(world: World) {
+async fn a_new_rating_replaces_a_held_one_and_is_held(world: World) {
     let app = rated(&world, &[2]).await;
     append(&app, ALWAYS, NOW).await;
     let again = |score, ms| entry("p", "u0", Some(score), NOW.plus_ms(ms));
     app.intake().append_all(vec![again(5, 1), again(4, 2)], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "what counted goes on counting");
-    // Who has a rating that is held gives no other, whatever the policy is by now.
+    // While a rating is held, new ones are held too, whatever the policy is now.
     append(&app, Ruling::Hold(Some(Hold::Off)), NOW.plus_ms(3)).await;
     app.intake().append_all(vec![again(1, 4)], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0));
@@ -121,7 +121,7 @@ async fn who_rates_again_while_held_is_held_with_the_new_score(world: World) {
     world.assert_consistent();
 }
 
-async fn who_withdraws_while_held_has_nothing_left(world: World) {
+async fn a_withdrawal_removes_the_held_rating_too(world: World) {
     let app = rated(&world, &[2]).await;
     append(&app, ALWAYS, NOW).await;
     let entries = [
@@ -137,7 +137,7 @@ async fn who_withdraws_while_held_has_nothing_left(world: World) {
     world.assert_consistent();
 }
 
-async fn only_what_would_take_the_surge_lane_is_held(world: World) {
+async fn only_ratings_for_the_surge_lane_are_held(world: World) {
     let honest: Vec<Entry> =
         (0..60).map(|i| entry("p", &format!("u{i}"), Some(4), START.plus_ms(i * DAY_MS))).collect();
     let bomb = (0..50).map(|i| entry("p", &format!("b{i}"), Some(0), NOW.plus_ms(i * 1_000)));
@@ -148,7 +148,7 @@ async fn only_what_would_take_the_surge_lane_is_held(world: World) {
     let (histogram, held, _) = counts(&app).await;
     let average = average(&world).await;
     assert_eq!((average.surge.count, average.count() + held), (0, 110));
-    // Those of the bomb that no policy would have put into the surge lane count.
+    // The bomb's ratings that would not take the surge lane count.
     let mut unheld = Average::default();
     for entry in &log {
         unheld.rate(None, entry.action.score().expect("a score"), entry.at, app.params());
@@ -161,7 +161,7 @@ async fn only_what_would_take_the_surge_lane_is_held(world: World) {
     world.assert_consistent();
 }
 
-async fn what_is_excluded_while_held_is_neither_approved_nor_let_go(world: World) {
+async fn an_excluded_held_rating_is_neither_approved_nor_released(world: World) {
     let app = rated(&world, &[1, 1]).await;
     append(&app, ALWAYS, START.plus_ms(2 * HOUR_MS)).await;
     let at = |hours| START.plus_ms(hours * HOUR_MS);
@@ -178,8 +178,8 @@ async fn what_is_excluded_while_held_is_neither_approved_nor_let_go(world: World
     let (_, approved) = decide(&app, Ruling::Approve(all), NOW.plus_ms(1)).await;
     assert_eq!((approved.outcome.touched, approved.outcome.refused), (0, None));
     tick(&app, NOW.plus_ms(2)).await;
-    assert_eq!(counts(&app).await, ([0; 6], 0, 4), "long after, nothing is let go");
-    // Rated again: a new rating, which is held for itself.
+    assert_eq!(counts(&app).await, ([0; 6], 0, 4), "long after, nothing is released");
+    // A new rating is held for itself.
     app.intake().append_all(vec![entry("p", "v", Some(3), NOW.plus_ms(3))], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0; 6], 1, 3));
     let (_, undone) = decide(&app, Ruling::Undo(id), NOW.plus_ms(4)).await;
@@ -195,8 +195,8 @@ async fn a_frozen_post_takes_an_approval(world: World) {
     assert_eq!((decided.outcome.touched, counts(&app).await.0), (1, [0, 0, 0, 1, 0, 0]));
 }
 
-async fn what_nobody_decides_on_is_let_go(world: World) {
-    // A release is appended only by a worker whose clock is right.
+async fn an_undecided_rating_is_released(world: World) {
+    // Only a worker whose clock is right appends a release.
     let now = Time::from(chrono::Utc::now());
     let ago = |hours: i64| now.plus_ms(-hours * HOUR_MS);
     let app = rated(&world, &[]).await;
@@ -211,15 +211,15 @@ async fn what_nobody_decides_on_is_let_go(world: World) {
         held.expect("it is held").position
     };
     let first = held().await;
-    // Two workers at once say the same twice.
+    // Two workers at once append the same release twice.
     let (one, two) = (world.app().await, world.app().await);
     tokio::join!(tick(&one, now), tick(&two, now));
-    // What these two have changed another process sees within a second.
+    // Another process sees the changes of these two within a second.
     let app = world.app().await;
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "the other's time has not come");
     let audit = app.moderation().audit_page(None, None, 10).await.unwrap().items;
-    assert_eq!(audit.len(), 1, "nobody decided anything but the policy");
-    // What was held anew since is not meant by a release that comes late.
+    assert_eq!(audit.len(), 1, "the only decision is the policy");
+    // A late release does not apply to a rating held since.
     app.intake().append_all(vec![rate("u", 5, now)], None).await.unwrap();
     tick(&app, now).await;
     assert_ne!(held().await, first);
@@ -227,7 +227,7 @@ async fn what_nobody_decides_on_is_let_go(world: World) {
     app.intake().append_all(vec![release], None).await.unwrap();
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 2, 0));
     world.assert_consistent();
-    // 0 is never.
+    // 0 means never.
     let never = world.with("moderation.hold_release_hours", 0);
     let app = never.app().await;
     app.intake().append_all(vec![rate("w", 4, ago(10_000))], None).await.unwrap();
@@ -235,7 +235,7 @@ async fn what_nobody_decides_on_is_let_go(world: World) {
     assert_eq!((counts(&app).await.1, app.moderation().released_at(now)), (3, None));
 }
 
-async fn a_tick_lets_no_more_than_a_thousand_go(world: World) {
+async fn a_tick_releases_at_most_a_thousand(world: World) {
     let now = Time::from(chrono::Utc::now());
     let app = rated(&world, &[]).await;
     append(&app, ALWAYS, START).await;
@@ -249,7 +249,7 @@ async fn a_tick_lets_no_more_than_a_thousand_go(world: World) {
     world.assert_consistent();
 }
 
-async fn a_retry_does_not_replace_what_is_held_since(world: World) {
+async fn a_retry_does_not_replace_a_rating_held_since(world: World) {
     let app = holding(&world, 5).await;
     counts(&app).await;
     let retry = Entry { origin: Some(Position::new(0, 1)), ..entry("p", "u", Some(0), START) };
@@ -258,7 +258,7 @@ async fn a_retry_does_not_replace_what_is_held_since(world: World) {
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 0, 1], 0, 0), "the newer one");
 }
 
-async fn what_is_older_than_a_rejected_rating_does_not_come_back(world: World) {
+async fn an_entry_older_than_a_rejected_rating_does_not_count(world: World) {
     let app = rated(&world, &[2]).await;
     append(&app, ALWAYS, NOW).await;
     app.intake()
@@ -404,8 +404,8 @@ fn held_ratings_are_listed_and_decided_one_by_one(world: World) {
         let problem = put(&admin, path, &body).problem(422, "invalid-body");
         assert_eq!(problem["pointer"], pointer, "{body}: {problem}");
     }
-    let nobody = service.admin().with_token(&token("ann", &[]));
-    nobody.get("/api/admin/held").problem(403, "role-missing");
+    let user_without_role = service.admin().with_token(&token("ann", &[]));
+    user_without_role.get("/api/admin/held").problem(403, "role-missing");
     world.assert_consistent();
 }
 
@@ -456,7 +456,7 @@ fn many_are_decided_at_once_or_all_that_match(world: World) {
     world.assert_consistent();
 }
 
-fn what_is_held_is_shown_to_whom_it_belongs(world: World) {
+fn a_held_rating_is_shown_to_its_user(world: World) {
     let (world, service, admin) = moderator(world);
     let ann = service.http().with_token(&token("ann", &[]));
     ann.create("p");
@@ -472,7 +472,7 @@ fn what_is_held_is_shown_to_whom_it_belongs(world: World) {
     until("the one that counts is back", || own() == json!({"score": 2, "pending": false}));
 }
 
-fn what_was_rejected_is_not_shown_again_while_the_log_is_not_trimmed(world: World) {
+fn a_rejected_rating_is_not_shown_again_before_the_log_is_trimmed(world: World) {
     let (world, service, admin) = moderator(world);
     let ann = service.http().with_token(&token("ann", &[]));
     ann.create("p");
@@ -503,7 +503,7 @@ fn the_settings_hold_where_a_post_has_no_policy(world: World) {
     rate(&service, "p", "ann", 5);
     rate(&service, "q", "ann", 5);
     world.import("p,imported,3,1790000000\n");
-    // Merged by a process that holds nothing: what was accepted on other terms is held all the same.
+    // Merged by a process that holds nothing: a rating accepted on other terms is held anyway.
     drop(service);
     let world = world.with("moderation.hold", "off");
     world.flush();
@@ -525,14 +525,14 @@ fn an_account_that_is_too_young_is_held(world: World) {
     let long_ago = chrono::Utc::now() - chrono::Duration::days(8);
     for (user, claim) in [
         ("old", json!(seconds() - 8 * 86_400)),
-        ("told", json!(long_ago.to_rfc3339())),
+        ("known", json!(long_ago.to_rfc3339())),
         ("new", json!(seconds() - 6 * 86_400)),
         ("odd", json!({"when": "always"})),
     ] {
         let caller = api.with_token(&with_age(user, claim));
         caller.post("/api/posts/p/rate", &json!({"score": 5})).expect(202);
     }
-    // Known here for long, known here since now, and not known.
+    // Registered here long ago, registered just now, and unknown.
     for user in ["ann", "bob"] {
         api.with_token(&token(user, &[])).post("/api/users", &json!({"username": user})).expect(201);
     }
@@ -549,7 +549,7 @@ fn an_account_that_is_too_young_is_held(world: World) {
     world.assert_consistent();
 }
 
-fn who_is_forgotten_is_not_held_either(world: World) {
+fn forget_erases_held_ratings_too(world: World) {
     let (world, service, admin) = moderator(world);
     let ann = service.http().with_token(&token("ann", &[]));
     service.http().with_token(&token("author", &[])).create("p");

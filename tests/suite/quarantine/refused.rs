@@ -1,4 +1,4 @@
-//! An entry that the database itself will not have, whatever is done: a trigger stands for it.
+//! An entry that the database always refuses; a trigger simulates it.
 
 use serde_json::json;
 
@@ -6,9 +6,9 @@ use super::{id_of, list, score};
 use crate::support::in_both_setups;
 use crate::support::world::World;
 
-in_both_setups!(an_entry_that_the_database_refuses_is_put_aside_alone, two_that_it_refuses_are_both_found,);
+in_both_setups!(only_the_entry_that_the_database_refuses_is_quarantined, two_refused_entries_are_both_found,);
 
-/// From now on the database refuses this user's ratings.
+/// Makes the database refuse this user's ratings.
 fn refuse(world: &World, user: &str) {
     if world.is_embedded() {
         world.db().change(&format!(
@@ -27,7 +27,7 @@ fn refuse(world: &World, user: &str) {
     }
 }
 
-/// It takes them again.
+/// Makes the database accept them again.
 fn relent(world: &World) {
     world.db().change(if world.is_embedded() {
         "drop trigger refuse"
@@ -41,7 +41,7 @@ fn lines(users: &[String]) -> String {
     users.iter().enumerate().map(|(i, user)| format!("film,{user},4,{}\n", 1_700_000_000 + i)).collect()
 }
 
-fn an_entry_that_the_database_refuses_is_put_aside_alone(world: World) {
+fn only_the_entry_that_the_database_refuses_is_quarantined(world: World) {
     let mut users: Vec<String> = (0..300).map(|i| format!("u{i}")).collect();
     users[170] = "poison".into();
     world.status();
@@ -55,7 +55,7 @@ fn an_entry_that_the_database_refuses_is_put_aside_alone(world: World) {
     assert_eq!((&kept[0]["entry"]["user_id"], &kept[0]["entry"]["score"]), (&json!("poison"), &json!(4)));
     world.assert_consistent();
 
-    // As long as it refuses, a retry comes back under another id, with its first place.
+    // While the database refuses it, a retry comes back under another id, with its original position.
     let id = id_of(&world, "poison");
     world.cli(&["quarantine", "retry", &id]).expect(0);
     assert_eq!(world.flush()["quarantined"], 1);
@@ -73,7 +73,7 @@ fn an_entry_that_the_database_refuses_is_put_aside_alone(world: World) {
     world.assert_consistent();
 }
 
-fn two_that_it_refuses_are_both_found(world: World) {
+fn two_refused_entries_are_both_found(world: World) {
     let world = world.with("drain.batch_max", 64);
     let mut users: Vec<String> = (0..200).map(|i| format!("u{i}")).collect();
     for i in [0, 1, 100, 199] {

@@ -1,4 +1,4 @@
-//! A world's database, asked behind Damper's back: plain SQL, over a connection of its own each time.
+//! A world's database, queried without Damper: plain SQL, over a new connection each time.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection, Sql
 
 use super::{PATIENCE, wait};
 
-/// Where the tables are.
+/// The database of the tables.
 #[derive(Debug, Clone)]
 pub enum Db {
     Sqlite(PathBuf),
@@ -17,7 +17,7 @@ pub enum Db {
 }
 
 impl Db {
-    /// All rows that `sql` finds; texts, bytes, bigints and floats.
+    /// All rows of a query: texts, bytes, bigints and floats.
     #[track_caller]
     pub fn all<T>(&self, sql: &str) -> Vec<T>
     where
@@ -35,7 +35,7 @@ impl Db {
         rows.unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
-    /// The one row that `sql` finds.
+    /// The only row of a query.
     #[track_caller]
     pub fn one<T>(&self, sql: &str) -> T
     where
@@ -46,13 +46,13 @@ impl Db {
         rows.remove(0)
     }
 
-    /// The one whole number that `sql` finds.
+    /// The only whole number of a query.
     #[track_caller]
     pub fn count(&self, sql: &str) -> i64 {
         self.one::<(i64,)>(sql).0
     }
 
-    /// The same; nothing while the database does not answer.
+    /// The same; `None` while the database does not answer.
     pub fn try_count(&self, sql: &str) -> Option<i64> {
         let statement = AssertSqlSafe(sql.to_owned());
         let patience = Duration::from_secs(2);
@@ -74,7 +74,7 @@ impl Db {
         count.map(|(count,)| count)
     }
 
-    /// Changes what `sql` says, which must be something.
+    /// Runs a statement that must change something.
     #[track_caller]
     pub fn change(&self, sql: &str) {
         let statement = AssertSqlSafe(sql.to_owned());

@@ -1,4 +1,4 @@
-//! A caller of the API: blocking, a connection a request, and every status is an answer.
+//! An API client: blocking, one connection per request. Every status is an answer.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Http {
     token: Option<String>,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -23,7 +23,7 @@ pub struct Answer {
 }
 
 impl Http {
-    /// A caller of `address`, a `host:port`.
+    /// A client of `address`, a `host:port`.
     pub fn new(address: &str) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -34,12 +34,12 @@ impl Http {
         Self { base: format!("http://{address}"), agent: config.build().into(), token: None }
     }
 
-    /// The same caller, who shows this token.
+    /// The same client with this token.
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
-    /// Where it calls: `host:port`.
+    /// The address, `host:port`.
     pub fn address(&self) -> &str {
         self.base.trim_start_matches("http://")
     }
@@ -50,7 +50,7 @@ impl Http {
         self.try_get(path).unwrap_or_else(|e| panic!("GET {path}: {e}"))
     }
 
-    /// `GET` of somebody who may not be there.
+    /// `GET` to a server that may be down.
     pub fn try_get(&self, path: &str) -> Result<Answer, ureq::Error> {
         self.try_send("GET", path, &[], None)
     }
@@ -67,13 +67,13 @@ impl Http {
         self.send("DELETE", path, &[], None)
     }
 
-    /// Anything.
+    /// Any request.
     #[track_caller]
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
         self.try_send(method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
 
-    /// Anything, of somebody who may not be there.
+    /// Any request, to a server that may be down.
     pub fn try_send(
         &self,
         method: &str,
@@ -95,14 +95,14 @@ impl Http {
         Answer::read(response)
     }
 
-    /// Rates, and expects to be believed.
+    /// Rates, and expects a 202.
     #[track_caller]
     pub fn rate(&self, post: &str, user: &str, score: i64) -> Value {
         let body = serde_json::json!({"user_id": user, "score": score});
         self.post(&format!("/api/posts/{post}/rate"), &body).expect(202)
     }
 
-    /// Makes a post with that id.
+    /// Creates a post with that id.
     #[track_caller]
     pub fn create(&self, post: &str) -> Value {
         let body = serde_json::json!({"id": post, "title": format!("The post {post}")});
@@ -115,7 +115,7 @@ impl Http {
         self.get(&format!("/api/posts/{post}?user_id={user}")).expect(200)
     }
 
-    /// A post, as anybody sees it.
+    /// A post, as an anonymous reader sees it.
     #[track_caller]
     pub fn read(&self, post: &str) -> Value {
         self.get(&format!("/api/posts/{post}")).expect(200)
@@ -148,12 +148,12 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {:?}", self.text))
     }
 
-    /// A header's text; empty when it is not there.
+    /// A header's text; empty when it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// A problem (RFC 9457) of that status and type; returns it.
+    /// Expects a problem (RFC 9457) with that status and type, and returns it.
     #[track_caller]
     pub fn problem(&self, status: u16, name: &str) -> Value {
         let body = self.expect(status);

@@ -1,4 +1,5 @@
-//! Synthetic logs: an honest stream and a review bomb, the same for the same seed, and what they must come to.
+//! Synthetic logs: an honest stream and a review bomb, the same for the same seed, and their expected
+//! results.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,9 @@ use damper::smoothing::{Average, Params, Row};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// When the synthetic logs begin: 14 November 2023.
+/// The start of the synthetic logs: 14 November 2023.
 pub const START: Time = Time::from_ms(1_700_000_000_123);
-/// The posts that they rate; the second is bombed.
+/// Their posts; the second is bombed.
 pub const POSTS: [&str; 7] = ["honest", "bombed", "quiet", "a|b+c=d", "user@example.org", "0", "~"];
 
 /// Pseudo-random numbers (splitmix64, Steele et al. 2014).
@@ -32,7 +33,7 @@ impl Rng {
     }
 }
 
-/// A rating, or with no score a withdrawal.
+/// A rating; without a score, a withdrawal.
 pub fn entry(post: &str, user: &str, score: Option<i64>, at: Time) -> Entry {
     let action = score.map_or(Action::Withdraw, |score| Action::Rate(Score::parse(score).expect("a score")));
     Entry::new(post_id(post), UserId::parse(user).expect("a user id"), at, action)
@@ -43,13 +44,13 @@ pub fn post_id(id: &str) -> PostId {
     PostId::parse(id).expect("a post id")
 }
 
-/// Posts by these ids.
+/// Posts with these ids.
 pub fn posts(ids: &[&str]) -> Vec<Post> {
     ids.iter().map(|id| Post::named_by_id(post_id(id), START)).collect()
 }
 
-/// `count` entries over two months: honest ratings with edits and withdrawals, and in the second month a bomb of
-/// zeros within three hours. Now and then an entry's time lies before that of the one before it.
+/// `count` entries over two months: honest ratings with edits and withdrawals, and in the second month a bomb
+/// of zeros within three hours. Some entries have an earlier time than the entry before.
 pub fn synthetic(seed: u64, count: u64) -> Vec<Entry> {
     let mut rng = Rng(seed);
     let bomb = count / 4;
@@ -68,7 +69,7 @@ pub fn synthetic(seed: u64, count: u64) -> Vec<Entry> {
 fn honest(rng: &mut Rng, users: u64) -> Entry {
     let post = POSTS[rng.below(POSTS.len() as u64) as usize];
     let user = format!("user{}", rng.below(users / 5 + 1));
-    // Every score occurs, most are good; one entry in twenty takes a rating back.
+    // Every score occurs, and most are good. One entry in twenty is a withdrawal.
     let score = match rng.below(20) {
         0 => None,
         1..=6 => Some(rng.below(6) as i64),
@@ -77,7 +78,7 @@ fn honest(rng: &mut Rng, users: u64) -> Entry {
     entry(post, &user, score, START.plus_ms(rng.below(60 * DAY_MS as u64) as i64))
 }
 
-/// The ratings that count after `log`: the latest of each post and user wins.
+/// The ratings that count after `log`: for each post and user the latest one.
 pub fn latest(log: &[Entry]) -> BTreeMap<(String, String), i64> {
     let mut ratings = BTreeMap::new();
     for entry in log {
@@ -90,7 +91,7 @@ pub fn latest(log: &[Entry]) -> BTreeMap<(String, String), i64> {
     ratings
 }
 
-/// What a log comes to when it is folded in one piece by the arithmetic alone.
+/// The result of folding a log in one piece with the pure arithmetic.
 #[derive(Default)]
 pub struct Folded {
     pub averages: BTreeMap<PostId, Average>,
@@ -125,7 +126,7 @@ impl Folded {
     }
 }
 
-/// Every figure of an average as its bits, so that equal means equal to the last one.
+/// Every figure of an average as bits, so that equality is exact.
 pub fn bits(average: &Average) -> Vec<u64> {
     let mut bits = Vec::new();
     for lane in [&average.calm, &average.surge] {

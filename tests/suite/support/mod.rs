@@ -1,4 +1,4 @@
-//! What every test stands on: real servers, real processes, and ways to wait for a fact instead of for a time.
+//! Shared test support: real servers, real processes, and ways to wait for a fact instead of for a time.
 
 pub mod db;
 pub mod http;
@@ -14,24 +14,24 @@ pub mod world;
 
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything; a fact that takes longer is not coming.
+/// The longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// The time between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until `fact` holds; `what` is what the test would say it waited for.
+/// Waits until `fact` holds; `what` names it in the error.
 #[track_caller]
 pub fn until(what: &str, mut fact: impl FnMut() -> bool) {
     until_some(what, || fact().then_some(()));
 }
 
-/// Waits until `find` finds something.
+/// Waits until `find` returns something.
 #[track_caller]
 pub fn until_some<T>(what: &str, find: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, find)
 }
 
-/// Waits at most `patience` until `find` finds something.
+/// Waits at most `patience` until `find` returns something.
 #[track_caller]
 pub fn within<T>(patience: Duration, what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
@@ -44,7 +44,7 @@ pub fn within<T>(patience: Duration, what: &str, mut find: impl FnMut() -> Optio
     }
 }
 
-/// Runs a future to its end from anywhere, a test's own runtime included: on a thread and runtime of its own.
+/// Runs a future to its end on its own thread and runtime, so it works inside a test's runtime too.
 pub fn wait<T: Send>(future: impl Future<Output = T> + Send) -> T {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -53,7 +53,7 @@ pub fn wait<T: Send>(future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|e| std::panic::resume_unwind(e))
 }
 
-/// Makes a test of each function for each of the two ways to run: the function takes the `World`.
+/// Makes two tests of each function, one for each set-up. The function takes the `World`.
 macro_rules! in_both_setups {
     (async $($name:ident),* $(,)?) => {
         mod embedded {

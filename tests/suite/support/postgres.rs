@@ -1,8 +1,8 @@
-//! Real Postgres servers: one that all tests of a process share, each with a database of its own, and others for
-//! tests that stop theirs or look at how it is set.
+//! Real Postgres servers: one shared by all tests of a process, with a database for each, and others for
+//! tests that stop theirs or check its settings.
 //!
-//! The shared server does not wait for the disk (`fsync=off`), and its databases are copies of one that has been
-//! migrated once. So no test that stops a server, or is about a first start, may stand on it as it is.
+//! The shared server does not wait for the disk (`fsync=off`), and its databases are copies of one that was
+//! migrated once. So a test that stops a server, or that is about a first start, must not use it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,7 +30,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// The server that tests share, started by the first that asks.
+    /// The server that tests share. The first user starts it.
     pub fn shared() -> &'static Postgres {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| {
@@ -41,13 +41,13 @@ impl Postgres {
         })
     }
 
-    /// A second one that tests share, set as one that keeps its promises; new databases are empty.
+    /// A second shared server, with durable settings; new databases are empty.
     pub fn shared_durable() -> &'static Postgres {
         static DURABLE: OnceLock<Postgres> = OnceLock::new();
         DURABLE.get_or_init(Postgres::start)
     }
 
-    /// A server of one's own; new databases are empty.
+    /// A private server; new databases are empty.
     pub fn start() -> Postgres {
         Self::start_with(&[])
     }
@@ -68,14 +68,14 @@ impl Postgres {
         postgres
     }
 
-    /// Stops the server where it stands, as a crash would: `pg_ctl stop -m immediate`.
+    /// Stops the server at once, as a crash would: `pg_ctl stop -m immediate`.
     pub fn stop_immediately(&self) {
         let mut stop = spawn::dying_as_postgres(program("pg_ctl"));
         spawn::run(stop.arg("-D").arg(self.dir.path().join("data")).args(["stop", "-m", "immediate"]));
-        self.server.lock().expect("no test panicked here").wait().expect("the server ends");
+        self.server.lock().expect("the lock is not poisoned").wait().expect("the server ends");
     }
 
-    /// SIGSTOP of the server and of every backend.
+    /// SIGSTOP to the server and every backend.
     pub fn pause(&self) {
         self.signal_all("STOP");
     }
@@ -86,7 +86,7 @@ impl Postgres {
     }
 
     fn signal_all(&self, name: &str) {
-        let server = self.server.lock().expect("no test panicked here").id().to_string();
+        let server = self.server.lock().expect("the lock is not poisoned").id().to_string();
         let children = Command::new("pgrep").args(["-P", &server]).output().expect("pgrep");
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
         // A backend may have ended meanwhile.
@@ -95,7 +95,7 @@ impl Postgres {
 
     /// Starts the stopped server again, on the same port and data.
     pub fn start_again(&self) {
-        *self.server.lock().expect("no test panicked here") = launch(&self.dir, self.port, self.settings);
+        *self.server.lock().expect("the lock is not poisoned") = launch(&self.dir, self.port, self.settings);
         self.await_answer();
     }
 
@@ -116,7 +116,7 @@ impl Postgres {
         });
     }
 
-    /// Makes the database that others are copies of: all tables, and no installation.
+    /// Creates the database that others are copied from: all tables, and no installation.
     fn migrate(&self) {
         self.create_database(MIGRATED);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
@@ -124,12 +124,12 @@ impl Postgres {
             let mut connection = PgConnection::connect(&self.url(MIGRATED)).await.expect("postgres answers");
             let migrator = Migrator::new(folder).await.expect("the migrations are read");
             migrator.run_direct(None, &mut connection, false).await.expect("the migrations run");
-            // A database that somebody is connected to cannot be copied.
+            // A database with open connections cannot be copied.
             connection.close().await.expect("the connection ends");
         });
     }
 
-    /// Drops a database that nobody needs any more, whoever is still connected to it; a stopped server keeps its own.
+    /// Drops a database, even with open connections; a stopped server keeps its own.
     pub fn drop_database(url: &str) {
         let (server, name) = url.rsplit_once('/').expect("a URL of ours");
         wait(async {
@@ -151,7 +151,7 @@ impl Postgres {
 
     fn await_answer(&self) {
         until("postgres to answer", || {
-            let ended = self.server.lock().expect("no test panicked here").try_wait().expect("a child");
+            let ended = self.server.lock().expect("the lock is not poisoned").try_wait().expect("a child");
             assert!(ended.is_none(), "postgres ended: {}", self.log());
             wait(PgConnection::connect(&self.url("postgres"))).is_ok()
         });
@@ -182,7 +182,7 @@ fn launch(dir: &TempDir, port: u16, settings: &[&str]) -> Child {
     spawn::spawn(command).unwrap_or_else(|e| panic!("cannot start postgres: {e}; {REMEDY}"))
 }
 
-/// The newest installed version's program, else whatever the path has.
+/// The newest installed version's program, or the one on the path.
 fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest =

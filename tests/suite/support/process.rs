@@ -1,4 +1,4 @@
-//! The real programs: started with a chosen environment, awaited, told to end, or killed.
+//! The real programs: started with a given environment, awaited, stopped, or killed.
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::http::Http;
 use super::{programs, spawn, until_some};
 
-/// Which program.
+/// One of the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     /// The service and its command line.
@@ -33,14 +33,14 @@ impl Program {
     }
 }
 
-/// A process under way; killed when dropped.
+/// A running process; killed when dropped.
 pub struct Process {
     child: Child,
     out: Output,
     err: Output,
 }
 
-/// A command that has ended.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -74,7 +74,7 @@ impl Process {
         Self { child, out, err }
     }
 
-    /// Waits until the program has said where it listens and says that it is ready; it may listen nowhere.
+    /// Waits until the program has printed its addresses and reports ready. It may have no address.
     #[track_caller]
     pub fn await_ready(mut self) -> Self {
         until_some("the program to say where it listens", || {
@@ -104,7 +104,7 @@ impl Process {
         Http::new(&self.address("admin").expect("an admin listener"))
     }
 
-    /// The address behind `name` on the screen that a start prints.
+    /// The address behind `name` on the start screen.
     pub fn address(&self, name: &str) -> Option<String> {
         let screen = self.out();
         let line = screen.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
@@ -140,32 +140,32 @@ impl Process {
     /// Whether a signal has stopped it.
     pub fn is_paused(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The state stands behind the program's name, which is in brackets.
+        // The state follows the program's name, which is in brackets.
         stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
     }
 
-    /// Waits for the program's own end.
+    /// Waits until the program ends by itself.
     #[track_caller]
     pub fn finish(mut self) -> Run {
         let status: ExitStatus =
             until_some("the program to end", || self.child.try_wait().expect("a child of ours"));
         let (out, err) = (self.out.all(), self.err.all());
-        // What a pipe gets is for machines and files.
+        // Output into a pipe is for machines and files, so it has no escape codes.
         assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "escape codes in {out:?} or {err:?}");
         Run { code: status.code().unwrap_or(-1), out, err }
     }
 
-    /// Its number.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has not ended.
+    /// Whether it is still running.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
-    /// Whether SIGKILL has ended it.
+    /// Whether SIGKILL ended it.
     pub fn was_killed(&mut self) -> bool {
         let ended = self.child.try_wait().expect("a child of ours");
         ended.is_some_and(|status| status.signal() == Some(9))
@@ -204,7 +204,7 @@ impl Run {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// Passes when it ended with `code`.
+    /// Expects this exit code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}{}", self.out, self.err);
@@ -212,7 +212,7 @@ impl Run {
     }
 }
 
-/// What a process has written, gathered by a thread.
+/// The output of a process so far, collected by a thread.
 struct Output {
     text: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -226,17 +226,17 @@ impl Output {
         let reader = std::thread::spawn(move || {
             let mut chunk = [0; 8192];
             while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-                gathered.lock().expect("nobody panics here").extend_from_slice(&chunk[..count]);
+                gathered.lock().expect("the lock is not poisoned").extend_from_slice(&chunk[..count]);
             }
         });
         Self { text, reader: Some(reader) }
     }
 
     fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.text.lock().expect("nobody panics here")).into_owned()
+        String::from_utf8_lossy(&self.text.lock().expect("the lock is not poisoned")).into_owned()
     }
 
-    /// Everything; only of a process that has ended.
+    /// The whole output; only for a process that has ended.
     fn all(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the reader ends");

@@ -1,7 +1,7 @@
-//! A TCP proxy that misbehaves on demand: what lies between a process and its servers.
+//! A TCP proxy that misbehaves on demand, between a process and its servers.
 //!
-//! Two threads a connection pass bytes on. A fault holds for as long as it is set, or strikes one connection and is
-//! over; `hits` tells how often it met traffic, since a fault that nobody met is none.
+//! Two threads per connection pass bytes on. A fault lasts while it is set, or strikes one connection and is
+//! over. `hits` counts how often it met traffic, since a fault without traffic tests nothing.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,22 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What the proxy does to the bytes.
+/// The proxy's behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Passes them on.
+    /// Passes bytes on.
     None,
-    /// Ends every connection, and every new one at once.
+    /// Closes every connection, and every new one at once.
     Refuse,
-    /// Keeps them back, in both directions.
+    /// Holds bytes back, in both directions.
     BlackHole,
-    /// Keeps back what the server says, and passes on what it is told.
+    /// Holds back bytes from the server, and passes on bytes to it.
     OneWay,
-    /// Passes each piece on after this.
+    /// Passes each piece on after this delay.
     Delay(Duration),
-    /// Ends one connection after so many bytes of the next piece, and is over.
+    /// Closes one connection after this many bytes of the next piece, and is over.
     CutAfter(usize),
-    /// Passes the next COMMIT on, ends that connection before its reply, and is over.
+    /// Passes the next COMMIT on, closes that connection before the reply, and is over.
     CutAtCommit,
 }
 
@@ -71,15 +71,15 @@ impl Proxy {
         Self { port, shared }
     }
 
-    /// Where it listens, a `host:port`.
+    /// Its address, `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// From now on it does this; what was kept back goes on when it may.
+    /// Sets the behaviour from now on. Bytes held back continue when they may.
     pub fn set(&self, fault: Fault) {
         self.shared.hits.store(0, Ordering::SeqCst);
-        *self.shared.fault.lock().expect("nobody panics here") = fault;
+        *self.shared.fault.lock().expect("the lock is not poisoned") = fault;
     }
 
     /// How many pieces or connections the fault has met.
@@ -103,16 +103,16 @@ impl Drop for Proxy {
 
 impl Shared {
     fn fault(&self) -> Fault {
-        *self.fault.lock().expect("nobody panics here")
+        *self.fault.lock().expect("the lock is not poisoned")
     }
 
     fn hit(&self) {
         self.hits.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Takes a fault that strikes once, if it is still there.
+    /// Takes a one-time fault, if it has not struck yet.
     fn take(&self, once: Fault) -> bool {
-        let mut fault = self.fault.lock().expect("nobody panics here");
+        let mut fault = self.fault.lock().expect("the lock is not poisoned");
         let is_there = *fault == once;
         if is_there {
             *fault = Fault::None;
@@ -135,7 +135,7 @@ impl Shared {
         }
     }
 
-    /// Passes bytes on until either side ends, or a fault ends both.
+    /// Passes bytes on until either side closes, or a fault closes both.
     fn pass(&self, mut from: &TcpStream, mut to: &TcpStream, is_reply: bool) {
         let mut bytes = vec![0; CHUNK_BYTES];
         while !self.is_over.load(Ordering::Relaxed) && self.fault() != Fault::Refuse {
@@ -169,7 +169,7 @@ impl Shared {
                 Fault::CutAtCommit if !is_reply && piece.windows(6).any(|word| word == b"COMMIT") => {
                     is_last = self.take(Fault::CutAtCommit);
                     if is_last {
-                        // The reply has nobody to go to any more.
+                        // The reply has no receiver any more.
                         from.shutdown(Shutdown::Both).ok();
                     }
                 }

@@ -1,4 +1,4 @@
-//! A real Redis server for one test, and a way to tell it things that Damper would not.
+//! A real Redis server for one test, and direct commands that Damper would not send.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ pub struct Redis {
     server: Mutex<Child>,
 }
 
-/// What Redis answers.
+/// A reply from Redis.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Nil,
@@ -35,11 +35,11 @@ impl Redis {
         Self::start_with(&[])
     }
 
-    /// The same with settings of one's own: `["--appendfsync", "always"]`.
+    /// The same with custom settings: `["--appendfsync", "always"]`.
     pub fn start_with(settings: &[&str]) -> Redis {
         let dir = spawn::temp_dir("redis-");
         let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
-        // A port that somebody else takes at the same moment ends the server; another one is free.
+        // If another process takes the port at the same moment, the server ends. Then another port is tried.
         let (port, server) = until_some("redis to start", || {
             let port = spawn::free_port();
             launch(&dir, port, &settings).map(|server| (port, server))
@@ -47,7 +47,7 @@ impl Redis {
         Redis { dir, port, settings, server: Mutex::new(server) }
     }
 
-    /// Where it is, without a password.
+    /// Its URL, without a password.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
     }
@@ -78,7 +78,7 @@ impl Redis {
         spawn::signal(&self.server(), "CONT");
     }
 
-    /// Where its files are.
+    /// The folder of its files.
     pub fn path(&self) -> &std::path::Path {
         self.dir.path()
     }
@@ -88,14 +88,14 @@ impl Redis {
         *self.server() = launch(&self.dir, self.port, &self.settings).expect("redis starts again");
     }
 
-    /// Runs a command; its error is a failure of the test.
+    /// Runs a command. An error fails the test.
     #[track_caller]
     pub fn command(&self, words: &[&str]) -> Reply {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         self.command_bytes(&words)
     }
 
-    /// The same with words that are no text.
+    /// The same with bytes instead of text.
     #[track_caller]
     pub fn command_bytes(&self, words: &[&[u8]]) -> Reply {
         match ask(self.port, words).expect("redis answers") {
@@ -114,7 +114,7 @@ impl Drop for Redis {
 }
 
 impl Reply {
-    /// The texts that it holds.
+    /// The texts of a list reply.
     #[track_caller]
     pub fn texts(&self) -> Vec<String> {
         match self {
@@ -124,7 +124,7 @@ impl Reply {
         }
     }
 
-    /// The number that it is.
+    /// The number of an integer reply.
     #[track_caller]
     pub fn int(&self) -> i64 {
         match self {
@@ -133,7 +133,7 @@ impl Reply {
         }
     }
 
-    /// The bytes that it is.
+    /// The bytes of a text reply.
     #[track_caller]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -143,7 +143,7 @@ impl Reply {
     }
 }
 
-/// Starts a server and waits for its first answer; nothing when it ended before.
+/// Starts a server and waits for its first answer; `None` when it ended before.
 fn launch(dir: &TempDir, port: u16, settings: &[String]) -> Option<Child> {
     let log = std::fs::File::create(dir.path().join("log")).expect("a log");
     let mut command = spawn::dying("redis-server");
@@ -158,7 +158,7 @@ fn launch(dir: &TempDir, port: u16, settings: &[String]) -> Option<Child> {
             return Some(false);
         }
         match ask(port, &[b"PING"]) {
-            // A password is asked for: it is up, all the same.
+            // A request for a password is an answer too: the server is up.
             Ok(Reply::Text(_)) => Some(true),
             Ok(Reply::Error(error)) if error.starts_with("NOAUTH") => Some(true),
             _ => None,
@@ -167,7 +167,7 @@ fn launch(dir: &TempDir, port: u16, settings: &[String]) -> Option<Child> {
     is_up.then_some(server)
 }
 
-/// One command over a connection of its own, in Redis' own protocol.
+/// Sends one command over a new connection, in Redis' own protocol.
 fn ask(port: u16, words: &[&[u8]]) -> std::io::Result<Reply> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE.max(Duration::from_secs(1))))?;

@@ -1,7 +1,7 @@
-//! Children that die with the test process, the directory they keep their files in, and ports for them.
+//! Child processes that die with the test process, the directory for their files, and ports for them.
 //!
-//! The kernel kills a child when the *thread* that spawned it ends, so one thread that never ends spawns them all.
-//! A janitor, a shell that waits for the test process to be gone, removes the files, however it ended.
+//! The kernel kills a child when the *thread* that spawned it ends, so one thread that never ends spawns them
+//! all. A janitor shell waits for the end of the test process and then removes the files, however it ended.
 
 use std::ffi::OsStr;
 use std::io;
@@ -23,7 +23,7 @@ pub fn dying(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The same, as user postgres where we are root: Postgres refuses to be run by root.
+/// The same, but as user postgres if we are root: Postgres refuses to run as root.
 pub fn dying_as_postgres(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     if is_root() {
@@ -56,12 +56,12 @@ pub fn spawn(command: Command) -> io::Result<Child> {
     answered.recv().expect("the spawner answers")
 }
 
-/// A directory of its own for one test, gone with it.
+/// A private directory for one test, removed with it.
 pub fn temp_dir(name: &str) -> TempDir {
     tempfile::Builder::new().prefix(name).tempdir_in(root()).expect("a directory for a test")
 }
 
-/// Where this test process keeps its files.
+/// The directory for this test process' files.
 fn root() -> &'static Path {
     static ROOT: OnceLock<(PathBuf, Child)> = OnceLock::new();
     let (root, _janitor) = ROOT.get_or_init(|| {
@@ -73,7 +73,8 @@ fn root() -> &'static Path {
     root
 }
 
-/// Waits for the end of its standard input, which is ours, and tidies up; servers may still write for a moment.
+/// Waits for the end of its standard input, which we hold, then cleans up. Servers may still write for a
+/// moment.
 fn janitor(root: &Path) -> Child {
     let script = "trap '' INT TERM HUP; cat > /dev/null
                   for i in 1 2 3 4 5; do rm -rf \"$0\" && break; sleep 1; done";
@@ -87,11 +88,11 @@ fn janitor(root: &Path) -> Child {
         .expect("sh")
 }
 
-/// Runs a command to its end; it must not fail.
+/// Runs a command, which must succeed.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}; {REMEDY}"));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} ended with {}: {told}", output.status);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} ended with {}: {errors}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -100,11 +101,11 @@ pub fn signal(child: &Child, name: &str) {
     run(Command::new("kill").args(["-s", name, &child.id().to_string()]));
 }
 
-/// What to do when a program that tests need is missing. No test is skipped for that.
+/// The remedy when a program that tests need is missing. Tests are not skipped for that.
 pub const REMEDY: &str = "scripts/test installs what the tests need (redis-server, postgresql, util-linux)";
 
-/// A port that nobody listens on, below those that the kernel gives to outgoing connections: a server that is
-/// restarted on it finds it free.
+/// A free port, below those that the kernel gives to outgoing connections, so that a restarted server finds
+/// it free again.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 18_000;

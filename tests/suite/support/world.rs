@@ -1,4 +1,4 @@
-//! One test's Damper: a set-up of its own, the programs and the library pointed at it, and what must always hold.
+//! One test's Damper: a private set-up, the programs and the library on it, and the invariants to check.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,12 +19,12 @@ use super::process::{Process, Program, Run};
 use super::redis::Redis;
 use super::{signer, spawn};
 
-/// Once a year: nothing drains unless the test does.
+/// Once a year: only the test drains.
 pub const NO_TICK: &str = "0 0 0 1 1 *";
 /// The worker drains by itself.
 pub const EVERY_SECOND: &str = "* * * * * *";
 
-/// A set-up of its own.
+/// A private set-up.
 pub struct World {
     dir: TempDir,
     servers: Option<Servers>,
@@ -36,7 +36,7 @@ struct Servers {
     database_url: String,
 }
 
-/// A database has hundreds of files: the next test shall not find the disk full of them.
+/// A database has hundreds of files. It is dropped, so that they do not fill the disk for the next test.
 impl Drop for Servers {
     fn drop(&mut self) {
         Postgres::drop_database(&self.database_url);
@@ -51,12 +51,12 @@ impl World {
         Self::new(dir, None).with("data", data)
     }
 
-    /// A Redis of its own and a database of its own on the Postgres that tests share.
+    /// A private Redis, and a private database on the Postgres that tests share.
     pub fn servers() -> Self {
         Self::on(Redis::start(), Postgres::shared())
     }
 
-    /// On these servers.
+    /// A world on the given servers.
     pub fn on(redis: Redis, postgres: &Postgres) -> Self {
         let (redis_url, database_url) = (redis.url(), postgres.new_database());
         let servers = Servers { redis, database_url: database_url.clone() };
@@ -88,7 +88,7 @@ impl World {
         self.settings.iter().map(|(name, value)| (variable(name), value.clone())).collect()
     }
 
-    /// The database's URL, past any proxy.
+    /// The database's URL, without any proxy.
     #[track_caller]
     pub fn database_url(&self) -> String {
         self.servers.as_ref().expect("a world of servers").database_url.clone()
@@ -126,7 +126,7 @@ impl World {
         Database::postgres(&database_url, &store, 2, &STAGED).await.expect("the database opens")
     }
 
-    /// Starts a program that stays, and waits until it is ready.
+    /// Starts a long-running program, and waits until it is ready.
     #[track_caller]
     pub fn start(&self, program: Program) -> Process {
         Process::spawn(program, &[], &self.env(), self.path(), b"").await_ready()
@@ -138,19 +138,19 @@ impl World {
         self.start(if self.is_embedded() { Program::Damper } else { Program::Api })
     }
 
-    /// Runs a command of `damper` to its end.
+    /// Runs a `damper` command to its end.
     #[track_caller]
     pub fn cli(&self, args: &[&str]) -> Run {
         self.cli_with_input(args, b"")
     }
 
-    /// The same with something to read.
+    /// The same with input.
     #[track_caller]
     pub fn cli_with_input(&self, args: &[&str], input: &[u8]) -> Run {
         self.spawn_cli(args, input).finish()
     }
 
-    /// Begins a command.
+    /// Starts a command without waiting.
     pub fn spawn_cli(&self, args: &[&str], input: &[u8]) -> Process {
         Process::spawn(Program::Damper, args, &self.env(), self.path(), input)
     }
@@ -161,7 +161,7 @@ impl World {
         self.cli(&["flush", "--json"]).expect(0).json()
     }
 
-    /// `damper status --json`, which must find the balance.
+    /// `damper status --json`, which must succeed: the balance must hold.
     #[track_caller]
     pub fn status(&self) -> Value {
         let status = self.cli(&["status", "--json"]).expect(0).json();
@@ -176,14 +176,14 @@ impl World {
         path.display().to_string()
     }
 
-    /// Imports `lines` of `post,user,score,timestamp`, all of which must be good.
+    /// Imports `lines` of `post,user,score,timestamp`, all of which must be valid.
     #[track_caller]
     pub fn import(&self, lines: &str) {
         let text = format!("post,user,score,timestamp\n{lines}");
         self.cli_with_input(&["import", "-"], text.as_bytes()).expect(0);
     }
 
-    /// Its directory.
+    /// The world's directory.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -193,13 +193,13 @@ impl World {
         self.servers.is_none()
     }
 
-    /// Its Redis.
+    /// The world's Redis.
     #[track_caller]
     pub fn redis(&self) -> &Redis {
         &self.servers.as_ref().expect("a world of servers").redis
     }
 
-    /// Its tables.
+    /// The world's database.
     pub fn db(&self) -> Db {
         match &self.servers {
             None => Db::Sqlite(self.settings["data"].clone().into()),
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// The one whole number that `sql` finds; nothing while the database does not answer.
+    /// The only whole number of a query; `None` while the database does not answer.
     pub fn try_count(&self, sql: &str) -> Option<i64> {
         self.db().try_count(sql)
     }
@@ -217,8 +217,8 @@ impl World {
         self.db().count("select cast(sum(applied + quarantined) as bigint) from checkpoints")
     }
 
-    /// Counts are exact: the rows are `expected`, the averages are what plain SQL counts from them, `damper verify`
-    /// agrees, and everything that was accepted is somewhere.
+    /// Checks that counts are exact: the rows are `expected`, the averages equal a count in plain SQL,
+    /// `damper verify` agrees, and every accepted entry is accounted for.
     #[track_caller]
     pub fn assert_exact(&self, expected: &BTreeMap<(String, String), i64>) {
         let rows: Vec<(String, String, i64)> = self
@@ -230,7 +230,7 @@ impl World {
         self.assert_consistent();
     }
 
-    /// The averages are what plain SQL counts from the rows, and the balance holds.
+    /// Checks that the averages equal a count in plain SQL, and that the balance holds.
     #[track_caller]
     pub fn assert_consistent(&self) {
         let counted = "select post_id, count(*), cast(sum(score) as bigint) from ratings
@@ -238,7 +238,7 @@ impl World {
         let stored = "select post_id, count, sum from averages where count > 0 order by post_id";
         let counted: Vec<(String, i64, i64)> = self.db().all(counted);
         assert_eq!(self.db().all::<(String, i64, i64)>(stored), counted);
-        // What is under review is what the rows say.
+        // The counts under review equal the rows.
         let miscounted = "select count(*) from posts p where
             held <> (select count(*) from held h where h.post_id = p.id and h.status = 'held')
             or excluded <> (select count(*) from held h where h.post_id = p.id and h.status = 'excluded')
@@ -249,12 +249,12 @@ impl World {
     }
 }
 
-/// The variable that reaches a setting.
+/// The environment variable of a setting.
 pub fn variable(setting: &str) -> String {
     format!("DAMPER_{}", setting.replace('.', "__").to_uppercase())
 }
 
-/// Makes posts through the API.
+/// Creates posts through the API.
 pub fn create_all(api: &Http, posts: &[&str]) {
     for post in posts {
         api.create(post);
