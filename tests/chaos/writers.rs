@@ -19,7 +19,7 @@ pub const POSTS: usize = 12;
 /// Users of one writer.
 const USERS: u64 = 500;
 /// An append that was not answered takes effect within this, or never (`buffer.append_timeout_ms`).
-const APPEND_TIMEOUT: Duration = Duration::from_millis(500);
+pub const APPEND_TIMEOUT: Duration = Duration::from_millis(500);
 /// A service that is stopped for a while must not look gone.
 const PATIENCE: Duration = Duration::from_secs(20);
 
