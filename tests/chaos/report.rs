@@ -27,6 +27,7 @@ pub struct Report {
     pub unanswered: u64,
     pub findings: Findings,
     pub rounds: u64,
+    /// How long all rounds took.
     pub seconds: u64,
 }
 
@@ -51,7 +52,6 @@ impl Report {
         self.refused += other.refused;
         self.unanswered += other.unanswered;
         self.rounds += other.rounds;
-        self.seconds += other.seconds;
         self.findings.lost += other.findings.lost;
         self.findings.doubled += other.findings.doubled;
         self.findings.logged += other.findings.logged;

@@ -13,7 +13,7 @@ use crate::support::redis::Redis;
 use crate::support::spawn::free_port;
 use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World};
-use crate::writers::{Addresses, POSTS, post};
+use crate::writers::{APPEND_TIMEOUT, Addresses, POSTS, post};
 
 /// Batch size: small, so that a drain has many steps at which it can be killed.
 const BATCH_MAX: usize = 150;
@@ -79,7 +79,12 @@ impl Site {
     }
 
     fn new(world: World, proxies: Option<Proxies>, count: usize) -> Self {
-        let world = world.with("drain.batch_max", BATCH_MAX);
+        // The waits are those of config/default.toml, shorter than the suite's.
+        let world = world
+            .with("drain.batch_max", BATCH_MAX)
+            .with("buffer.append_timeout_ms", APPEND_TIMEOUT.as_millis())
+            .with("store.answer_timeout_ms", 800)
+            .with("api.request_timeout_ms", 10_000);
         let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let address = |i: usize| format!("127.0.0.1:{}", ports[i % count]);
         let addresses: Addresses = Arc::new(RwLock::new([address(0), address(1)]));

@@ -20,7 +20,7 @@ pub const POSTS: usize = 12;
 /// Users per writer.
 const USERS: u64 = 500;
 /// An append without an answer takes effect within this time or never (`buffer.append_timeout_ms`).
-const APPEND_TIMEOUT: Duration = Duration::from_millis(500);
+pub const APPEND_TIMEOUT: Duration = Duration::from_millis(500);
 /// Long enough that a service stopped for a while does not look dead.
 const PATIENCE: Duration = Duration::from_secs(20);
 

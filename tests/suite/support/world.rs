@@ -75,6 +75,10 @@ impl World {
             .with("limits.ratings_per_minute_per_user", 0)
             .with("limits.ratings_per_minute_per_address", 0)
             .with("catalogue.posts_per_day_per_user", 0)
+            // And a machine that is busy with other tests is slower than a server.
+            .with("buffer.append_timeout_ms", 2_000)
+            .with("store.answer_timeout_ms", 2_000)
+            .with("api.request_timeout_ms", 20_000)
     }
 
     /// The same with a setting by its dotted name: `drain.batch_max`.
