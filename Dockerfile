@@ -3,10 +3,6 @@
 FROM rust:1-bookworm AS build
 WORKDIR /src
 
-# Backtraces keep function names; line tables would make each program five times as large.
-ENV CARGO_PROFILE_RELEASE_DEBUG=none \
-    CARGO_PROFILE_RELEASE_STRIP=debuginfo
-
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \

@@ -91,3 +91,53 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (contents, rest) = rest.split_at_checked(length)?;
     Some((*tag, contents, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::DecodingKeyKind;
+
+    use super::*;
+
+    const ED: &str = include_str!("../../tests/suite/keys/ed.pub.pem");
+    const RSA: &str = include_str!("../../tests/suite/keys/rsa.pub.pem");
+    /// Of the same key.
+    const CERTIFICATE: &str = include_str!("../../tests/suite/keys/rsa.cert.pem");
+
+    fn bytes(pem: &str) -> Option<(Algorithm, Vec<u8>)> {
+        let (algorithm, key) = public_key(pem)?;
+        match key.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => Some((algorithm, bytes.clone())),
+            DecodingKeyKind::RsaModulusExponent { .. } => None,
+        }
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    }
+
+    #[test]
+    fn a_key_is_found_in_each_kind_of_section() {
+        assert!(bytes(ED).is_some_and(|(algorithm, key)| algorithm == Algorithm::EdDSA && key.len() == 32));
+        let (algorithm, key) = bytes(RSA).unwrap();
+        let (modulus, exponent) = rsa_parts(&key).unwrap();
+        assert_eq!((algorithm, modulus.len(), exponent), (Algorithm::RS256, 257, &[1, 0, 1][..]));
+        assert_eq!(bytes(CERTIFICATE), bytes(RSA));
+        assert_eq!(bytes(&pem("RSA PUBLIC KEY", &key)), bytes(RSA));
+        assert_eq!(bytes(&format!("the site's key\n{RSA}{ED}")), bytes(RSA), "the first counts");
+    }
+
+    #[test]
+    fn what_is_cut_short_or_named_otherwise_holds_no_key() {
+        for (label, text) in [("PUBLIC KEY", ED), ("PUBLIC KEY", RSA), ("CERTIFICATE", CERTIFICATE)] {
+            let (_, der) = section(text).unwrap();
+            for length in 0..der.len() {
+                assert!(public_key(&pem(label, &der[..length])).is_none(), "{label}, {length} bytes");
+            }
+            assert!(public_key(&pem("PRIVATE KEY", &der)).is_none());
+        }
+        for text in ["", "no key", "-----BEGIN PUBLIC KEY-----", &RSA.replace('\n', "!")] {
+            assert!(public_key(text).is_none(), "{text}");
+        }
+        assert_eq!(rsa_parts(&[SEQUENCE, 6, INTEGER, 1, 0x80, INTEGER, 1, 3]), None, "a negative modulus");
+    }
+}
