@@ -16,7 +16,7 @@ in_both_setups!(async
 );
 
 /// Posts and users; everyone rates so many posts.
-const POSTS: i64 = 4_000;
+const POSTS: i64 = 12_000;
 const RATED: i64 = 5;
 /// The columns of an average.
 const STATE: &str = "calm_count, calm_sum, calm_clock, calm_vested, calm_settled_count, calm_settled_sum, surge_count, \
@@ -100,7 +100,7 @@ async fn hot_statements_go_by_their_indexes(world: World) {
     fill(&world);
     let (store, plans) = noting(&world).await;
     plans.take();
-    let posts: Vec<PostId> = (1..=100).map(|i| PostId::parse(&format!("p{:05}", i * 30)).unwrap()).collect();
+    let posts: Vec<PostId> = (1..=20).map(|i| PostId::parse(&format!("p{:05}", i * 30)).unwrap()).collect();
     let user = UserId::parse("u00100").unwrap();
     let (at, limit) = (START.plus_ms(1_000), 50);
     macro_rules! hot {
