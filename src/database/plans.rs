@@ -7,13 +7,16 @@ use super::value::{for_postgres, for_sqlite};
 use super::{Database, Readers, Row, Value};
 use crate::error::Result;
 
+/// A statement, and the lines of its plan.
+pub type Plan = (String, Vec<String>);
+
 /// Statements with the lines of their plans.
 #[derive(Clone, Default)]
-pub struct Plans(Arc<Mutex<Vec<(String, Vec<String>)>>>);
+pub struct Plans(Arc<Mutex<Vec<Plan>>>);
 
 impl Plans {
     /// What was noted since the last call.
-    pub fn take(&self) -> Vec<(String, Vec<String>)> {
+    pub fn take(&self) -> Vec<Plan> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -185,7 +185,8 @@ fn damper_is_built_of_what_deny_toml_allows() {
 #[test]
 fn whatever_is_against_the_rules_is_named() {
     let (rules, metadata) = (Rules::read(), metadata());
-    let changes: [(fn(&mut Package), &str); 6] = [
+    type Change = fn(&mut Package);
+    let changes: [(Change, &str); 6] = [
         (|package| package.license = Some("MIT AND GPL-3.0-only".into()), "serde: MIT AND GPL-3.0-only"),
         (|package| package.license = None, "serde: no licence"),
         (|package| package.name = "openssl".into(), "openssl: banned"),
