@@ -68,26 +68,26 @@ async fn walk(store: &Store, sort: Sort) -> Vec<String> {
 
 async fn the_newest_are_listed_first_a_page_at_a_time(world: World) {
     let store = world.store().await;
-    assert!(walk(&*store, Sort::New).await.is_empty());
+    assert!(walk(&store, Sort::New).await.is_empty());
     // Four of one moment: pages part them by their ids.
     let mut all = posts(&["a", "C", "b", "~", "new", "old", "newest"]);
     all[4].created_at = START.plus_ms(1);
     all[5].created_at = START.plus_ms(-1);
     all[6].created_at = START.plus_ms(2);
     store.add_posts(&all).await.unwrap();
-    assert_eq!(walk(&*store, Sort::New).await, ["newest", "new", "~", "b", "a", "C", "old"]);
+    assert_eq!(walk(&store, Sort::New).await, ["newest", "new", "~", "b", "a", "C", "old"]);
 }
 
 async fn the_highest_are_listed_first_and_the_unrated_last(world: World) {
     let ids = ["a", "b", "c", "d", "e", "f", "g"];
     let mut ledger = Ledger::with_posts(&world, &ids).await;
-    assert_eq!(walk(&*ledger.store, Sort::Top).await.len(), 7);
+    assert_eq!(walk(&ledger.store, Sort::Top).await.len(), 7);
     let scores = [("a", 2), ("b", 0), ("c", 5), ("d", 2), ("e", 4)];
     let log: Vec<_> = scores.iter().map(|(post, score)| entry(post, "ann", Some(*score), START)).collect();
     ledger.commit(&log).await;
-    assert_eq!(walk(&*ledger.store, Sort::Top).await, ["c", "e", "d", "a", "b", "g", "f"]);
+    assert_eq!(walk(&ledger.store, Sort::Top).await, ["c", "e", "d", "a", "b", "g", "f"]);
     ledger.commit(&[entry("c", "ann", None, START), entry("f", "ann", Some(3), START)]).await;
-    assert_eq!(walk(&*ledger.store, Sort::Top).await, ["e", "f", "d", "a", "b", "g", "c"]);
+    assert_eq!(walk(&ledger.store, Sort::Top).await, ["e", "f", "d", "a", "b", "g", "c"]);
 }
 
 async fn drains_are_kept_newest_first(world: World) {

@@ -47,7 +47,7 @@ async fn ledger_with_a_log(world: &World) -> Ledger {
 async fn a_sound_store_has_no_differences(world: World) {
     assert_eq!(audit(&*world.store().await, None).await, []);
     let ledger = ledger_with_a_log(&world).await;
-    let audited = audit(&*ledger.store, None).await;
+    let audited = audit(&ledger.store, None).await;
     assert_eq!(audited.len(), POSTS.len());
     assert!(audited.iter().all(|(_, ratings, figures)| *ratings > 0 && figures.is_empty()), "{audited:?}");
     let ratings = world.db().count("select count(*) from ratings") as u64;
@@ -60,7 +60,7 @@ async fn a_changed_score_is_named(world: World) {
         "update ratings set score = 5 where (post_id, user_id) in
          (select post_id, user_id from ratings where post_id = 'bombed' and user_id like 'bomber%' limit 1)",
     );
-    let found = differences(&*ledger.store).await;
+    let found = differences(&ledger.store).await;
     assert_eq!(found.keys().collect::<Vec<_>>(), ["bombed"]);
     for figure in ["histogram 0", "histogram 5"] {
         assert!(found["bombed"].contains(&figure), "{found:?}");
@@ -79,11 +79,11 @@ async fn a_changed_average_is_named(world: World) {
     ] {
         let back = change.replace(" + ", " ! ").replace(" - ", " + ").replace(" ! ", " - ");
         world.db().change(&format!("update averages set {change} where post_id = 'bombed'"));
-        let found = differences(&*ledger.store).await;
+        let found = differences(&ledger.store).await;
         assert_eq!(found, BTreeMap::from([("bombed".to_owned(), vec![figure])]), "{change}");
         world.db().change(&format!("update averages set {back} where post_id = 'bombed'"));
     }
-    assert!(differences(&*ledger.store).await.is_empty());
+    assert!(differences(&ledger.store).await.is_empty());
 }
 
 async fn a_missing_rating_and_a_missing_average_are_named(world: World) {
@@ -99,10 +99,10 @@ async fn a_missing_rating_and_a_missing_average_are_named(world: World) {
              vest_clock, unvested_sum, unvested_count from ratings where post_id = 'quiet' limit 1"
         ));
     }
-    let found = differences(&*ledger.store).await;
+    let found = differences(&ledger.store).await;
     assert_eq!(found.keys().collect::<Vec<_>>(), ["honest", "m-orphan", "~~"]);
     assert!(found.values().all(|figures| figures.iter().any(|figure| figure.ends_with(" count"))));
-    assert_eq!(audit(&*ledger.store, Some("~~")).await.len(), 1, "asked for alone it is found too");
+    assert_eq!(audit(&ledger.store, Some("~~")).await.len(), 1, "asked for alone it is found too");
 }
 
 async fn one_post_is_audited_without_its_neighbours(world: World) {
@@ -115,9 +115,9 @@ async fn one_post_is_audited_without_its_neighbours(world: World) {
     }
     for (i, id) in ids.iter().enumerate() {
         let expected = [((*id).to_owned(), i as u64 + 1, vec![])];
-        assert_eq!(audit(&*ledger.store, Some(id)).await, expected);
+        assert_eq!(audit(&ledger.store, Some(id)).await, expected);
     }
-    assert_eq!(audit(&*ledger.store, Some("never-rated")).await, []);
+    assert_eq!(audit(&ledger.store, Some("never-rated")).await, []);
 }
 
 async fn every_post_of_many_pages_is_audited_once(world: World) {
@@ -126,7 +126,7 @@ async fn every_post_of_many_pages_is_audited_once(world: World) {
     let names: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut ledger = Ledger::with_posts(&world, &names).await;
     ledger.commit(&names.iter().map(|id| entry(id, "ann", Some(2), START)).collect::<Vec<_>>()).await;
-    let audited = audit(&*ledger.store, None).await;
+    let audited = audit(&ledger.store, None).await;
     let expected: Vec<_> = ids.iter().map(|id| (id.clone(), 1, vec![])).collect();
     assert_eq!(audited, expected);
     // The last of a page, the first of the next, and the very last.
@@ -135,6 +135,6 @@ async fn every_post_of_many_pages_is_audited_once(world: World) {
         "update averages set calm_sum = calm_sum + 1 where post_id in ('{}')",
         wrong.join("', '")
     ));
-    let found = differences(&*ledger.store).await;
+    let found = differences(&ledger.store).await;
     assert_eq!(found.keys().cloned().collect::<Vec<_>>(), wrong);
 }
