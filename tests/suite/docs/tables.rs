@@ -6,7 +6,7 @@ use std::path::Path;
 use damper::config::Settings;
 use serde_json::Value;
 
-use super::{ROOT, prose, read};
+use super::{ROOT, documents, prose, read};
 use crate::support::http::Http;
 use crate::support::process::{Process, Program};
 use crate::support::spawn;
@@ -249,4 +249,21 @@ fn the_tables_are_those_of_the_migrations() {
         names.filter(|name| *name != "_sqlx_migrations").map(str::to_owned).collect();
     assert_eq!(described, made);
     assert!(document.contains(&format!("This version's schema is {versions}.")), "of {versions} migrations");
+}
+
+#[test]
+fn the_problems_in_examples_have_the_titles_of_the_list() {
+    let rows = rows(&read("docs/PROBLEMS.md"));
+    let titles: BTreeMap<&str, &str> = rows.iter().map(|row| (quoted(&row[1])[0], row[2].as_str())).collect();
+    let mut examples = 0;
+    for document in documents() {
+        for line in read(&document).lines().filter(|line| line.contains("\"title\"")) {
+            let Some((_, rest)) = line.split_once("\"/problems/") else { continue };
+            let texts: Vec<&str> = rest.split('"').collect();
+            // NAME", "title": "TITLE", …
+            assert_eq!(titles.get(texts[0]), Some(&texts[4]), "{document}: {line}");
+            examples += 1;
+        }
+    }
+    assert!(examples > 1, "examples were found");
 }
