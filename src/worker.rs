@@ -79,17 +79,11 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     let period_ms = (app.ticks().around(now).next.ms() - now.ms()).unsigned_abs();
     let limit =
         Duration::from_secs(app.config().drain.tick_seconds_max).min(Duration::from_millis(period_ms));
+    let until = Instant::now().checked_add(limit);
     app.moderation().release_overdue(now).await;
     let drained = app
         .drainer()
-        .drain(
-            now,
-            &DrainOrder {
-                until: Instant::now().checked_add(limit),
-                stop: &|| stop.is_cancelled(),
-                ..DrainOrder::quiet(Trigger::Tick)
-            },
-        )
+        .drain(now, &DrainOrder { until, stop: &|| stop.is_cancelled(), ..DrainOrder::quiet(Trigger::Tick) })
         .await;
     // A failure is only logged here. The next tick retries it and takes all waiting entries.
     report(&drained);

@@ -54,6 +54,14 @@ impl Table {
         [self.keys, self.others].concat().join(", ")
     }
 
+    /// All columns of the table that a statement calls `alias`. Named, not `*`: a column that a later migration adds must
+    /// not change the answers of a program that is still running.
+    pub fn columns_of(&self, alias: &str) -> String {
+        let columns: Vec<String> =
+            self.keys.iter().chain(self.others).map(|column| format!("{alias}.{column}")).collect();
+        columns.join(", ")
+    }
+
     /// How many columns are written.
     pub(super) fn width(&self) -> usize {
         self.keys.len() + self.others.len()

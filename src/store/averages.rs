@@ -106,22 +106,28 @@ impl Store {
     /// The averages of those of the posts that were ever rated, in the order of the ids (at most
     /// [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
     pub async fn averages(&self, ids: &[PostId]) -> Result<Vec<(PostId, Average)>> {
-        let sql = "select a.* from {ids} {join} averages a on a.post_id = k.id order by a.post_id";
-        let found = self.database.ask(Patience::Quick, sql, values![ids]).await?;
+        let sql = format!(
+            "select {} from {{ids}} {{join}} averages a on a.post_id = k.id order by a.post_id",
+            AVERAGES.columns_of("a")
+        );
+        let found = self.database.ask(Patience::Quick, &sql, values![ids]).await?;
         found.iter().map(|row| Ok((row.post_id("post_id")?, average(row)?))).collect()
     }
 
     /// A post's hours in order of time.
     pub async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
-        let sql = "select * from history where post_id = $1 order by hour";
-        let found = self.database.ask(Patience::Quick, sql, values![post]).await?;
+        let sql = format!("select {} from history where post_id = $1 order by hour", HISTORY.columns());
+        let found = self.database.ask(Patience::Quick, &sql, values![post]).await?;
         found.iter().map(|row| hour(post, row)).collect()
     }
 
     /// A post's hours from `since` on, in order of time.
     pub async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>> {
-        let sql = "select * from history where post_id = $1 and hour >= $2 order by hour";
-        let found = self.database.ask(Patience::Long, sql, values![post, since]).await?;
+        let sql = format!(
+            "select {} from history where post_id = $1 and hour >= $2 order by hour",
+            HISTORY.columns()
+        );
+        let found = self.database.ask(Patience::Long, &sql, values![post, since]).await?;
         found.iter().map(|row| hour(post, row)).collect()
     }
 }

@@ -61,7 +61,7 @@ async fn visit_ratings(
 ) -> Result<()> {
     let mut after = String::new();
     loop {
-        let page = transaction.ask(ratings::PAGE, values![post, &after, PAGE_ROWS]).await?;
+        let page = transaction.ask(&ratings::page_of_post(), values![post, &after, PAGE_ROWS]).await?;
         let mut changed = Vec::new();
         for row in &page {
             if let Some(rating) = decision.visit(&rating(row)?) {
@@ -84,17 +84,20 @@ async fn visit_held(transaction: &mut Transaction, post: &PostId, decision: &mut
     loop {
         let page = match decision.only_user() {
             Some(user) => {
-                let sql = "select * from held where post_id = $1 and user_id = $2";
-                transaction.ask(sql, values![post, user]).await?
+                let sql = format!("select {} from held where post_id = $1 and user_id = $2", HELD.columns());
+                transaction.ask(&sql, values![post, user]).await?
             }
             None => {
-                let sql = "select * from held where post_id = $1 and user_id > $2 order by user_id limit $3";
-                transaction.ask(sql, values![post, &after, PAGE_ROWS]).await?
+                let sql = format!(
+                    "select {} from held where post_id = $1 and user_id > $2 order by user_id limit $3",
+                    HELD.columns()
+                );
+                transaction.ask(&sql, values![post, &after, PAGE_ROWS]).await?
             }
         };
         let keys = page.iter().map(key).collect::<Result<Vec<Key>>>()?;
         let mut beside = HashMap::new();
-        for row in transaction.ask(ratings::OF_KEYS, values![keys.as_slice()]).await? {
+        for row in transaction.ask(&ratings::of_keys(), values![keys.as_slice()]).await? {
             beside.insert(row.user_id("user_id")?, rating(&row)?);
         }
         let (mut counted, mut changed, mut unheld, mut marks) = (vec![], vec![], vec![], vec![]);

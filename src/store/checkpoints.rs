@@ -66,7 +66,9 @@ pub struct ShardState {
 impl Store {
     /// Up to where a shard's log is in the averages.
     pub async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
-        let sql = "select * from checkpoints where shard = $1";
+        let sql = "
+            select position, applied, quarantined, seen_appends, seen_position, accepted_base, lost
+            from checkpoints where shard = $1";
         Checkpoint::read(&self.database.ask_one(Patience::Quick, sql, values![shard]).await?)
     }
 

@@ -90,14 +90,15 @@ impl Store {
     }
 
     pub(super) async fn exclusions_of(&self, patience: Patience, post: &PostId) -> Result<Vec<Exclusion>> {
-        let sql = "select * from exclusions where post_id = $1 order by position";
-        self.database.ask(patience, sql, values![post]).await?.iter().map(exclusion).collect()
+        let sql =
+            format!("select {} from exclusions where post_id = $1 order by position", EXCLUSIONS.columns());
+        self.database.ask(patience, &sql, values![post]).await?.iter().map(exclusion).collect()
     }
 
     /// What came of the decision at that place, once it is merged.
     pub async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
-        let sql = "select * from audit where shard = $1 and position = $2";
-        let found = self.database.ask_optional(Patience::Patient, sql, values![shard, position]).await?;
+        let sql = format!("select {} from audit where shard = $1 and position = $2", AUDIT.columns());
+        let found = self.database.ask_optional(Patience::Patient, &sql, values![shard, position]).await?;
         found.map(|row| decided(&row)).transpose()
     }
 
@@ -108,9 +109,10 @@ impl Store {
         after: Option<AuditKey>,
         limit: usize,
     ) -> Result<Vec<Decided>> {
+        let columns = AUDIT.columns();
         let of_post = if post.is_some() { "post_id = $4 and" } else { "" };
         let sql = format!(
-            "select * from audit where {of_post} (position, shard) < ($1, $2)
+            "select {columns} from audit where {of_post} (position, shard) < ($1, $2)
              order by position desc, shard desc limit $3"
         );
         let (position, shard) = after.unwrap_or(NEWEST);

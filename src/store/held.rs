@@ -61,8 +61,10 @@ impl Store {
     ) -> Result<Vec<(Key, HeldRating)>> {
         let place =
             if post.is_some() { "post_id = $1 and user_id > $2" } else { "(post_id, user_id) > ($1, $2)" };
+        let columns = HELD.columns();
         let status = if with_excluded { "" } else { "and status = 'held'" };
-        let sql = format!("select * from held where {place} {status} order by post_id, user_id limit $3");
+        let sql =
+            format!("select {columns} from held where {place} {status} order by post_id, user_id limit $3");
         let (after_post, after_user) = after.map_or(("", ""), |(post, user)| (post.as_str(), user.as_str()));
         let values = values![post.map_or(after_post, PostId::as_str), after_user, limit];
         with_keys(&self.database.ask(Patience::Patient, &sql, values).await?)
@@ -70,8 +72,11 @@ impl Store {
 
     /// A user's held ratings of these posts, in the order asked.
     pub async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>> {
-        let sql = "select h.* from {ids} {join} held h on h.post_id = k.id and h.user_id = $2";
-        let found = self.database.ask(Patience::Quick, sql, values![posts, user]).await?;
+        let sql = format!(
+            "select {} from {{ids}} {{join}} held h on h.post_id = k.id and h.user_id = $2",
+            HELD.columns_of("h")
+        );
+        let found = self.database.ask(Patience::Quick, &sql, values![posts, user]).await?;
         in_order(posts, &found, "post_id", held)
     }
 
@@ -82,16 +87,22 @@ impl Store {
         after: Option<&PostId>,
         limit: usize,
     ) -> Result<Vec<(PostId, HeldRating)>> {
-        let sql = "select * from held where user_id = $1 and post_id > $2 order by post_id limit $3";
+        let sql = format!(
+            "select {} from held where user_id = $1 and post_id > $2 order by post_id limit $3",
+            HELD.columns()
+        );
         let values = values![user, after.map_or("", PostId::as_str), limit];
-        let found = self.database.ask(Patience::Patient, sql, values).await?;
+        let found = self.database.ask(Patience::Patient, &sql, values).await?;
         found.iter().map(|row| Ok((row.post_id("post_id")?, held(row)?))).collect()
     }
 
     /// The oldest held ratings from before `before` that no exclusion covers, at most `limit`.
     pub async fn held_before(&self, before: Time, limit: usize) -> Result<Vec<(Key, HeldRating)>> {
-        let sql = "select * from held where status = 'held' and rated_at < $1
-                   order by rated_at, post_id, user_id limit $2";
-        with_keys(&self.database.ask(Patience::Patient, sql, values![before, limit]).await?)
+        let sql = format!(
+            "select {} from held where status = 'held' and rated_at < $1
+                   order by rated_at, post_id, user_id limit $2",
+            HELD.columns()
+        );
+        with_keys(&self.database.ask(Patience::Patient, &sql, values![before, limit]).await?)
     }
 }

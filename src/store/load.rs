@@ -5,9 +5,11 @@
 use std::collections::HashSet;
 
 use super::Store;
-use super::held::held;
+use super::averages::AVERAGES;
+use super::decisions::EXCLUSIONS;
+use super::held::{HELD, held};
 use super::posts::loaded;
-use super::ratings::{self, key, rating};
+use super::ratings::{self, WITHDRAWALS, key, rating};
 use crate::database::{Patience, Row, Value, values};
 use crate::entry::Batch;
 use crate::error::Result;
@@ -18,21 +20,26 @@ impl Store {
     /// under review; of a decision that is merged by itself, all exclusions of its post.
     pub async fn load(&self, batch: &Batch) -> Result<Loaded> {
         let (keys, mut result) = (touched(batch), Loaded::default());
-        for row in self.of_keys(ratings::OF_KEYS, &keys).await? {
+        for row in self.of_keys(&ratings::of_keys(), &keys).await? {
             result.ratings.insert(key(&row)?, rating(&row)?);
         }
-        let sql = "select p.id, p.frozen, p.excluded, p.hold, p.held, a.*
-                   from {ids} {join} posts p on p.id = k.id left join averages a on a.post_id = p.id";
-        for row in self.of_posts(sql, &keys).await? {
+        let sql = format!(
+            "select p.id, p.frozen, p.excluded, p.hold, p.held, {}
+                   from {{ids}} {{join}} posts p on p.id = k.id left join averages a on a.post_id = p.id",
+            AVERAGES.columns_of("a")
+        );
+        for row in self.of_posts(&sql, &keys).await? {
             result.posts.insert(row.post_id("id")?, loaded(&row)?);
         }
         let is_reviewed =
             |(post, _): &&Key| result.posts.get(post).is_some_and(|post| post.standing.under_review() > 0);
         let reviewed: Vec<Key> = keys.iter().filter(is_reviewed).cloned().collect();
         if !reviewed.is_empty() {
-            let sql =
-                "select h.* from {keys} {join} held h on h.post_id = k.post_id and h.user_id = k.user_id";
-            for row in self.of_keys(sql, &reviewed).await? {
+            let sql = format!(
+                "select {} from {{keys}} {{join}} held h on h.post_id = k.post_id and h.user_id = k.user_id",
+                HELD.columns_of("h")
+            );
+            for row in self.of_keys(&sql, &reviewed).await? {
                 result.held.insert(key(&row)?, held(&row)?);
             }
         }
@@ -42,13 +49,19 @@ impl Store {
         }
         let retried = retried(batch);
         if !retried.is_empty() {
-            let sql = "select w.* from {keys} {join} withdrawals w
-                       on w.post_id = k.post_id and w.user_id = k.user_id";
-            for row in self.of_keys(sql, &retried).await? {
+            let sql = format!(
+                "select {} from {{keys}} {{join}} withdrawals w
+                       on w.post_id = k.post_id and w.user_id = k.user_id",
+                WITHDRAWALS.columns_of("w")
+            );
+            for row in self.of_keys(&sql, &retried).await? {
                 result.withdrawals.insert(key(&row)?, row.position("position")?);
             }
-            let sql = "select e.* from {ids} {join} exclusions e on e.post_id = k.id where e.undone = 0";
-            let found = self.of_posts(sql, &retried).await?;
+            let sql = format!(
+                "select {} from {{ids}} {{join}} exclusions e on e.post_id = k.id where e.undone = 0",
+                EXCLUSIONS.columns_of("e")
+            );
+            let found = self.of_posts(&sql, &retried).await?;
             result.exclusions = found.iter().map(super::decisions::exclusion).collect::<Result<_>>()?;
         }
         Ok(result)

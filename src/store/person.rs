@@ -2,7 +2,7 @@
 //! there is, so it takes as long as it takes.
 
 use super::Store;
-use super::ratings::rating;
+use super::ratings::{RATINGS, rating};
 use crate::database::{Patience, values};
 use crate::error::Result;
 use crate::merge::Rating;
@@ -19,9 +19,12 @@ impl Store {
         after: Option<&PostId>,
         limit: usize,
     ) -> Result<Vec<(PostId, Rating)>> {
-        let sql = "select * from ratings where post_id > $2 and user_id = $1 order by post_id limit $3";
+        let sql = format!(
+            "select {} from ratings where post_id > $2 and user_id = $1 order by post_id limit $3",
+            RATINGS.columns()
+        );
         let values = values![user, after.map_or("", PostId::as_str), limit];
-        let found = self.database.ask(Patience::Endless, sql, values).await?;
+        let found = self.database.ask(Patience::Endless, &sql, values).await?;
         found.iter().map(|row| Ok((row.post_id("post_id")?, rating(row)?))).collect()
     }
 

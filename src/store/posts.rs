@@ -1,12 +1,11 @@
 //! Posts: what is rated, with its average and its standing.
 
 use super::Store;
-use super::averages::average;
-use super::ranking::{NEW_RANKING, write_unrated};
+use super::averages::{AVERAGES, average};
 use super::ratings::in_order;
 use crate::database::rows::{Rule, Sink, Table};
 use crate::database::value::signed;
-use crate::database::{Patience, Row, Transaction, values};
+use crate::database::{Patience, Row, Transaction, Value, values};
 use crate::entry::{Hold, Position};
 use crate::error::Result;
 use crate::merge::{LoadedPost, PostState, Standing};
@@ -95,7 +94,13 @@ pub enum Added {
 /// Adds those of the posts that do not exist yet; returns how many.
 pub(super) async fn add(transaction: &mut Transaction, posts: &[Post]) -> Result<u64> {
     let added = transaction.insert(&POSTS, posts, write_post).await?;
-    transaction.insert(&NEW_RANKING, posts, write_unrated).await?;
+    // Only those without a row: an insert waits while a commit writes one that is there.
+    let ids: Vec<&str> = posts.iter().map(|post| post.id.as_str()).collect();
+    let sql = "
+        insert into ranking (post_id, smoothed, as_of, moving)
+        select k.id, -1, 0, 0 from {ids}
+        where not exists (select 1 from ranking r where r.post_id = k.id) on conflict do nothing";
+    transaction.change(sql, vec![Value::Texts(ids)]).await?;
     Ok(added)
 }
 
@@ -136,9 +141,13 @@ impl Store {
 
     /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
     pub async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
-        let sql = "select p.*, a.* from {ids} {join} posts p on p.id = k.id
-                   left join averages a on a.post_id = p.id";
-        let found = self.database.ask(Patience::Quick, sql, values![ids]).await?;
+        let sql = format!(
+            "select p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision,
+                   p.frozen, p.excluded, p.hold, p.held, {} from {{ids}} {{join}} posts p on p.id = k.id
+                   left join averages a on a.post_id = p.id",
+            AVERAGES.columns_of("a")
+        );
+        let found = self.database.ask(Patience::Quick, &sql, values![ids]).await?;
         in_order(ids, &found, "id", state)
     }
 

@@ -44,11 +44,13 @@ impl Store {
         after: Option<(Shard, Position)>,
         limit: usize,
     ) -> Result<Vec<QuarantinedEntry>> {
-        let sql =
-            "select * from quarantine where (shard, position) > ($1, $2) order by shard, position limit $3";
+        let sql = format!(
+            "select {} from quarantine where (shard, position) > ($1, $2) order by shard, position limit $3",
+            QUARANTINE.columns()
+        );
         // Below every shard's number.
         let (shard, position) = after.map_or((-1, Position::START), |(shard, at)| (shard.0 as i16, at));
-        let found = self.database.ask(Patience::Patient, sql, values![shard, position, limit]).await?;
+        let found = self.database.ask(Patience::Patient, &sql, values![shard, position, limit]).await?;
         found.iter().map(entry).collect()
     }
 

@@ -9,7 +9,7 @@ use super::{AsOf, Store};
 use crate::database::rows::{Rule, Sink, Table};
 use crate::database::{Patience, Row, values};
 use crate::error::Result;
-use crate::model::{Post, PostId, Time, UserId};
+use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
 
 pub(super) const RANKING: Table = Table {
@@ -23,12 +23,10 @@ pub(super) const RANKING: Table = Table {
          else coalesce(ranking.alerted_at, excluded.alerted_at) end",
     )]),
 };
-/// The same for posts that were never rated.
-pub(super) const NEW_RANKING: Table =
-    Table { name: "ranking", keys: &["post_id"], others: &["smoothed", "as_of", "moving"], rule: Rule::Keep };
-
 /// Ranks below every score: a post that has no ratings.
 const UNRATED: f64 = -1.0;
+/// Posts whose ranking one transaction brings up to date: commits that touch them wait for it.
+const RERANK_SLICE: usize = 1_000;
 /// A post with less than this unvested no longer moves visibly.
 const STILL: f64 = 1e-6;
 
@@ -62,13 +60,6 @@ pub(super) fn write_ranked(sink: &mut dyn Sink, (post, ranked): &(PostId, Ranked
     sink.int(ranked.as_of.ms());
     sink.small(ranked.is_moving.into());
     sink.int_or_null(ranked.alerted_at.map(Time::ms));
-}
-
-pub(super) fn write_unrated(sink: &mut dyn Sink, post: &Post) {
-    sink.text(post.id.as_str());
-    sink.float(UNRATED);
-    sink.int(0);
-    sink.small(0);
 }
 
 /// In which order posts are listed.
@@ -174,6 +165,18 @@ impl Store {
     /// Brings up to date the ranking of at most `limit` posts that still move without new ratings, those first
     /// that lag most; returns how many.
     pub async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
+        let mut done = 0;
+        while done < limit {
+            let slice = self.rerank_slice(as_of, RERANK_SLICE.min(limit - done)).await?;
+            done += slice;
+            if slice < RERANK_SLICE {
+                break;
+            }
+        }
+        Ok(done as u64)
+    }
+
+    async fn rerank_slice(&self, as_of: AsOf<'_>, limit: usize) -> Result<usize> {
         // The look and the write are one transaction, so that no commit comes between. Rows that a commit or another
         // process' ranking holds are left to them.
         let mut transaction = self.database.begin(Patience::Commit).await?;
@@ -188,7 +191,7 @@ impl Store {
         let ranked = moving.iter().map(ranked).collect::<Result<Vec<_>>>()?;
         transaction.insert(&RANKING, &ranked, write_ranked).await?;
         transaction.commit().await?;
-        Ok(ranked.len() as u64)
+        Ok(ranked.len())
     }
 
     /// The posts that have been in a surge or crowded since the newest moments: at most `limit` that come after `after`.

@@ -39,11 +39,18 @@ const COUNTED: &str = "counted";
 pub(super) const EXCLUDED: &str = "excluded";
 
 /// A page of a post's ratings, in the order of the key; nothing but the key decides how far it goes.
-pub(super) const PAGE: &str =
-    "select * from ratings where post_id = $1 and user_id > $2 order by user_id limit $3";
+pub(super) fn page_of_post() -> String {
+    let columns = RATINGS.columns();
+    format!("select {columns} from ratings where post_id = $1 and user_id > $2 order by user_id limit $3")
+}
+
 /// Those of a list of keys.
-pub(super) const OF_KEYS: &str =
-    "select r.* from {keys} {join} ratings r on r.post_id = k.post_id and r.user_id = k.user_id";
+pub(super) fn of_keys() -> String {
+    let columns = RATINGS.columns_of("r");
+    format!(
+        "select {columns} from {{keys}} {{join}} ratings r on r.post_id = k.post_id and r.user_id = k.user_id"
+    )
+}
 
 pub(super) fn write_rating(sink: &mut dyn Sink, ((post, user), rating): &(Key, Rating)) {
     sink.text(post.as_str());
@@ -101,8 +108,11 @@ pub(super) fn in_order<T: Clone>(
 impl Store {
     /// A user's ratings of these posts, in the order asked.
     pub async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
-        let sql = "select r.* from {ids} {join} ratings r on r.post_id = k.id and r.user_id = $2";
-        let found = self.database.ask(Patience::Quick, sql, values![posts, user]).await?;
+        let sql = format!(
+            "select {} from {{ids}} {{join}} ratings r on r.post_id = k.id and r.user_id = $2",
+            RATINGS.columns_of("r")
+        );
+        let found = self.database.ask(Patience::Quick, &sql, values![posts, user]).await?;
         in_order(posts, &found, "post_id", rating)
     }
 
@@ -114,7 +124,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(UserId, Rating)>> {
         let values = values![post, after.map_or("", UserId::as_str), limit];
-        let found = self.database.ask(Patience::Patient, PAGE, values).await?;
+        let found = self.database.ask(Patience::Patient, &page_of_post(), values).await?;
         found.iter().map(|row| Ok((row.user_id("user_id")?, rating(row)?))).collect()
     }
 }

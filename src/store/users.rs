@@ -20,14 +20,14 @@ impl Store {
 
     /// The user of that id, if there is one.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>> {
-        let sql = "select * from users where id = $1";
+        let sql = "select id, username, created_at from users where id = $1";
         let found = self.database.ask_optional(Patience::Quick, sql, values![id]).await?;
         found.map(|row| user(&row)).transpose()
     }
 
     /// The newest users: at most `limit` that come after `after`.
     pub async fn users(&self, after: Option<&(Time, UserId)>, limit: usize) -> Result<Vec<User>> {
-        let sql = "select * from users where (created_at, id) < ($1, $2)
+        let sql = "select id, username, created_at from users where (created_at, id) < ($1, $2)
                    order by created_at desc, id desc limit $3";
         // The first page comes after the end of time.
         let (at, id) = after.map_or((i64::MAX, ""), |(at, id)| (at.ms(), id.as_str()));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Store;
-use super::averages::average;
-use super::ratings::rating;
+use super::averages::{AVERAGES, average};
+use super::ratings::{RATINGS, rating};
 use crate::database::{Row, values};
 use crate::error::Result;
 use crate::model::PostId;
@@ -41,14 +41,20 @@ impl Store {
             None => (String::new(), AFTER_ALL_IDS.to_owned()),
         };
         loop {
-            let sql = "select * from averages where post_id > $1 and post_id <= $2 order by post_id limit $3";
-            let averages = snapshot.ask(sql, values![&after, &through, VERIFY_POSTS]).await?;
+            let sql = format!(
+                "select {} from averages where post_id > $1 and post_id <= $2 order by post_id limit $3",
+                AVERAGES.columns()
+            );
+            let averages = snapshot.ask(&sql, values![&after, &through, VERIFY_POSTS]).await?;
             let mut page = Page::new(&averages)?;
             let last = averages.last().filter(|_| averages.len() == VERIFY_POSTS);
             let last = last.map(|row| Ok::<_, crate::Error>(row.text("post_id")?.to_owned())).transpose()?;
-            let sql = "select * from ratings where post_id > $1 and post_id <= $2 order by post_id";
+            let sql = format!(
+                "select {} from ratings where post_id > $1 and post_id <= $2 order by post_id",
+                RATINGS.columns()
+            );
             let end = last.as_ref().unwrap_or(&through);
-            snapshot.each(sql, values![&after, end], |row| page.add(row)).await?;
+            snapshot.each(&sql, values![&after, end], |row| page.add(row)).await?;
             page.finish(each);
             match last {
                 Some(last) => after = last,

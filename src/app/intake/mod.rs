@@ -43,8 +43,8 @@ pub struct Intake {
 pub enum Source {
     /// A site, for its users. It answers for their accounts, so none is too young.
     Site,
-    /// A file that an operator imports. Its entries state their own times, so clocks are not compared, and a frozen post
-    /// takes them: an import restores what was.
+    /// A file that an operator imports. Its entries state their own times, so clocks are not compared; their posts were
+    /// created first; and a frozen post takes them: an import restores what was.
     File,
     /// The quarantine. Its entries were accepted once: they keep their terms and times, and a frozen post takes them.
     Quarantine,
@@ -181,7 +181,8 @@ impl Intake {
     async fn missing(&self, entries: &[Entry], source: Source) -> Result<HashSet<PostId>> {
         let creates_post = |entry: &Entry| match source {
             Source::Quarantine => entry.terms.creates_post,
-            Source::Site | Source::File => self.creates_posts(),
+            Source::Site => self.creates_posts(),
+            Source::File => true,
         };
         let posts: HashSet<&PostId> =
             entries.iter().filter(|entry| !creates_post(entry)).map(|entry| &entry.post).collect();

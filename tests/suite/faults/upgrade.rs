@@ -9,7 +9,10 @@ use crate::support::process::Program;
 use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World};
 
-in_both_setups!(a_service_under_a_newer_schema_goes_on_answering_and_drains_nothing,);
+in_both_setups!(
+    a_service_under_a_newer_schema_goes_on_answering_and_drains_nothing,
+    columns_that_a_newer_schema_adds_change_no_answer,
+);
 
 const NEWER: &str = "update installation set schema_version = 99";
 
@@ -43,5 +46,32 @@ fn a_service_under_a_newer_schema_goes_on_answering_and_drains_nothing(world: Wo
     world.db().change(&format!("update installation set schema_version = {SCHEMA_VERSION}"));
     world.flush();
     assert_eq!(world.drained(), 21);
+    world.assert_consistent();
+}
+
+/// Statements that the service has prepared must not depend on the columns that a table happens to have.
+fn columns_that_a_newer_schema_adds_change_no_answer(world: World) {
+    let service = world.start_api();
+    let api = service.http();
+    let look = |post: &str| {
+        for path in ["", "/history", "/explain", "?user_id=ann"] {
+            api.get(&format!("/api/posts/{post}{path}")).expect(200);
+        }
+        for path in ["/api/users", "/api/posts?sort=top", "/readyz"] {
+            assert_eq!(api.get(path).status, 200, "{path}");
+        }
+    };
+    let tables =
+        ["posts", "ratings", "held", "averages", "history", "ranking", "checkpoints", "users", "quarantine"];
+    for (i, post) in ["before", "between", "after"].into_iter().enumerate() {
+        api.create(post);
+        assert_eq!(rate(&api, post, "ann", 5).status, 202);
+        world.flush();
+        // Often enough for every connection of the service to have prepared its statements.
+        (0..10).for_each(|_| look(post));
+        for table in tables {
+            world.db().change(&format!("alter table {table} add column later_{i} integer"));
+        }
+    }
     world.assert_consistent();
 }
