@@ -247,7 +247,6 @@ fn collect(path: &std::path::Path, plain: &mut BTreeSet<String>) {
         return;
     }
     let text = std::fs::read_to_string(path).expect("a source file");
-    for rest in text.split("route(\"").skip(1) {
-        plain.insert(rest.split('"').next().unwrap_or_default().to_owned());
-    }
+    let named = text.split("route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    plain.extend(named.filter(|path| path.starts_with('/')).map(str::to_owned));
 }
