@@ -1,7 +1,7 @@
 //! The worker: apalis starts a drain at every tick.
 //!
 //! Correctness does not depend on it. A missed, doubled or overlapping tick changes no result, because
-//! [`App::drain`] continues from the checkpoint. A tick's drain has a time limit and leaves the rest to the
+//! [`Drainer::drain`](crate::app::drain::Drainer::drain) continues from the checkpoint. A tick's drain has a time limit and leaves the rest to the
 //! next tick, so a handler never outlasts its period.
 
 use std::sync::{Arc, OnceLock};

@@ -54,7 +54,7 @@ impl App {
     /// Connects to what the settings choose, migrating it when needed.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when a server does not answer, [`Error::Config`] when a setting is wrong or the
+    /// `Unavailable` when a server does not answer, `Config` when a setting is wrong or the
     /// parts do not belong together.
     pub async fn open(config: Config) -> Result<Arc<Self>> {
         let (store, home) = match config.setup() {

@@ -1,6 +1,6 @@
 //! The timetable: when ratings begin to count.
 //!
-//! A cron expression in UTC gives the last tick and the next one for any moment. `App::drain` does the work of a tick,
+//! A cron expression in UTC gives the last tick and the next one for any moment. `Drainer::drain` does the work of a tick,
 //! and [`worker`](crate::worker) starts it.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The drain: moves every shard's log into the averages. [`App::drain`] is the one loop.
+//! The drain: moves every shard's log into the averages. [`Drainer::drain`] is the one loop.
 //!
 //! Read after the checkpoint, merge, commit with the new checkpoint, refresh the cache, trim. Whoever runs it,
 //! and however many at once, the commit's compare-and-swap decides; a drain that was faster is met by reading
