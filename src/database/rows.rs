@@ -49,6 +49,15 @@ pub enum Rule {
 }
 
 impl Table {
+    /// A table whose rows take the place of those with the same key.
+    pub const fn new(
+        name: &'static str,
+        keys: &'static [&'static str],
+        others: &'static [&'static str],
+    ) -> Self {
+        Self { name, keys, others, rule: Rule::Replace(&[]) }
+    }
+
     /// All columns, comma between.
     pub fn columns(&self) -> String {
         [self.keys, self.others].concat().join(", ")
@@ -60,6 +69,17 @@ impl Table {
         let columns: Vec<String> =
             self.keys.iter().chain(self.others).map(|column| format!("{alias}.{column}")).collect();
         columns.join(", ")
+    }
+
+    /// The statement that asks for the rows that `which` describes.
+    pub fn select(&self, which: &str) -> String {
+        format!("select {} from {} {which}", self.columns(), self.name)
+    }
+
+    /// The statement that asks for the rows of a list k (`{ids}` or `{keys}`), which are found `on` a condition. The
+    /// table is called `alias` in it.
+    pub fn select_listed(&self, alias: &str, list: &str, on: &str) -> String {
+        format!("select {} from {list} {{join}} {} {alias} on {on}", self.columns_of(alias), self.name)
     }
 
     /// How many columns are written.

@@ -1,9 +1,6 @@
 //! Arrivals: a post's ratings by their own times, with what is known of their users. Evidence for moderators.
 
-use super::Store;
-use crate::database::{Patience, values};
-use crate::error::Result;
-use crate::model::{PostId, Score, Time};
+use super::prelude::*;
 
 /// Ratings of one step, by their own times: each user's latest, whether it counts, is held or excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,9 +54,8 @@ impl Store {
                     where post_id = $1 and rated_at >= $2 and rated_at < $3
                 ) x left join users u on u.id = x.user_id
             ) seen group by 1, 2 order by 1, 2";
-        let found = self.database.ask(Patience::Long, sql, values![post, from, to, step_ms]).await?;
         let mut steps: Vec<Arrivals> = Vec::new();
-        for row in found {
+        for row in self.database.ask(Patience::Long, sql, values![post, from, to, step_ms]).await? {
             let step = row.int("step")?;
             if steps.last().is_none_or(|last| last.step != step) {
                 steps.push(Arrivals { step, ..Arrivals::default() });

@@ -1,12 +1,7 @@
 //! Averages and their history: the columns of an average, in one order for both tables, read and written here.
 
-use super::Store;
-use crate::database::rows::{Rule, Sink, Table};
-use crate::database::value::signed;
-use crate::database::{Patience, Row, values};
-use crate::error::Result;
+use super::prelude::*;
 use crate::merge::{Hour, MergedAverage};
-use crate::model::{PostId, Time};
 use crate::smoothing::{Average, Lane};
 
 macro_rules! with_state {
@@ -21,13 +16,10 @@ macro_rules! with_state {
     };
 }
 
-pub(super) const AVERAGES: Table =
-    Table { name: "averages", keys: &["post_id"], others: with_state!("version"), rule: Rule::Replace(&[]) };
+pub(super) const AVERAGES: Table = Table::new("averages", &["post_id"], with_state!("version"));
 pub(super) const HISTORY: Table = Table {
-    name: "history",
-    keys: &["post_id", "hour"],
-    others: with_state!("arrivals"),
     rule: Rule::Replace(&[("arrivals", "history.arrivals + excluded.arrivals")]),
+    ..Table::new("history", &["post_id", "hour"], with_state!("arrivals"))
 };
 
 pub(super) fn write_average(sink: &mut dyn Sink, merged: &MergedAverage) {
@@ -60,42 +52,39 @@ fn write_state(sink: &mut dyn Sink, average: &Average) {
     }
 }
 
+macro_rules! lane {
+    ($row:ident, $lane:literal) => {
+        Lane {
+            count: $row.count(concat!($lane, "_count"))?,
+            sum: $row.count(concat!($lane, "_sum"))?,
+            clock: $row.float(concat!($lane, "_clock"))?,
+            vested: $row.float(concat!($lane, "_vested"))?,
+            settled_count: $row.float(concat!($lane, "_settled_count"))?,
+            settled_sum: $row.float(concat!($lane, "_settled_sum"))?,
+        }
+    };
+}
+
 /// The average in a row of either table.
 pub(super) fn average(row: &Row) -> Result<Average> {
+    let mut histogram = [0; Score::COUNT];
+    let names = ["count_0", "count_1", "count_2", "count_3", "count_4", "count_5"];
+    for (count, name) in histogram.iter_mut().zip(names) {
+        *count = row.count(name)?;
+    }
     Ok(Average {
-        calm: Lane {
-            count: row.count("calm_count")?,
-            sum: row.count("calm_sum")?,
-            clock: row.float("calm_clock")?,
-            vested: row.float("calm_vested")?,
-            settled_count: row.float("calm_settled_count")?,
-            settled_sum: row.float("calm_settled_sum")?,
-        },
-        surge: Lane {
-            count: row.count("surge_count")?,
-            sum: row.count("surge_sum")?,
-            clock: row.float("surge_clock")?,
-            vested: row.float("surge_vested")?,
-            settled_count: row.float("surge_settled_count")?,
-            settled_sum: row.float("surge_settled_sum")?,
-        },
-        histogram: [
-            row.count("count_0")?,
-            row.count("count_1")?,
-            row.count("count_2")?,
-            row.count("count_3")?,
-            row.count("count_4")?,
-            row.count("count_5")?,
-        ],
+        calm: lane!(row, "calm"),
+        surge: lane!(row, "surge"),
+        histogram,
         intensity: row.float("intensity")?,
         born: row.int_or_null("born_at")?.map(Time::from_ms),
         last: row.int_or_null("last_at")?.map(Time::from_ms),
     })
 }
 
-fn hour(post: &PostId, row: &Row) -> Result<Hour> {
+fn hour(row: &Row) -> Result<Hour> {
     Ok(Hour {
-        post: post.clone(),
+        post: row.post_id("post_id")?,
         hour: row.time("hour")?,
         arrivals: row.count("arrivals")?,
         average: average(row)?,
@@ -103,31 +92,22 @@ fn hour(post: &PostId, row: &Row) -> Result<Hour> {
 }
 
 impl Store {
-    /// The averages of those of the posts that were ever rated, in the order of the ids (at most
-    /// [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
+    /// The averages of those of the posts that were ever rated, in the order of the ids.
     pub async fn averages(&self, ids: &[PostId]) -> Result<Vec<(PostId, Average)>> {
-        let sql = format!(
-            "select {} from {{ids}} {{join}} averages a on a.post_id = k.id order by a.post_id",
-            AVERAGES.columns_of("a")
-        );
+        let sql = AVERAGES.select_listed("a", "{ids}", "a.post_id = k.id order by a.post_id");
         let found = self.database.ask(Patience::Quick, &sql, values![ids]).await?;
         found.iter().map(|row| Ok((row.post_id("post_id")?, average(row)?))).collect()
     }
 
     /// A post's hours in order of time.
     pub async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
-        let sql = format!("select {} from history where post_id = $1 order by hour", HISTORY.columns());
-        let found = self.database.ask(Patience::Quick, &sql, values![post]).await?;
-        found.iter().map(|row| hour(post, row)).collect()
+        let sql = HISTORY.select("where post_id = $1 order by hour");
+        self.database.ask(Patience::Quick, &sql, values![post]).await?.iter().map(hour).collect()
     }
 
     /// A post's hours from `since` on, in order of time.
     pub async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>> {
-        let sql = format!(
-            "select {} from history where post_id = $1 and hour >= $2 order by hour",
-            HISTORY.columns()
-        );
-        let found = self.database.ask(Patience::Long, &sql, values![post, since]).await?;
-        found.iter().map(|row| hour(post, row)).collect()
+        let sql = HISTORY.select("where post_id = $1 and hour >= $2 order by hour");
+        self.database.ask(Patience::Long, &sql, values![post, since]).await?.iter().map(hour).collect()
     }
 }

@@ -4,16 +4,13 @@
 use std::collections::HashMap;
 
 use super::commit::{rank, stage, write};
-use super::held::{HELD, held, unhold, write_held};
-use super::ratings::{self, RATINGS, WITHDRAWALS, key, rating, write_rating, write_withdrawal};
-use super::{AsOf, ShardState, Store, checkpoints};
-use crate::database::{Patience, Row, Transaction, values};
-use crate::entry::Batch;
-use crate::error::Result;
+use super::held::{HELD, held, write_held};
+use super::prelude::*;
+use super::ratings::{PAGE_OF_POST, RATINGS, WITHDRAWALS, delete, key, of_keys, rating};
+use super::ratings::{write_rating, write_withdrawal};
+use super::{ShardState, checkpoints, next_after};
 use crate::faults;
 use crate::merge::bulk::{BulkDecision, HeldFate};
-use crate::merge::{Key, Merged};
-use crate::model::PostId;
 
 /// Ratings that a decision visits at once.
 const PAGE_ROWS: usize = 5_000;
@@ -59,9 +56,9 @@ async fn visit_ratings(
     post: &PostId,
     decision: &mut BulkDecision,
 ) -> Result<()> {
-    let mut after = String::new();
-    loop {
-        let page = transaction.ask(&ratings::page_of_post(), values![post, &after, PAGE_ROWS]).await?;
+    let mut next = Some(String::new());
+    while let Some(after) = next {
+        let page = transaction.ask(&RATINGS.select(PAGE_OF_POST), values![post, &after, PAGE_ROWS]).await?;
         let mut changed = Vec::new();
         for row in &page {
             if let Some(rating) = decision.visit(&rating(row)?) {
@@ -70,36 +67,26 @@ async fn visit_ratings(
         }
         transaction.insert(&RATINGS, &changed, write_rating).await?;
         faults::reach("bulk.paged");
-        match last_user(&page)? {
-            Some(last) => after = last,
-            None => return Ok(()),
-        }
+        next = next_after(&page, PAGE_ROWS, "user_id")?;
     }
+    Ok(())
 }
 
-/// Hands over held ratings, with those that their users have beside them, a page at a time, and writes what becomes of
-/// them.
+/// Hands over a post's held ratings, each with its user's other rating, a page at a time, and writes what becomes of them.
 async fn visit_held(transaction: &mut Transaction, post: &PostId, decision: &mut BulkDecision) -> Result<()> {
-    let mut after = String::new();
-    loop {
+    let mut next = Some(String::new());
+    while let Some(after) = next {
         let page = match decision.only_user() {
             Some(user) => {
-                let sql = format!("select {} from held where post_id = $1 and user_id = $2", HELD.columns());
+                let sql = HELD.select("where post_id = $1 and user_id = $2");
                 transaction.ask(&sql, values![post, user]).await?
             }
-            None => {
-                let sql = format!(
-                    "select {} from held where post_id = $1 and user_id > $2 order by user_id limit $3",
-                    HELD.columns()
-                );
-                transaction.ask(&sql, values![post, &after, PAGE_ROWS]).await?
-            }
+            None => transaction.ask(&HELD.select(PAGE_OF_POST), values![post, &after, PAGE_ROWS]).await?,
         };
         let keys = page.iter().map(key).collect::<Result<Vec<Key>>>()?;
-        let mut beside = HashMap::new();
-        for row in transaction.ask(&ratings::of_keys(), values![keys.as_slice()]).await? {
-            beside.insert(row.user_id("user_id")?, rating(&row)?);
-        }
+        let found = transaction.ask(&of_keys(&RATINGS, "r"), values![keys.as_slice()]).await?;
+        let with_user = |row: &Row| Ok((row.user_id("user_id")?, rating(row)?));
+        let beside = found.iter().map(with_user).collect::<Result<HashMap<_, _>>>()?;
         let (mut counted, mut changed, mut unheld, mut marks) = (vec![], vec![], vec![], vec![]);
         for (row, key) in page.iter().zip(keys) {
             let found = held(row)?;
@@ -119,18 +106,10 @@ async fn visit_held(transaction: &mut Transaction, post: &PostId, decision: &mut
         }
         transaction.insert(&RATINGS, &counted, write_rating).await?;
         transaction.insert(&HELD, &changed, write_held).await?;
-        unhold(transaction, &unheld).await?;
+        delete(transaction, &HELD, &unheld).await?;
         transaction.insert(&WITHDRAWALS, &marks, write_withdrawal).await?;
         faults::reach("bulk.paged");
-        match last_user(&page)? {
-            Some(last) => after = last,
-            None => return Ok(()),
-        }
+        next = next_after(&page, PAGE_ROWS, "user_id")?;
     }
-}
-
-/// Whose row the next page comes after; nothing after the last page.
-fn last_user(page: &[Row]) -> Result<Option<String>> {
-    let last = page.last().filter(|_| page.len() == PAGE_ROWS);
-    last.map(|row| Ok(row.text("user_id")?.to_owned())).transpose()
+    Ok(())
 }

@@ -2,13 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Store;
+use super::prelude::*;
 use crate::database::row::corrupt;
-use crate::database::{Patience, Transaction, values};
-use crate::entry::{Batch, Position, Shard};
-use crate::error::Result;
-use crate::merge::Merged;
-use crate::model::PostId;
 
 /// Posts that a commit names; of more it says only that there are.
 const CHANGED_POSTS_MAX: usize = 500;
@@ -22,8 +17,7 @@ pub(super) async fn keep(transaction: &mut Transaction, batch: &Batch, merged: &
     // A space lies outside the alphabet of ids.
     let ids = (posts.len() <= CHANGED_POSTS_MAX).then(|| ids.collect::<Vec<_>>().join(" "));
     let sql = "insert into changes (shard, position, after, posts) values ($1, $2, $3, $4)";
-    transaction.change(sql, values![batch.shard, batch.to, batch.from, ids.as_deref()]).await?;
-    Ok(())
+    transaction.change(sql, values![batch.shard, batch.to, batch.from, ids.as_deref()]).await.map(drop)
 }
 
 /// Forgets all but the newest commits of each shard.
@@ -34,8 +28,7 @@ pub(super) async fn forget_old(transaction: &mut Transaction) -> Result<()> {
                 select shard, position, row_number() over (partition by shard order by position desc) as place
                 from changes
             ) placed where place > $1)";
-    transaction.change(sql, values![CHANGES_MAX]).await?;
-    Ok(())
+    transaction.change(sql, values![CHANGES_MAX]).await.map(drop)
 }
 
 impl Store {

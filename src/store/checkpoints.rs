@@ -1,12 +1,9 @@
 //! Checkpoints: up to where each shard's log is in the averages, and the counts that must balance.
 
-use super::Store;
-use crate::database::rows::{Rule, Table};
+use super::prelude::*;
 use crate::database::schema::{self, SCHEMA_VERSION};
-use crate::database::{Patience, Row, Transaction, values};
-use crate::entry::{Backlog, Batch, Position, Shard};
-use crate::error::{Error, Result};
-use crate::merge::Merged;
+use crate::entry::Backlog;
+use crate::error::Error;
 
 pub(super) const CHECKPOINTS: Table =
     Table { name: "checkpoints", keys: &["shard"], others: &["position", "seen_position"], rule: Rule::Keep };
@@ -18,7 +15,7 @@ pub struct Checkpoint {
     pub position: Position,
     /// Entries that were folded in.
     pub applied: u64,
-    /// Entries that were ever put aside.
+    /// Entries that were ever quarantined.
     pub quarantined: u64,
     /// The log's count of appends when it was last seen.
     pub seen_appends: u64,
@@ -40,18 +37,6 @@ impl Checkpoint {
     pub fn accepted(&self, appends: u64) -> u64 {
         appends.saturating_add_signed(self.accepted_base)
     }
-
-    fn read(row: &Row) -> Result<Self> {
-        Ok(Self {
-            position: row.position("position")?,
-            applied: row.count("applied")?,
-            quarantined: row.count("quarantined")?,
-            seen_appends: row.count("seen_appends")?,
-            seen_position: row.position("seen_position")?,
-            accepted_base: row.int("accepted_base")?,
-            lost: row.count("lost")?,
-        })
-    }
 }
 
 /// A shard as a drain sees it: how far it is merged, and what its log holds after that.
@@ -69,7 +54,16 @@ impl Store {
         let sql = "
             select position, applied, quarantined, seen_appends, seen_position, accepted_base, lost
             from checkpoints where shard = $1";
-        Checkpoint::read(&self.database.ask_one(Patience::Quick, sql, values![shard]).await?)
+        let row = self.database.ask_one(Patience::Quick, sql, values![shard]).await?;
+        Ok(Checkpoint {
+            position: row.position("position")?,
+            applied: row.count("applied")?,
+            quarantined: row.count("quarantined")?,
+            seen_appends: row.count("seen_appends")?,
+            seen_position: row.position("seen_position")?,
+            accepted_base: row.int("accepted_base")?,
+            lost: row.count("lost")?,
+        })
     }
 
     /// Up to where each shard's log is in the averages, in the order of the shards.
@@ -79,9 +73,9 @@ impl Store {
         found.iter().map(|row| row.position("position")).collect()
     }
 
-    /// Counts anew what a log that came back with less has accepted, unless the checkpoint has moved; returns
-    /// whether it did. Accepted is what is merged and what waits, whatever the log's own count of appends says. What is
-    /// missing is lost, at least.
+    /// Recounts what a log that came back with less has accepted, unless the checkpoint has moved; returns whether it
+    /// did. Accepted is what is merged and what waits, whatever the log's own count of appends says. What is missing is
+    /// lost, at least.
     pub async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
         let sql = "
             update checkpoints set
@@ -99,12 +93,9 @@ impl Store {
     }
 }
 
-/// The compare-and-swap: moves a shard's checkpoint with the counts of `merged`, unless another drain moved it first, the
-/// log was counted anew meanwhile, or the schema is not the one that this program was written for. Returns whether it
-/// did.
-///
-/// # Errors
-/// `Config` when the schema is newer.
+/// The compare-and-swap: moves a shard's checkpoint and its counts of applied and quarantined entries, unless another
+/// drain moved it first, the log was recounted meanwhile, or the schema is not the one that this program was written for.
+/// Returns whether it did; a newer schema is a `Config` error.
 pub(super) async fn swap(
     transaction: &mut Transaction,
     batch: &Batch,
@@ -140,9 +131,4 @@ pub(super) async fn swap(
     let none = || Error::Internal("the database has no installation".into());
     schema::check(found.first().ok_or_else(none)?.int("schema_version")?)?;
     Ok(false)
-}
-
-/// How many entries of a batch were folded in, and how many put aside.
-pub(super) fn counts(merged: &Merged) -> (u64, u64) {
-    (merged.applied, merged.quarantined.len() as u64)
 }

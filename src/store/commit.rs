@@ -1,37 +1,40 @@
-//! A commit: rows are brought to the server, the checkpoint is moved by compare-and-swap, the rows are written.
+//! A commit: rows are staged on the server, the checkpoint is moved by compare-and-swap, the rows are written.
 //!
-//! The swap's row lock is what two drains of one shard meet at, so it comes late: everything is loaded, merged and
-//! brought over first, which locks nothing that others need. On SQLite a transaction is what all other writers wait for;
-//! there nothing is brought, and it holds the swap and the writes alone.
+//! Two drains of one shard meet at the swap's row lock, so it comes late: rows are staged first, which locks nothing that
+//! others need. In the SQLite file all other writers wait for a transaction, so it has the swap and the writes only.
 
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use super::averages::{AVERAGES, HISTORY, write_average, write_hour};
-use super::checkpoints::{counts, swap};
+use super::checkpoints::swap;
 use super::decisions::{AUDIT, EXCLUSIONS, write_decided, write_exclusion};
-use super::held::{HELD, unhold, write_held};
+use super::held::{HELD, write_held};
 use super::posts::{self, STANDINGS, write_standing};
+use super::prelude::*;
 use super::quarantine::{QUARANTINE, write_quarantined};
 use super::ranking::{RANKING, Ranked, write_ranked};
-use super::ratings::{RATINGS, WITHDRAWALS, write_rating, write_withdrawal};
-use super::{AsOf, ShardState, Store, changes};
-use crate::database::rows::Table;
-use crate::database::{Dialect, Patience, Transaction, values};
-use crate::entry::Batch;
-use crate::error::Result;
+use super::ratings::{RATINGS, WITHDRAWALS, delete, write_rating, write_withdrawal};
+use super::{ShardState, changes};
+use crate::database::Dialect;
 use crate::faults::{self, Mistake};
-use crate::merge::Merged;
-use crate::model::PostId;
 
-/// The tables whose rows a commit brings over before it locks anything.
+/// The tables whose rows a commit stages before it locks anything.
 pub const STAGED: [&Table; 4] = [&RATINGS, &AVERAGES, &HISTORY, &RANKING];
+/// A commit to the SQLite file shall take about this, since all other writers wait for it. How many entries that is
+/// depends on how scattered they are, and on the disk.
+const COMMIT_MS: f64 = 70.0;
+/// The first commit of a process takes so many entries; the next ones as many as the last one's pace allows.
+pub(super) const BATCH_FIRST: usize = 1_000;
+const BATCH_MIN: usize = 100;
+const BATCH_MAX: usize = 20_000;
 
 impl Store {
-    /// Most entries of one commit, as of now.
+    /// Most entries of one commit, as of now. Postgres takes any number.
     pub fn batch_max(&self) -> usize {
         match self.database.dialect() {
             Dialect::Postgres => usize::MAX,
-            Dialect::Sqlite => self.pace.batch_max(),
+            Dialect::Sqlite => self.batch_max.load(Relaxed),
         }
     }
 
@@ -53,7 +56,8 @@ impl Store {
         let began = Instant::now();
         stage(&mut transaction, merged, &ranked).await?;
         faults::reach("commit.brought");
-        if !swap(&mut transaction, batch, seen, counts(merged)).await? {
+        let counts = (merged.applied, merged.quarantined.len() as u64);
+        if !swap(&mut transaction, batch, seen, counts).await? {
             transaction.roll_back().await?;
             return Ok(false);
         }
@@ -66,8 +70,17 @@ impl Store {
         write(&mut transaction, batch, merged, &ranked).await?;
         faults::reach("commit.written");
         transaction.commit().await?;
-        self.pace.learn(batch.lines.len(), began.elapsed());
+        self.learn(batch.lines.len(), began.elapsed());
         Ok(true)
+    }
+
+    /// Learns from a commit of so many entries how many the next may have.
+    fn learn(&self, entries: usize, took: Duration) {
+        let fitting = entries as f64 * COMMIT_MS / (took.as_secs_f64() * 1_000.0).max(1.0);
+        let last = self.batch_max.load(Relaxed);
+        // Up by half at most: a small batch says little about a large one's pages.
+        let next = (fitting as usize).clamp(BATCH_MIN, BATCH_MAX).min(last + last / 2);
+        self.batch_max.store(next.max(BATCH_MIN), Relaxed);
     }
 }
 
@@ -76,7 +89,7 @@ pub(super) fn rank(merged: &Merged, as_of: AsOf<'_>) -> Vec<(PostId, Ranked)> {
     merged.averages.iter().map(|merged| (merged.post.clone(), Ranked::of(&merged.after, as_of))).collect()
 }
 
-/// Brings the rows of large tables to where [`write`] takes them from.
+/// Stages the rows of large tables for [`write`].
 pub(super) async fn stage(
     transaction: &mut Transaction,
     merged: &Merged,
@@ -99,12 +112,9 @@ pub(super) async fn write(
     if !merged.created.is_empty() {
         posts::add(transaction, &merged.created).await?;
     }
-    if !merged.withdrawn.is_empty() {
-        let keys: Vec<_> = merged.withdrawn.iter().map(|(key, _)| key.clone()).collect();
-        let sql = "delete from ratings where (post_id, user_id) in (select post_id, user_id from {keys})";
-        transaction.change(sql, values![keys.as_slice()]).await?;
-        transaction.insert(&WITHDRAWALS, &merged.withdrawn, write_withdrawal).await?;
-    }
+    let withdrawn: Vec<_> = merged.withdrawn.iter().map(|(key, _)| key.clone()).collect();
+    delete(transaction, &RATINGS, &withdrawn).await?;
+    transaction.insert(&WITHDRAWALS, &merged.withdrawn, write_withdrawal).await?;
     transaction.write_staged(&RATINGS, &merged.ratings, write_rating).await?;
     faults::reach("commit.upserted");
     transaction.write_staged(&AVERAGES, &merged.averages, write_average).await?;
@@ -115,11 +125,10 @@ pub(super) async fn write(
     faults::reach("commit.upserted");
     transaction.insert(&STANDINGS, &merged.standings, write_standing).await?;
     transaction.insert(&HELD, &merged.held, write_held).await?;
-    unhold(transaction, &merged.unheld).await?;
+    delete(transaction, &HELD, &merged.unheld).await?;
     transaction.insert(&EXCLUSIONS, &merged.exclusions, write_exclusion).await?;
     let shard = batch.shard;
     transaction.insert(&AUDIT, &merged.decided, |row, decided| write_decided(row, shard, decided)).await?;
-    let write = |row: &mut dyn crate::database::rows::Sink, entry: &_| write_quarantined(row, shard, entry);
-    transaction.insert(&QUARANTINE, &merged.quarantined, write).await?;
-    Ok(())
+    let write = |row: &mut dyn Sink, entry: &_| write_quarantined(row, shard, entry);
+    transaction.insert(&QUARANTINE, &merged.quarantined, write).await.map(drop)
 }

@@ -1,27 +1,20 @@
 //! Decisions of moderators: the audit keeps each with its outcome for good; exclusions are windows whose ratings were
 //! taken out.
 
-use super::Store;
-use crate::database::rows::{Rule, Sink, Table};
-use crate::database::value::signed;
-use crate::database::{Patience, Row, values};
-use crate::entry::{Position, Reason, Shard, Window};
-use crate::error::Result;
+use super::prelude::*;
+use crate::entry::{Reason, Window};
 use crate::merge::{Decided, Exclusion};
-use crate::model::{PostId, Score};
 
-pub(super) const EXCLUSIONS: Table = Table {
-    name: "exclusions",
-    keys: &["post_id", "position"],
-    others: &["from_at", "to_at", "scores", "decided_by", "decided_at", "reason", "excluded", "undone"],
-    rule: Rule::Replace(&[]),
-};
-pub(super) const AUDIT: Table = Table {
-    name: "audit",
-    keys: &["shard", "position"],
-    others: &["post_id", "decided_at", "decided_by", "decision", "outcome"],
-    rule: Rule::Replace(&[]),
-};
+pub(super) const EXCLUSIONS: Table = Table::new(
+    "exclusions",
+    &["post_id", "position"],
+    &["from_at", "to_at", "scores", "decided_by", "decided_at", "reason", "excluded", "undone"],
+);
+pub(super) const AUDIT: Table = Table::new(
+    "audit",
+    &["shard", "position"],
+    &["post_id", "decided_at", "decided_by", "decision", "outcome"],
+);
 
 /// A decision's place in the audit, newest first.
 pub type AuditKey = (Position, Shard);
@@ -90,14 +83,13 @@ impl Store {
     }
 
     pub(super) async fn exclusions_of(&self, patience: Patience, post: &PostId) -> Result<Vec<Exclusion>> {
-        let sql =
-            format!("select {} from exclusions where post_id = $1 order by position", EXCLUSIONS.columns());
+        let sql = EXCLUSIONS.select("where post_id = $1 order by position");
         self.database.ask(patience, &sql, values![post]).await?.iter().map(exclusion).collect()
     }
 
     /// What came of the decision at that place, once it is merged.
     pub async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
-        let sql = format!("select {} from audit where shard = $1 and position = $2", AUDIT.columns());
+        let sql = AUDIT.select("where shard = $1 and position = $2");
         let found = self.database.ask_optional(Patience::Patient, &sql, values![shard, position]).await?;
         found.map(|row| decided(&row)).transpose()
     }
@@ -109,12 +101,11 @@ impl Store {
         after: Option<AuditKey>,
         limit: usize,
     ) -> Result<Vec<Decided>> {
-        let columns = AUDIT.columns();
         let of_post = if post.is_some() { "post_id = $4 and" } else { "" };
-        let sql = format!(
-            "select {columns} from audit where {of_post} (position, shard) < ($1, $2)
+        let sql = AUDIT.select(&format!(
+            "where {of_post} (position, shard) < ($1, $2)
              order by position desc, shard desc limit $3"
-        );
+        ));
         let (position, shard) = after.unwrap_or(NEWEST);
         let mut values = values![position, shard, limit];
         values.extend(post.map(Into::into));

@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Store, changes};
-use crate::database::{Patience, Row, values};
-use crate::error::Result;
-use crate::model::Time;
+use super::changes;
+use super::prelude::*;
 
 /// One run of the drain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

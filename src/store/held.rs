@@ -1,28 +1,16 @@
 //! Held ratings: kept for a moderator; a counted one of the same user may stand in `ratings` beside it.
 
-use super::Store;
+use super::prelude::*;
 use super::ratings::{EXCLUDED, in_order, key};
-use crate::database::rows::{Rule, Sink, Table};
-use crate::database::{Patience, Row, Transaction, values};
-use crate::error::Result;
-use crate::merge::{HeldRating, Key};
-use crate::model::{PostId, Time, UserId};
 
-pub(super) const HELD: Table = Table {
-    name: "held",
-    keys: &["post_id", "user_id"],
-    others: &["score", "status", "rated_at", "position"],
-    rule: Rule::Replace(&[]),
-};
-
-/// The status of one that no exclusion covers.
-const WAITS: &str = "held";
+pub(super) const HELD: Table =
+    Table::new("held", &["post_id", "user_id"], &["score", "status", "rated_at", "position"]);
 
 pub(super) fn write_held(sink: &mut dyn Sink, ((post, user), held): &(Key, HeldRating)) {
     sink.text(post.as_str());
     sink.text(user.as_str());
     sink.small(held.score.get().into());
-    sink.text(if held.is_excluded { EXCLUDED } else { WAITS });
+    sink.text(if held.is_excluded { EXCLUDED } else { "held" });
     sink.int(held.rated_at.ms());
     sink.bytes(&held.position.to_bytes());
 }
@@ -36,17 +24,8 @@ pub(super) fn held(row: &Row) -> Result<HeldRating> {
     })
 }
 
-fn with_keys(found: &[Row]) -> Result<Vec<(Key, HeldRating)>> {
-    found.iter().map(|row| Ok((key(row)?, held(row)?))).collect()
-}
-
-/// Held ratings are held no more.
-pub(super) async fn unhold(transaction: &mut Transaction, keys: &[Key]) -> Result<()> {
-    if !keys.is_empty() {
-        let sql = "delete from held where (post_id, user_id) in (select post_id, user_id from {keys})";
-        transaction.change(sql, values![keys]).await?;
-    }
-    Ok(())
+fn with_key(row: &Row) -> Result<(Key, HeldRating)> {
+    Ok((key(row)?, held(row)?))
 }
 
 impl Store {
@@ -61,21 +40,16 @@ impl Store {
     ) -> Result<Vec<(Key, HeldRating)>> {
         let place =
             if post.is_some() { "post_id = $1 and user_id > $2" } else { "(post_id, user_id) > ($1, $2)" };
-        let columns = HELD.columns();
         let status = if with_excluded { "" } else { "and status = 'held'" };
-        let sql =
-            format!("select {columns} from held where {place} {status} order by post_id, user_id limit $3");
+        let sql = HELD.select(&format!("where {place} {status} order by post_id, user_id limit $3"));
         let (after_post, after_user) = after.map_or(("", ""), |(post, user)| (post.as_str(), user.as_str()));
         let values = values![post.map_or(after_post, PostId::as_str), after_user, limit];
-        with_keys(&self.database.ask(Patience::Patient, &sql, values).await?)
+        self.database.ask(Patience::Patient, &sql, values).await?.iter().map(with_key).collect()
     }
 
     /// A user's held ratings of these posts, in the order asked.
     pub async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>> {
-        let sql = format!(
-            "select {} from {{ids}} {{join}} held h on h.post_id = k.id and h.user_id = $2",
-            HELD.columns_of("h")
-        );
+        let sql = HELD.select_listed("h", "{ids}", "h.post_id = k.id and h.user_id = $2");
         let found = self.database.ask(Patience::Quick, &sql, values![posts, user]).await?;
         in_order(posts, &found, "post_id", held)
     }
@@ -87,10 +61,7 @@ impl Store {
         after: Option<&PostId>,
         limit: usize,
     ) -> Result<Vec<(PostId, HeldRating)>> {
-        let sql = format!(
-            "select {} from held where user_id = $1 and post_id > $2 order by post_id limit $3",
-            HELD.columns()
-        );
+        let sql = HELD.select("where user_id = $1 and post_id > $2 order by post_id limit $3");
         let values = values![user, after.map_or("", PostId::as_str), limit];
         let found = self.database.ask(Patience::Patient, &sql, values).await?;
         found.iter().map(|row| Ok((row.post_id("post_id")?, held(row)?))).collect()
@@ -98,11 +69,9 @@ impl Store {
 
     /// The oldest held ratings from before `before` that no exclusion covers, at most `limit`.
     pub async fn held_before(&self, before: Time, limit: usize) -> Result<Vec<(Key, HeldRating)>> {
-        let sql = format!(
-            "select {} from held where status = 'held' and rated_at < $1
-                   order by rated_at, post_id, user_id limit $2",
-            HELD.columns()
-        );
-        with_keys(&self.database.ask(Patience::Patient, &sql, values![before, limit]).await?)
+        let sql = HELD
+            .select("where status = 'held' and rated_at < $1 order by rated_at, post_id, user_id limit $2");
+        let values = values![before, limit];
+        self.database.ask(Patience::Patient, &sql, values).await?.iter().map(with_key).collect()
     }
 }

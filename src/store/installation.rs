@@ -1,11 +1,8 @@
 //! The installation: what the first start fixed, and the admin token's hash.
 
-use super::Store;
 use super::checkpoints::CHECKPOINTS;
+use super::prelude::*;
 use crate::database::schema::{self, SCHEMA_VERSION};
-use crate::database::{Patience, values};
-use crate::entry::Position;
-use crate::error::Result;
 
 /// What the first start fixed for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +21,7 @@ impl Store {
         Ok(Installation { id: row.text("id")?.to_owned(), shards: row.count("shards")? as u16 })
     }
 
-    /// Passes when the schema is the one that this program was written for.
-    ///
-    /// # Errors
-    /// `Config` when it is newer.
+    /// Passes when the schema is the one that this program was written for; a newer one is a `Config` error.
     pub async fn check_schema(&self) -> Result<()> {
         let sql = "select schema_version from installation";
         let row = self.database.ask_one(Patience::Quick, sql, values![]).await?;

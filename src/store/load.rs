@@ -2,27 +2,22 @@
 //!
 //! Nothing is locked: only a commit changes what is loaded here, and the commit's swap fails if there was one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::Store;
 use super::averages::AVERAGES;
-use super::decisions::EXCLUSIONS;
+use super::decisions::{EXCLUSIONS, exclusion};
 use super::held::{HELD, held};
 use super::posts::loaded;
-use super::ratings::{self, WITHDRAWALS, key, rating};
-use crate::database::{Patience, Row, Value, values};
-use crate::entry::Batch;
-use crate::error::Result;
-use crate::merge::{Key, Loaded, retried, touched};
+use super::prelude::*;
+use super::ratings::{RATINGS, WITHDRAWALS, key, of_keys, rating};
+use crate::merge::{Loaded, retried, touched};
 
 impl Store {
     /// What the batch touches. Withdrawals and exclusions only where it holds retried entries, held ratings only of posts
     /// under review; of a decision that is merged by itself, all exclusions of its post.
     pub async fn load(&self, batch: &Batch) -> Result<Loaded> {
         let (keys, mut result) = (touched(batch), Loaded::default());
-        for row in self.of_keys(&ratings::of_keys(), &keys).await? {
-            result.ratings.insert(key(&row)?, rating(&row)?);
-        }
+        result.ratings = self.of_keys(&RATINGS, "r", &keys, rating).await?;
         let sql = format!(
             "select p.id, p.frozen, p.excluded, p.hold, p.held, {}
                    from {{ids}} {{join}} posts p on p.id = k.id left join averages a on a.post_id = p.id",
@@ -35,13 +30,7 @@ impl Store {
             |(post, _): &&Key| result.posts.get(post).is_some_and(|post| post.standing.under_review() > 0);
         let reviewed: Vec<Key> = keys.iter().filter(is_reviewed).cloned().collect();
         if !reviewed.is_empty() {
-            let sql = format!(
-                "select {} from {{keys}} {{join}} held h on h.post_id = k.post_id and h.user_id = k.user_id",
-                HELD.columns_of("h")
-            );
-            for row in self.of_keys(&sql, &reviewed).await? {
-                result.held.insert(key(&row)?, held(&row)?);
-            }
+            result.held = self.of_keys(&HELD, "h", &reviewed, held).await?;
         }
         if let Some((_, decision)) = batch.bulk() {
             result.exclusions = self.exclusions_of(Patience::Commit, &decision.post).await?;
@@ -49,29 +38,28 @@ impl Store {
         }
         let retried = retried(batch);
         if !retried.is_empty() {
-            let sql = format!(
-                "select {} from {{keys}} {{join}} withdrawals w
-                       on w.post_id = k.post_id and w.user_id = k.user_id",
-                WITHDRAWALS.columns_of("w")
-            );
-            for row in self.of_keys(&sql, &retried).await? {
-                result.withdrawals.insert(key(&row)?, row.position("position")?);
-            }
-            let sql = format!(
-                "select {} from {{ids}} {{join}} exclusions e on e.post_id = k.id where e.undone = 0",
-                EXCLUSIONS.columns_of("e")
-            );
+            let position = |row: &Row| row.position("position");
+            result.withdrawals = self.of_keys(&WITHDRAWALS, "w", &retried, position).await?;
+            let sql = EXCLUSIONS.select_listed("e", "{ids}", "e.post_id = k.id where e.undone = 0");
             let found = self.of_posts(&sql, &retried).await?;
-            result.exclusions = found.iter().map(super::decisions::exclusion).collect::<Result<_>>()?;
+            result.exclusions = found.iter().map(exclusion).collect::<Result<_>>()?;
         }
         Ok(result)
     }
 
-    async fn of_keys(&self, sql: &str, keys: &[Key]) -> Result<Vec<Row>> {
-        self.database.ask(Patience::Commit, sql, values![keys]).await
+    /// What `read` makes of the rows of these keys in a table that the statement calls `alias`.
+    async fn of_keys<T>(
+        &self,
+        table: &Table,
+        alias: &str,
+        keys: &[Key],
+        read: fn(&Row) -> Result<T>,
+    ) -> Result<HashMap<Key, T>> {
+        let found = self.database.ask(Patience::Commit, &of_keys(table, alias), values![keys]).await?;
+        found.iter().map(|row| Ok((key(row)?, read(row)?))).collect()
     }
 
-    /// The same for the posts of the keys, each once.
+    /// The rows that a statement finds for the posts of the keys, each once.
     async fn of_posts(&self, sql: &str, keys: &[Key]) -> Result<Vec<Row>> {
         let mut seen = HashSet::new();
         let posts = keys.iter().map(|(post, _)| post.as_str()).filter(|post| seen.insert(*post)).collect();

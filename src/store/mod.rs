@@ -1,9 +1,8 @@
-//! The store: ratings, averages, history and checkpoints, changed together, and what people ask of them.
+//! The store: ratings, averages, history and checkpoints, changed together, and the questions about them. A file per
+//! table holds its SQL, its rows and its questions; the arithmetic is in [`merge`](crate::merge).
 //!
 //! [`Store::commit`] is the only way by which averages change, and it moves the shard's checkpoint in the same
-//! transaction. That one rule makes a drain safe to kill, to repeat and to run twice at once. A file per table holds
-//! the table's SQL, its rows and its questions; the arithmetic is in [`merge`](crate::merge), and what differs between
-//! Postgres and SQLite in [`database`](crate::database). One suite, `tests/suite/store.rs`, holds both.
+//! transaction. That one rule makes a drain safe to kill, to repeat and to run twice at once.
 
 mod arrivals;
 mod averages;
@@ -17,8 +16,6 @@ mod held;
 mod installation;
 mod ledger;
 mod load;
-mod pace;
-mod person;
 mod posts;
 mod quarantine;
 mod ranking;
@@ -26,9 +23,10 @@ mod ratings;
 mod users;
 mod verify;
 
+use std::sync::atomic::AtomicUsize;
+
+use self::prelude::*;
 use crate::database::Database;
-use crate::error::Result;
-use crate::model::Time;
 use crate::smoothing::Params;
 
 pub use arrivals::Arrivals;
@@ -43,6 +41,18 @@ pub use quarantine::QuarantinedEntry;
 pub use ranking::{AlertKey, PageKey, Sort};
 pub use verify::{Recounted, VERIFY_POSTS};
 
+/// What nearly every file here uses.
+mod prelude {
+    pub(super) use super::{AsOf, Store};
+    pub(super) use crate::database::rows::{Rule, Sink, Table};
+    pub(super) use crate::database::value::signed;
+    pub(super) use crate::database::{Patience, Row, Transaction, Value, values};
+    pub(super) use crate::entry::{Batch, Position, Shard};
+    pub(super) use crate::error::Result;
+    pub(super) use crate::merge::{HeldRating, Key, Merged, Rating};
+    pub(super) use crate::model::{PostId, Score, Time, UserId};
+}
+
 /// Most posts that one question may name.
 pub const POSTS_ASKED_MAX: usize = 1_000;
 
@@ -52,13 +62,14 @@ pub type AsOf<'a> = (Time, &'a Params);
 /// Damper's tables in an open database.
 pub struct Store {
     database: Database,
-    pace: pace::Pace,
+    /// How many entries a commit to the SQLite file may have now.
+    batch_max: AtomicUsize,
 }
 
 impl Store {
     /// The tables of `database`, which is migrated. A new installation gets `shards` shards.
     pub async fn open(database: Database, shards: u16) -> Result<Self> {
-        let store = Self { database, pace: pace::Pace::default() };
+        let store = Self { database, batch_max: AtomicUsize::new(commit::BATCH_FIRST) };
         store.found(shards).await?;
         Ok(store)
     }
@@ -72,4 +83,10 @@ impl Store {
     pub async fn close(&self) {
         self.database.close().await;
     }
+}
+
+/// Where the page after this one begins: the last row's id in `column`. Nothing after the last page.
+fn next_after(page: &[Row], limit: usize, column: &str) -> Result<Option<String>> {
+    let last = page.last().filter(|_| page.len() == limit);
+    last.map(|row| Ok(row.text(column)?.to_owned())).transpose()
 }

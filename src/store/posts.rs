@@ -1,16 +1,12 @@
 //! Posts: what is rated, with its average and its standing.
 
-use super::Store;
 use super::averages::{AVERAGES, average};
+use super::prelude::*;
 use super::ratings::in_order;
-use crate::database::rows::{Rule, Sink, Table};
-use crate::database::value::signed;
-use crate::database::{Patience, Row, Transaction, Value, values};
-use crate::entry::{Hold, Position};
-use crate::error::Result;
+use crate::entry::Hold;
 use crate::merge::{LoadedPost, PostState, Standing};
+use crate::model::DAY_MS;
 use crate::model::post::{Content, Edit, Post, Title};
-use crate::model::{DAY_MS, PostId, UserId};
 
 const POSTS: Table = Table {
     name: "posts",
@@ -19,12 +15,8 @@ const POSTS: Table = Table {
     rule: Rule::Keep,
 };
 /// What commits change of a post.
-pub(super) const STANDINGS: Table = Table {
-    name: "posts",
-    keys: &["id"],
-    others: &["frozen", "excluded", "hold", "held"],
-    rule: Rule::Update,
-};
+pub(super) const STANDINGS: Table =
+    Table { rule: Rule::Update, ..Table::new("posts", &["id"], &["frozen", "excluded", "hold", "held"]) };
 
 fn write_post(sink: &mut dyn Sink, post: &Post) {
     sink.text(post.id.as_str());
@@ -61,8 +53,6 @@ pub(super) fn loaded(row: &Row) -> Result<LoadedPost> {
 fn state(row: &Row) -> Result<PostState> {
     let LoadedPost { average, standing } = loaded(row)?;
     let is_rated = row.int_or_null("calm_count")?.is_some();
-    let created_by = row.text_or_null("created_by")?.map(|_| row.user_id("created_by")).transpose()?;
-    let repost_of = row.text_or_null("repost_of")?.map(|_| row.post_id("repost_of")).transpose()?;
     Ok(PostState {
         average,
         version: if is_rated { row.position("version")? } else { Position::START },
@@ -71,8 +61,8 @@ fn state(row: &Row) -> Result<PostState> {
             id: row.post_id("id")?,
             title: row.text("title")?.to_owned(),
             content: row.text_or_null("content")?.map(str::to_owned),
-            created_by,
-            repost_of,
+            created_by: row.text_or_null("created_by")?.map(|_| row.user_id("created_by")).transpose()?,
+            repost_of: row.text_or_null("repost_of")?.map(|_| row.post_id("repost_of")).transpose()?,
             reposts: row.count("reposts")?,
             created_at: row.time("created_at")?,
             revision: row.count("revision")?,
@@ -139,7 +129,7 @@ impl Store {
         Ok(self.database.change(Patience::Patient, sql, values).await? == 1)
     }
 
-    /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
+    /// Posts with their averages, in the order asked.
     pub async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
         let sql = format!(
             "select p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision,
@@ -151,7 +141,7 @@ impl Store {
         in_order(ids, &found, "id", state)
     }
 
-    /// Those of the ids that posts have (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
+    /// Those of the ids that posts have.
     pub async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>> {
         let sql = "select p.id from {ids} {join} posts p on p.id = k.id";
         let found = self.database.ask(Patience::Quick, sql, values![ids]).await?;
@@ -160,8 +150,8 @@ impl Store {
 
     /// The posts that take no ratings.
     pub async fn frozen(&self) -> Result<Vec<PostId>> {
-        let found =
-            self.database.ask(Patience::Quick, "select id from posts where frozen = 1", values![]).await?;
+        let sql = "select id from posts where frozen = 1";
+        let found = self.database.ask(Patience::Quick, sql, values![]).await?;
         found.iter().map(|row| row.post_id("id")).collect()
     }
 

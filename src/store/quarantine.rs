@@ -1,18 +1,9 @@
 //! The quarantine: entries that could not be read or applied, with the reason and what stood in the log.
 
-use super::Store;
-use crate::database::rows::{Rule, Sink, Table};
-use crate::database::{Patience, Row, values};
-use crate::entry::{Position, Shard};
-use crate::error::Result;
+use super::prelude::*;
 use crate::merge::Quarantined;
 
-pub(super) const QUARANTINE: Table = Table {
-    name: "quarantine",
-    keys: &["shard", "position"],
-    others: &["reason", "payload"],
-    rule: Rule::Replace(&[]),
-};
+pub(super) const QUARANTINE: Table = Table::new("quarantine", &["shard", "position"], &["reason", "payload"]);
 
 /// An entry in the quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +35,7 @@ impl Store {
         after: Option<(Shard, Position)>,
         limit: usize,
     ) -> Result<Vec<QuarantinedEntry>> {
-        let sql = format!(
-            "select {} from quarantine where (shard, position) > ($1, $2) order by shard, position limit $3",
-            QUARANTINE.columns()
-        );
+        let sql = QUARANTINE.select("where (shard, position) > ($1, $2) order by shard, position limit $3");
         // Below every shard's number.
         let (shard, position) = after.map_or((-1, Position::START), |(shard, at)| (shard.0 as i16, at));
         let found = self.database.ask(Patience::Patient, &sql, values![shard, position, limit]).await?;

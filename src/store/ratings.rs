@@ -2,61 +2,42 @@
 
 use std::collections::HashMap;
 
-use super::Store;
-use crate::database::rows::{Rule, Sink, Table};
-use crate::database::{Patience, Row, values};
-use crate::entry::Position;
-use crate::error::Result;
-use crate::merge::{Key, Rating};
-use crate::model::{PostId, UserId};
+use super::prelude::*;
 use crate::smoothing::{self, LaneName};
 
-pub(super) const RATINGS: Table = Table {
-    name: "ratings",
-    keys: &["post_id", "user_id"],
-    others: &[
-        "score",
-        "status",
-        "lane",
-        "rated_at",
-        "position",
-        "vest_clock",
-        "unvested_sum",
-        "unvested_count",
-    ],
-    rule: Rule::Replace(&[]),
-};
-pub(super) const WITHDRAWALS: Table = Table {
-    name: "withdrawals",
-    keys: &["post_id", "user_id"],
-    others: &["position"],
-    rule: Rule::Replace(&[]),
-};
+pub(super) const RATINGS: Table = Table::new(
+    "ratings",
+    &["post_id", "user_id"],
+    &["score", "status", "lane", "rated_at", "position", "vest_clock", "unvested_sum", "unvested_count"],
+);
+pub(super) const WITHDRAWALS: Table = Table::new("withdrawals", &["post_id", "user_id"], &["position"]);
 
-/// The status of a rating in the averages.
-const COUNTED: &str = "counted";
 /// The status of a rating, or a held rating, that a moderator took out.
 pub(super) const EXCLUDED: &str = "excluded";
 
-/// A page of a post's ratings, in the order of the key; nothing but the key decides how far it goes.
-pub(super) fn page_of_post() -> String {
-    let columns = RATINGS.columns();
-    format!("select {columns} from ratings where post_id = $1 and user_id > $2 order by user_id limit $3")
+/// A page of a post's ratings, or held ratings, in the order of the key; nothing but the key decides how far it goes.
+pub(super) const PAGE_OF_POST: &str = "where post_id = $1 and user_id > $2 order by user_id limit $3";
+
+/// Asks for the rows, called `alias`, of a list of keys.
+pub(super) fn of_keys(table: &Table, alias: &str) -> String {
+    let on = format!("{alias}.post_id = k.post_id and {alias}.user_id = k.user_id");
+    table.select_listed(alias, "{keys}", &on)
 }
 
-/// Those of a list of keys.
-pub(super) fn of_keys() -> String {
-    let columns = RATINGS.columns_of("r");
-    format!(
-        "select {columns} from {{keys}} {{join}} ratings r on r.post_id = k.post_id and r.user_id = k.user_id"
-    )
+/// Deletes the ratings, or held ratings, of these keys.
+pub(super) async fn delete(transaction: &mut Transaction, table: &Table, keys: &[Key]) -> Result<()> {
+    if !keys.is_empty() {
+        let which = "where (post_id, user_id) in (select post_id, user_id from {keys})";
+        transaction.change(&format!("delete from {} {which}", table.name), values![keys]).await?;
+    }
+    Ok(())
 }
 
 pub(super) fn write_rating(sink: &mut dyn Sink, ((post, user), rating): &(Key, Rating)) {
     sink.text(post.as_str());
     sink.text(user.as_str());
     sink.small(rating.row.score.get().into());
-    sink.text(if rating.is_excluded { EXCLUDED } else { COUNTED });
+    sink.text(if rating.is_excluded { EXCLUDED } else { "counted" });
     sink.text(rating.row.lane.as_str());
     sink.int(rating.rated_at.ms());
     sink.bytes(&rating.position.to_bytes());
@@ -108,10 +89,7 @@ pub(super) fn in_order<T: Clone>(
 impl Store {
     /// A user's ratings of these posts, in the order asked.
     pub async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
-        let sql = format!(
-            "select {} from {{ids}} {{join}} ratings r on r.post_id = k.id and r.user_id = $2",
-            RATINGS.columns_of("r")
-        );
+        let sql = RATINGS.select_listed("r", "{ids}", "r.post_id = k.id and r.user_id = $2");
         let found = self.database.ask(Patience::Quick, &sql, values![posts, user]).await?;
         in_order(posts, &found, "post_id", rating)
     }
@@ -124,7 +102,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(UserId, Rating)>> {
         let values = values![post, after.map_or("", UserId::as_str), limit];
-        let found = self.database.ask(Patience::Patient, &page_of_post(), values).await?;
+        let found = self.database.ask(Patience::Patient, &RATINGS.select(PAGE_OF_POST), values).await?;
         found.iter().map(|row| Ok((row.user_id("user_id")?, rating(row)?))).collect()
     }
 }

@@ -1,9 +1,13 @@
-//! Users who have given a name. Others rate and post under their ids alone.
+//! Users who have given a name (others rate and post under their ids alone); what the tables hold by a user's id, and how
+//! it is forgotten. That may walk through all there is, so it takes as long as it takes.
 
-use super::Store;
-use crate::database::{Patience, Row, values};
-use crate::error::Result;
-use crate::model::{Time, User, UserId};
+use super::prelude::*;
+use super::ratings::{RATINGS, rating};
+use crate::model::User;
+
+/// Rows of a forgotten user that one transaction changes: no other writer waits long for it.
+const FORGOTTEN_AT_ONCE: usize = 200;
+const POSTS_BY: &str = "select id from posts where created_by = $1 order by id";
 
 fn user(row: &Row) -> Result<User> {
     let username = row.text("username")?.to_owned();
@@ -31,7 +35,54 @@ impl Store {
                    order by created_at desc, id desc limit $3";
         // The first page comes after the end of time.
         let (at, id) = after.map_or((i64::MAX, ""), |(at, id)| (at.ms(), id.as_str()));
-        let found = self.database.ask(Patience::Quick, sql, values![at, id, limit]).await?;
-        found.iter().map(user).collect()
+        self.database.ask(Patience::Quick, sql, values![at, id, limit]).await?.iter().map(user).collect()
+    }
+
+    /// The posts that a user has rated, in order: at most `limit` that come after `after`, with the ratings.
+    pub async fn ratings_by(
+        &self,
+        user: &UserId,
+        after: Option<&PostId>,
+        limit: usize,
+    ) -> Result<Vec<(PostId, Rating)>> {
+        let sql = RATINGS.select("where post_id > $2 and user_id = $1 order by post_id limit $3");
+        let values = values![user, after.map_or("", PostId::as_str), limit];
+        let found = self.database.ask(Patience::Endless, &sql, values).await?;
+        found.iter().map(|row| Ok((row.post_id("post_id")?, rating(row)?))).collect()
+    }
+
+    /// The posts that a user has made.
+    pub async fn posts_by(&self, user: &UserId) -> Result<Vec<PostId>> {
+        self.ids_by(POSTS_BY, user).await
+    }
+
+    /// Takes a user's id from the posts that they have made, and drops their name and the marks of their withdrawals.
+    pub async fn forget(&self, user: &UserId) -> Result<()> {
+        // By the keys, so that nothing else waits for a walk through a table.
+        let steps = [
+            (
+                POSTS_BY,
+                "update posts set created_by = null, revision = revision + 1
+                   where created_by = $2 and id in (select id from {ids})",
+            ),
+            (
+                "select post_id as id from withdrawals where user_id = $1 order by post_id",
+                "delete from withdrawals where user_id = $2 and post_id in (select id from {ids})",
+            ),
+        ];
+        for (find, change) in steps {
+            for posts in self.ids_by(find, user).await?.chunks(FORGOTTEN_AT_ONCE) {
+                self.database.change(Patience::Endless, change, values![posts, user]).await?;
+            }
+        }
+        let mut transaction = self.database.begin(Patience::Endless).await?;
+        transaction.change("delete from daily_posts where user_id = $1", values![user]).await?;
+        transaction.change("delete from users where id = $1", values![user]).await?;
+        transaction.commit().await
+    }
+
+    async fn ids_by(&self, sql: &str, user: &UserId) -> Result<Vec<PostId>> {
+        let found = self.database.ask(Patience::Endless, sql, values![user]).await?;
+        found.iter().map(|row| row.post_id("id")).collect()
     }
 }
