@@ -1,15 +1,11 @@
 //! The ranking: each post's published mean as of the last tick, for lists, and since when it has been alerted. It may
 //! lag behind the averages.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::averages::{AVERAGES, average};
-use super::{AsOf, Store};
-use crate::database::rows::{Rule, Sink, Table};
-use crate::database::{Patience, Row, values};
-use crate::error::Result;
-use crate::model::{PostId, Time, UserId};
+use super::prelude::*;
 use crate::smoothing::Average;
 
 pub(super) const RANKING: Table = Table {
@@ -63,7 +59,7 @@ pub(super) fn write_ranked(sink: &mut dyn Sink, (post, ranked): &(PostId, Ranked
 }
 
 /// In which order posts are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
     /// The newest first.
@@ -72,18 +68,8 @@ pub enum Sort {
     Top,
 }
 
-impl Sort {
-    /// The word that callers use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Sort::New => "new",
-            Sort::Top => "top",
-        }
-    }
-}
-
 /// A post's place in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PageKey {
     /// By creation.
     New(Time, PostId),
@@ -165,33 +151,27 @@ impl Store {
     /// Brings up to date the ranking of at most `limit` posts that still move without new ratings, those first
     /// that lag most; returns how many.
     pub async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
-        let mut done = 0;
-        while done < limit {
-            let slice = self.rerank_slice(as_of, RERANK_SLICE.min(limit - done)).await?;
-            done += slice;
-            if slice < RERANK_SLICE {
-                break;
-            }
-        }
-        Ok(done as u64)
-    }
-
-    async fn rerank_slice(&self, as_of: AsOf<'_>, limit: usize) -> Result<usize> {
-        // The look and the write are one transaction, so that no commit comes between. Rows that a commit or another
-        // process' ranking holds are left to them.
-        let mut transaction = self.database.begin(Patience::Commit).await?;
         let columns: Vec<String> = AVERAGES.others[1..].iter().map(|column| format!("a.{column}")).collect();
         let sql = format!(
             "select r.post_id, {} from ranking r join averages a on a.post_id = r.post_id
              where r.moving = 1 and r.as_of < $1 order by r.as_of limit $2 {{lock_r}}",
             columns.join(", ")
         );
-        let moving = transaction.ask(&sql, values![as_of.0, limit]).await?;
-        let ranked = |row: &Row| Ok((row.post_id("post_id")?, Ranked::of(&average(row)?, as_of)));
-        let ranked = moving.iter().map(ranked).collect::<Result<Vec<_>>>()?;
-        transaction.insert(&RANKING, &ranked, write_ranked).await?;
-        transaction.commit().await?;
-        Ok(ranked.len())
+        let (mut done, mut has_more) = (0, true);
+        while has_more && done < limit {
+            // The look and the write are one transaction, so that no commit comes between. Rows that a commit or
+            // another process' ranking holds are left to them.
+            let mut transaction = self.database.begin(Patience::Commit).await?;
+            let slice = RERANK_SLICE.min(limit - done);
+            let moving = transaction.ask(&sql, values![as_of.0, slice]).await?;
+            let ranked = |row: &Row| Ok((row.post_id("post_id")?, Ranked::of(&average(row)?, as_of)));
+            let ranked = moving.iter().map(ranked).collect::<Result<Vec<_>>>()?;
+            transaction.insert(&RANKING, &ranked, write_ranked).await?;
+            transaction.commit().await?;
+            done += ranked.len();
+            has_more = ranked.len() == RERANK_SLICE;
+        }
+        Ok(done as u64)
     }
 
     /// The posts that have been in a surge or crowded since the newest moments: at most `limit` that come after `after`.
@@ -209,8 +189,7 @@ impl Store {
         let sql = "select alerted_at, post_id from ranking
                    where alerted_at is not null and alerted_at > $1 and (told_at is null or told_at <> alerted_at)
                    order by alerted_at, post_id limit $2";
-        let found = self.database.ask(Patience::Patient, sql, values![since, limit]).await?;
-        found.iter().map(alert).collect()
+        self.database.ask(Patience::Patient, sql, values![since, limit]).await?.iter().map(alert).collect()
     }
 
     /// Remembers that a webhook was sent for an alert.
