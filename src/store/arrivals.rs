@@ -25,8 +25,8 @@ impl Arrivals {
 }
 
 impl Store {
-    /// A post's ratings whose own time lies between two moments, counted by steps of so many milliseconds. It walks
-    /// through all ratings of the post.
+    /// A post's ratings whose own time lies between two moments, counted by steps of `step_ms`. It reads all ratings of
+    /// the post.
     pub async fn arrivals(
         &self,
         post: &PostId,

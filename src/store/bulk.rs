@@ -16,8 +16,8 @@ use crate::merge::bulk::{BulkDecision, HeldFate};
 const PAGE_ROWS: usize = 5_000;
 
 impl Store {
-    /// Like [`commit`](Store::commit), for a decision that has begun with what [`load`](Store::load) found: returns what
-    /// came of it, or nothing when another drain moved the checkpoint first.
+    /// Like [`commit`](Store::commit), for a decision that has begun with what [`load`](Store::load) found: returns its
+    /// result, or nothing when another drain moved the checkpoint first.
     ///
     /// The swap comes first: another drain of the shard that is at the same decision waits, or gives up for now, rather
     /// than doing it twice.
@@ -50,7 +50,7 @@ impl Store {
     }
 }
 
-/// Hands a post's ratings to `decision`, a page at a time, and writes back those that change.
+/// Passes a post's ratings to `decision`, a page at a time, and writes back those that change.
 async fn visit_ratings(
     transaction: &mut Transaction,
     post: &PostId,
@@ -72,7 +72,7 @@ async fn visit_ratings(
     Ok(())
 }
 
-/// Hands over a post's held ratings, each with its user's other rating, a page at a time, and writes what becomes of them.
+/// The same for a post's held ratings, each with the other rating of its user.
 async fn visit_held(transaction: &mut Transaction, post: &PostId, decision: &mut BulkDecision) -> Result<()> {
     let mut next = Some(String::new());
     while let Some(after) = next {
@@ -94,7 +94,7 @@ async fn visit_held(transaction: &mut Transaction, post: &PostId, decision: &mut
                 HeldFate::Stays => {}
                 HeldFate::Becomes(held) => changed.push((key, held)),
                 HeldFate::Goes => {
-                    // Where a rejected one stood is kept: an older entry shall not come back for it.
+                    // The position of a rejected one is kept, so that no older entry can take its place.
                     marks.push((key.clone(), found.position));
                     unheld.push(key);
                 }

@@ -73,8 +73,8 @@ impl Store {
         found.iter().map(|row| row.position("position")).collect()
     }
 
-    /// Recounts what a log that came back with less has accepted, unless the checkpoint has moved; returns whether it
-    /// did. Accepted is what is merged and what waits, whatever the log's own count of appends says. What is missing is
+    /// Recounts what a log has accepted that has lost entries, unless the checkpoint has moved; returns whether it did.
+    /// Accepted is what is merged and what waits, whatever the log's own count of appends says. What is missing is
     /// lost, at least.
     pub async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
         let sql = "

@@ -1,7 +1,7 @@
 //! A commit: rows are staged on the server, the checkpoint is moved by compare-and-swap, the rows are written.
 //!
-//! Two drains of one shard meet at the swap's row lock, so it comes late: rows are staged first, which locks nothing that
-//! others need. In the SQLite file all other writers wait for a transaction, so it has the swap and the writes only.
+//! Two drains of one shard meet at the swap's row lock, so it comes late: rows are staged first, which locks nothing
+//! that others need. In the SQLite file all other writers wait for a transaction: it has the swap and the writes only.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ use crate::faults::{self, Mistake};
 
 /// The tables whose rows a commit stages before it locks anything.
 pub const STAGED: [&Table; 4] = [&RATINGS, &AVERAGES, &HISTORY, &RANKING];
-/// A commit to the SQLite file shall take about this, since all other writers wait for it. How many entries that is
+/// How long a commit to the SQLite file should take, since all other writers wait for it. How many entries that is
 /// depends on how scattered they are, and on the disk.
 const COMMIT_MS: f64 = 70.0;
-/// The first commit of a process takes so many entries; the next ones as many as the last one's pace allows.
+/// Entries of the first commit of a process. Later ones have as many as the pace of the last one allows.
 pub(super) const BATCH_FIRST: usize = 1_000;
 const BATCH_MIN: usize = 100;
 const BATCH_MAX: usize = 20_000;
@@ -38,12 +38,12 @@ impl Store {
         }
     }
 
-    /// One transaction: moves the checkpoint from `seen.checkpoint` to `batch.to` by compare-and-swap, and writes what
-    /// came out of the batch. `as_of` is the moment for which the ranking is published. Returns whether it did: nothing
+    /// One transaction: moves the checkpoint from `seen.checkpoint` to `batch.to` by compare-and-swap, and writes the
+    /// result of the batch. `as_of` is the moment for which the ranking is published. Returns whether it did: nothing
     /// is written when another drain moved the checkpoint first.
     ///
     /// # Errors
-    /// `Refused` when the database does not take what came out; halving the batch finds out which entry it is.
+    /// `Refused` when the database does not take the result; halving the batch finds the entry that is the cause.
     pub async fn commit(
         &self,
         batch: &Batch,
@@ -74,7 +74,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Learns from a commit of so many entries how many the next may have.
+    /// Learns from the time that a commit took how many entries the next may have.
     fn learn(&self, entries: usize, took: Duration) {
         let fitting = entries as f64 * COMMIT_MS / (took.as_secs_f64() * 1_000.0).max(1.0);
         let last = self.batch_max.load(Relaxed);
@@ -101,7 +101,7 @@ pub(super) async fn stage(
     transaction.stage(&RANKING, ranked, write_ranked).await
 }
 
-/// Writes what came out of a batch.
+/// Writes the result of a batch.
 pub(super) async fn write(
     transaction: &mut Transaction,
     batch: &Batch,

@@ -1,5 +1,4 @@
-//! Decisions of moderators: the audit keeps each with its outcome for good; exclusions are windows whose ratings were
-//! taken out.
+//! Decisions of moderators: the audit keeps each with its outcome for good; exclusions are windows of excluded ratings.
 
 use super::prelude::*;
 use crate::entry::{Reason, Window};
@@ -87,7 +86,7 @@ impl Store {
         self.database.ask(patience, &sql, values![post]).await?.iter().map(exclusion).collect()
     }
 
-    /// What came of the decision at that place, once it is merged.
+    /// The decision at that place with its outcome, once it is merged.
     pub async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
         let sql = AUDIT.select("where shard = $1 and position = $2");
         let found = self.database.ask_optional(Patience::Patient, &sql, values![shard, position]).await?;

@@ -70,7 +70,7 @@ fn state(row: &Row) -> Result<PostState> {
     })
 }
 
-/// What became of a post that was to be added.
+/// The outcome of adding a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {
     /// It exists now.

@@ -12,7 +12,7 @@ pub(super) const RANKING: Table = Table {
     name: "ranking",
     keys: &["post_id"],
     others: &["smoothed", "as_of", "moving", "alerted_at"],
-    // An alert that goes on keeps its beginning.
+    // An alert that continues keeps its beginning.
     rule: Rule::Replace(&[(
         "alerted_at",
         "case when excluded.alerted_at is null then null
@@ -21,7 +21,7 @@ pub(super) const RANKING: Table = Table {
 };
 /// Ranks below every score: a post that has no ratings.
 const UNRATED: f64 = -1.0;
-/// Posts whose ranking one transaction brings up to date: commits that touch them wait for it.
+/// Posts whose ranking one transaction updates: commits that touch them wait for it.
 const RERANK_SLICE: usize = 1_000;
 /// A post with less than this unvested no longer moves visibly.
 const STILL: f64 = 1e-6;
@@ -102,8 +102,7 @@ fn alert(row: &Row) -> Result<AlertKey> {
 }
 
 impl Store {
-    /// The ids of a page of posts: at most `limit` that come after `after`, with the keys to go on from.
-    /// Only of one author, if one is named.
+    /// The places of a page of posts, of one author if one is named: at most `limit` that come after `after`.
     pub async fn page(
         &self,
         sort: Sort,
@@ -148,8 +147,8 @@ impl Store {
         self.database.ask(Patience::Quick, sql, values).await?.iter().map(key).collect()
     }
 
-    /// Brings up to date the ranking of at most `limit` posts that still move without new ratings, those first
-    /// that lag most; returns how many.
+    /// Updates the ranking of at most `limit` posts that still move without new ratings, those that lag most first;
+    /// returns how many.
     pub async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64> {
         let columns: Vec<String> = AVERAGES.others[1..].iter().map(|column| format!("a.{column}")).collect();
         let sql = format!(

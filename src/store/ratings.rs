@@ -12,7 +12,7 @@ pub(super) const RATINGS: Table = Table::new(
 );
 pub(super) const WITHDRAWALS: Table = Table::new("withdrawals", &["post_id", "user_id"], &["position"]);
 
-/// The status of a rating, or a held rating, that a moderator took out.
+/// The status of a rating, or a held rating, that a moderator excluded.
 pub(super) const EXCLUDED: &str = "excluded";
 
 /// A page of a post's ratings, or held ratings, in the order of the key; nothing but the key decides how far it goes.

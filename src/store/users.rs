@@ -1,5 +1,5 @@
-//! Users who have given a name (others rate and post under their ids alone); what the tables hold by a user's id, and how
-//! it is forgotten. That may walk through all there is, so it takes as long as it takes.
+//! Users who have given a name (others rate and post under their ids alone); what the tables hold by a user's id, and
+//! how it is forgotten. That may read whole tables, so it has no time limit.
 
 use super::prelude::*;
 use super::ratings::{RATINGS, rating};
@@ -58,7 +58,7 @@ impl Store {
 
     /// Takes a user's id from the posts that they have made, and drops their name and the marks of their withdrawals.
     pub async fn forget(&self, user: &UserId) -> Result<()> {
-        // By the keys, so that nothing else waits for a walk through a table.
+        // By the keys, so that nothing else waits while a whole table is read.
         let steps = [
             (
                 POSTS_BY,

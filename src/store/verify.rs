@@ -1,4 +1,4 @@
-//! The recount behind `damper verify`: averages are counted anew from the ratings, a page of posts at a time.
+//! The recount behind `damper verify`: averages are counted again from the ratings, a page of posts at a time.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct Recounted {
 
 impl Store {
     /// Recounts the averages of all posts, or of one, from the ratings' rows, in one snapshot. Calls `each` with
-    /// every post as it is done. It reads every rating there is, so it takes as long as it takes.
+    /// every post as it is done. It reads all ratings, so it has no time limit.
     pub async fn verify(
         &self,
         post: Option<&PostId>,
