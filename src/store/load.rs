@@ -13,13 +13,13 @@ use super::ratings::{self, WITHDRAWALS, key, rating};
 use crate::database::{Patience, Row, Value, values};
 use crate::entry::Batch;
 use crate::error::Result;
-use crate::merge::{Key, Loaded, retried, touched};
+use crate::merge::{Key, Loaded, keys_of};
 
 impl Store {
     /// What the batch touches. Withdrawals and exclusions only where it holds retried entries, held ratings only of posts
     /// under review; of a decision that is merged by itself, all exclusions of its post.
     pub async fn load(&self, batch: &Batch) -> Result<Loaded> {
-        let (keys, mut result) = (touched(batch), Loaded::default());
+        let (keys, mut result) = (keys_of(batch, |_| true), Loaded::default());
         for row in self.of_keys(&ratings::of_keys(), &keys).await? {
             result.ratings.insert(key(&row)?, rating(&row)?);
         }
@@ -47,7 +47,7 @@ impl Store {
             result.exclusions = self.exclusions_of(Patience::Commit, &decision.post).await?;
             return Ok(result);
         }
-        let retried = retried(batch);
+        let retried = keys_of(batch, |entry| entry.origin.is_some());
         if !retried.is_empty() {
             let sql = format!(
                 "select {} from {{keys}} {{join}} withdrawals w
