@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
-use crate::app::drain::{DrainOrder, Flushed, Move, Progress};
+use crate::app::drain::{DrainOrder, Drained, Move, Progress};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::store::Trigger;
@@ -50,7 +50,7 @@ pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<ExitCode> {
     Ok(FAILED.into())
 }
 
-fn summary(flushed: &Flushed) -> String {
+fn summary(flushed: &Drained) -> String {
     let entries = flushed.applied + flushed.quarantined;
     let mut text = if entries == 0 {
         let outcome = if flushed.complete { "nothing to drain" } else { "nothing drained yet" };

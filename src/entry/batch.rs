@@ -12,16 +12,16 @@ pub struct Undecodable {
     pub payload: Vec<u8>,
 }
 
-/// Consecutive entries of one shard, read together. A unit of I/O, not of arithmetic.
+/// Consecutive lines of one shard's log, read together. A unit of I/O, not of arithmetic.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The shard they come from.
+    /// The shard.
     pub shard: Shard,
     /// Where the read began (exclusive).
     pub from: Position,
-    /// The last entry's position. A batch has at least one entry.
+    /// The last line's position.
     pub to: Position,
-    /// The entries in log order, readable or not.
+    /// The lines in log order; at least one.
     pub lines: Vec<Line>,
 }
 
@@ -35,6 +35,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// Its entry, if that is a bulk decision.
+    fn bulk(&self) -> Option<&Entry> {
+        self.entry.as_ref().ok().filter(|entry| entry.action.is_bulk())
+    }
+
     /// Turns an entry that cannot be stored into a line for the quarantine.
     pub fn refuse(&mut self, why: &str) {
         if let Ok(entry) = &self.entry {
@@ -44,10 +49,15 @@ impl Line {
 }
 
 impl Batch {
+    /// A batch of the lines read after `from`; `None` without lines.
+    pub fn of(shard: Shard, from: Position, lines: Vec<Line>) -> Option<Self> {
+        let to = lines.last()?.position;
+        Some(Self { shard, from, to, lines })
+    }
+
     /// Cuts the batch before its first bulk decision, or right behind a bulk decision that comes first.
     pub fn cut_at_bulk(&mut self) {
-        let is_bulk = |line: &Line| line.entry.as_ref().is_ok_and(|entry| entry.action.is_bulk());
-        if let Some(first) = self.lines.iter().position(is_bulk) {
+        if let Some(first) = self.lines.iter().position(|line| line.bulk().is_some()) {
             self.lines.truncate(first.max(1));
             self.to = self.lines.last().map_or(self.to, |line| line.position);
         }
@@ -56,21 +66,14 @@ impl Batch {
     /// The bulk decision, if the batch is one.
     pub fn bulk(&self) -> Option<(&Line, &Entry)> {
         let line = self.lines.first()?;
-        let entry = line.entry.as_ref().ok().filter(|entry| entry.action.is_bulk())?;
-        Some((line, entry))
-    }
-
-    /// A batch of the lines read after `from`; `None` without lines.
-    pub fn of(shard: Shard, from: Position, lines: Vec<Line>) -> Option<Self> {
-        let to = lines.last()?.position;
-        Some(Self { shard, from, to, lines })
+        Some((line, line.bulk()?))
     }
 }
 
 /// The state of one shard's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Number of entries after the given position.
+    /// Number of entries after a given position.
     pub waiting: u64,
     /// When the oldest of them was appended, by the log's clock.
     pub oldest: Option<Time>,

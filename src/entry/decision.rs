@@ -1,7 +1,5 @@
-//! Moderators' decisions: entries of the log beside ratings, each with its reason.
-//!
-//! A decision takes its place in the log's order and is merged there, so the averages stay a function of the log and
-//! every decision can be taken back exactly.
+//! Moderators' decisions. Each is an entry with its place in the log's order, so the averages stay a function of the log
+//! and every decision can be taken back exactly.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +8,10 @@ use crate::error::{Invalid, Kind};
 use crate::model::text::{Form, Text};
 use crate::model::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
 
-/// What is decided of a post, and why.
+/// A decision about a post.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What.
+    /// What is decided.
     pub deed: Ruling,
     /// Why.
     pub reason: Reason,
@@ -25,17 +23,17 @@ pub struct Decision {
 pub enum Ruling {
     /// The post takes no more ratings.
     Freeze,
-    /// It takes them again.
+    /// The post takes ratings again.
     Thaw,
-    /// Ratings within a window count no more.
+    /// The ratings in a window no longer count.
     Exclude(Window),
-    /// An exclusion is taken back: it is named by its place in the log.
+    /// The exclusion at this position in the log is taken back.
     Undo(Position),
-    /// Which of its ratings are held from now on; nothing: those that the settings say.
+    /// The post's policy for holding ratings; `None` means the policy of the settings.
     Hold(Option<Hold>),
     /// Held ratings count from now on.
     Approve(Which),
-    /// Held ratings go.
+    /// Held ratings are removed.
     Reject(Which),
 }
 
@@ -43,14 +41,14 @@ pub enum Ruling {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Which {
-    /// That of one user.
+    /// The one of this user.
     User(UserId),
-    /// All within a window.
+    /// All in this window.
     Window(Window),
 }
 
 impl Ruling {
-    /// The word that people see.
+    /// The word for it in the API and for people.
     pub fn as_str(&self) -> &'static str {
         match self {
             Ruling::Freeze => "freeze",
@@ -60,14 +58,6 @@ impl Ruling {
             Ruling::Hold(_) => "hold",
             Ruling::Approve(_) => "approve",
             Ruling::Reject(_) => "reject",
-        }
-    }
-
-    /// Whether any number of ratings may be touched, so that it is merged by itself.
-    pub fn is_bulk(&self) -> bool {
-        match self {
-            Ruling::Exclude(_) | Ruling::Undo(_) | Ruling::Approve(_) | Ruling::Reject(_) => true,
-            Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_) => false,
         }
     }
 }
@@ -86,10 +76,10 @@ impl TryFrom<String> for Reason {
 }
 
 impl Reason {
-    /// What is taken.
+    /// The rule that `parse` checks.
     pub const RULE: Text = Text { name: "reason", chars_max: 500, form: Form::Filled };
 
-    /// Takes a text that keeps the rule.
+    /// Accepts a text that follows [`RULE`](Self::RULE).
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         Self::RULE.check(text)?;
         Ok(Self(text.to_owned()))
@@ -101,21 +91,21 @@ impl Reason {
     }
 }
 
-/// Which ratings an exclusion, an approval or a rejection covers: those whose own time lies in the window, `from` included, `to` not.
+/// The ratings that a decision covers: those whose own time is at or after `from` and before `to`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The first moment in it.
     pub from: Time,
     /// The first moment after it.
     pub to: Time,
-    /// Only these scores; in order, each once. Without any, all.
+    /// Only these scores, in order, each once; all scores if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<Score>,
 }
 
 impl Window {
-    /// A window that has passed at `now`; scores in any order, and none means all.
-    pub fn new(from: Time, to: Time, scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
+    /// A window that ends by `now`; scores in any order, and none means all.
+    pub fn new(from: Time, to: Time, mut scores: Vec<Score>, now: Time) -> Result<Self, Invalid> {
         let wrong = |detail: String| Err(Invalid::new(Kind::InvalidWindow, detail));
         // No rating is older.
         let from = from.max(TIME_MIN);
@@ -123,39 +113,34 @@ impl Window {
             return wrong(format!("the window ends at {to}, which is not after its beginning {from}"));
         }
         if to > now {
-            return wrong(format!("the window ends at {to}, which is to come; it covers what has been"));
+            return wrong(format!("the window ends at {to}, in the future; choose an end in the past"));
         }
-        Ok(Self { from, to, scores: each_once(scores) })
+        scores.sort_unstable();
+        scores.dedup();
+        if scores.len() == Score::COUNT {
+            scores.clear();
+        }
+        Ok(Self { from, to, scores })
     }
 
-    /// A window without a beginning, or without an end: it holds what was accepted until `now`.
+    /// A window whose beginning or end may be open; it covers what was accepted until `now`.
     pub fn open(
         from: Option<Time>,
         to: Option<Time>,
         scores: Vec<Score>,
         now: Time,
     ) -> Result<Self, Invalid> {
-        // An entry's time may lie ahead of the clock.
+        // An entry's time may be ahead of the clock.
         let end = now.plus_ms(TIME_AHEAD_MAX_MS + 1);
         Self::new(from.unwrap_or(TIME_MIN), to.unwrap_or(end), scores, end)
     }
 
-    /// Whether a rating of that time and score lies in it.
+    /// Whether it covers a rating with this time and score.
     pub fn covers(&self, rated_at: Time, score: Score) -> bool {
         self.from <= rated_at
             && rated_at < self.to
             && (self.scores.is_empty() || self.scores.contains(&score))
     }
-}
-
-/// In order, each once; all are the same as none named.
-fn each_once(mut scores: Vec<Score>) -> Vec<Score> {
-    scores.sort_unstable();
-    scores.dedup();
-    if scores.len() == Score::COUNT {
-        scores.clear();
-    }
-    scores
 }
 
 #[cfg(test)]
@@ -174,10 +159,8 @@ mod tests {
             assert_eq!(window.covers(time(at), score(value)), is_covered, "{at} {value}");
         }
         for (from, to) in [(10, 10), (10, 9), (10, 21)] {
-            assert_eq!(
-                Window::new(time(from), time(to), vec![], time(20)).unwrap_err().kind,
-                Kind::InvalidWindow
-            );
+            let refused = Window::new(time(from), time(to), vec![], time(20)).unwrap_err();
+            assert_eq!(refused.kind, Kind::InvalidWindow);
         }
         let early = Window::new(Time::from_ms(i64::MIN), time(5), vec![], time(20)).unwrap();
         assert_eq!(early.from, TIME_MIN, "no rating is older");

@@ -1,8 +1,6 @@
-//! The log's vocabulary: an entry, its text form, its position, and one read of a shard.
-//!
-//! The text is versioned and readable (`1 r hello ann 5 1790000000000`). So a person can read a stream or a
-//! quarantine, and new kinds of entries can join old ones in one log. An unreadable line is not an error of
-//! the drain: it becomes an [`Undecodable`] with its bytes.
+//! The log's vocabulary: an entry, its text form, its position, and one read of a shard. The text is versioned and readable
+//! (`1 r hello ann 5 1790000000000`), so a person can read a stream or a quarantine, and new kinds of entries can join old
+//! ones in one log. An unreadable line is not an error of the drain: it becomes an [`Undecodable`] with its bytes.
 
 mod batch;
 mod decision;
@@ -19,8 +17,7 @@ pub use decision::{Decision, Reason, Ruling, Which, Window};
 pub use position::{Position, Shard};
 pub use terms::{Hold, Terms};
 
-/// A change to an average: a user's rating or withdrawal, or a moderator's decision, with the time of
-/// acceptance.
+/// A rating, a withdrawal, a release or a moderator's decision, with the time of its acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The rated post.
@@ -65,9 +62,10 @@ impl Action {
         matches!(self, Action::Rate(_) | Action::Withdraw)
     }
 
-    /// Whether it is a bulk decision, which is merged in its own batch.
+    /// Whether it is a decision that may touch any number of ratings, which is merged in its own batch.
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Action::Decide(decision) if decision.deed.is_bulk())
+        let is_single = |ruling: &Ruling| matches!(ruling, Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_));
+        matches!(self, Action::Decide(decision) if !is_single(&decision.deed))
     }
 }
 
@@ -77,6 +75,8 @@ const ENCODING_VERSION: &str = "1";
 const DECISION: &str = "1 d ";
 /// Longer texts are refused unread.
 const TEXT_BYTES_MAX: usize = 4_096;
+/// The year 2200: a later time in the log is a mistake, whatever the clock says now. The fold relies on it.
+const TIME_MAX: Time = Time::from_ms(7_258_118_400_000);
 
 impl Entry {
     /// A new entry, on default terms.
@@ -90,19 +90,18 @@ impl Entry {
     /// decision; JSON follows its milliseconds.
     pub fn encode(&self) -> String {
         let Self { post, user, at, action, terms, origin } = self;
-        let mut text = match (action, terms.creates_post) {
-            (Action::Rate(score), false) => format!("{ENCODING_VERSION} r {post} {user} {score} {}", at.ms()),
-            (Action::Rate(score), true) => format!("{ENCODING_VERSION} R {post} {user} {score} {}", at.ms()),
-            (Action::Withdraw, false) => format!("{ENCODING_VERSION} w {post} {user} {}", at.ms()),
-            (Action::Withdraw, true) => format!("{ENCODING_VERSION} W {post} {user} {}", at.ms()),
-            (Action::Decide(decision), _) => {
+        let (at, creates_post) = (at.ms(), terms.creates_post);
+        let mut text = match action {
+            Action::Rate(score) if creates_post => format!("{ENCODING_VERSION} R {post} {user} {score} {at}"),
+            Action::Rate(score) => format!("{ENCODING_VERSION} r {post} {user} {score} {at}"),
+            Action::Withdraw if creates_post => format!("{ENCODING_VERSION} W {post} {user} {at}"),
+            Action::Withdraw => format!("{ENCODING_VERSION} w {post} {user} {at}"),
+            Action::Decide(decision) => {
                 // Only texts, numbers and lists of them, which always fit into JSON.
                 let json = serde_json::to_string(&**decision).unwrap_or_default();
-                return format!("{ENCODING_VERSION} d {post} {user} {} {json}", at.ms());
+                return format!("{DECISION}{post} {user} {at} {json}");
             }
-            (Action::Release(held), _) => {
-                return format!("{ENCODING_VERSION} l {post} {user} {} {held}", at.ms());
-            }
+            Action::Release(held) => return format!("{ENCODING_VERSION} l {post} {user} {at} {held}"),
         };
         if let Some(word) = terms.word() {
             let _ = write!(text, " {word}");
@@ -127,64 +126,55 @@ impl Entry {
         if bytes.len() > TEXT_BYTES_MAX {
             return Err(format!("entry has {} bytes, at most {TEXT_BYTES_MAX} are read", bytes.len()));
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| "entry is not text".to_owned())?;
-        if let Some(text) = text.strip_prefix(DECISION) {
-            return Self::parse_decision(text);
-        }
-        let words: Vec<&str> = text.split(' ').collect();
+        let text = std::str::from_utf8(bytes).map_err(|_| "entry is not text")?;
+        // A decision's JSON holds spaces.
+        let words_max = if text.starts_with(DECISION) { 6 } else { usize::MAX };
+        let words: Vec<&str> = text.splitn(words_max, ' ').collect();
         if words[0] != ENCODING_VERSION {
             return Err(format!("entry has unknown encoding version {:?}", shown(words[0])));
         }
         let (post, user, action, at, rest) = match &words[1..] {
             ["r" | "R", post, user, score, at, rest @ ..] if rest.len() <= 2 => {
-                (post, user, Action::Rate(parse_score(score)?), at, rest)
+                let value = score.parse().map_err(|_| format!("entry score {score:?} is not a whole number"));
+                let score = Score::parse(value?).map_err(|e| e.detail)?;
+                (post, user, Action::Rate(score), at, rest)
             }
             ["w" | "W", post, user, at, rest @ ..] if rest.len() <= 2 => {
                 (post, user, Action::Withdraw, at, rest)
             }
             ["l", post, user, at, held] => (post, user, Action::Release(parse_place(held)?), at, &[][..]),
+            ["d", post, user, at, json] => {
+                let decision =
+                    serde_json::from_str(json).map_err(|e| format!("a decision cannot be read: {e}"))?;
+                (post, user, Action::Decide(Arc::new(decision)), at, &[][..])
+            }
             [kind, ..] => {
                 return Err(format!("entry of kind {:?} with {} words is unknown", shown(kind), words.len()));
             }
-            [] => return Err("entry has only a version".to_owned()),
+            [] => return Err("entry has only a version".into()),
         };
         let terms = Terms { creates_post: matches!(words[1], "R" | "W"), ..Terms::default() };
         let (terms, origin) = match rest {
             [] => (terms, None),
-            [word] => match Terms::parse(word, terms.creates_post) {
+            [word] => match terms.with_word(word) {
                 Some(terms) => (terms, None),
                 None => (terms, Some(parse_place(word)?)),
             },
             [word, origin, ..] => {
                 let unknown = || format!("entry terms {:?} are unknown", shown(word));
-                (Terms::parse(word, terms.creates_post).ok_or_else(unknown)?, Some(parse_place(origin)?))
+                (terms.with_word(word).ok_or_else(unknown)?, Some(parse_place(origin)?))
             }
         };
+        let ms =
+            at.parse().map_err(|_| format!("entry time {:?} is not a number of milliseconds", shown(at)))?;
         Ok(Self {
             post: PostId::parse(post).map_err(|e| e.detail)?,
             user: UserId::parse(user).map_err(|e| e.detail)?,
-            at: parse_time(at)?,
+            at: Time::from_ms(ms).check_entry(TIME_MAX).map_err(|e| e.detail)?,
             action,
             terms,
             origin,
         })
-    }
-
-    /// Parses the part after a decision's kind.
-    fn parse_decision(text: &str) -> Result<Self, String> {
-        let mut words = text.splitn(4, ' ');
-        let (Some(post), Some(user), Some(at), Some(json)) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err("a decision has fewer than four words".to_owned());
-        };
-        let decision = serde_json::from_str(json).map_err(|e| format!("a decision cannot be read: {e}"))?;
-        Ok(Self::new(
-            PostId::parse(post).map_err(|e| e.detail)?,
-            UserId::parse(user).map_err(|e| e.detail)?,
-            parse_time(at)?,
-            Action::Decide(Arc::new(decision)),
-        ))
     }
 }
 
@@ -197,34 +187,13 @@ fn shown(word: &str) -> String {
     word.chars().take(40).collect()
 }
 
-fn parse_time(text: &str) -> Result<Time, String> {
-    let ms =
-        text.parse().map_err(|_| format!("entry time {:?} is not a number of milliseconds", shown(text)))?;
-    // No entry can be from the year 290,000. The fold relies on that.
-    Time::from_ms(ms).check_entry(TIME_MAX).map_err(|e| e.detail)
-}
-
-/// The year 2200: a later time in the log is a mistake, whatever the clock says now.
-const TIME_MAX: Time = Time::from_ms(7_258_118_400_000);
-
-fn parse_score(text: &str) -> Result<Score, String> {
-    let value: i64 = text.parse().map_err(|_| format!("entry score {text:?} is not a whole number"))?;
-    Score::parse(value).map_err(|e| e.detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn entry(action: Action) -> Entry {
-        Entry {
-            post: PostId::parse("hello").unwrap(),
-            user: UserId::parse("ann").unwrap(),
-            at: Time::from_ms(1_790_000_000_000),
-            action,
-            terms: Terms::default(),
-            origin: None,
-        }
+        let (post, user) = (PostId::parse("hello").unwrap(), UserId::parse("ann").unwrap());
+        Entry::new(post, user, Time::from_ms(1_790_000_000_000), action)
     }
 
     #[test]
@@ -268,7 +237,7 @@ mod tests {
             Ruling::Undo(Position::new(3, 4)),
         ] {
             let reason = Reason::parse("a bomb, \"they\" said;  1 d x\n☃").unwrap();
-            let decision = Entry { ..entry(Action::Decide(Arc::new(Decision { deed, reason }))) };
+            let decision = entry(Action::Decide(Arc::new(Decision { deed, reason })));
             assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision));
         }
         let longest = Reason::parse(&"𝄞".repeat(Reason::RULE.chars_max)).unwrap();
@@ -297,7 +266,7 @@ mod tests {
             ("1 r hello ann 5 1790000000000 surge 1-1 extra", "unknown"),
             ("1 l hello ann 1790000000000", "unknown"),
             ("1 l hello ann 1790000000000 here", "not a log position"),
-            ("1 d hello ann 1790000000000", "fewer"),
+            ("1 d hello ann 1790000000000", "unknown"),
             ("1 d hello ann 1790000000000 {}", "cannot be read"),
         ] {
             let found = Entry::decode(text.as_bytes()).unwrap_err();

@@ -1,6 +1,5 @@
-//! The terms of a rating's acceptance. They stay the same, however late the rating is merged.
-//!
-//! Settings and accounts change. Each entry records the terms, so the averages stay a function of the log.
+//! The terms of a rating's acceptance. Settings and accounts change, so each entry records its terms: the averages stay a
+//! function of the log, however late a rating is merged.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -58,12 +57,11 @@ impl Terms {
         }
     }
 
-    /// Reads [`word`](Self::word) back. For an account that is too young the policy does not matter.
-    pub(super) fn parse(word: &str, creates_post: bool) -> Option<Self> {
-        let terms = Self { creates_post, ..Self::default() };
+    /// These terms with what [`word`](Self::word) says. For an account that is too young the policy does not matter.
+    pub(super) fn with_word(self, word: &str) -> Option<Self> {
         match word {
-            TOO_YOUNG => Some(Self { is_too_young: true, ..terms }),
-            word => Hold::parse(word).map(|hold| Self { hold, ..terms }),
+            TOO_YOUNG => Some(Self { is_too_young: true, ..self }),
+            word => Hold::parse(word).map(|hold| Self { hold, ..self }),
         }
     }
 

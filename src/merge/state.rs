@@ -1,18 +1,14 @@
-//! The state that a batch loads and changes: posts with their averages, ratings, held ratings, hours.
-//!
-//! The store fills [`Loaded`] for the keys from [`touched`]; the fold turns it into [`Merged`]; the store
-//! writes that.
+//! The state that a batch loads and changes, decisions and exclusions included. The store fills [`Loaded`] for the batch's
+//! keys, the fold turns it into [`Merged`], and the store writes that.
 
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Batch, Entry, Hold, Position};
-
-use crate::merge::{Decided, Exclusion};
+use crate::entry::{Batch, Decision, Entry, Hold, Position, Reason, Window};
 use crate::model::post::Post;
 use crate::model::{HOUR_MS, PostId, Score, Time, UserId};
-use crate::smoothing::{Average, Row};
+use crate::smoothing::{Average, Published, Row};
 
 /// A rating's key.
 pub type Key = (PostId, UserId);
@@ -52,9 +48,9 @@ pub struct Loaded {
     pub ratings: HashMap<Key, Rating>,
     /// The held ratings that exist.
     pub held: HashMap<Key, HeldRating>,
-    /// Positions of the newest withdrawals; only for [`retried`] keys.
+    /// Positions of the newest withdrawals; only for keys of retries.
     pub withdrawals: HashMap<Key, Position>,
-    /// Exclusions of the posts of [`retried`] keys.
+    /// Exclusions of the posts of retries, or of a bulk decision's post.
     pub exclusions: Vec<Exclusion>,
 }
 
@@ -143,34 +139,86 @@ pub struct Quarantined {
     pub payload: Vec<u8>,
 }
 
+/// An exclusion, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exclusion {
+    /// The post.
+    pub post: PostId,
+    /// Its position in the log, which is also its id. It covers only ratings before this position.
+    pub id: Position,
+    /// The ratings that it covers.
+    pub window: Window,
+    /// The moderator who decided it.
+    pub by: UserId,
+    /// The time of the decision.
+    pub at: Time,
+    /// The reason that the moderator gave.
+    pub reason: Reason,
+    /// The number of ratings that it took out.
+    pub excluded: u64,
+    /// Whether it was undone.
+    pub is_undone: bool,
+}
+
+impl Exclusion {
+    /// Whether it covers a rating with this position, time and score. An undone one covers nothing.
+    pub fn keeps_out(&self, position: Position, rated_at: Time, score: Score) -> bool {
+        !self.is_undone && position < self.id && self.window.covers(rated_at, score)
+    }
+}
+
+/// A decision with its outcome: a row of the audit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// The decision's position in the log.
+    pub position: Position,
+    /// The post.
+    pub post: PostId,
+    /// The time of the decision.
+    pub at: Time,
+    /// The moderator who decided it.
+    pub by: UserId,
+    /// The decision and its reason.
+    pub decision: Decision,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+impl Decided {
+    pub(super) fn new(entry: &Entry, position: Position, decision: &Decision, outcome: Outcome) -> Self {
+        let (post, by, decision) = (entry.post.clone(), entry.user.clone(), decision.clone());
+        Self { position, post, at: entry.at, by, decision, outcome }
+    }
+}
+
+/// The outcome of a decision.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The figures right before it.
+    pub before: Published,
+    /// The figures right after it.
+    pub after: Published,
+    /// Ratings that it excluded or restored, or held ones that it approved or rejected.
+    pub touched: u64,
+    /// Held ratings that an exclusion also took out, or its undo restored.
+    #[serde(default)]
+    pub held: u64,
+    /// Why the decision changed nothing, if so.
+    pub refused: Option<String>,
+}
+
 /// The start of the clock hour of a time.
-pub fn hour_of(at: Time) -> Time {
+pub(super) fn hour_of(at: Time) -> Time {
     Time::from_ms(at.ms().div_euclid(HOUR_MS) * HOUR_MS)
 }
 
-/// The keys that a batch touches, sorted, each once.
-pub fn touched(batch: &Batch) -> Vec<Key> {
-    let keys: HashSet<Key> = batch
-        .lines
-        .iter()
-        .filter_map(|line| line.entry.as_ref().ok())
-        .map(|entry| (entry.post.clone(), entry.user.clone()))
-        .collect();
+/// The keys of those entries of a batch that `is_meant` names, sorted, each once.
+pub fn keys_of(batch: &Batch, is_meant: impl Fn(&Entry) -> bool) -> Vec<Key> {
+    let entries = batch.lines.iter().filter_map(|line| line.entry.as_ref().ok());
+    let meant = entries.filter(|entry| is_meant(entry));
+    let keys: HashSet<Key> = meant.map(|entry| (entry.post.clone(), entry.user.clone())).collect();
     let mut keys: Vec<Key> = keys.into_iter().collect();
     keys.sort_unstable();
-    keys
-}
-
-/// The keys of retries from the quarantine, sorted, each once.
-pub fn retried(batch: &Batch) -> Vec<Key> {
-    let mut keys: Vec<Key> = batch
-        .lines
-        .iter()
-        .filter_map(|line| line.entry.as_ref().ok().filter(|entry| entry.origin.is_some()))
-        .map(|entry| (entry.post.clone(), entry.user.clone()))
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
     keys
 }
 
@@ -193,6 +241,12 @@ impl Standing {
     /// Number of ratings that a moderator may restore or approve.
     pub fn under_review(&self) -> u64 {
         self.excluded + self.held
+    }
+
+    /// Counts a held rating once more, or once less.
+    pub(super) fn count_held(&mut self, held: &HeldRating, change: i64) {
+        let count = if held.is_excluded { &mut self.excluded } else { &mut self.held };
+        *count = count.saturating_add_signed(change);
     }
 }
 

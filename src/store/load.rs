@@ -10,13 +10,13 @@ use super::held::{HELD, held};
 use super::posts::loaded;
 use super::prelude::*;
 use super::ratings::{RATINGS, WITHDRAWALS, key, of_keys, rating};
-use crate::merge::{Loaded, retried, touched};
+use crate::merge::{Loaded, keys_of};
 
 impl Store {
     /// What the batch touches. Withdrawals and exclusions only where it holds retried entries, held ratings only of posts
     /// under review; of a decision that is merged by itself, all exclusions of its post.
     pub async fn load(&self, batch: &Batch) -> Result<Loaded> {
-        let (keys, mut result) = (touched(batch), Loaded::default());
+        let (keys, mut result) = (keys_of(batch, |_| true), Loaded::default());
         result.ratings = self.of_keys(&RATINGS, "r", &keys, rating).await?;
         let sql = format!(
             "select p.id, p.frozen, p.excluded, p.hold, p.held, {}
@@ -36,7 +36,7 @@ impl Store {
             result.exclusions = self.exclusions_of(Patience::Commit, &decision.post).await?;
             return Ok(result);
         }
-        let retried = retried(batch);
+        let retried = keys_of(batch, |entry| entry.origin.is_some());
         if !retried.is_empty() {
             let position = |row: &Row| row.position("position");
             result.withdrawals = self.of_keys(&WITHDRAWALS, "w", &retried, position).await?;

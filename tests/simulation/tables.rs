@@ -8,8 +8,7 @@ use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
 use damper::merge::bulk::{BulkDecision, HeldFate};
 use damper::merge::{
-    Exclusion, HeldRating, Key, Loaded, LoadedPost, Merged, PostState, Quarantined, Rating, Standing,
-    retried, touched,
+    Exclusion, HeldRating, Key, Loaded, LoadedPost, Merged, PostState, Quarantined, Rating, Standing, keys_of,
 };
 use damper::model::post::Post;
 use damper::model::{PostId, UserId};
@@ -39,7 +38,7 @@ impl Tables {
     /// What a batch's keys hold.
     pub fn load(&self, batch: &Batch) -> Loaded {
         let mut loaded = Loaded::default();
-        for key in touched(batch) {
+        for key in keys_of(batch, |_| true) {
             if self.posts.contains_key(&key.0) {
                 let (average, _) = self.averages.get(&key.0).copied().unwrap_or_default();
                 let standing = self.standing(&key.0);
@@ -51,7 +50,8 @@ impl Tables {
             loaded.exclusions.extend(self.exclusions.values().filter(of_post).cloned());
         }
         let withdrawn = |key: Key| Some((key.clone(), *self.withdrawals.get(&key)?));
-        loaded.withdrawals = retried(batch).into_iter().filter_map(withdrawn).collect();
+        let retried = keys_of(batch, |entry| entry.origin.is_some());
+        loaded.withdrawals = retried.into_iter().filter_map(withdrawn).collect();
         loaded
     }
 

@@ -15,7 +15,7 @@ use crate::api::gate::{Gate, Operator};
 use crate::api::pages::count;
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
-use crate::app::drain::{DrainOrder, Flushed};
+use crate::app::drain::{DrainOrder, Drained};
 use crate::app::upkeep::status::Status;
 use crate::error::{Error, Kind, Result};
 use crate::store::{DrainRun, Trigger};
@@ -57,7 +57,7 @@ pub struct DrainsQuery {
 ///
 /// Answers once it is merged; 202 when that takes longer than a few seconds, and the flush goes on.
 #[utoipa::path(post, path = "/api/admin/flush", tag = "operations", responses(
-    (status = 200, description = "Merged", body = Flushed),
+    (status = 200, description = "Merged", body = Drained),
     (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
 ))]
 pub async fn flush(
@@ -82,7 +82,7 @@ pub async fn flush(
 }
 
 /// Flushes while it is its turn.
-async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Flushed> {
+async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Drained> {
     let order = DrainOrder {
         until: Instant::now().checked_add(FLUSH_SECONDS_MAX),
         stop: &|| gate.is_stopping(),

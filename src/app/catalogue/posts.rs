@@ -25,7 +25,7 @@ impl Catalogue {
             }
             Added::Limited => return Err(enough_for_today(&post, per_day.unwrap_or_default())),
         }
-        self.posts.remember(&post.id).await;
+        self.posts.known.keep_yes(&post.id).await;
         if let Some(origin) = &post.repost_of {
             self.reload(origin, post.created_at).await;
         }
@@ -76,7 +76,7 @@ impl Catalogue {
         let adding = tokio::spawn(async move { store.add_posts(&new).await });
         let added = adding.await.map_err(|e| Error::Internal(format!("adding posts stopped: {e}")))??;
         for post in &posts {
-            self.posts.remember(&post.id).await;
+            self.posts.known.keep_yes(&post.id).await;
         }
         Ok(added)
     }

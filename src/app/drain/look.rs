@@ -1,7 +1,6 @@
-//! Looks at shards: how much waits, and whether everything that was accepted is somewhere.
-//!
-//! `accepted = applied + quarantined + waiting`: `accepted` is the log's own count, `applied` and `quarantined` stand
-//! beside the checkpoint, `waiting` is counted in the log. So the balance can fail, and shows it.
+//! Looks at shards: how much waits, and whether `accepted = applied + quarantined + waiting`. `accepted` is the log's own
+//! count, `applied` and `quarantined` stand beside the checkpoint, `waiting` is counted in the log: so the balance can
+//! fail, and shows it.
 
 use futures_util::future::try_join_all;
 use serde::Serialize;
@@ -14,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::model::Time;
 use crate::store::ShardState;
 
-/// Most times that a look at a shard is repeated because a drain moved the checkpoint meanwhile.
+/// Most looks at a shard while drains move its checkpoint.
 const LOOKS_MAX: usize = 100;
 
-/// Where everything that was accepted is.
+/// Where all accepted entries are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Balance {
     /// Entries ever accepted.
@@ -35,8 +34,8 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// The balance of one shard whose checkpoint did not move during the look.
-    pub fn of(ShardState { checkpoint, log }: &ShardState) -> Self {
+    /// The balance of one shard, if its checkpoint did not move during the look.
+    fn of(ShardState { checkpoint, log }: &ShardState) -> Self {
         Self {
             accepted: checkpoint.accepted(log.appends),
             applied: checkpoint.applied,
@@ -47,8 +46,7 @@ impl Balance {
         }
     }
 
-    /// Whether everything that was accepted is somewhere.
-    pub fn is_balanced(&self) -> bool {
+    fn is_balanced(&self) -> bool {
         self.accepted == self.applied + self.quarantined + self.waiting
     }
 
@@ -65,25 +63,19 @@ impl Balance {
 }
 
 impl Drainer {
-    /// The balance of every shard, in order.
-    pub async fn balances(&self) -> Result<Vec<Balance>> {
-        try_join_all(self.context.all_shards().map(|shard| self.balance_of(shard))).await
-    }
-
     /// The balance over all shards, and whether it holds in each.
     pub async fn balance(&self) -> Result<(Balance, bool)> {
-        let balances = self.balances().await?;
+        let balances = try_join_all(self.context.all_shards().map(|shard| self.balance_of(shard))).await?;
         let holds = balances.iter().all(Balance::is_balanced);
         Ok((balances.into_iter().fold(Balance::default(), Balance::add), holds))
     }
 
     async fn balance_of(&self, shard: Shard) -> Result<Balance> {
-        let mut seen = self.see(shard).await?;
         for _ in 0..LOOKS_MAX {
+            let seen = self.see(shard).await?;
             if self.ledger.checkpoint(shard).await? == seen.checkpoint {
                 return Ok(Balance::of(&seen));
             }
-            seen = self.see(shard).await?;
         }
         Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks; look again later")))
     }
@@ -100,8 +92,8 @@ impl Drainer {
         self.balance_of(Shard(0)).await.map(drop)
     }
 
-    /// A shard's checkpoint and log. A log that holds less than was accepted has come back with less: the
-    /// difference is recorded, and the count goes on from there.
+    /// A shard's checkpoint and log. When the log came back with less than it had accepted, the loss is recorded and the
+    /// count goes on from there.
     pub(super) async fn look(&self, shard: Shard) -> Result<ShardState> {
         for _ in 0..LOOKS_MAX {
             let mut seen = self.see(shard).await?;
@@ -110,7 +102,7 @@ impl Drainer {
                 return Ok(seen);
             }
             if self.ledger.checkpoint(shard).await? != seen.checkpoint {
-                // A commit came between the two looks.
+                // A commit came in between.
                 continue;
             }
             self.buffer.raise_floor(shard, floor).await?;

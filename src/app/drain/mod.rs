@@ -1,17 +1,14 @@
 //! The drain: moves every shard's log into the averages. [`Drainer::drain`] is the one loop.
-//!
-//! Read after the checkpoint, merge, commit with the new checkpoint, refresh the cache, trim. Whoever runs it,
-//! and however many at once, the commit's compare-and-swap decides; a drain that was faster is met by reading
-//! the checkpoint again. It ends on a fact: the checkpoint has passed what the log held when the drain began.
-//! What it did is counted in `tally.rs`; `flush.rs` is the drain by hand.
+//! Read after the checkpoint, merge, commit with the new checkpoint, refresh the cache, trim. Any number may run at once:
+//! the commit's compare-and-swap decides, and a drain that was too late reads the checkpoint again. It ends on a fact: the
+//! checkpoint has passed what the log held when the drain began.
 
-mod flush;
 mod look;
 mod tally;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -30,13 +27,12 @@ use crate::model::{PostId, Time};
 use crate::store::{AsOf, DrainRun, Ledger, POSTS_ASKED_MAX, ShardState, Trigger};
 use tally::ShardDrained;
 
-pub use flush::Flushed;
 pub use look::Balance;
-pub use tally::{Drained, MOVES_MAX, Move};
+pub use tally::{Drained, Move};
 
-/// Times that a shard is tried again after an error that may pass, while somebody waits for the outcome.
+/// Retries of a shard after a transient error, while a caller waits for the outcome.
 const RETRIES_MAX: u32 = 5;
-/// Retries wait for this, twice this, and so on, but no longer than the other, less up to half of it.
+/// A retry waits for this, twice this, and so on up to the maximum, less up to half of it.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(4);
 
@@ -44,16 +40,16 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(4);
 pub struct DrainOrder<'a> {
     /// What started it.
     pub trigger: Trigger,
-    /// No batch is begun after this. Until then a tick tries again what may pass by itself.
+    /// No batch begins after this. Until then a tick retries after transient errors.
     pub until: Option<Instant>,
-    /// Says whether to stop before the next batch.
+    /// Whether to stop before the next batch.
     pub stop: &'a (dyn Fn() -> bool + Send + Sync),
-    /// Told of every step.
+    /// Called at every step.
     pub progress: &'a (dyn Fn(Progress) + Send + Sync),
 }
 
 impl DrainOrder<'_> {
-    /// A drain without a limit, which tells nobody.
+    /// A drain without a limit that reports no steps.
     pub fn quiet(trigger: Trigger) -> Self {
         Self { trigger, until: None, stop: &|| false, progress: &|_| {} }
     }
@@ -71,9 +67,9 @@ impl DrainOrder<'_> {
 /// A step of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// A shard with so many waiting entries was begun.
+    /// A shard was begun, with this many waiting entries.
     Begun(u64),
-    /// So many of these are in the averages (or quarantine) now.
+    /// This many entries were merged or quarantined.
     Merged(u64),
 }
 
@@ -83,14 +79,13 @@ pub struct Drainer {
     buffer: Arc<dyn Buffer>,
     ledger: Arc<dyn Ledger>,
     cache: Arc<dyn Cache>,
-    /// Held while one decision is merged for a caller who waits for it.
+    /// Held while a shard is drained for a caller that waits for a decision.
     deciding: tokio::sync::Mutex<()>,
     /// Whether a drain has logged that it waits for a server.
     is_stuck: AtomicBool,
 }
 
 impl Drainer {
-    /// Reads `buffer`, commits to `ledger`, refreshes `cache`.
     pub(super) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
@@ -106,26 +101,18 @@ impl Drainer {
         self.is_stuck.load(Ordering::Relaxed)
     }
 
-    /// Drains every shard up to what its log holds now. Safe at any time, by anybody, at once.
-    ///
-    /// A shard that fails does not keep the others from draining; `failure` tells.
+    /// Drains every shard up to what its log holds now. Safe at any time, and any number of times at once. A shard that
+    /// fails does not keep the others from draining.
     pub async fn drain(&self, now: Time, order: &DrainOrder<'_>) -> Drained {
         let began = Instant::now();
-        let total = Mutex::new(Drained { complete: true, ..Drained::default() });
-        futures_util::stream::iter(self.context.all_shards())
-            .for_each_concurrent(self.context.config.drain.parallel_max, |shard| {
-                let total = &total;
-                async move {
-                    let outcome = self.drain_shard(shard, now, order).await;
-                    total.lock().unwrap_or_else(|e| e.into_inner()).absorb(outcome);
-                }
-            })
-            .await;
-        let mut drained = total.into_inner().unwrap_or_else(|e| e.into_inner());
+        let shards = futures_util::stream::iter(self.context.all_shards())
+            .map(|shard| self.drain_shard(shard, now, order))
+            .buffer_unordered(self.context.config.drain.parallel_max);
+        let nothing = Drained { complete: true, ..Drained::default() };
+        let mut drained = shards.fold(nothing, |sum, shard| std::future::ready(sum.add(shard))).await;
         if drained.failure.is_none() && self.is_stuck.swap(false, Ordering::Relaxed) {
             info!("drains go on");
         }
-        drained.sort_moves();
         if order.trigger == Trigger::Tick && drained.failure.is_none() && !order.is_over() {
             self.rerank(now).await;
         }
@@ -134,95 +121,92 @@ impl Drainer {
         drained
     }
 
-    /// Drains the shard of one post, for whoever waits for an outcome.
+    /// Drains as [`Drainer::drain`] does, and counts what waits afterwards.
     ///
     /// # Errors
-    /// What stopped it.
-    pub async fn drain_post(&self, post: &PostId, now: Time) -> Result<()> {
-        // One at a time: each holds a connection for as long as a sweep may take.
-        let _turn = self.deciding.lock().await;
-        let done =
-            self.drain_shard(self.context.shard_of(post), now, &DrainOrder::quiet(Trigger::Flush)).await;
-        done.failure.map_or(Ok(()), Err)
+    /// What stopped a shard; what was drained by then stays drained.
+    pub async fn flush(&self, now: Time, order: &DrainOrder<'_>) -> Result<Drained> {
+        let mut drained = self.drain(now, order).await;
+        match drained.failure.take() {
+            Some(error) => Err(error),
+            None => Ok(Drained { waiting: self.balance().await?.0.waiting, ..drained }),
+        }
     }
 
-    /// One shard, tried again when an error may pass by itself.
+    /// Drains the shard of one post, for a caller that waits for the outcome of a decision. Returns what stopped it.
+    pub async fn drain_post(&self, post: &PostId, now: Time) -> Result<()> {
+        // One at a time: each holds a connection for as long as a bulk decision may take.
+        let _turn = self.deciding.lock().await;
+        let order = DrainOrder::quiet(Trigger::Flush);
+        self.drain_shard(self.context.shard_of(post), now, &order).await.failure.map_or(Ok(()), Err)
+    }
+
+    /// Drains one shard, with retries after transient errors.
     async fn drain_shard(&self, shard: Shard, now: Time, order: &DrainOrder<'_>) -> ShardDrained {
         let mut done = ShardDrained::default();
         let mut attempt = 0;
         loop {
             let batches = done.batches;
-            match self.try_drain_shard(shard, now, order, &mut done).await {
-                Ok(complete) => {
-                    done.complete = complete;
-                    return done;
-                }
-                Err(error) if error.is_transient() && order.may_retry(attempt) => {
-                    if !self.is_stuck.swap(true, Ordering::Relaxed) {
-                        warn!(%shard, %error, "a drain waits; trying again");
-                    }
-                    // Whoever got on begins with short waits again.
-                    attempt = if done.batches > batches { 0 } else { attempt };
-                    tokio::time::sleep(retry_delay(shard, now, attempt)).await;
-                    attempt += 1;
-                }
-                Err(error) => {
-                    done.failure = Some(error);
-                    return done;
-                }
+            let Err(error) = self.try_drain_shard(shard, now, order, &mut done).await else { return done };
+            if !error.is_transient() || !order.may_retry(attempt) {
+                done.failure = Some(error);
+                return done;
             }
+            if !self.is_stuck.swap(true, Ordering::Relaxed) {
+                warn!(%shard, %error, "a drain waits; trying again");
+            }
+            // After progress the waits are short again.
+            attempt = if done.batches > batches { 0 } else { attempt };
+            tokio::time::sleep(retry_delay(shard, now, attempt)).await;
+            attempt += 1;
         }
     }
 
-    /// Batches until the checkpoint has passed the log's end as it was; `false` when told to stop before.
+    /// Drains batches until the checkpoint has passed the log's end as it was, or the order ends it.
     async fn try_drain_shard(
         &self,
         shard: Shard,
         now: Time,
         order: &DrainOrder<'_>,
         done: &mut ShardDrained,
-    ) -> Result<bool> {
-        // The log of a newer program may hold what this one does not understand: it is not even read.
+    ) -> Result<()> {
+        // The log of a newer program may hold what this one cannot read: it does not read it at all.
         self.ledger.check_schema().await?;
         let mut seen = self.look(shard).await?;
-        // What a killed drain committed and could not trim any more.
+        // What a killed drain committed and could no longer trim.
         self.buffer.trim(shard, seen.checkpoint.position).await?;
-        done.begin(seen.log.waiting, order);
-        // What is appended meanwhile is the next drain's, else one that is tried again might never end.
-        let end = *done.end.get_or_insert(seen.log.last);
+        let end = *done.end.get_or_insert_with(|| {
+            (order.progress)(Progress::Begun(seen.log.waiting));
+            // The next drain takes what is appended meanwhile, else a drain that retries might never end.
+            seen.log.last
+        });
         while seen.checkpoint.position < end {
             if order.is_over() {
-                return Ok(false);
+                return Ok(());
             }
-            let batch_max = self.context.config.drain.batch_max.min(self.ledger.batch_max());
-            let limit = done.limit.map_or(batch_max, |limit| limit.min(batch_max));
-            match self.drain_batch(shard, &seen, limit, now, done).await? {
-                BatchOutcome::Committed(entries) => {
-                    (order.progress)(Progress::Merged(entries));
-                    done.limit = done.limit.map(|limit| limit.saturating_mul(2));
-                }
-                BatchOutcome::Superseded => debug!(%shard, "another drain was faster"),
-                BatchOutcome::Refused(entries) => done.limit = Some(entries.div_ceil(2)),
+            if !self.drain_batch(shard, &seen, now, order, done).await? {
                 // The log's end was never an entry.
-                BatchOutcome::Nothing => break,
+                break;
             }
             seen.checkpoint = self.ledger.checkpoint(shard).await?;
         }
-        Ok(true)
+        done.complete = true;
+        Ok(())
     }
 
-    /// At most `limit` entries after the checkpoint.
+    /// Drains one batch of entries after the checkpoint; `false` when there are none.
     async fn drain_batch(
         &self,
         shard: Shard,
         seen: &ShardState,
-        limit: usize,
         now: Time,
+        order: &DrainOrder<'_>,
         done: &mut ShardDrained,
-    ) -> Result<BatchOutcome> {
-        let from = seen.checkpoint.position;
-        let Some(mut batch) = self.buffer.read(shard, from, limit).await? else {
-            return Ok(BatchOutcome::Nothing);
+    ) -> Result<bool> {
+        let batch_max = self.context.config.drain.batch_max.min(self.ledger.batch_max());
+        let limit = done.limit.map_or(batch_max, |limit| limit.min(batch_max));
+        let Some(mut batch) = self.buffer.read(shard, seen.checkpoint.position, limit).await? else {
+            return Ok(false);
         };
         batch.cut_at_bulk();
         faults::reach("drain.read");
@@ -235,15 +219,18 @@ impl Drainer {
         let as_of = (self.context.ticks.around(now).last, &self.context.params);
         let mut committed = self.commit(&batch, seen, as_of).await;
         if let Err(Error::Refused(why)) = &committed {
+            // Halving the batch finds the entry that the database refuses; that one is quarantined.
             let [line] = batch.lines.as_mut_slice() else {
                 debug!(%shard, why, "a batch was refused; trying half of it");
-                return Ok(BatchOutcome::Refused(batch.lines.len()));
+                done.limit = Some(batch.lines.len().div_ceil(2));
+                return Ok(true);
             };
             line.refuse(why);
             committed = self.commit(&batch, seen, as_of).await;
         }
         let Some(merged) = committed? else {
-            return Ok(BatchOutcome::Superseded);
+            debug!(%shard, "another drain was faster");
+            return Ok(true);
         };
         faults::reach("commit.done");
         done.count(&merged, as_of);
@@ -251,10 +238,12 @@ impl Drainer {
         faults::reach("drain.refreshed");
         self.buffer.trim(shard, batch.to).await?;
         faults::reach("drain.trimmed");
-        Ok(BatchOutcome::Committed(batch.lines.len() as u64))
+        (order.progress)(Progress::Merged(batch.lines.len() as u64));
+        done.limit = done.limit.map(|limit| limit.saturating_mul(2));
+        Ok(true)
     }
 
-    /// Loads, merges and commits a batch; returns what came out, or nothing when another drain was faster.
+    /// Loads, merges and commits a batch; `None` when another drain was faster.
     async fn commit(&self, batch: &Batch, seen: &ShardState, as_of: AsOf<'_>) -> Result<Option<Merged>> {
         let mut loaded = self.ledger.load(batch).await?;
         faults::reach("commit.loaded");
@@ -273,8 +262,8 @@ impl Drainer {
         Ok(self.ledger.commit(batch, seen, &merged, as_of).await?.then_some(merged))
     }
 
-    /// Brings what a commit changed into the cache. The averages are safe: a failure only makes readers wait for
-    /// the next tick, or ask the store.
+    /// Refreshes the cache after a commit. The averages are safe: a failure only makes readers wait for the next tick, or
+    /// ask the store.
     async fn refresh(&self, merged: &Merged, now: Time) {
         let ids: Vec<PostId> = merged.averages.iter().map(|average| average.post.clone()).collect();
         for ids in ids.chunks(POSTS_ASKED_MAX) {
@@ -285,7 +274,7 @@ impl Drainer {
         }
     }
 
-    /// The ranking is published, not state: when it cannot be brought up to date now, the next tick does it.
+    /// Updates the ranking. It is published, not state: when that fails now, the next tick does it.
     async fn rerank(&self, now: Time) {
         let as_of = (self.context.ticks.around(now).last, &self.context.params);
         if let Err(error) = self.ledger.rerank(as_of, self.context.config.drain.rerank_max).await {
@@ -303,7 +292,7 @@ impl Drainer {
             .increment(1);
         metrics::histogram!("damper_drain_seconds").record(drained.duration_ms as f64 / 1_000.0);
         if matches!(drained.failure, Some(Error::Config(_))) {
-            // The schema is newer than this program, which then writes nothing at all.
+            // The schema is newer than this program, so it writes nothing.
             return;
         }
         let run = DrainRun {
@@ -323,19 +312,7 @@ impl Drainer {
     }
 }
 
-/// What became of a batch.
-enum BatchOutcome {
-    /// So many entries are merged, or quarantined.
-    Committed(u64),
-    /// Another drain moved the checkpoint first.
-    Superseded,
-    /// The database will not have what came out of so many entries.
-    Refused(usize),
-    /// There was nothing to read.
-    Nothing,
-}
-
-/// Doubles with each attempt; the jitter keeps processes and shards that failed together from coming back together.
+/// Doubles with each attempt. The jitter keeps processes and shards that failed together from retrying together.
 fn retry_delay(shard: Shard, now: Time, attempt: u32) -> Duration {
     let delay = RETRY_DELAY.saturating_mul(2u32.saturating_pow(attempt)).min(RETRY_DELAY_MAX);
     let mut hasher = DefaultHasher::new();

@@ -6,7 +6,6 @@ use std::hash::{BuildHasher, RandomState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{DrainOrder, Progress};
 use crate::entry::Position;
 use crate::error::Error;
 use crate::merge::{Merged, MergedAverage};
@@ -15,41 +14,46 @@ use crate::smoothing::Published;
 use crate::store::AsOf;
 
 /// Moves that a drain reports.
-pub const MOVES_MAX: usize = 10;
-/// Posts of one shard whose moves are remembered while it drains; the smallest moves are forgotten first.
+const MOVES_MAX: usize = 10;
+/// Moves that are kept of one shard while it drains; the smallest are forgotten first.
 const MOVES_TRACKED_MAX: usize = 10_000;
 
 /// What a drain did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Flushed)]
 pub struct Drained {
-    /// Entries folded in.
+    /// Entries merged.
     pub applied: u64,
-    /// Entries put aside.
+    /// Entries quarantined.
     pub quarantined: u64,
-    /// Different posts whose average changed.
+    /// Posts whose average changed.
     pub posts: u64,
+    /// Entries that wait now.
+    // Only a flush counts them.
+    pub waiting: u64,
     /// Commits.
     pub batches: u64,
     /// How long it took.
     pub duration_ms: u64,
+    /// Whether everything that waited at its start is merged.
+    pub complete: bool,
     /// The posts whose published mean moved most, largest first.
     pub moves: Vec<Move>,
-    /// Whether every checkpoint has passed what its log held at the beginning.
-    pub complete: bool,
     /// The first error that stopped a shard.
+    #[serde(skip)]
     pub failure: Option<Error>,
 }
 
 /// How far a drain moved a post's published mean.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Move {
-    /// Whose mean it is.
+    /// The post.
     pub post_id: PostId,
-    /// The published mean without the drained entries; nothing for a post that had no ratings.
+    /// The published mean without the drained entries; null for a post that had no ratings.
     pub before: Option<f64>,
     /// The published mean with them.
     pub after: Option<f64>,
-    /// What is published of the post with them; `after` is its average.
+    /// The published figures with them.
     #[serde(flatten)]
     pub published: Published,
 }
@@ -58,7 +62,7 @@ impl Move {
     fn size(&self) -> f64 {
         match (self.before, self.after) {
             (Some(before), Some(after)) => (after - before).abs(),
-            // A first rating moves nothing that anybody saw.
+            // A first rating moves nothing that readers saw.
             _ => 0.0,
         }
     }
@@ -74,13 +78,15 @@ impl Move {
         }
     }
 
-    fn sort(moves: &mut [Move]) {
+    /// Keeps the largest moves, largest first.
+    fn keep_largest(moves: &mut Vec<Move>, count: usize) {
         let key = |m: &Move| (m.size(), m.published.count);
         moves.sort_by(|a, b| key(b).partial_cmp(&key(a)).unwrap_or(std::cmp::Ordering::Equal));
+        moves.truncate(count);
     }
 }
 
-/// What became of one shard.
+/// What a drain did with one shard.
 #[derive(Default)]
 pub(super) struct ShardDrained {
     pub applied: u64,
@@ -90,24 +96,15 @@ pub(super) struct ShardDrained {
     posts: HashSet<u64>,
     hasher: RandomState,
     moves: HashMap<PostId, Move>,
-    has_begun: bool,
     /// The log's end when the drain first saw it.
     pub end: Option<Position>,
-    /// Entries of the next batch at most: what halving has found out outlives an attempt.
+    /// The next batch's most entries. What halving found out outlives an attempt.
     pub limit: Option<usize>,
     pub complete: bool,
     pub failure: Option<Error>,
 }
 
 impl ShardDrained {
-    /// Tells how much waits, once.
-    pub fn begin(&mut self, waiting: u64, order: &DrainOrder<'_>) {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            (order.progress)(Progress::Begun(waiting));
-        }
-    }
-
-    /// Adds a commit.
     pub fn count(&mut self, merged: &Merged, as_of: AsOf<'_>) {
         self.applied += merged.applied;
         self.quarantined += merged.quarantined.len() as u64;
@@ -126,27 +123,21 @@ impl ShardDrained {
 
     fn largest_moves(&mut self, count: usize) -> Vec<Move> {
         let mut moves: Vec<Move> = self.moves.drain().map(|(_, m)| m).collect();
-        Move::sort(&mut moves);
-        moves.truncate(count);
+        Move::keep_largest(&mut moves, count);
         moves
     }
 }
 
 impl Drained {
-    /// The largest moves first, and no more than are told.
-    pub(super) fn sort_moves(&mut self) {
-        Move::sort(&mut self.moves);
-        self.moves.truncate(MOVES_MAX);
-    }
-
-    /// Adds a shard.
-    pub(super) fn absorb(&mut self, mut shard: ShardDrained) {
+    pub(super) fn add(mut self, mut shard: ShardDrained) -> Self {
         self.applied += shard.applied;
         self.quarantined += shard.quarantined;
         self.batches += shard.batches;
         self.posts += shard.posts.len() as u64;
         self.moves.extend(shard.largest_moves(MOVES_MAX));
+        Move::keep_largest(&mut self.moves, MOVES_MAX);
         self.complete &= shard.complete;
-        self.failure = self.failure.take().or(shard.failure);
+        self.failure = self.failure.or(shard.failure);
+        self
     }
 }

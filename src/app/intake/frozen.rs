@@ -1,15 +1,14 @@
-//! The frozen posts, as far as this process knows: asked for again and again, and few.
+//! The frozen posts, as far as this process knows. They are few, and every rating asks for them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::error::Result;
 use crate::model::{PostId, Time};
+use crate::store::Ledger;
 
-/// They are asked for again after this.
+/// The store is asked again after this.
 const LIFE_MS: i64 = 500;
 
-/// The posts that take no ratings.
 #[derive(Default)]
 pub struct Frozen {
     known: RwLock<Known>,
@@ -20,40 +19,33 @@ pub struct Frozen {
 #[derive(Clone, Default)]
 struct Known {
     posts: Arc<HashSet<PostId>>,
-    /// When they were asked for; `None` when they must be asked for again.
+    /// When the store was asked; `None` when it must be asked again.
     asked_at: Option<Time>,
-    /// Counts decisions that may have changed them. An answer to an older question is not kept.
+    /// Counts the decisions that may have changed the set. An answer from before a decision is not kept.
     decisions: u64,
 }
 
-impl Known {
-    fn is_fresh(&self, now: Time) -> bool {
-        self.asked_at.is_some_and(|asked_at| (0..LIFE_MS).contains(&(now.ms() - asked_at.ms())))
-    }
-}
-
 impl Frozen {
-    /// The frozen posts at `now`, as `ask` answers; those known before when it fails.
-    pub async fn at(
-        &self,
-        now: Time,
-        ask: impl Future<Output = Result<Vec<PostId>>>,
-    ) -> Arc<HashSet<PostId>> {
+    /// The frozen posts at `now`; those known before when the store does not answer.
+    pub async fn at(&self, now: Time, store: &dyn Ledger) -> Arc<HashSet<PostId>> {
+        let is_fresh = |known: &Known| {
+            known.asked_at.is_some_and(|asked_at| (0..LIFE_MS).contains(&(now.ms() - asked_at.ms())))
+        };
         let known = self.read();
-        if known.is_fresh(now) {
+        if is_fresh(&known) {
             return known.posts;
         }
-        // One request asks. The others use what is known; only before the first answer they wait.
+        // One request asks; the others use what is known, and wait only before the first answer.
         let _asking = match self.asking.try_lock() {
             Ok(asking) => asking,
             Err(_) if known.asked_at.is_some() => return known.posts,
             Err(_) => self.asking.lock().await,
         };
         let known = self.read();
-        if known.is_fresh(now) {
+        if is_fresh(&known) {
             return known.posts;
         }
-        let posts = match ask.await {
+        let posts = match store.frozen().await {
             Ok(posts) => Arc::new(posts.into_iter().collect()),
             Err(_) => known.posts,
         };

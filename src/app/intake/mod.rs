@@ -1,10 +1,8 @@
-//! Taking entries in. [`Intake`] holds the one rule of acceptance: whoever offers entries, one user, a site, a file or the
-//! quarantine, gets an answer for each, and what was accepted is held durably.
+//! The one rule of acceptance. Every source of entries gets an answer for each, and what was accepted is held durably.
 //!
 //! An entry is accepted when its post exists (or the entry may create it), when the post is not frozen, and when this
 //! machine's clock agrees with the log's. Where a source differs on purpose, [`Source`] says how.
 
-mod eligibility;
 mod frozen;
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,17 +14,18 @@ use utoipa::ToSchema;
 
 use super::context::Context;
 use super::reading::PostReader;
+use super::reading::known::Known;
 use crate::buffer::Buffer;
 use crate::config::CatalogueMode;
 use crate::entry::{Action, Entry, Position, Shard, Terms};
 use crate::error::{Error, Invalid, Kind, Result};
 use crate::faults;
-use crate::model::{PostId, Score, Time, UserId};
+use crate::model::{DAY_MS, PostId, Score, Time, UserId};
 use crate::store::{Ledger, POSTS_ASKED_MAX};
-use eligibility::Eligibility;
 use frozen::Frozen;
 
-pub use eligibility::Rater;
+/// An account that is too young is looked up again after this.
+const YOUNG_MS: i64 = 60_000;
 
 /// Takes entries in.
 pub struct Intake {
@@ -35,10 +34,26 @@ pub struct Intake {
     ledger: Arc<dyn Ledger>,
     posts: Arc<PostReader>,
     frozen: Frozen,
-    eligibility: Eligibility,
+    /// Whether an account is old enough. A yes is certain, since accounts only get older.
+    grown: Known<UserId>,
 }
 
-/// Who offers many entries at once. Each source may do what the others may not.
+/// A user who rates.
+#[derive(Debug, Clone, Copy)]
+pub struct Rater<'a> {
+    /// The user's id.
+    pub user: &'a UserId,
+    /// When the account was created, if the token says so.
+    pub account_created_at: Option<Time>,
+}
+
+impl<'a> From<&'a UserId> for Rater<'a> {
+    fn from(user: &'a UserId) -> Self {
+        Self { user, account_created_at: None }
+    }
+}
+
+/// A source of many entries at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A site, for its users. It answers for their accounts, so none is too young.
@@ -53,11 +68,11 @@ pub enum Source {
 /// An answer to a rating or withdrawal that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Accepted {
-    /// What was rated.
+    /// The rated post.
     pub post_id: PostId,
-    /// Who rated.
+    /// The user who rated.
     pub user_id: UserId,
-    /// The score; nothing for a withdrawal.
+    /// The score; null for a withdrawal.
     pub score: Option<Score>,
     /// When it was accepted: its time for good.
     pub accepted_at: Time,
@@ -66,22 +81,21 @@ pub struct Accepted {
 }
 
 impl Intake {
-    /// Entries go into `buffer`; posts are looked up through `posts`.
     pub(super) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
         ledger: Arc<dyn Ledger>,
         posts: Arc<PostReader>,
     ) -> Self {
-        let (frozen, eligibility) = (Frozen::default(), Eligibility::default());
-        Self { context, buffer, ledger, posts, frozen, eligibility }
+        let (frozen, grown) = (Frozen::default(), Known::new(YOUNG_MS));
+        Self { context, buffer, ledger, posts, frozen, grown }
     }
 
     /// Takes a user's rating or withdrawal; it is held durably when this returns.
     ///
     /// # Errors
     /// `NotFound` when there is no such post, `Invalid` when it is frozen; `Unavailable` when the entry cannot be held, or
-    /// when it cannot be found out whether the post exists: then it never takes effect later.
+    /// when nothing says whether the post exists: then it never takes effect later.
     pub async fn submit<'a>(
         &self,
         post: &PostId,
@@ -90,38 +104,36 @@ impl Intake {
         now: Time,
     ) -> Result<Accepted> {
         let rater = rater.into();
-        // What is left of the request's time must be enough to hear the append's outcome.
+        // What is left of the request's time must be enough for the append's outcome.
         let asked = tokio::time::timeout(self.context.config.find_timeout(), async {
             if !self.creates_posts() {
                 self.posts.require(post, now).await?;
             }
-            if self.frozen_posts(now).await.contains(post) {
+            if self.frozen.at(now, &*self.ledger).await.contains(post) {
                 return Err(frozen(post));
             }
-            Ok(self.is_too_young(rater, &action, now).await)
+            Ok(action.score().is_some() && self.is_too_young(rater, now).await)
         });
         let is_too_young = asked.await.map_err(|_| {
-            Error::Unavailable(format!(
-                "it cannot be found out now whether there is a post {post}; try again"
-            ))
+            Error::Unavailable(format!("cannot find out now whether there is a post {post}; try again"))
         })??;
         let (post_id, user_id, score) = (post.clone(), rater.user.clone(), action.score());
-        let entry = Entry::new(post_id.clone(), user_id.clone(), now, action);
-        let shard = self.context.shard_of(post);
-        self.append(shard, &[Entry { terms: Terms { is_too_young, ..self.terms() }, ..entry }], Some(now))
-            .await?;
+        let terms = Terms { is_too_young, ..self.terms() };
+        let entry = Entry { terms, ..Entry::new(post_id.clone(), user_id.clone(), now, action) };
+        self.append(self.context.shard_of(post), &[entry], Some(now)).await?;
         faults::reach("submit.held");
         let counts_from = self.context.ticks.around(now).next;
         Ok(Accepted { post_id, user_id, score, accepted_at: now, counts_from })
     }
 
-    /// Takes many entries, in the order given; says of each why it was refused, if it was.
+    /// Takes many entries, in the order given. Returns for each why it was refused, if it was.
     ///
     /// # Errors
     /// When some cannot be held. Then a prefix of each shard's is held; sending all again is safe.
     pub async fn take(&self, entries: Vec<Entry>, source: Source, now: Time) -> Result<Vec<Option<Error>>> {
         let missing = self.missing(&entries, source).await?;
-        let frozen_posts = if source == Source::Site { self.frozen_posts(now).await } else { Arc::default() };
+        let is_site = source == Source::Site;
+        let frozen_posts = if is_site { self.frozen.at(now, &*self.ledger).await } else { Arc::default() };
         let refusals: Vec<Option<Error>> = entries
             .iter()
             .map(|Entry { post, .. }| match (missing.contains(post), frozen_posts.contains(post)) {
@@ -131,19 +143,17 @@ impl Intake {
             })
             .collect();
         let accepted = entries.into_iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none());
-        let accepted: Vec<Entry> = accepted
-            .map(|(entry, _)| match source {
-                Source::Quarantine => entry,
-                Source::Site | Source::File => Entry { terms: self.terms(), ..entry },
-            })
-            .collect();
+        let on_terms = |(entry, _)| match source {
+            Source::Quarantine => entry,
+            Source::Site | Source::File => Entry { terms: self.terms(), ..entry },
+        };
         // Only a site's entries carry the time of this machine's clock.
-        self.append_all(accepted, (source == Source::Site).then_some(now)).await?;
+        self.append_all(accepted.map(on_terms).collect(), is_site.then_some(now)).await?;
         Ok(refusals)
     }
 
-    /// Appends entries whose posts exist, whatever the rule of acceptance says: withdrawals of a user who is forgotten,
-    /// releases of held ratings.
+    /// Appends entries of existing posts without the rule of acceptance: withdrawals of a user who is forgotten, releases
+    /// of held ratings.
     ///
     /// # Errors
     /// When some cannot be held. Then a prefix of each shard's is held; sending all again is safe.
@@ -167,17 +177,12 @@ impl Intake {
         self.buffer.append(shard, entries, now).await
     }
 
-    /// The posts that take no ratings. While the store does not answer, those known before.
-    pub async fn frozen_posts(&self, now: Time) -> Arc<HashSet<PostId>> {
-        self.frozen.at(now, self.ledger.frozen()).await
-    }
-
-    /// Asks for the frozen posts again at the next occasion: a decision has changed them.
+    /// Makes the next request ask for the frozen posts: a decision has changed them.
     pub(super) fn refresh_frozen(&self) {
         self.frozen.ask_again();
     }
 
-    /// The posts of entries that do not exist, and that these entries do not create.
+    /// The entries' posts that do not exist and that the entries do not create.
     async fn missing(&self, entries: &[Entry], source: Source) -> Result<HashSet<PostId>> {
         let creates_post = |entry: &Entry| match source {
             Source::Quarantine => entry.terms.creates_post,
@@ -186,16 +191,17 @@ impl Intake {
         };
         let posts: HashSet<&PostId> =
             entries.iter().filter(|entry| !creates_post(entry)).map(|entry| &entry.post).collect();
+        let known = &self.posts.known;
         let mut missing = HashSet::new();
         for post in posts {
-            if !self.posts.is_known(post).await {
+            if !known.is_yes(post).await {
                 missing.insert(post.clone());
             }
         }
         let asked: Vec<PostId> = missing.iter().cloned().collect();
         for ids in asked.chunks(POSTS_ASKED_MAX) {
             for id in self.ledger.existing(ids).await? {
-                self.posts.remember(&id).await;
+                known.keep_yes(&id).await;
                 missing.remove(&id);
             }
         }
@@ -208,12 +214,35 @@ impl Intake {
         Terms { creates_post: self.creates_posts(), hold, is_too_young: false }
     }
 
-    async fn is_too_young(&self, rater: Rater<'_>, action: &Action, now: Time) -> bool {
+    /// Whether an account is too young for its ratings to count at once, or of unknown age: they are held, and released by
+    /// themselves. The age comes from the token, or else from when the user was created here.
+    async fn is_too_young(&self, Rater { user, account_created_at }: Rater<'_>, now: Time) -> bool {
         let days = self.context.config.moderation.hold_accounts_younger_than_days;
-        action.score().is_some() && self.eligibility.is_too_young(rater, days, now, &*self.ledger).await
+        if days == 0 {
+            return false;
+        }
+        let since = now.plus_ms(-i64::from(days) * DAY_MS);
+        if let Some(created_at) = account_created_at {
+            return created_at > since;
+        }
+        if self.grown.is_yes(user).await {
+            return false;
+        }
+        if self.grown.is_no(user, now).await {
+            return true;
+        }
+        // While the store does not answer, the age is unknown.
+        let Ok(found) = self.ledger.user(user).await else { return true };
+        let is_grown = found.is_some_and(|user| user.created_at <= since);
+        if is_grown {
+            self.grown.keep_yes(user).await;
+        } else {
+            self.grown.keep_no(user, now).await;
+        }
+        !is_grown
     }
 
-    /// Whether a rating creates its post where there is none.
+    /// Whether a rating creates its post if there is none.
     fn creates_posts(&self) -> bool {
         self.context.config.catalogue.mode == CatalogueMode::Open
     }

@@ -1,7 +1,7 @@
-//! Which averages drains have changed, for clients that follow them.
+//! The averages that drains have changed, for clients that follow them.
 //!
 //! Each commit records the posts that it changed in its own transaction, so a follower misses none, whichever process
-//! drained. A follower's watermark is a place in every shard's log: up to there the averages are known.
+//! drained. A follower's watermark is a position in every shard's log: it knows the averages up to there.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,10 +13,10 @@ use crate::model::{PostId, Time};
 use crate::smoothing::Average;
 use crate::store::POSTS_ASKED_MAX;
 
-/// Most posts that one answer names; beyond it the answer only says that there are more.
+/// Most posts in one answer; beyond it the answer only says that there are more.
 const POSTS_NAMED_MAX: usize = 5_000;
 
-/// Up to where each shard's log is known, in the order of the shards.
+/// The position up to which each shard's log is known, in the order of the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watermark(Vec<Position>);
 
@@ -26,30 +26,25 @@ impl Watermark {
         let positions: Option<Vec<Position>> = text.split(',').map(Position::parse).collect();
         positions.map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
-            Invalid::new(
-                Kind::InvalidCursor,
-                format!("{shown:?} is not an id of these events; begin without one"),
-            )
+            let detail = format!("{shown:?} is not an id of these events; begin without one");
+            Invalid::new(Kind::InvalidCursor, detail)
         })
     }
 }
 
 impl fmt::Display for Watermark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, position) in self.0.iter().enumerate() {
-            f.write_str(if i == 0 { "" } else { "," })?;
-            position.fmt(f)?;
-        }
-        Ok(())
+        let positions: Vec<String> = self.0.iter().map(Position::to_string).collect();
+        f.write_str(&positions.join(","))
     }
 }
 
 /// What has changed since a watermark.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
-    /// Up to here.
+    /// The new watermark.
     pub watermark: Watermark,
-    /// The changed averages as readers see them now; `None` when there are too many, or when the watermark belongs to
+    /// The changed averages as readers see them now; `None` when there are too many, or when the old watermark belongs to
     /// another installation.
     pub averages: Option<Vec<Changed>>,
 }
@@ -80,8 +75,8 @@ impl Reader {
         let Some(posts) = self.changed_posts(from, &watermark).await? else {
             return Ok(Some(Changes { watermark, averages: None }));
         };
-        let mut averages = Vec::with_capacity(posts.len());
         let posts: Vec<PostId> = posts.into_iter().collect();
+        let mut averages = Vec::with_capacity(posts.len());
         for ids in posts.chunks(POSTS_ASKED_MAX) {
             for (post, average) in self.store.averages(ids).await? {
                 let as_of = self.context.as_of(&average, now);
@@ -96,14 +91,11 @@ impl Reader {
             return Ok(None);
         }
         let mut changed = BTreeSet::new();
-        for ((shard, from), to) in self.context.all_shards().zip(&from.0).zip(&to.0) {
-            if from == to {
-                continue;
-            }
-            match self.store.changed(shard, *from, *to).await? {
-                Some(posts) => changed.extend(posts),
-                None => return Ok(None),
-            }
+        let moved =
+            self.context.all_shards().zip(from.0.iter().zip(&to.0)).filter(|(_, (from, to))| from != to);
+        for (shard, (from, to)) in moved {
+            let Some(posts) = self.store.changed(shard, *from, *to).await? else { return Ok(None) };
+            changed.extend(posts);
             if changed.len() > POSTS_NAMED_MAX {
                 return Ok(None);
             }
@@ -118,10 +110,8 @@ mod tests {
 
     #[test]
     fn a_watermark_comes_back_and_a_forged_one_does_not() {
-        let watermark =
-            Watermark(vec![Position::new(1_790_000_000_000, 3), Position::START, Position::new(0, 7)]);
-        assert_eq!(watermark.to_string(), "1790000000000-3,0-0,0-7");
-        assert_eq!(Watermark::parse(&watermark.to_string()), Ok(watermark));
+        let text = "1790000000000-3,0-0,0-7";
+        assert_eq!(Watermark::parse(text).unwrap().to_string(), text);
         for forged in ["", "x", "1-2,3", "1-2;3-4", "-1"] {
             assert!(Watermark::parse(forged).is_err(), "{forged}");
         }

@@ -1,7 +1,5 @@
-//! A post's history as a series: what was published, what the exact mean was, and how many arrived, at even
-//! steps in time.
-//!
-//! The store keeps the state after each clock hour's last entry; any moment between is that state evaluated.
+//! A post's history as a series of even steps in time. The store keeps the state after each clock hour's last entry; any
+//! moment between is that state evaluated.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,7 +20,7 @@ pub struct Point {
     pub at: Time,
     /// Ratings that arrived in the step, edits included.
     pub arrivals: u64,
-    /// What was published then.
+    /// What was published at that moment.
     #[serde(flatten)]
     pub published: Published,
 }
@@ -33,12 +31,8 @@ impl Reader {
     pub async fn history(&self, id: &PostId, points: usize, now: Time) -> Result<Vec<Point>> {
         self.posts.state(id, now).await?;
         let hours = self.store.history(id).await?;
-        Ok(series(
-            &hours,
-            self.context.ticks.around(now).last,
-            points.clamp(1, POINTS_MAX),
-            &self.context.params,
-        ))
+        let last_tick = self.context.ticks.around(now).last;
+        Ok(series(&hours, last_tick, points.clamp(1, POINTS_MAX), &self.context.params))
     }
 }
 
@@ -54,7 +48,7 @@ fn series(hours: &[Hour], last_tick: Time, points: usize, params: &Params) -> Ve
             let elapsed = span * step as i128 / points as i128;
             let at = begin.plus_ms(elapsed as i64);
             let mut arrivals = 0;
-            // An hour belongs to the step in which its last entry came.
+            // An hour belongs to the step of its last entry.
             while let Some(hour) = rest.next_if(|hour| hour.average.last.unwrap_or(hour.hour) <= at) {
                 arrivals += hour.arrivals;
                 state = hour.average;
@@ -67,10 +61,9 @@ fn series(hours: &[Hour], last_tick: Time, points: usize, params: &Params) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Score;
+    use crate::model::{HOUR_MS, Score};
     use crate::smoothing::Knobs;
 
-    const HOUR_MS: i64 = 3_600_000;
     const BORN: Time = Time::from_ms(1_700_000_000_000);
 
     #[test]
@@ -81,8 +74,7 @@ mod tests {
         for i in 0..20 {
             let at = BORN.plus_ms(i * HOUR_MS);
             average.rate(None, Score::parse(i % 6).unwrap(), at, &params);
-            let post = PostId::parse("p").unwrap();
-            hours.push(Hour { post, hour: at, arrivals: 1, average });
+            hours.push(Hour { post: PostId::parse("p").unwrap(), hour: at, arrivals: 1, average });
         }
         let tick = BORN.plus_ms(40 * HOUR_MS);
         let points = series(&hours, tick, 7, &params);

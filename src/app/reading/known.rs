@@ -1,47 +1,43 @@
-//! Which posts exist, as far as this process knows. Posts are never deleted, so a yes is kept; a no is kept for a moment,
-//! so that a flood of requests for a missing post asks the store once.
+//! Answers of the store that a process remembers: a yes for good, a no for a moment, so that a flood of requests asks the
+//! store once.
+
+use std::hash::Hash;
 
 use moka::future::Cache;
 
-use crate::model::{PostId, Time};
+use crate::model::Time;
 
-/// Posts that a process remembers; beyond it, those not asked for lately are forgotten.
-const POSTS_MAX: u64 = 200_000;
-/// A post that did not exist is looked up again after this.
-const MISSING_MS: i64 = 800;
+/// Most remembered answers of each kind; those not asked for lately are forgotten first.
+const ANSWERS_MAX: u64 = 200_000;
 
-/// Posts that are known to exist, and posts that did not exist a moment ago.
-pub struct KnownPosts {
-    existing: Cache<PostId, ()>,
-    missing: Cache<PostId, Time>,
+/// Remembered answers to one question.
+pub struct Known<K> {
+    yes: Cache<K, ()>,
+    no: Cache<K, Time>,
+    no_ms: i64,
 }
 
-impl Default for KnownPosts {
-    fn default() -> Self {
-        Self { existing: Cache::new(POSTS_MAX), missing: Cache::new(POSTS_MAX) }
-    }
-}
-
-impl KnownPosts {
-    /// Whether the post is known to exist.
-    pub async fn contains(&self, id: &PostId) -> bool {
-        self.existing.get(id).await.is_some()
+impl<K: Hash + Eq + Clone + Send + Sync + 'static> Known<K> {
+    /// A no is forgotten after `no_ms`.
+    pub fn new(no_ms: i64) -> Self {
+        Self { yes: Cache::new(ANSWERS_MAX), no: Cache::new(ANSWERS_MAX), no_ms }
     }
 
-    /// Whether the post did not exist a moment before `now`.
-    pub async fn is_missing(&self, id: &PostId, now: Time) -> bool {
-        let is_recent = |at: Time| (0..MISSING_MS).contains(&(now.ms() - at.ms()));
-        self.missing.get(id).await.is_some_and(is_recent)
+    pub async fn is_yes(&self, key: &K) -> bool {
+        self.yes.get(key).await.is_some()
     }
 
-    /// Remembers that the post exists.
-    pub async fn remember(&self, id: &PostId) {
-        self.existing.insert(id.clone(), ()).await;
-        self.missing.invalidate(id).await;
+    pub async fn is_no(&self, key: &K, now: Time) -> bool {
+        let is_recent = |at: Time| (0..self.no_ms).contains(&(now.ms() - at.ms()));
+        self.no.get(key).await.is_some_and(is_recent)
     }
 
-    /// Remembers for a moment that the post did not exist at `now`.
-    pub async fn miss(&self, id: &PostId, now: Time) {
-        self.missing.insert(id.clone(), now).await;
+    pub async fn keep_yes(&self, key: &K) {
+        self.yes.insert(key.clone(), ()).await;
+        self.no.invalidate(key).await;
+    }
+
+    pub async fn keep_no(&self, key: &K, now: Time) {
+        self.no.insert(key.clone(), now).await;
     }
 }

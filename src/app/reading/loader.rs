@@ -1,7 +1,6 @@
-//! Reads posts from the store for all readers at once.
-//!
-//! One task takes all waiting requests, asks the store once for the posts among them, fills the cache and answers each: a
-//! thousand readers of one post cost one query, and a client that disconnects cancels no query that others wait for.
+//! Reads posts from the store for all readers at once: one task takes all waiting requests, asks the store once, fills the
+//! cache and answers each. So a thousand readers of one post cost one query, and a client that disconnects cancels no
+//! query that others wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,15 +13,11 @@ use crate::faults;
 use crate::model::{PostId, Time};
 use crate::store::{Ledger, POSTS_ASKED_MAX};
 
-/// Most requests that wait here; more callers wait to enter.
+/// Most requests in the queue; more callers wait to enter it.
 const REQUESTS_MAX: usize = 4_096;
 
-type Found = BTreeMap<PostId, Arc<Cached>>;
-
 /// A handle to the task.
-pub struct Loader {
-    requests: mpsc::Sender<Request>,
-}
+pub struct Loader(mpsc::Sender<Request>);
 
 struct Request {
     ids: Vec<PostId>,
@@ -35,14 +30,14 @@ impl Loader {
     pub fn new(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         tokio::spawn(answer_all(store, cache, waiting));
-        Self { requests }
+        Self(requests)
     }
 
-    /// Posts as the store knows them now, in the order asked; they are in the cache afterwards.
+    /// Posts as the store has them now, in the order asked; they are in the cache afterwards.
     pub async fn load(&self, ids: Vec<PostId>, now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
         let (answer, answered) = oneshot::channel();
         let stopped = || Error::Unavailable("damper is shutting down; try again".into());
-        self.requests.send(Request { ids, now, answer }).await.map_err(|_| stopped())?;
+        self.0.send(Request { ids, now, answer }).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -51,22 +46,23 @@ async fn answer_all(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>, mut waiting: 
     let mut requests = Vec::new();
     while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
         let outcome = find(&*store, &*cache, &requests).await;
-        for request in requests.drain(..) {
-            let answer = match &outcome {
-                Ok(found) => Ok(request.ids.iter().map(|id| found.get(id).cloned()).collect()),
-                Err(error) => Err(error.clone()),
-            };
+        for Request { ids, answer, .. } in requests.drain(..) {
+            let found = outcome.as_ref().map_err(Error::clone);
             // A reader that has disconnected needs no answer.
-            let _ = request.answer.send(answer);
+            let _ = answer.send(found.map(|found| ids.iter().map(|id| found.get(id).cloned()).collect()));
         }
     }
 }
 
-async fn find(store: &dyn Ledger, cache: &dyn Cache, requests: &[Request]) -> Result<Found> {
+async fn find(
+    store: &dyn Ledger,
+    cache: &dyn Cache,
+    requests: &[Request],
+) -> Result<BTreeMap<PostId, Arc<Cached>>> {
     let asked: BTreeSet<&PostId> = requests.iter().flat_map(|request| &request.ids).collect();
     let asked: Vec<PostId> = asked.into_iter().cloned().collect();
     let read_at = requests.iter().map(|request| request.now).max().unwrap_or_default();
-    let mut found = Found::new();
+    let mut found = BTreeMap::new();
     for ids in asked.chunks(POSTS_ASKED_MAX) {
         let entries = read_into(store, cache, ids, read_at).await?;
         found.extend(entries.into_iter().map(|entry| (entry.state.post.id.clone(), entry)));

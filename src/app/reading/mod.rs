@@ -2,7 +2,7 @@
 
 pub mod changes;
 pub mod history;
-mod known;
+pub(super) mod known;
 mod loader;
 mod own;
 mod posts;
@@ -26,7 +26,7 @@ pub use posts::{PostReader, PostView};
 /// A page ends early when the texts of its posts exceed this together, so that no answer has megabytes.
 const PAGE_TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Shows what is published.
+/// Shows posts as published, their pages, histories and changes.
 pub struct Reader {
     context: Arc<Context>,
     posts: Arc<PostReader>,
@@ -38,20 +38,18 @@ impl Reader {
         Self { context, posts, store }
     }
 
-    /// One post, with the own rating of `reader` if one is named.
-    ///
-    /// # Errors
-    /// `NotFound` when there is no such post; `Unavailable` when that cannot be found out.
+    /// As [`PostReader::post`].
     pub async fn post(&self, id: &PostId, reader: Option<&UserId>, now: Time) -> Result<PostView> {
         self.posts.post(id, reader, now).await
     }
 
-    /// Those of the posts that exist, in the order asked, with the own ratings of `reader` if one is named.
+    /// As [`PostReader::posts`].
     pub async fn posts(&self, ids: &[PostId], reader: Option<&UserId>, now: Time) -> Result<Vec<PostView>> {
         self.posts.posts(ids, reader, now).await
     }
 
-    /// A page of posts after `after`, at most `limit`; only of `author`, if one is named.
+    /// A page of at most `limit` posts after `after`, only of `author` if one is named, with the own ratings of `reader` if
+    /// one is named.
     pub async fn page(
         &self,
         sort: Sort,
@@ -62,37 +60,29 @@ impl Reader {
         now: Time,
     ) -> Result<Page<PostView, PageKey>> {
         let keys = self.store.page(sort, author, after, page::to_read(limit)).await?;
-        let Page { items: mut keys, mut next } = Page::cut(keys, limit, PageKey::clone);
+        let Page { items: keys, mut next } = Page::cut(keys, limit, PageKey::clone);
         let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();
         let mut states: Vec<Arc<Cached>> =
             self.posts.states(&ids, now).await?.into_iter().flatten().collect();
-        let fitting = fitting(&states);
-        if let Some(last) = states.get(fitting.saturating_sub(1)).filter(|_| fitting < states.len()) {
-            let last = &last.state.post.id;
-            keys.truncate(
-                keys.iter().position(|key| key.post() == last).map_or(keys.len(), |place| place + 1),
-            );
+        let mut bytes = 0;
+        let fits = |cached: &&Arc<Cached>| {
+            let post = &cached.state.post;
+            bytes += post.title.len() + post.content.as_ref().map_or(0, String::len);
+            bytes <= PAGE_TEXT_BYTES_MAX
+        };
+        let fitting = states.iter().take_while(fits).count().max(1);
+        if fitting < states.len() {
             states.truncate(fitting);
-            next = keys.last().cloned();
+            let last = states.last().map(|cached| &cached.state.post.id);
+            next = keys.into_iter().find(|key| Some(key.post()) == last);
         }
         Ok(Page { items: self.posts.views(states, reader, now).await?, next })
     }
 
-    /// A post that was created just now, as readers see it.
+    /// A new post, as readers see it.
     pub fn view_of_new(&self, post: Post, now: Time) -> PostView {
         let (average, standing) = (Average::default(), Standing::default());
         let state = PostState { post, average, version: Position::START, standing };
         self.posts.view(&state, None, now)
     }
-}
-
-/// How many of the posts, at least one, fit on a page with their texts.
-fn fitting(states: &[Arc<Cached>]) -> usize {
-    let mut bytes = 0;
-    let fits = |cached: &&Arc<Cached>| {
-        let post = &cached.state.post;
-        bytes += post.title.len() + post.content.as_ref().map_or(0, String::len);
-        bytes <= PAGE_TEXT_BYTES_MAX
-    };
-    states.iter().take_while(fits).count().max(1)
 }

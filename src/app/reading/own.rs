@@ -24,15 +24,19 @@ pub struct OwnRating {
 }
 
 impl PostReader {
-    /// The reader's own ratings: the newer of what waits and what is stored. The buffer is asked first, so that an entry
+    /// The own ratings of `reader`: the newer of what waits and what is stored. The buffer is asked first, so that an entry
     /// that is merged meanwhile is seen twice rather than not at all. A cached state that is older than a stored rating
-    /// is read again, so that a user who flushed a moment ago sees the rating count.
+    /// is read again, so that a user sees a rating count right after a flush.
     pub(super) async fn own(
         &self,
-        reader: &UserId,
+        reader: Option<&UserId>,
         mut states: Vec<Arc<Cached>>,
         now: Time,
     ) -> Result<(Vec<Arc<Cached>>, Vec<Option<OwnRating>>)> {
+        let Some(reader) = reader else {
+            let none = vec![None; states.len()];
+            return Ok((states, none));
+        };
         let ids: Vec<PostId> = states.iter().map(|cached| cached.state.post.id.clone()).collect();
         let waiting = self.buffer.waiting_of(reader, &ids).await;
         let stored = self.stored(reader, &ids).await;
@@ -45,39 +49,29 @@ impl PostReader {
             (Ok(waiting), Err(_)) if waiting.iter().all(Option::is_some) => (waiting, vec![None; ids.len()]),
             (_, Err(error)) => return Err(error),
         };
-        let is_stale = |(state, stored): &(&Arc<Cached>, &Option<(Position, OwnRating)>)| {
-            stored.is_some_and(|(position, _)| position > state.state.version)
-        };
-        let stale: Vec<usize> = states
-            .iter()
-            .zip(&stored)
-            .enumerate()
-            .filter(|(_, pair)| is_stale(pair))
-            .map(|(i, _)| i)
-            .collect();
         // The stored ratings were read with these versions known, not with those of a state that is read again below.
         let versions: Vec<Position> = states.iter().map(|cached| cached.state.version).collect();
+        let is_stale = |i: &usize| stored[*i].is_some_and(|(position, _)| position > versions[*i]);
+        let stale: Vec<usize> = (0..ids.len()).filter(is_stale).collect();
         if !stale.is_empty() {
             let found = self.loader.load(stale.iter().map(|&i| ids[i].clone()).collect(), now).await?;
             for (i, state) in stale.into_iter().zip(found) {
                 states[i] = state.unwrap_or_else(|| states[i].clone());
             }
         }
-        let newest = states.iter().zip(versions).zip(waiting).zip(stored).map(
-            |(((cached, version), waiting), stored)| {
-                // Of what is merged already the store has the truth, if it answered.
-                let is_newer = |position| !store_answered || position > version;
-                let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
-                    let score = waiting.action.score();
-                    (waiting.position, OwnRating { score, pending: true, held: false })
-                });
-                let (position, own) =
-                    waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
-                let pending = position > cached.state.version;
-                // After its merge a withdrawal leaves no rating.
-                (pending || own.score.is_some()).then_some(OwnRating { pending, ..own })
-            },
-        );
+        let newest = states.iter().zip(versions).zip(waiting).zip(stored);
+        let newest = newest.map(|(((cached, version), waiting), stored)| {
+            // The store has the truth about what is merged, if it answered.
+            let is_newer = |position| !store_answered || position > version;
+            let waiting = waiting.filter(|waiting| is_newer(waiting.position)).map(|waiting| {
+                let score = waiting.action.score();
+                (waiting.position, OwnRating { score, pending: true, held: false })
+            });
+            let (position, own) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
+            let pending = position > cached.state.version;
+            // After its merge a withdrawal leaves no rating.
+            (pending || own.score.is_some()).then_some(OwnRating { pending, ..own })
+        });
         let newest = newest.collect();
         Ok((states, newest))
     }

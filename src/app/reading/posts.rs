@@ -1,11 +1,10 @@
-//! Posts as people see them, each with the reader's own rating.
-//!
-//! The published mean is the state of the last drain, evaluated at `as_of`: the last tick, or the state's own
-//! time if that is later. So it moves in steps, and every process publishes the same.
+//! Posts as people see them, each with the reader's own rating. The published mean is the state of the last drain, evaluated
+//! at `as_of`: the last tick, or the state's own time if that is later. So it moves in steps, and every process publishes
+//! the same.
 
 use std::sync::Arc;
 
-use super::known::KnownPosts;
+use super::known::Known;
 use super::loader::Loader;
 use super::own::OwnRating;
 use crate::app::context::Context;
@@ -19,6 +18,9 @@ use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
 use crate::store::Ledger;
 
+/// A missing post is looked up again after this.
+const MISSING_MS: i64 = 800;
+
 /// A post as a reader sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PostView {
@@ -30,11 +32,11 @@ pub struct PostView {
     pub version: Position,
     /// The moment that the published mean belongs to.
     pub as_of: Time,
-    /// When it may change next.
+    /// When the mean may change next.
     pub next_tick: Time,
-    /// Frozen or not, its hold policy, what is under review.
+    /// The moderation state.
     pub standing: Standing,
-    /// The reader's own rating, if a reader was named and has one.
+    /// The reader's own rating, if there is one.
     pub own: Option<OwnRating>,
 }
 
@@ -45,11 +47,12 @@ pub struct PostReader {
     pub(super) ledger: Arc<dyn Ledger>,
     cache: Arc<dyn Cache>,
     pub(super) loader: Loader,
-    known: KnownPosts,
+    /// Whether a post exists. A yes is certain, since posts are never deleted.
+    pub(in crate::app) known: Known<PostId>,
 }
 
 impl PostReader {
-    /// States come from `cache` or `ledger`, waiting ratings from `buffer`. Needs a tokio runtime.
+    /// Needs a tokio runtime.
     pub(in crate::app) fn new(
         context: Arc<Context>,
         buffer: Arc<dyn Buffer>,
@@ -57,7 +60,7 @@ impl PostReader {
         cache: Arc<dyn Cache>,
     ) -> Self {
         let loader = Loader::new(ledger.clone(), cache.clone());
-        Self { context, buffer, ledger, cache, loader, known: KnownPosts::default() }
+        Self { context, buffer, ledger, cache, loader, known: Known::new(MISSING_MS) }
     }
 
     /// One post, with the own rating of `reader` if one is named.
@@ -76,29 +79,16 @@ impl PostReader {
         self.views(states, reader, now).await
     }
 
-    /// Passes when the post exists. A yes is remembered for good, since posts are never deleted.
+    /// Passes when the post exists.
     pub(in crate::app) async fn require(&self, id: &PostId, now: Time) -> Result<()> {
-        if !self.known.contains(id).await {
+        if !self.known.is_yes(id).await {
             self.state(id, now).await?;
-            self.known.remember(id).await;
+            self.known.keep_yes(id).await;
         }
         Ok(())
     }
 
-    /// Whether this process remembers that the post exists.
-    pub(in crate::app) async fn is_known(&self, id: &PostId) -> bool {
-        self.known.contains(id).await
-    }
-
-    /// Remembers that a post exists.
-    pub(in crate::app) async fn remember(&self, id: &PostId) {
-        self.known.remember(id).await;
-    }
-
-    /// Brings changed posts into the cache.
-    ///
-    /// # Errors
-    /// When the store does not answer; then readers see the change at the next tick.
+    /// Refreshes changed posts in the cache. When the store does not answer, readers see the change at the next tick.
     pub(in crate::app) async fn reload(&self, ids: &[PostId], now: Time) -> Result<()> {
         self.loader.load(ids.to_vec(), now).await.map(drop)
     }
@@ -117,7 +107,7 @@ impl PostReader {
         let mut asked = Vec::new();
         for (i, state) in states.iter().enumerate() {
             let fresh = state.as_ref().is_some_and(|state| state.read_at >= last_tick);
-            if !fresh && !self.known.is_missing(&ids[i], now).await {
+            if !fresh && !self.known.is_no(&ids[i], now).await {
                 asked.push(i);
             }
         }
@@ -129,7 +119,7 @@ impl PostReader {
             Ok(found) => {
                 for (i, state) in asked.into_iter().zip(found) {
                     if state.is_none() {
-                        self.known.miss(&ids[i], now).await;
+                        self.known.keep_no(&ids[i], now).await;
                     }
                     states[i] = state;
                 }
@@ -146,13 +136,7 @@ impl PostReader {
         reader: Option<&UserId>,
         now: Time,
     ) -> Result<Vec<PostView>> {
-        let (states, own) = match reader {
-            Some(reader) => self.own(reader, states, now).await?,
-            None => {
-                let nobodys = vec![None; states.len()];
-                (states, nobodys)
-            }
-        };
+        let (states, own) = self.own(reader, states, now).await?;
         let view = |(cached, own): (Arc<Cached>, Option<OwnRating>)| self.view(&cached.state, own, now);
         Ok(states.into_iter().zip(own).map(view).collect())
     }
