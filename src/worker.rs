@@ -1,8 +1,7 @@
 //! The worker: apalis starts a drain at every tick.
 //!
-//! Correctness does not depend on it. A missed, doubled or overlapping tick changes no result, because
-//! [`Drainer::drain`](crate::app::drain::Drainer::drain) continues from the checkpoint. A tick's drain has a time limit and leaves the rest to the
-//! next tick, so a handler never outlasts its period.
+//! Correctness does not depend on it: a missed, doubled or overlapping tick changes no result, because each drain
+//! continues from the checkpoint. A tick's drain has a time limit, and leaves the rest to the next tick.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::*;
 use apalis_cron::{CronScheduler, Tick};
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -19,11 +19,9 @@ use crate::error::{Error, Result};
 use crate::model::Time;
 use crate::store::Trigger;
 
-/// After SIGTERM a tick's drain must finish its batch within this time. A batch that does not finish is
-/// rolled back.
+/// After SIGTERM a tick's drain must finish its batch within this time, or the batch is rolled back.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The data that a tick needs.
 #[derive(Clone)]
 struct Work {
     app: Arc<App>,
@@ -41,6 +39,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let stop = stop.child_token();
     let misfit = Arc::new(OnceLock::new());
     let work = Work { app, stop: stop.clone(), misfit: misfit.clone() };
+    let stopping = stop.clone().cancelled_owned();
     let monitor = Monitor::new()
         .register(move |n| {
             WorkerBuilder::new(format!("drain-{n}"))
@@ -56,19 +55,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
             true
         })
         .shutdown_timeout(SHUTDOWN_TIMEOUT);
-    let stopped = stop.clone();
-    let signal = async move {
-        stop.cancelled().await;
-        Ok(())
-    };
-    let outcome = monitor.run_with_signal(signal).await;
-    if let Some(error) = misfit.get() {
-        return Err(error.clone());
-    }
-    match outcome {
-        _ if stopped.is_cancelled() => Ok(()),
-        Ok(()) => Err(Error::Internal("the worker ended by itself; does the tick's schedule end?".into())),
-        Err(error) => Err(Error::Internal(format!("the worker ended: {error}"))),
+    let outcome = monitor.run_with_signal(stopping.map(Ok)).await;
+    match (misfit.get(), outcome) {
+        (Some(error), _) => Err(error.clone()),
+        _ if stop.is_cancelled() => Ok(()),
+        (None, Ok(())) => {
+            Err(Error::Internal("the worker ended by itself; does the tick's schedule end?".into()))
+        }
+        (None, Err(error)) => Err(Error::Internal(format!("the worker ended: {error}"))),
     }
 }
 
@@ -77,14 +71,11 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     let now = Time::from(chrono::Utc::now());
     // Must end before the next tick: a handler that outlasts its period ends apalis' stream of ticks.
     let period_ms = (app.ticks().around(now).next.ms() - now.ms()).unsigned_abs();
-    let limit =
-        Duration::from_secs(app.config().drain.tick_seconds_max).min(Duration::from_millis(period_ms));
-    let until = Instant::now().checked_add(limit);
+    let limit_ms = period_ms.min(app.config().drain.tick_seconds_max.saturating_mul(1_000));
+    let until = Instant::now().checked_add(Duration::from_millis(limit_ms));
     app.moderation().release_overdue(now).await;
-    let drained = app
-        .drainer()
-        .drain(now, &DrainOrder { until, stop: &|| stop.is_cancelled(), ..DrainOrder::quiet(Trigger::Tick) })
-        .await;
+    let order = DrainOrder { until, stop: &|| stop.is_cancelled(), ..DrainOrder::quiet(Trigger::Tick) };
+    let drained = app.drainer().drain(now, &order).await;
     // A failure is only logged here. The next tick retries it and takes all waiting entries.
     report(&drained);
     let alerting = app.clone();

@@ -1,7 +1,6 @@
 //! Cursors: a place in a list, as text that callers send back to get the next page.
 //!
-//! Opaque to callers: in hexadecimal, a letter for the list and two words for the place. URLs carry it unchanged, and
-//! it is checked when it comes back.
+//! It is a letter for the list and two words for the place, in hexadecimal, so that URLs carry it unchanged.
 
 use crate::app::catalogue::UserKey;
 use crate::entry::{Position, Shard};
@@ -12,18 +11,16 @@ use crate::store::{AlertKey, AuditKey, PageKey, Sort};
 
 /// A place in one of the lists.
 pub trait Place: Sized {
-    /// The list's letter and the two words of the place.
-    fn words(&self) -> (char, String, String);
+    /// The list's letter and the place's two words, with spaces between.
+    fn text(&self) -> String;
 
     /// The place that those words name.
-    fn from_words(list: char, first: &str, second: &str) -> Option<Self>;
+    fn from_words(list: &str, first: &str, second: &str) -> Option<Self>;
 }
 
 /// A place as text.
 pub fn write(place: &impl Place) -> String {
-    let (list, first, second) = place.words();
-    let text = format!("{list} {first} {second}");
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    place.text().bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The place that a caller names.
@@ -31,8 +28,7 @@ pub fn parse<P: Place>(cursor: &str) -> Result<P, Invalid> {
     let read = || {
         let text = decode(cursor)?;
         let mut words = text.splitn(3, ' ');
-        let (list, first, second) = (words.next()?, words.next()?, words.next()?);
-        P::from_words(list.parse().ok()?, first, second)
+        P::from_words(words.next()?, words.next()?, words.next()?)
     };
     let wrong = || Invalid::new(Kind::InvalidCursor, "cursor is not one of this list; begin without");
     read().ok_or_else(wrong)
@@ -55,24 +51,20 @@ fn decode(cursor: &str) -> Option<String> {
     String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
 }
 
-fn time(word: &str) -> Option<Time> {
-    word.parse().ok().map(Time::from_ms)
-}
-
 /// Posts, in either order.
 impl Place for PageKey {
-    fn words(&self) -> (char, String, String) {
+    fn text(&self) -> String {
         match self {
-            PageKey::New(at, post) => ('n', at.ms().to_string(), post.to_string()),
-            PageKey::Top(mean, post) => ('t', mean.to_bits().to_string(), post.to_string()),
+            PageKey::New(at, post) => format!("n {} {post}", at.ms()),
+            PageKey::Top(mean, post) => format!("t {} {post}", mean.to_bits()),
         }
     }
 
-    fn from_words(list: char, first: &str, second: &str) -> Option<Self> {
+    fn from_words(list: &str, first: &str, second: &str) -> Option<Self> {
         let post = PostId::parse(second).ok()?;
         match list {
-            'n' => Some(PageKey::New(time(first)?, post)),
-            't' => {
+            "n" => Some(PageKey::New(time(first)?, post)),
+            "t" => {
                 let mean = f64::from_bits(first.parse().ok()?);
                 mean.is_finite().then_some(PageKey::Top(mean, post))
             }
@@ -81,49 +73,36 @@ impl Place for PageKey {
     }
 }
 
-/// Users.
-impl Place for UserKey {
-    fn words(&self) -> (char, String, String) {
-        ('u', self.0.ms().to_string(), self.1.to_string())
-    }
+/// Lists whose place is a pair of values: the list's letter, how the pair is written, and how it is read.
+macro_rules! pairs {
+    ($($list:literal $place:ty: ($first:ident, $second:ident) is ($one:expr, $two:expr), read by $read:expr;)*) => {$(
+        impl Place for $place {
+            fn text(&self) -> String {
+                let ($first, $second) = self;
+                format!("{} {} {}", $list, $one, $two)
+            }
 
-    fn from_words(list: char, first: &str, second: &str) -> Option<Self> {
-        Some((time(first)?, UserId::parse(second).ok()?)).filter(|_| list == 'u')
-    }
+            fn from_words(list: &str, $first: &str, $second: &str) -> Option<Self> {
+                if list == $list { Some($read) } else { None }
+            }
+        }
+    )*};
 }
 
-/// The audit.
-impl Place for AuditKey {
-    fn words(&self) -> (char, String, String) {
-        ('a', self.0.to_string(), self.1.to_string())
-    }
-
-    fn from_words(list: char, first: &str, second: &str) -> Option<Self> {
-        let shard = second.parse().ok().filter(|shard| *shard <= i16::MAX as u16)?;
-        Some((Position::parse(first)?, Shard(shard))).filter(|_| list == 'a')
-    }
+// Users, alerts, held ratings, and the audit.
+pairs! {
+    "u" UserKey: (at, user) is (at.ms(), user), read by (time(at)?, UserId::parse(user).ok()?);
+    "s" AlertKey: (at, post) is (at.ms(), post), read by (time(at)?, PostId::parse(post).ok()?);
+    "h" Key: (post, user) is (post, user), read by (PostId::parse(post).ok()?, UserId::parse(user).ok()?);
+    "a" AuditKey: (position, shard) is (position, shard), read by (Position::parse(position)?, number(shard)?);
 }
 
-/// Alerts.
-impl Place for AlertKey {
-    fn words(&self) -> (char, String, String) {
-        ('s', self.0.ms().to_string(), self.1.to_string())
-    }
-
-    fn from_words(list: char, first: &str, second: &str) -> Option<Self> {
-        Some((time(first)?, PostId::parse(second).ok()?)).filter(|_| list == 's')
-    }
+fn time(word: &str) -> Option<Time> {
+    word.parse().ok().map(Time::from_ms)
 }
 
-/// Held ratings.
-impl Place for Key {
-    fn words(&self) -> (char, String, String) {
-        ('h', self.0.to_string(), self.1.to_string())
-    }
-
-    fn from_words(list: char, first: &str, second: &str) -> Option<Self> {
-        Some((PostId::parse(first).ok()?, UserId::parse(second).ok()?)).filter(|_| list == 'h')
-    }
+fn number(word: &str) -> Option<Shard> {
+    word.parse().ok().filter(|shard| *shard <= i16::MAX as u16).map(Shard)
 }
 
 #[cfg(test)]
@@ -136,14 +115,12 @@ mod tests {
         for key in [PageKey::New(Time::from_ms(1_790_000_000_000), post.clone()), PageKey::Top(4.25, post)] {
             assert_eq!(parse(&write(&key)), Ok(key));
         }
-        let newest = PageKey::New(Time::from_ms(5), PostId::parse("p").unwrap());
-        assert!(check_sort(&newest, Sort::New).is_ok());
-        assert!(check_sort(&newest, Sort::Top).unwrap_err().detail.contains("another sort"));
-        for forged in ["", "zz", "6", "é", "6e2035", "7420397465737420"] {
+        let nan = PageKey::Top(f64::NAN, PostId::parse("p").unwrap());
+        for forged in ["", "zz", "6", "é", "6e2035", "7420397465737420", &write(&nan)] {
             assert!(parse::<PageKey>(forged).is_err(), "{forged}");
         }
-        let nan: String = format!("t {} p", f64::NAN.to_bits()).bytes().map(|b| format!("{b:02x}")).collect();
-        assert!(parse::<PageKey>(&nan).is_err());
+        assert!(check_sort(&nan, Sort::Top).is_ok());
+        assert!(check_sort(&nan, Sort::New).unwrap_err().detail.contains("another sort"));
     }
 
     #[test]
@@ -153,12 +130,13 @@ mod tests {
         let alert: AlertKey = (Time::from_ms(1), post);
         let listed: UserKey = (Time::from_ms(1), user);
         let decided: AuditKey = (Position::new(1, 2), Shard(3));
-        assert_eq!(parse(&write(&held)), Ok(held.clone()));
-        assert_eq!(parse(&write(&alert)), Ok(alert.clone()));
-        assert_eq!(parse(&write(&listed)), Ok(listed.clone()));
-        assert_eq!(parse(&write(&decided)), Ok(decided));
-        assert!(parse::<Key>(&write(&alert)).is_err() && parse::<AlertKey>(&write(&held)).is_err());
-        assert!(parse::<UserKey>(&write(&alert)).is_err() && parse::<AuditKey>(&write(&listed)).is_err());
-        assert!(parse::<PageKey>(&write(&decided)).is_err());
+        let [a, b, c, d] = [write(&held), write(&alert), write(&listed), write(&decided)];
+        assert_eq!(
+            (parse(&a), parse(&b), parse(&c), parse(&d)),
+            (Ok(held), Ok(alert), Ok(listed), Ok(decided))
+        );
+        assert!(parse::<Key>(&b).is_err() && parse::<AlertKey>(&a).is_err());
+        assert!(parse::<UserKey>(&b).is_err() && parse::<AuditKey>(&c).is_err());
+        assert!([a, b, c, d].iter().all(|cursor| parse::<PageKey>(cursor).is_err()));
     }
 }

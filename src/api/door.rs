@@ -1,12 +1,12 @@
 //! A listener's door: how many connections it lets in, and how slow a client may be.
 //!
-//! `axum::serve` sets no limits, so connections are served by hyper itself: headers have a size, a number and a
-//! time, what a client does not take is not kept for it for ever, and who is beyond the last connection waits
-//! outside. The time of a body is kept by `extract`, that of a whole request by the router.
+//! `axum::serve` sets no limits, so hyper itself serves the connections: headers have a size, a number and a time, what
+//! a client does not take is not kept for ever, and clients beyond the last connection wait. `extract` limits the time of
+//! a body, the router that of a request.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,12 +25,11 @@ use tower::{Layer, ServiceExt};
 use tower_http::normalize_path::NormalizePathLayer;
 use tracing::{debug, info, warn};
 
-use super::address::Peer;
 use super::viewer;
 use crate::config::ApiKnobs;
 use crate::error::Result;
 
-/// Headers of a request, all together; longer ones are answered 431.
+/// Bytes of a request's headers; more are answered 431.
 const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Headers of a request; more are answered 431.
 const HEADERS_MAX: usize = 100;
@@ -41,15 +40,14 @@ const FILES_BESIDES: u64 = 256;
 /// A listener that cannot take a connection (no file handles left) tries again after this.
 const ACCEPT_DELAY: Duration = Duration::from_millis(50);
 
-/// Raises what this process may keep open to what the system allows it, since a connection takes a file handle.
-/// Warns when that is too little for the settings.
+/// Raises the number of files that this process may open, since a connection takes one. Warns when the system allows too
+/// few for the settings.
 pub fn make_room(knobs: &ApiKnobs) {
     let limit = getrlimit(Resource::Nofile);
     let wanted = (2 * knobs.connections_max) as u64 + FILES_BESIDES;
     let Some(current) = limit.current.filter(|current| *current < wanted) else { return };
     let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: limit.maximum })
-    {
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), ..limit }) {
         debug!(%error, "the number of open files stays as it is");
     }
     if allowed < wanted {
@@ -66,13 +64,13 @@ pub async fn serve(
 ) -> Result<()> {
     let doors = Arc::new(Semaphore::new(knobs.connections_max));
     let connections = GracefulShutdown::new();
-    let is_short = AtomicBool::new(false);
+    let mut is_short = false;
     tokio::pin!(shutdown);
     loop {
         let entering = async {
             // Never closed.
             let door = doors.clone().acquire_owned().await;
-            (door, accept(&listener, &is_short).await)
+            (door, accept(&listener, &mut is_short).await)
         };
         let (door, (stream, peer)) = tokio::select! {
             entered = entering => entered,
@@ -94,20 +92,20 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection. That none can be taken is said once, and so is that they can be again.
-async fn accept(listener: &TcpListener, is_short: &AtomicBool) -> (TcpStream, Peer) {
+/// The next connection. `is_short` says that none could be accepted; that and its end are logged once.
+async fn accept(listener: &TcpListener, is_short: &mut bool) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if is_short.swap(false, Ordering::Relaxed) {
+                if std::mem::take(is_short) {
                     info!("connections are taken again");
                 }
-                return (stream, Peer(peer.ip()));
+                return (stream, peer.ip());
             }
-            // The client's own fault, or nobody's.
+            // The client has left already.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                if !is_short.swap(true, Ordering::Relaxed) {
+                if !std::mem::replace(is_short, true) {
                     warn!(%error, "no connection can be taken");
                 }
                 tokio::time::sleep(ACCEPT_DELAY).await;
@@ -116,10 +114,10 @@ async fn accept(listener: &TcpListener, is_short: &AtomicBool) -> (TcpStream, Pe
     }
 }
 
-/// Answers one connection's requests until it ends, or `connections` are told to.
+/// Answers one connection's requests until it ends, or all `connections` shut down.
 fn connection(
     stream: TcpStream,
-    peer: Peer,
+    peer: IpAddr,
     routes: Router,
     knobs: &ApiKnobs,
     connections: &GracefulShutdown,
@@ -129,16 +127,17 @@ fn connection(
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(Duration::from_millis(knobs.write_timeout_ms)));
     // Outside the router: a trailing slash is taken off before a route is looked for.
-    let service = NormalizePathLayer::trim_trailing_slash().layer(routes);
-    let service = service.map_request(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(peer);
-        // Its pages find each other by this slash.
-        if request.uri().path() == viewer::PAGE {
-            *request.uri_mut() = Uri::from_static(viewer::PAGE_INDEX);
-        }
-        request
-    });
+    let service = NormalizePathLayer::trim_trailing_slash().layer(routes).map_request(
+        move |request: hyper::Request<Incoming>| {
+            let mut request: Request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(peer);
+            // The viewer's files find each other by this slash.
+            if request.uri().path() == viewer::PAGE {
+                *request.uri_mut() = Uri::from_static(viewer::PAGE_INDEX);
+            }
+            request
+        },
+    );
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(knobs.header_timeout_ms))

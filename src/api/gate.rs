@@ -1,14 +1,14 @@
 //! Who is asking, and whether they may: what handlers share, and the callers that they take.
 //!
-//! With keys in the settings a caller shows a token and is its `sub`; without any Damper is open, callers name
-//! themselves, and operators show the admin token. Reading needs nobody; a token that is shown must be good.
+//! With keys in the settings a caller shows a token and is its `sub`. Without keys Damper is open: callers name
+//! themselves, and operators show the admin token. Reading needs no token, but a token that is shown must be good.
 
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::now;
@@ -28,11 +28,10 @@ pub struct Gate {
     /// Without keys Damper is open.
     keys: Option<Arc<Keys>>,
     /// Held by the one flush that may be under way.
-    flushing: Arc<Mutex<()>>,
-    /// Those who follow the averages.
-    followers: Arc<Followers>,
-    /// The process is to end.
-    stop: CancellationToken,
+    pub(super) flushing: Arc<Mutex<()>>,
+    pub(super) followers: Arc<Followers>,
+    /// Cancelled once the process is to end.
+    pub(super) stop: CancellationToken,
 }
 
 impl Gate {
@@ -50,28 +49,7 @@ impl Gate {
         Self { app, keys: None, flushing: Arc::default(), followers: Arc::default(), stop }
     }
 
-    /// Waits for its turn to flush; the turn ends with what is returned.
-    pub async fn turn_to_flush(&self) -> OwnedMutexGuard<()> {
-        self.flushing.clone().lock_owned().await
-    }
-
-    /// Whether the process is to end.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    /// Those who follow the averages.
-    pub fn followers(&self) -> &Arc<Followers> {
-        &self.followers
-    }
-
-    /// Cancelled once the process is to end.
-    pub fn stop(&self) -> &CancellationToken {
-        &self.stop
-    }
-
-    /// The front door behind it.
-    pub fn app(&self) -> &Arc<App> {
+    pub(super) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
@@ -98,15 +76,34 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whose own rating is shown: the token's user, or in open mode the one that the query names.
-    pub fn reader(&self, named: Option<&str>) -> Result<Option<UserId>, Problem> {
-        let place = |problem: Invalid| Problem::in_parameter(problem, "user_id");
+    /// The token's user, or in open mode the one that `field` names, if it names one.
+    fn user(&self, named: Option<&str>, field: &str) -> Result<Option<UserId>, Invalid> {
         match (self, named) {
-            (Caller::Unnamed, named) => named.map(UserId::parse).transpose().map_err(place),
-            (Caller::Nobody | Caller::Known(_), Some(_)) => Err(place(not_named("user_id"))),
+            (Caller::Unnamed, named) => named.map(UserId::parse).transpose(),
+            (Caller::Nobody | Caller::Known(_), Some(_)) => {
+                let detail = format!("{field} is not taken: the token says who is asking; leave it out");
+                Err(Invalid::new(Kind::UserNamed, detail))
+            }
             (Caller::Nobody, None) => Ok(None),
             (Caller::Known(identity), None) => Ok(Some(identity.user.clone())),
         }
+    }
+
+    /// Whose own rating is shown: the token's user, or in open mode the one that the query names.
+    pub fn reader(&self, named: Option<&str>) -> Result<Option<UserId>, Problem> {
+        self.user(named, "user_id").map_err(|e| Problem::in_parameter(e, "user_id"))
+    }
+
+    /// The author of a new post: the token's user, or in open mode the one that the body names, if it names one.
+    pub fn author(&self, named: Option<&str>) -> Result<Option<UserId>, Problem> {
+        self.user(named, "created_by").map_err(|e| Problem::in_body(e, "/created_by"))
+    }
+
+    /// Who acts: the token's user, or in open mode the one that the body names.
+    pub fn named_in_body(&self, named: Option<&str>) -> Result<UserId, Problem> {
+        let unnamed = || Invalid::new(Kind::InvalidBody, "missing field `user_id`");
+        let user = self.user(named, "user_id").and_then(|user| user.ok_or_else(unnamed));
+        user.map_err(|e| Problem::in_body(e, "/user_id"))
     }
 
     /// `user`, with what the token says of the account.
@@ -117,28 +114,6 @@ impl Caller {
         };
         Rater { user, account_created_at }
     }
-
-    /// Who acts: the token's user, or in open mode the one that the body names.
-    pub fn named_in_body(&self, named: Option<&str>) -> Result<UserId, Problem> {
-        let unnamed =
-            || Problem::in_body(Invalid::new(Kind::InvalidBody, "missing field `user_id`"), "/user_id");
-        self.reader(named).map_err(|problem| problem.at("/user_id"))?.ok_or_else(unnamed)
-    }
-
-    /// The author of a new post: the token's user, or in open mode the one that the body names, if it names one.
-    pub fn author(&self, named: Option<&str>) -> Result<Option<UserId>, Problem> {
-        let place = |problem: Invalid| Problem::in_body(problem, "/created_by");
-        match (self, named) {
-            (Caller::Unnamed, named) => named.map(UserId::parse).transpose().map_err(place),
-            (Caller::Nobody | Caller::Known(_), Some(_)) => Err(place(not_named("created_by"))),
-            (Caller::Nobody, None) => Err(unknown_caller()),
-            (Caller::Known(identity), None) => Ok(Some(identity.user.clone())),
-        }
-    }
-}
-
-fn not_named(field: &str) -> Invalid {
-    Invalid::new(Kind::UserNamed, format!("{field} is not taken: the token says who is asking; leave it out"))
 }
 
 impl FromRequestParts<Gate> for Caller {
@@ -146,12 +121,8 @@ impl FromRequestParts<Gate> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
         let Some(keys) = &gate.keys else { return Ok(Caller::Unnamed) };
-        match bearer(&parts.headers)? {
-            None => Ok(Caller::Nobody),
-            Some(token) => {
-                keys.verify(token, now()).map(Caller::Known).map_err(|e| Problem::unauthenticated(&e))
-            }
-        }
+        let Some(token) = bearer(&parts.headers)? else { return Ok(Caller::Nobody) };
+        keys.verify(token, now()).map(Caller::Known).map_err(Problem::unauthenticated)
     }
 }
 
@@ -169,24 +140,18 @@ impl FromRequestParts<Gate> for Somebody {
     }
 }
 
-/// A caller who may bring in ratings of others; in open mode whoever may call at all, or where that may be anybody,
-/// whoever shows the admin token.
+/// A caller who may send ratings of others. In open mode, that is everyone who can reach Damper; where other machines
+/// can, the admin token is required.
 pub struct Ingester;
 
 impl FromRequestParts<Gate> for Ingester {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, gate).await? {
-            Caller::Nobody => Err(unknown_caller()),
-            Caller::Known(identity) if !identity.has(Role::Ingest) => {
-                Err(Problem::forbidden(Role::Ingest.as_str()))
-            }
-            Caller::Unnamed if gate.app().config().open == Open::Anywhere => {
-                Operator::from_request_parts(parts, gate).await.map(|_| Self)
-            }
-            Caller::Known(_) | Caller::Unnamed => Ok(Self),
+        if !gate.is_open() || gate.app.config().open == Open::Anywhere {
+            user_with(Role::Ingest, parts, gate).await?;
         }
+        Ok(Self)
     }
 }
 
@@ -197,57 +162,59 @@ impl FromRequestParts<Gate> for Moderator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, gate).await? {
-            Caller::Known(identity) if identity.has(Role::Moderator) => Ok(Self(identity.user.clone())),
-            Caller::Known(_) => Err(Problem::forbidden(Role::Moderator.as_str())),
-            Caller::Nobody => Err(unknown_caller()),
-            Caller::Unnamed => {
-                Operator::from_request_parts(parts, gate).await?;
-                Ok(Self(UserId::parse(Role::Admin.as_str())?))
-            }
-        }
+        user_with(Role::Moderator, parts, gate).await.map(Self)
     }
 }
 
-/// A caller who may operate Damper.
+/// A caller who may operate Damper. In open mode, the admin token is required.
 pub struct Operator;
 
 impl FromRequestParts<Gate> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, gate).await? {
-            Caller::Nobody => Err(unknown_caller()),
-            Caller::Known(identity) if identity.has(Role::Admin) => Ok(Self),
-            Caller::Known(_) => Err(Problem::forbidden(Role::Admin.as_str())),
-            Caller::Unnamed => {
-                let Some(token) = bearer(&parts.headers)? else { return Err(unknown_caller()) };
-                if gate.app.upkeep().is_admin_token(token).await? {
-                    return Ok(Self);
-                }
-                let detail = "this is not the admin token; damper admin-token makes a new one";
-                Err(Problem::unauthenticated(&Invalid::new(Kind::TokenInvalid, detail)))
+        user_with(Role::Admin, parts, gate).await.map(|_| Self)
+    }
+}
+
+/// The user of a token with the role, or in open mode `admin`, for the admin token.
+async fn user_with(role: Role, parts: &mut Parts, gate: &Gate) -> Result<UserId, Problem> {
+    match Caller::from_request_parts(parts, gate).await? {
+        Caller::Known(identity) if identity.has(role) => Ok(identity.user.clone()),
+        Caller::Known(_) => {
+            let detail = format!("this call requires a token with the role {}", role.as_str());
+            Err(Problem::new(Kind::RoleMissing, detail))
+        }
+        Caller::Nobody => Err(unknown_caller()),
+        Caller::Unnamed => {
+            let token = bearer(&parts.headers)?.ok_or_else(unknown_caller)?;
+            if gate.app.upkeep().is_admin_token(token).await? {
+                return Ok(UserId::parse(Role::Admin.as_str())?);
             }
+            Err(wrong_token("this is not the admin token; damper admin-token makes a new one"))
         }
     }
 }
 
 fn unknown_caller() -> Problem {
     let detail = "who is asking? Send the header Authorization: Bearer <token>";
-    Problem::unauthenticated(&Invalid::new(Kind::TokenMissing, detail))
+    Problem::unauthenticated(Invalid::new(Kind::TokenMissing, detail))
+}
+
+fn wrong_token(detail: &str) -> Problem {
+    Problem::unauthenticated(Invalid::new(Kind::TokenInvalid, detail))
 }
 
 /// The token in the header, if there is one.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let wrong = |detail| Problem::unauthenticated(&Invalid::new(Kind::TokenInvalid, detail));
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(wrong("there are several Authorization headers; send one"));
+        return Err(wrong_token("there are several Authorization headers; send one"));
     }
     let token = value.to_str().ok().and_then(|text| text.split_once(' '));
     match token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
         Some((_, token)) => Ok(Some(token.trim())),
-        None => Err(wrong("the Authorization header is not of the form: Bearer <token>")),
+        None => Err(wrong_token("the Authorization header is not of the form: Bearer <token>")),
     }
 }

@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -36,7 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::Time;
 use openapi::Audience;
 use problem::Problem;
@@ -44,32 +45,28 @@ use routes::{events, explain, ingest, lists, moderation, operations, posts, prob
 
 pub use door::{make_room, serve};
 pub use gate::Gate;
-pub use problem::Page;
 pub use routes::probes::install_metrics;
 
-/// The front door, as handlers take it.
+/// The app, as handlers take it.
 type Shared = State<Arc<App>>;
 
 /// Bears a request's id, in requests, answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A caller's own request id is taken up to this length.
+/// A caller's own request id may have this length.
 const REQUEST_ID_CHARS_MAX: usize = 64;
 /// How long a browser may remember what CORS allows.
 const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 
 /// The public listener's routes: `/api/**`, the probes, the API's description and its problems.
 pub fn public(gate: &Gate) -> Result<Router> {
-    let (routes, api) = public_routes().split_for_parts();
-    let api = openapi::describe(&api, Audience { is_open: gate.is_open(), is_admin: false });
-    let routes = bounded(routes.merge(openapi::route("/openapi.json", &api)), gate)
+    let (routes, api) = described(public_routes(), gate, false);
+    let mut routes = bounded(routes.merge(openapi::route("/openapi.json", &api)), gate)
         .layer(from_fn_with_state(gate.clone(), origin::check_site));
-    Ok(named(
-        match gate.app().config().api.cors_origins.as_slice() {
-            [] => routes,
-            origins => routes.layer(cors(origins)?),
-        },
-        gate,
-    ))
+    let origins = &gate.app().config().api.cors_origins;
+    if !origins.is_empty() {
+        routes = routes.layer(cors(origins)?);
+    }
+    Ok(named(routes, gate))
 }
 
 fn public_routes() -> OpenApiRouter<Gate> {
@@ -94,8 +91,7 @@ fn public_routes() -> OpenApiRouter<Gate> {
 
 /// The admin listener's routes: operations, metrics, the probes, and both descriptions to look at.
 pub fn admin(gate: &Gate) -> Router {
-    let (_, public) = public_routes().split_for_parts();
-    let (routes, api) = OpenApiRouter::new()
+    let routes = OpenApiRouter::new()
         .routes(routes!(operations::flush))
         .routes(routes!(operations::status))
         .routes(routes!(operations::drains))
@@ -113,11 +109,9 @@ pub fn admin(gate: &Gate) -> Router {
         .routes(routes!(moderation::evidence::alerts))
         .routes(routes!(moderation::audit::audit))
         .merge(probes::probes())
-        .merge(probes::metrics())
-        .split_for_parts();
-    let is_open = gate.is_open();
-    let public = openapi::describe(&public, Audience { is_open, is_admin: false });
-    let api = openapi::describe(&api, Audience { is_open, is_admin: true });
+        .merge(probes::metrics());
+    let (routes, api) = described(routes, gate, true);
+    let (_, public) = described(public_routes(), gate, false);
     let routes = bounded(routes.merge(viewer::routes(&public, &api)), gate);
     named(routes.layer(from_fn_with_state(gate.clone(), origin::check_host)), gate)
 }
@@ -127,12 +121,20 @@ pub fn worker(gate: &Gate) -> Router {
     named(bounded(probes::probes().merge(probes::metrics()).into(), gate), gate)
 }
 
-/// What every listener has: problem+json for whatever no handler answers, pages about them, and a limit of time.
+fn described(routes: OpenApiRouter<Gate>, gate: &Gate, is_admin: bool) -> (Router<Gate>, Value) {
+    let (routes, api) = routes.split_for_parts();
+    (routes, openapi::describe(&api, Audience { is_open: gate.is_open(), is_admin }))
+}
+
+/// What every listener has: problem+json where no handler answers, pages about problems, and a time limit.
 fn bounded(routes: Router<Gate>, gate: &Gate) -> Router<Gate> {
     routes
         .merge(problem::pages())
-        .fallback(async |request: Request| Problem::no_route(request.uri().path()))
-        .method_not_allowed_fallback(async |request: Request| Problem::wrong_method(request.method()))
+        .fallback(async |uri: Uri| Problem::no_route(uri.path()))
+        .method_not_allowed_fallback(async |method: Method| {
+            let detail = format!("{method} is not allowed here; the Allow header lists the methods that are");
+            Problem::new(Kind::MethodNotAllowed, detail)
+        })
         .layer(from_fn_with_state(gate.clone(), limit_time))
         .layer(CatchPanicLayer::custom(answer_panic))
 }
@@ -146,16 +148,13 @@ fn named(routes: Router<Gate>, gate: &Gate) -> Router {
         .with_state(gate.clone())
 }
 
-/// Which pages of other sites may call, as browsers ask it.
+/// Which pages of other sites may call: the answer to a browser's question.
 fn cors(origins: &[String]) -> Result<CorsLayer> {
     let parse = |origin: &String| {
-        let is_origin =
-            origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
-        HeaderValue::try_from(origin).ok().filter(|_| is_origin).ok_or_else(|| {
-            Error::Config(format!(
-                "api.cors_origins {origin:?} is no origin; write https://example.org, or *"
-            ))
-        })
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        let value = HeaderValue::try_from(origin).ok().filter(|_| !host.is_empty() && !host.contains('/'));
+        let wrong = || format!("api.cors_origins {origin:?} is no origin; write https://example.org, or *");
+        value.ok_or_else(|| Error::Config(wrong()))
     };
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
@@ -171,7 +170,7 @@ fn cors(origins: &[String]) -> Result<CorsLayer> {
         .max_age(CORS_MAX_AGE))
 }
 
-/// Gives each request an id, which its log lines and its answer show; the caller's own id if it is plain.
+/// Gives each request an id, which its log lines and its answer show: the caller's own id, if it is plain.
 async fn name_request(request: Request, next: Next) -> Response {
     let is_plain = |value: &&HeaderValue| {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);

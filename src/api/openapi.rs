@@ -1,16 +1,16 @@
 //! The API's description (OpenAPI 3.1), made from the handlers. `viewer` shows it.
 //!
-//! A handler says what it takes and what it answers when all is well. What every call may answer besides, and what
-//! follows from who may ask (with keys, no body or query names a user), is added here.
+//! A handler says what it takes and what it answers when all is well. This file adds what every call may answer besides,
+//! and what follows from who may ask: with keys, no body or query names a user.
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
-use axum::response::IntoResponse;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
-use super::problem::{Page, ProblemJson};
+use super::problem::Problem;
+use crate::error::Kind;
 
 /// Fields and parameters that name a user in open mode.
 const NAMES: [&str; 2] = ["user_id", "created_by"];
@@ -33,7 +33,7 @@ pub fn describe(api: &utoipa::openapi::OpenApi, audience: Audience) -> Value {
         "description": env!("CARGO_PKG_DESCRIPTION"),
         "license": {"name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE")},
     });
-    api["components"]["schemas"]["Problem"] = serde_json::to_value(ProblemJson::schema()).unwrap_or_default();
+    api["components"]["schemas"]["Problem"] = serde_json::to_value(Problem::schema()).unwrap_or_default();
     api["components"]["securitySchemes"]["token"] = json!({"type": "http", "scheme": "bearer"});
     for (path, item) in api["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
@@ -86,7 +86,7 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
     let has_body = operation.get("requestBody").is_some();
     let mut statuses = vec![422, 500, 503];
     match path {
-        "/api/ratings" => statuses.push(415),
+        "/api/ratings" => statuses.extend([403, 415]),
         _ if has_body => statuses.extend([400, 408, 413, 415]),
         _ => {}
     }
@@ -96,22 +96,19 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
     if path.ends_with("/rate") {
         statuses.push(429);
     }
-    if path == "/api/ratings" {
-        statuses.push(403);
-    }
     if audience.is_admin {
         statuses.extend([401, 403]);
     } else {
         statuses.push(if audience.is_open { 403 } else { 401 });
     }
     for status in statuses {
-        let responses = &mut operation["responses"];
-        if responses.get(status.to_string()).is_none() {
-            responses[status.to_string()] = problem(status);
+        let response = &mut operation["responses"][status.to_string()];
+        if response.is_null() {
+            *response = problem(status);
         }
     }
     let token = json!({"token": []});
-    // Reading takes no token, and with one it shows more.
+    // Reading needs no token, but shows more with one.
     let reads = method == "get" || path.ends_with("/batch");
     operation["security"] = match (audience.is_open && !audience.is_admin, reads && !audience.is_admin) {
         (true, _) => json!([]),
@@ -120,22 +117,17 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
     };
     if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         // A path that names a user does so with keys, too.
-        let stays = |parameter: &Value| parameter["in"] == "path" || !is_name(&parameter["name"]);
-        parameters.retain(|parameter| audience.is_open || stays(parameter));
+        let is_name = |parameter: &Value| NAMES.iter().any(|name| parameter["name"] == *name);
+        parameters.retain(|it| audience.is_open || it["in"] == "path" || !is_name(it));
     }
 }
 
 /// The response of a problem's status.
 fn problem(status: u16) -> Value {
-    let pages = Page::all().filter(|page| page.status.as_u16() == status);
-    let description: Vec<String> =
-        pages.map(|page| format!("`{}`: {}", page.kind.slug(), page.title)).collect();
+    let pages = Kind::PAGES.iter().filter(|page| page.status == status);
+    let description: Vec<String> = pages.map(|page| format!("`{}`: {}", page.slug, page.title)).collect();
     let schema = json!({"$ref": "#/components/schemas/Problem"});
     json!({"description": description.join("; "), "content": {"application/problem+json": {"schema": schema}}})
-}
-
-fn is_name(value: &Value) -> bool {
-    value.as_str().is_some_and(|name| NAMES.contains(&name))
 }
 
 /// In open mode a body may name a user, and must where a rating is sent. With keys it must not.
@@ -145,7 +137,7 @@ fn name_users(schemas: &mut Value, is_open: bool) {
             continue;
         }
         match (is_open, schema.get_mut("properties").and_then(Value::as_object_mut)) {
-            // One that may be null may be left out as well.
+            // A field that may be null may be left out as well.
             (true, Some(fields))
                 if fields.get("user_id").is_some_and(|field| field.get("$ref").is_some()) =>
             {
@@ -165,6 +157,5 @@ fn name_users(schemas: &mut Value, is_open: bool) {
 /// A route that answers with a description.
 pub fn route<S: Clone + Send + Sync + 'static>(path: &str, api: &Value) -> Router<S> {
     let text = api.to_string();
-    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    Router::new().route(path, get(async move || (json, text).into_response()))
+    Router::new().route(path, get(async move || ([(CONTENT_TYPE, "application/json")], text)))
 }

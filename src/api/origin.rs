@@ -1,5 +1,5 @@
-//! Requests that a browser was tricked into: by a name that was made to point here (DNS rebinding), or by a page
-//! of another site.
+//! Refuses what a browser was tricked into: by a name that was made to point here (DNS rebinding), or by a page of
+//! another site.
 
 use std::net::IpAddr;
 
@@ -12,20 +12,20 @@ use super::gate::Gate;
 use super::problem::Problem;
 use crate::error::Kind;
 
-/// On the admin listener: the host must be this machine's, and an origin the same.
+/// On the admin listener: the host must be this machine's, and an origin must be the same.
 pub async fn check_host(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let from_uri = request.uri().authority().map(|authority| authority.as_str());
     let host = from_uri.or_else(|| text(request.headers(), header::HOST.as_str()));
     let hosts = &gate.app().config().admin_hosts;
-    if host.is_some_and(|host| !is_own(host, hosts)) {
-        return refuse("the host is not known here; the setting admin_hosts lists names beside localhost");
-    }
-    let is_same = |origin: &str| origin.split_once("://").is_some_and(|(_, from)| Some(from) == host);
     let mut origins = request.headers().get_all(header::ORIGIN).iter();
-    if !origins.all(|origin| origin.to_str().is_ok_and(is_same)) {
-        return refuse("a page of another site asks; only the admin listener's own may");
-    }
-    next.run(request).await
+    let detail = if host.is_some_and(|host| !is_own(host, hosts)) {
+        "the host is not known here; the setting admin_hosts lists names beside localhost"
+    } else if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_of(origin, host))) {
+        "a page of another site asks; only the admin listener's own may"
+    } else {
+        return next.run(request).await;
+    };
+    Problem::new(Kind::HostRefused, detail).into_response()
 }
 
 /// On the public listener, while callers name themselves: a page of another site must not name one for its visitor.
@@ -33,32 +33,31 @@ pub async fn check_host(State(gate): State<Gate>, request: Request, next: Next) 
 pub async fn check_site(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    let origin = text(headers, header::ORIGIN.as_str());
-    let host = text(headers, header::HOST.as_str());
-    let is_own = match origin.map(|origin| origin.split_once("://")) {
-        None => text(headers, "sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none"),
-        Some(origin) => origin.is_some_and(|(_, from)| Some(from) == host),
-    };
     let allowed = &gate.app().config().api.cors_origins;
-    let is_allowed =
-        origin.is_some_and(|origin| allowed.iter().any(|allowed| allowed == "*" || allowed == origin));
-    if gate.is_open() && !reads && !is_own && !is_allowed {
+    let may_ask = match text(headers, header::ORIGIN.as_str()) {
+        None => text(headers, "sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none"),
+        Some(origin) => {
+            is_of(origin, text(headers, header::HOST.as_str()))
+                || allowed.iter().any(|allowed| allowed == "*" || allowed == origin)
+        }
+    };
+    if gate.is_open() && !reads && !may_ask {
         let detail = "a page of another site asks; the setting api.cors_origins lists those that may";
         return Problem::new(Kind::OriginRefused, detail).into_response();
     }
     next.run(request).await
 }
 
-fn refuse(detail: &str) -> Response {
-    Problem::new(Kind::HostRefused, detail).into_response()
-}
-
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    // What is no text is nobody's name.
+    // No host or origin is called so.
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
-/// Names that nobody else can point here: this machine's own, an address, and those that the settings list.
+fn is_of(origin: &str, host: Option<&str>) -> bool {
+    origin.split_once("://").is_some_and(|(_, from)| Some(from) == host)
+}
+
+/// Names that no other site can point here: this machine's own, an address, and those that the settings list.
 fn is_own(host: &str, hosts: &[String]) -> bool {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((name, rest)) => (name, rest.strip_prefix(':')),

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use crate::error::{Invalid, Kind};
 
 /// Entries of a list on a page when the caller does not say.
-pub const LIMIT_DEFAULT: usize = 20;
+const LIMIT_DEFAULT: usize = 20;
 /// Entries of a list on a page at most.
 pub const LIMIT_MAX: usize = 100;
 
@@ -83,7 +83,7 @@ impl<F, K: Place> Paged<F, K> {
     }
 }
 
-/// How many are asked for: 1 to `max`, or `default` when the caller does not say.
+/// How many are asked for, 1 to `max`: `default` when the caller does not say.
 pub fn count(
     asked: Option<usize>,
     default: usize,

@@ -1,11 +1,11 @@
 //! `/docs`: Swagger UI, which shows both descriptions without a network.
 //!
-//! Its files come out of a crate that holds nothing but the project's own zip archive. They are unpacked when asked
-//! for: the program stays small, and so does what it is built of. `openapi` makes the descriptions.
+//! Its files are unpacked, when asked for, from a crate that holds nothing but the project's own zip archive: so the
+//! program and its dependencies stay small. `openapi` makes the descriptions.
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Redirect;
 use axum::routing::get;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::openapi;
 use super::problem::Problem;
 use crate::error::Error;
 
-/// Where the viewer is, and the page that this stands for.
+/// Where the viewer is, and the page that is shown there.
 pub const PAGE: &str = "/docs/";
 pub const PAGE_INDEX: &str = "/docs/index.html";
 /// The files that the page asks for, besides its starting script.
@@ -28,7 +28,7 @@ const FILES: [(&str, &str); 7] = [
     ("favicon-16x16.png", "image/png"),
     ("favicon-32x32.png", "image/png"),
 ];
-/// The longest of them has 1.5 MB.
+/// The largest of them has 1.5 MB.
 const FILE_BYTES_MAX: usize = 4 << 20;
 /// The starting script. The page may try the operators' calls; the public ones are another listener's.
 const SCRIPT: &str = r##"window.onload = () => {
@@ -55,15 +55,12 @@ pub fn routes<S: Clone + Send + Sync + 'static>(public: &Value, admin: &Value) -
         .route("/docs", get(async || Redirect::to(PAGE)))
         .route("/docs/swagger-initializer.js", get(script));
     FILES.into_iter().fold(routes, |routes, (name, kind)| {
-        routes.route(&format!("/docs/{name}"), get(async move || answer(name, kind)))
+        let file = async move || {
+            let bytes = unpack(name).ok_or_else(|| Error::Internal(format!("{name} cannot be unpacked")))?;
+            Ok::<_, Problem>(([(CONTENT_TYPE, kind)], bytes))
+        };
+        routes.route(&format!("/docs/{name}"), get(file))
     })
-}
-
-fn answer(name: &str, kind: &'static str) -> Response {
-    match unpack(name) {
-        Some(bytes) => ([(CONTENT_TYPE, kind)], bytes).into_response(),
-        None => Problem::from(Error::Internal(format!("{name} cannot be unpacked"))).into_response(),
-    }
 }
 
 /// A file of the archive's folder `dist`. The numbers are places of fields in PKWARE's APPNOTE.TXT, sections 4.3.7,

@@ -95,7 +95,8 @@ mod tests {
             (r#"{"post_id":"p","user_id":"u","score":5,"weight":9}"#, "invalid-body", Some("/weight")),
         ] {
             let misfit = parse(line.as_bytes(), NOW).unwrap_err();
-            assert_eq!((misfit.invalid.kind.slug(), misfit.pointer.as_deref()), (problem, pointer), "{line}");
+            let name = misfit.invalid.kind.page().slug;
+            assert_eq!((name, misfit.pointer.as_deref()), (problem, pointer), "{line}");
         }
         assert_eq!(parse(b"{\"post_id\":\"\xff\"}", NOW).unwrap_err().invalid.kind, Kind::MalformedJson);
     }

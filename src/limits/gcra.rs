@@ -8,7 +8,7 @@ use std::hash::Hash;
 
 use crate::model::Time;
 
-/// A limit is a number of calls in this time, and the same number at once. In microseconds, as everything below.
+/// A limit is a number of calls in this time, and the same number at once.
 pub const PERIOD_US: u64 = 60_000_000;
 /// The most buckets that are kept. When there are more, all start empty again: an error in favour of the callers.
 const BUCKETS_MAX: usize = 200_000;
@@ -21,17 +21,16 @@ pub fn interval_us(per_minute: u32) -> u64 {
 }
 
 /// How many calls a bucket of this level has room for.
-pub fn remaining(level_us: u64, interval_us: u64) -> u64 {
-    PERIOD_US.saturating_sub(level_us) / interval_us
+pub fn remaining(level_us: u64, per_minute: u32) -> u64 {
+    PERIOD_US.saturating_sub(level_us) / interval_us(per_minute)
 }
 
 /// How long until a bucket of this level has room for a call.
-pub fn wait_us(level_us: u64, interval_us: u64) -> u64 {
-    (level_us + interval_us).saturating_sub(PERIOD_US)
+pub fn wait_us(level_us: u64, per_minute: u32) -> u64 {
+    (level_us + interval_us(per_minute)).saturating_sub(PERIOD_US)
 }
 
 /// The result of a call: which bucket is full, if one is, and the level of each afterwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// The first bucket without room; then no bucket was changed.
     pub full: Option<usize>,
@@ -53,19 +52,18 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    /// Takes one call out of each bucket (its key and its interval), or out of none when one of them is full.
-    pub fn take(&mut self, buckets: &[(K, u64)], now: Time) -> Taken {
-        let levels: Vec<u64> = buckets.iter().map(|(key, _)| self.level_us(key, now)).collect();
-        let after: Vec<u64> =
-            levels.iter().zip(buckets).map(|(level, (_, interval))| level + interval).collect();
-        let full = after.iter().position(|level| *level > PERIOD_US);
-        if full.is_some() {
-            return Taken { full, levels_us: levels };
+    /// Takes one call out of each bucket (its key and its calls per minute), or out of none when one of them is full.
+    pub fn take(&mut self, buckets: &[(K, u32)], now: Time) -> Taken {
+        let mut levels_us: Vec<u64> = buckets.iter().map(|(key, _)| self.level_us(key, now)).collect();
+        let is_full = |(level_us, (_, per_minute)): (&u64, &(K, u32))| wait_us(*level_us, *per_minute) > 0;
+        let full = levels_us.iter().zip(buckets).position(is_full);
+        if full.is_none() {
+            for (level_us, (key, per_minute)) in levels_us.iter_mut().zip(buckets) {
+                *level_us += interval_us(*per_minute);
+                self.set(key, *level_us, now);
+            }
         }
-        for ((key, _), level) in buckets.iter().zip(&after) {
-            self.set(key, *level, now);
-        }
-        Taken { full: None, levels_us: after }
+        Taken { full, levels_us }
     }
 
     /// A bucket's level. A level above the period comes from a clock that was set back: the bucket starts empty.
@@ -74,7 +72,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         u64::try_from(level).ok().filter(|level| *level <= PERIOD_US).unwrap_or(0)
     }
 
-    /// Sets a level that Redis reported.
+    /// Sets a bucket's level.
     pub fn set(&mut self, key: &K, level_us: u64, now: Time) {
         if (now.ms() - self.swept.ms()).abs() >= SWEEP_INTERVAL_MS {
             self.swept = now;
@@ -101,14 +99,14 @@ mod tests {
     #[test]
     fn a_minutes_worth_at_once_and_then_the_rate() {
         let mut buckets = Buckets::default();
-        let ten = [("ann", interval_us(10))];
+        let ten = [("ann", 10)];
         for left in (0..10).rev() {
             let taken = buckets.take(&ten, NOW);
-            assert_eq!((taken.full, remaining(taken.levels_us[0], interval_us(10))), (None, left));
+            assert_eq!((taken.full, remaining(taken.levels_us[0], 10)), (None, left));
         }
         let refused = buckets.take(&ten, NOW);
         assert_eq!(refused.full, Some(0));
-        assert_eq!(wait_us(refused.levels_us[0], interval_us(10)), 6_000_000);
+        assert_eq!(wait_us(refused.levels_us[0], 10), 6_000_000);
         assert_eq!(buckets.take(&ten, NOW.plus_ms(5_999)).full, Some(0));
         assert_eq!(buckets.take(&ten, NOW.plus_ms(6_000)).full, None);
         assert_eq!(buckets.take(&ten, NOW.plus_ms(6_000)).full, Some(0));
@@ -119,7 +117,7 @@ mod tests {
     #[test]
     fn a_call_that_one_bucket_refuses_costs_the_others_nothing() {
         let mut buckets = Buckets::default();
-        let both = [("ann", interval_us(5)), ("here", interval_us(2))];
+        let both = [("ann", 5), ("here", 2)];
         let outcomes: Vec<_> = (0..10).map(|_| buckets.take(&both, NOW).full).collect();
         assert_eq!(outcomes[..3], [None, None, Some(1)]);
         let alone = (0..10).filter(|_| buckets.take(&both[..1], NOW).full.is_none()).count();
@@ -129,7 +127,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_locks_no_caller_out() {
         let mut buckets = Buckets::default();
-        let one = [("ann", interval_us(60))];
+        let one = [("ann", 60)];
         while buckets.take(&one, NOW).full.is_none() {}
         let before = NOW.plus_ms(-86_400_000);
         let taken = (0..100).filter(|_| buckets.take(&one, before).full.is_none()).count();
@@ -141,10 +139,10 @@ mod tests {
     fn too_many_buckets_start_empty_again() {
         let mut buckets = Buckets::default();
         for key in 0..2 * BUCKETS_MAX {
-            assert_eq!(buckets.take(&[(key, interval_us(1))], NOW).full, None);
+            assert_eq!(buckets.take(&[(key, 1)], NOW).full, None);
         }
         assert!(buckets.empty_at_us.len() <= BUCKETS_MAX);
-        buckets.take(&[(0, interval_us(1))], NOW.plus_ms(120_000));
+        buckets.take(&[(0, 1)], NOW.plus_ms(120_000));
         assert_eq!(buckets.empty_at_us.len(), 1, "those that are empty by now are dropped");
     }
 }

@@ -41,7 +41,7 @@ impl fmt::Display for Policy {
 /// How much of a limit is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Which limit.
+    /// The limit.
     pub policy: Policy,
     /// The calls that it allows in a minute, and at once.
     pub per_minute: u32,
@@ -53,8 +53,17 @@ pub struct Quota {
     pub wait_seconds: u64,
 }
 
+impl Quota {
+    fn new(policy: Policy, per_minute: u32, level_us: u64) -> Self {
+        let remaining = gcra::remaining(level_us, per_minute);
+        let reset_seconds = level_us.div_ceil(1_000_000);
+        let wait_seconds = gcra::wait_us(level_us, per_minute).div_ceil(1_000_000);
+        Self { policy, per_minute, remaining, reset_seconds, wait_seconds }
+    }
+}
+
 /// The answer to a request for one call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Admission {
     /// Every limit that is set.
     pub quotas: Vec<Quota>,
@@ -82,57 +91,34 @@ impl Limits {
     /// Takes one call of this user from this address for this post, if every limit has room for it.
     pub async fn take(&self, user: &UserId, address: IpAddr, post: &PostId, now: Time) -> Admission {
         let knobs = &self.knobs;
-        let policies: Vec<(Key, u32)> = [
+        let mut buckets = vec![
             ((Policy::User, user.to_string()), knobs.ratings_per_minute_per_user),
             ((Policy::Address, network(address)), knobs.ratings_per_minute_per_address),
             ((Policy::Post, post.to_string()), knobs.ratings_per_minute_per_post),
-        ]
-        .into_iter()
-        .filter(|(_, per_minute)| *per_minute > 0)
-        .collect();
-        if policies.is_empty() {
-            return Admission { quotas: Vec::new(), refused: None };
+        ];
+        buckets.retain(|(_, per_minute)| *per_minute > 0);
+        if buckets.is_empty() {
+            return Admission::default();
         }
-        let buckets: Vec<(Key, u64)> =
-            policies.iter().map(|(key, per_minute)| (key.clone(), gcra::interval_us(*per_minute))).collect();
-        let taken = self.take_of(&buckets, now).await;
-        admission(&policies, &taken)
+        let Taken { full, levels_us } = self.take_of(&buckets, now).await;
+        let quota = |(((policy, _), per_minute), level_us): (&(Key, u32), u64)| {
+            Quota::new(*policy, *per_minute, level_us)
+        };
+        let quotas: Vec<Quota> = buckets.iter().zip(levels_us).map(quota).collect();
+        Admission { refused: full.and_then(|full| quotas.get(full).copied()), quotas }
     }
 
-    async fn take_of(&self, buckets: &[(Key, u64)], now: Time) -> Taken {
-        let near = self.near(|near| near.take(buckets, now));
-        let Some(shared) = self.shared.as_ref().filter(|_| near.full.is_none()) else { return near };
-        match shared.take(buckets).await {
-            Some(taken) => {
-                self.near(|near| {
-                    for ((key, _), level) in buckets.iter().zip(&taken.levels_us) {
-                        near.set(key, *level, now);
-                    }
-                });
-                taken
-            }
-            None => near,
+    async fn take_of(&self, buckets: &[(Key, u32)], now: Time) -> Taken {
+        let near = || self.near.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = near().take(buckets, now);
+        let Some(shared) = self.shared.as_ref().filter(|_| taken.full.is_none()) else { return taken };
+        let Some(taken) = shared.take(buckets).await else { return taken };
+        let mut near = near();
+        for ((key, _), level_us) in buckets.iter().zip(&taken.levels_us) {
+            near.set(key, *level_us, now);
         }
+        taken
     }
-
-    fn near<T>(&self, with: impl FnOnce(&mut Buckets<Key>) -> T) -> T {
-        with(&mut self.near.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn admission(policies: &[(Key, u32)], taken: &Taken) -> Admission {
-    let quota = |(((policy, _), per_minute), level_us): (&(Key, u32), &u64)| {
-        let interval_us = gcra::interval_us(*per_minute);
-        Quota {
-            policy: *policy,
-            per_minute: *per_minute,
-            remaining: gcra::remaining(*level_us, interval_us),
-            reset_seconds: level_us.div_ceil(1_000_000),
-            wait_seconds: gcra::wait_us(*level_us, interval_us).div_ceil(1_000_000),
-        }
-    };
-    let quotas: Vec<Quota> = policies.iter().zip(&taken.levels_us).map(quota).collect();
-    Admission { refused: taken.full.and_then(|full| quotas.get(full).copied()), quotas }
 }
 
 /// What counts as one address: a client with an address of IPv6 has 2^64 of them.

@@ -1,6 +1,5 @@
 //! The buckets that the processes of a server set-up share: one key each, which lives for a minute at most.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,37 +7,29 @@ use fred::types::scripts::Script;
 use ring::digest::{SHA256, digest};
 use tracing::{info, warn};
 
-use super::gcra::{PERIOD_US, Taken};
+use super::gcra::{PERIOD_US, Taken, interval_us};
 use super::{Key, Policy};
 use crate::redis::link::RedisLink;
 
-/// The bytes of a hash in a key.
-const HASH_BYTES: usize = 16;
-
-/// Buckets in Redis.
 pub struct RedisBuckets {
     link: Arc<RedisLink>,
     script: Script,
     salt: String,
-    /// Whether a warning was logged that Redis answers and refuses.
+    /// A warning was logged that Redis answers and refuses.
     has_warned: AtomicBool,
 }
 
 impl RedisBuckets {
     pub fn new(link: Arc<RedisLink>, salt: &str) -> Self {
-        Self {
-            link,
-            script: Script::from_lua(include_str!("take.lua")),
-            salt: salt.to_owned(),
-            has_warned: AtomicBool::new(false),
-        }
+        let script = Script::from_lua(include_str!("take.lua"));
+        Self { link, script, salt: salt.to_owned(), has_warned: AtomicBool::new(false) }
     }
 
     /// Takes one call from each bucket, or from none; nothing when Redis does not answer.
-    pub async fn take(&self, buckets: &[(Key, u64)]) -> Option<Taken> {
+    pub async fn take(&self, buckets: &[(Key, u32)]) -> Option<Taken> {
         let keys: Vec<String> = buckets.iter().map(|(key, _)| self.name(key)).collect();
         let mut args = vec![PERIOD_US.to_string()];
-        args.extend(buckets.iter().map(|(_, interval_us)| interval_us.to_string()));
+        args.extend(buckets.iter().map(|(_, per_minute)| interval_us(*per_minute).to_string()));
         let reply: Vec<u64> = match self.link.reads.call(&self.script, &keys, args).await {
             Ok(reply) => reply,
             Err(error) => {
@@ -65,11 +56,10 @@ impl RedisBuckets {
         format!("damper:{{limit}}:{policy}:{whose}")
     }
 
+    /// 128 bits of it, in hexadecimal.
     fn hash(&self, address: &str) -> String {
         let hash = digest(&SHA256, format!("{} {address}", self.salt).as_bytes());
-        hash.as_ref().iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        let bits = hash.as_ref().first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes));
+        format!("{bits:032x}")
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use damper::api::Page;
+use damper::error::{Kind, Page};
 use serde_json::{Value, json};
 
 use crate::identity::keyed;
@@ -83,14 +83,13 @@ fn every_problem_has_a_page_and_stands_in_the_docs() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROBLEMS.md")).expect("the docs");
     let index = service.http().get("/problems").text;
     let mut pages = 0;
-    for Page { kind, status, title, remedy } in Page::all() {
-        let (name, path) = (kind.slug(), format!("/problems/{}", kind.slug()));
-        let page = service.http().get(&path);
+    for Page { slug: name, path, status, title, remedy } in Kind::PAGES {
+        let page = service.http().get(path);
         assert_eq!(page.status, 200, "{name}");
         assert!(page.header("content-type").starts_with("text/html"));
         assert!(page.text.contains(remedy) && index.contains(name));
-        assert_eq!(service.admin().get(&path).status, 200);
-        let row = format!("| {} | `{name}` | {title} | {remedy} |", status.as_u16());
+        assert_eq!(service.admin().get(path).status, 200);
+        let row = format!("| {status} | `{name}` | {title} | {remedy} |");
         assert!(docs.contains(&row), "docs/PROBLEMS.md lacks the line\n{row}");
         pages += 1;
     }

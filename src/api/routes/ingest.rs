@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::api::extract::{NoParameters, Parameters, broken_off, check_encoding, too_slow};
 use crate::api::gate::{Gate, Ingester};
 use crate::api::now;
-use crate::api::problem::{Problem, ProblemJson};
+use crate::api::problem::Problem;
 use crate::app::intake::Source;
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Kind, Result};
@@ -47,8 +47,8 @@ pub enum IngestLine<'a> {
     Bad {
         /// Its number, from 1
         line: u64,
-        #[schema(value_type = ProblemJson)]
-        error: ProblemJson<'a>,
+        #[schema(value_type = Problem)]
+        error: &'a Problem,
     },
     /// The last line.
     Totals {
@@ -58,8 +58,8 @@ pub enum IngestLine<'a> {
         refused: u64,
         /// Why the rest was not read
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<ProblemJson>)]
-        error: Option<ProblemJson<'a>>,
+        #[schema(value_type = Option<Problem>)]
+        error: Option<&'a Problem>,
     },
 }
 
@@ -144,8 +144,8 @@ impl Ingest {
             Err(Stop::Told(problem)) => Some(problem),
             Err(Stop::Gone) => return,
         };
-        let error = error.as_ref().map(Problem::json);
-        let totals = IngestLine::Totals { accepted: self.accepted, refused: self.refused, error };
+        let totals =
+            IngestLine::Totals { accepted: self.accepted, refused: self.refused, error: error.as_ref() };
         let mut text = Vec::new();
         write(&mut text, &totals);
         // The sender may have left.
@@ -160,7 +160,7 @@ impl Ingest {
             let until = self.chunk.due.unwrap_or(last + patience);
             let piece = tokio::select! {
                 piece = tokio::time::timeout_at(until, pieces.next()) => piece,
-                () = self.gate.stop().cancelled() => {
+                () = self.gate.stop.cancelled() => {
                     let detail = "damper is shutting down; send all again";
                     return Err(Stop::Told(Error::Unavailable(detail.into()).into()));
                 }
@@ -228,7 +228,7 @@ impl Ingest {
         self.refused += bad.len() as u64;
         let mut text = Vec::new();
         for (line, problem) in &bad {
-            write(&mut text, &IngestLine::Bad { line: *line, error: problem.json() });
+            write(&mut text, &IngestLine::Bad { line: *line, error: problem });
         }
         if text.is_empty() {
             // The sender has left, so the rest is not wanted either.

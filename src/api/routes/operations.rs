@@ -67,7 +67,7 @@ pub async fn flush(
 ) -> Result<Response, Problem> {
     let wait = Duration::from_millis(gate.app().config().api.request_timeout_ms).mul_f64(FLUSH_WAIT);
     let flushed = async {
-        let turn = gate.turn_to_flush().await;
+        let turn = gate.flushing.clone().lock_owned().await;
         // In a task of its own: it goes on when the caller goes away.
         let flushing = tokio::spawn(flushed(gate.clone(), turn));
         flushing.await.unwrap_or_else(|e| Err(Error::Internal(format!("a flush stopped: {e}"))))
@@ -85,7 +85,7 @@ pub async fn flush(
 async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Drained> {
     let order = DrainOrder {
         until: Instant::now().checked_add(FLUSH_SECONDS_MAX),
-        stop: &|| gate.is_stopping(),
+        stop: &|| gate.stop.is_cancelled(),
         ..DrainOrder::quiet(Trigger::Flush)
     };
     gate.app().drainer().flush(now(), &order).await

@@ -51,8 +51,8 @@ pub async fn events(
         Some(id) => Some(Watermark::parse(id.to_str().unwrap_or("?")).map_err(wrong)?),
         None => None,
     };
-    let room = gate.followers().enter()?;
-    let (rounds, place) = gate.followers().follow(app, gate.stop()).await?;
+    let room = gate.followers.enter()?;
+    let (rounds, place) = gate.followers.follow(app, &gate.stop).await?;
     let ready = Event::default().event("ready").data("{}").retry(RETRY_DELAY);
     let (ready, missed) = match from {
         None => (ready.id(place.to_string()), None),
@@ -95,7 +95,7 @@ impl Follower {
             }
             let round = tokio::select! {
                 round = self.rounds.recv() => round,
-                () = self.gate.stop().cancelled() => return None,
+                () = self.gate.stop.cancelled() => return None,
             };
             match round {
                 Ok(round) => self.current = Some((round, 0)),

@@ -1,87 +1,78 @@
-//! Errors as RFC 9457 problem+json: what is wrong, where, and what to change. Every kind is listed in `kinds`.
+//! Errors as RFC 9457 problem+json: what is wrong, where, and what to change; and the pages that their types lead to.
+//!
+//! The kinds, with their statuses and texts, are listed in `error::kind`.
 
-mod kinds;
+use std::fmt::Write as _;
 
-use axum::Json;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 use tracing::{debug, error};
 use utoipa::ToSchema;
 
-use crate::error::{Error, Invalid, Kind};
+use crate::error::{Error, Invalid, Kind, Page};
 use crate::model::json::Misfit;
-
-pub use kinds::{Page, pages};
 
 /// When a caller may try again after a 503.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// A problem to answer.
-#[derive(Debug)]
+/// A problem as it is answered.
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Problem {
-    kind: Kind,
-    status: StatusCode,
+    /// A stable name, as a path: `/problems/score-out-of-range`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
     detail: String,
-    pointer: Option<String>,
-    parameter: Option<String>,
+    /// JSON pointer to the field of the body that must change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pointer: Option<Box<str>>,
+    /// The parameter of path or query that must change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    parameter: Option<Box<str>>,
     /// Beside those that every problem has.
+    #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A problem as it is answered.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub struct ProblemJson<'a> {
-    /// A stable name, as a path: `/problems/score-out-of-range`.
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    /// JSON pointer to the field of the body that must change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pointer: Option<&'a str>,
-    /// The parameter of path or query that must change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parameter: Option<&'a str>,
-}
+/// The name that the API's description knows it by.
+pub type ProblemJson<'a> = Problem;
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        // A kind that only commands meet has no page; met here, the value is refused all the same.
-        let status = Page::of(kind).map_or(StatusCode::UNPROCESSABLE_ENTITY, |page| page.status);
-        Self { kind, status, detail: detail.into(), pointer: None, parameter: None, headers: Vec::new() }
+        let Page { path, title, status, .. } = *kind.page();
+        Self { kind: path, title, status, detail: detail.into(), ..Self::default() }
     }
 
-    /// A value in the body's field `/name`.
-    pub fn in_body(invalid: Invalid, pointer: impl Into<String>) -> Self {
+    /// A value in the body's field at `pointer`.
+    pub fn in_body(invalid: Invalid, pointer: impl Into<Box<str>>) -> Self {
         Self { pointer: Some(pointer.into()), ..Self::from(invalid) }
     }
 
     /// A value in a parameter of path or query.
-    pub fn in_parameter(invalid: Invalid, parameter: impl Into<String>) -> Self {
+    pub fn in_parameter(invalid: Invalid, parameter: impl Into<Box<str>>) -> Self {
         Self { parameter: Some(parameter.into()), ..Self::from(invalid) }
     }
 
     /// A caller without a token, or with one that is not accepted (RFC 6750, section 3).
-    pub fn unauthenticated(invalid: &Invalid) -> Self {
+    pub fn unauthenticated(invalid: Invalid) -> Self {
         let challenge = match invalid.kind {
             Kind::TokenMissing => "Bearer realm=\"damper\"",
             _ => "Bearer realm=\"damper\", error=\"invalid_token\"",
         };
-        Self::new(invalid.kind, invalid.detail.clone())
-            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
-    }
-
-    /// A caller who lacks a role.
-    pub fn forbidden(role: &str) -> Self {
-        Self::new(Kind::RoleMissing, format!("this call requires a token with the role {role}"))
+        Self::from(invalid).with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
     /// The same, of the body's field at `pointer`.
     pub fn at(mut self, pointer: &str) -> Self {
-        (self.pointer, self.parameter) = (Some(pointer.to_owned()), None);
+        (self.pointer, self.parameter) = (Some(pointer.into()), None);
         self
     }
 
@@ -94,11 +85,6 @@ impl Problem {
     pub fn no_route(path: &str) -> Self {
         Self::new(Kind::NoSuchRoute, format!("there is nothing at {path}"))
     }
-
-    pub fn wrong_method(method: &Method) -> Self {
-        let detail = format!("{method} is not allowed here; the Allow header lists the methods that are");
-        Self::new(Kind::MethodNotAllowed, detail)
-    }
 }
 
 impl From<Invalid> for Problem {
@@ -109,7 +95,7 @@ impl From<Invalid> for Problem {
 
 impl From<Misfit> for Problem {
     fn from(misfit: Misfit) -> Self {
-        Self { pointer: misfit.pointer, ..misfit.invalid.into() }
+        Self { pointer: misfit.pointer.map(Into::into), ..misfit.invalid.into() }
     }
 }
 
@@ -137,26 +123,13 @@ impl From<Error> for Problem {
     }
 }
 
-impl Problem {
-    /// As it is answered.
-    pub fn json(&self) -> ProblemJson<'_> {
-        ProblemJson {
-            kind: format!("/problems/{}", self.kind.slug()),
-            title: Page::of(self.kind).map_or(self.kind.slug(), |page| page.title),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            pointer: self.pointer.as_deref(),
-            parameter: self.parameter.as_deref(),
-        }
-    }
-}
-
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = self.status;
-        let mut response = (status, Json(self.json())).into_response();
+    fn into_response(mut self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let own = std::mem::take(&mut self.headers);
+        let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.extend(self.headers);
+        headers.extend(own);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -164,4 +137,35 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// `/problems` and `/problems/{name}`: the pages that types lead to.
+pub fn pages<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route("/problems", get(index)).route("/problems/{name}", get(page))
+}
+
+async fn index() -> Response {
+    let mut list = String::from("<h1>Problems</h1><ul>");
+    for Page { slug, path, status, title, .. } in Kind::PAGES {
+        let _ = write!(list, "<li>{status} <a href=\"{path}\">{slug}</a>: {title}");
+    }
+    html("Problems", &(list + "</ul>"))
+}
+
+async fn page(name: Result<Path<String>, PathRejection>) -> Response {
+    match name.ok().and_then(|Path(name)| Kind::PAGES.iter().find(|page| page.slug == name)) {
+        Some(Page { slug, status, title, remedy, .. }) => {
+            html(slug, &format!("<h1>{slug}</h1><p>Status {status}: {title}.</p><p>{remedy}</p>"))
+        }
+        None => Problem::no_route("this path: there is no problem of that name").into_response(),
+    }
+}
+
+/// A page of our own words only; nothing in it runs or loads anything.
+fn html(title: &str, body: &str) -> Response {
+    let html = Html(format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>{body}</html>\n"
+    ));
+    let policy = [(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"))];
+    (policy, html).into_response()
 }
