@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hold, Position};
 use crate::error::{Invalid, Kind};
-use crate::model::text::{Form, Text};
+use crate::model::text::text;
 use crate::model::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
 
 /// What is decided of a post, and why.
@@ -72,33 +72,9 @@ impl Ruling {
     }
 }
 
-/// Why something was decided; never blank.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Reason(String);
-
-impl TryFrom<String> for Reason {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        Self::parse(&text)
-    }
-}
-
-impl Reason {
-    /// What is taken.
-    pub const RULE: Text = Text { name: "reason", chars_max: 500, form: Form::Filled };
-
-    /// Takes a text that keeps the rule.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Self::RULE.check(text)?;
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The reason as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+text! {
+    /// Why something was decided; never blank.
+    Reason: "reason", 500, Filled;
 }
 
 /// Which ratings an exclusion, an approval or a rejection covers: those whose own time lies in the window, `from` included, `to` not.
