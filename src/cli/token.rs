@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{JsonArg, now, open, print_json, term};
 use crate::config::Settings;
 use crate::error::{Invalid, Result};
-use crate::identity::{HOURS_MAX, Order, Role, mint};
+use crate::identity::{HOURS_MAX, Role, mint};
 use crate::model::UserId;
 
 #[derive(Args)]
@@ -36,9 +36,8 @@ fn parse_role(name: &str) -> Result<Role, String> {
 pub fn token(settings: &Settings, args: &TokenArgs) -> Result<ExitCode> {
     let user =
         UserId::parse(&args.user).map_err(|e| Invalid::new(e.kind, format!("--user: {}", e.detail)))?;
-    let order = Order { user: &user, roles: &args.role, hours: args.hours };
     let now = now();
-    let token = mint(&settings.config.auth, &order, now)?;
+    let token = mint(&settings.config.auth, &user, &args.role, args.hours, now)?;
     if args.output.json {
         let expires_at = now.plus_ms(i64::from(args.hours) * 3_600_000);
         print_json(&json!({"token": token, "user_id": user, "expires_at": expires_at}))?;

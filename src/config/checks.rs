@@ -1,9 +1,8 @@
-//! What is checked besides a setting's own range: texts with a form, and settings that depend on one another.
-//!
-//! The ranges themselves stand beside the settings, in `knobs.rs`.
+//! Checks beyond a setting's own range, which `knobs.rs` has: texts with a form, and settings that depend on each other.
 
 use std::net::SocketAddr;
 
+use super::declare::Setting;
 use super::ticks::Ticks;
 use super::{AuthKnobs, Config, ModerationKnobs, ServerUrl};
 use crate::error::{Error, Result};
@@ -36,15 +35,15 @@ impl Config {
         if self.worker_listen.is_empty() || self.worker_listen == "off" {
             return Ok(None);
         }
-        self.worker_listen.parse().map(Some).map_err(|_| {
-            Error::Config(format!(
+        self.worker_listen.parse().map(Some).or_else(|_| {
+            refuse(format!(
                 "worker_listen {:?} is not an address; write 127.0.0.1:8082, or leave it empty",
                 self.worker_listen
             ))
         })
     }
 
-    /// Passes when every setting makes sense, so that the code behind it need not ask.
+    /// Passes when every setting makes sense, so that no other code has to check.
     pub(super) fn check(&self) -> Result<()> {
         check_urls(&self.database_url, &self.redis_url)?;
         self.ticks()?;
@@ -53,11 +52,11 @@ impl Config {
         check_hosts(&self.admin_hosts)?;
         check_claims(&self.auth)?;
         check_webhook(&self.moderation)?;
-        self.settings("").iter().try_for_each(|setting| setting.check())?;
-        self.check_request_timeout()
-    }
-
-    fn check_request_timeout(&self) -> Result<()> {
+        for Setting { name, range, outside } in self.settings("") {
+            if let Some(value) = outside {
+                return refuse(format!("{name} {value} is outside {range}"));
+            }
+        }
         let (request_ms, append_ms) = (self.api.request_timeout_ms, self.buffer.append_timeout_ms);
         if request_ms > 3 * append_ms {
             return Ok(());
@@ -71,7 +70,6 @@ impl Config {
 
 fn check_urls(database: &ServerUrl, redis: &ServerUrl) -> Result<()> {
     match (database.is_empty(), redis.is_empty()) {
-        (true, true) => Ok(()),
         (true, false) => refuse(
             "redis is configured but database_url is empty: set DAMPER_DATABASE_URL, \
              or unset DAMPER_REDIS_URL to run embedded",
@@ -86,13 +84,13 @@ fn check_urls(database: &ServerUrl, redis: &ServerUrl) -> Result<()> {
         (false, false) if !redis.has_scheme(&REDIS_SCHEMES) => {
             refuse(format!("redis_url {redis} must begin with redis:// or rediss://"))
         }
-        (false, false) => Ok(()),
+        _ => Ok(()),
     }
 }
 
 fn check_hosts(hosts: &[String]) -> Result<()> {
-    let is_name = |host: &String| host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-    match hosts.iter().find(|host| !is_name(host)) {
+    let is_in_no_name = |c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c);
+    match hosts.iter().find(|host| host.contains(is_in_no_name)) {
         None => Ok(()),
         Some(host) => refuse(format!(
             "admin_hosts {host:?} is not a host name; write [damper.internal], without a port"
@@ -101,18 +99,18 @@ fn check_hosts(hosts: &[String]) -> Result<()> {
 }
 
 fn check_claims(auth: &AuthKnobs) -> Result<()> {
-    let claim = &auth.account_created_claim;
-    if claim.is_empty() || claim.starts_with('/') || REGISTERED_CLAIMS.contains(&claim.as_str()) {
+    let is_own = |claim: &str| !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim);
+    let (created, roles) = (&auth.account_created_claim, &auth.roles_claim);
+    if !is_own(created) || created.starts_with('/') {
         return refuse(format!(
-            "auth.account_created_claim {claim:?} cannot hold the time at which an account was created; write the \
+            "auth.account_created_claim {created:?} cannot hold the time at which an account was created; write the \
              name of a claim of your own, such as account_created_at"
         ));
     }
-    let claim = &auth.roles_claim;
-    let first = claim.strip_prefix('/').unwrap_or(claim).split('/').next().unwrap_or_default();
-    if first.is_empty() || REGISTERED_CLAIMS.contains(&first) {
+    // A JSON pointer begins with a slash and the claim.
+    if !is_own(roles.strip_prefix('/').unwrap_or(roles).split('/').next().unwrap_or_default()) {
         return refuse(format!(
-            "auth.roles_claim {claim:?} cannot hold roles; write roles, or /realm_access/roles"
+            "auth.roles_claim {roles:?} cannot hold roles; write roles, or /realm_access/roles"
         ));
     }
     Ok(())
@@ -123,7 +121,7 @@ fn check_webhook(moderation: &ModerationKnobs) -> Result<()> {
     if url.is_empty() {
         return Ok(());
     }
-    if !["https://", "http://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+    if !url.expose().starts_with("https://") && !url.expose().starts_with("http://") {
         return refuse("moderation.webhook_url must begin with https:// or http://");
     }
     if secret.expose().len() < WEBHOOK_SECRET_BYTES_MIN {

@@ -2,7 +2,7 @@
 //!
 //! The default file is compiled in and is the reference: a name that is not in it is refused, in every source. Settings
 //! are checked once, when they are read, so that no code behind them has to. A setting and its range are one line of
-//! `knobs.rs`. A password inside a URL never appears in the `Display` or `Debug` of [`ServerUrl`].
+//! `knobs.rs`.
 
 mod checks;
 mod declare;
@@ -11,18 +11,13 @@ mod networks;
 mod secret;
 mod settings;
 pub mod ticks;
-mod url;
 
 use std::time::Duration;
 
-pub use knobs::{
-    ApiKnobs, AuthKnobs, BufferKnobs, CacheKnobs, CatalogueKnobs, CatalogueMode, Config, DrainKnobs,
-    ImportKnobs, LimitKnobs, LogFormat, LogKnobs, ModerationKnobs, Open, SHARDS_MAX, StoreKnobs,
-};
+pub use knobs::*;
 pub use networks::Networks;
-pub use secret::Secret;
-pub use settings::{CONFIG_VARIABLE, Settings};
-pub use url::ServerUrl;
+pub use secret::{Secret, ServerUrl};
+pub use settings::Settings;
 
 /// The reference of the settings: each with its unit, its default and the reason. `damper config --default` prints it.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -42,18 +37,14 @@ impl Config {
         if self.database_url.is_empty() { Setup::Embedded } else { Setup::Servers }
     }
 
-    /// How long a body may take: at most half of the time of a request that its appends leave. Appends take three
-    /// time-outs at most: the group under way, the group of the request, and what Redis is asked before.
+    /// How long a body may take: at most half of the time of a request that its appends leave.
     pub fn body_timeout(&self) -> Duration {
-        self.half_of_the_rest().min(Duration::from_millis(self.api.body_timeout_ms))
+        self.find_timeout().min(Duration::from_millis(self.api.body_timeout_ms))
     }
 
-    /// How long the search for a post may take: the other half.
+    /// How long the search for a post may take: the other half. Appends take three time-outs at most: the group under
+    /// way, the group of the request, and what Redis is asked before.
     pub fn find_timeout(&self) -> Duration {
-        self.half_of_the_rest()
-    }
-
-    fn half_of_the_rest(&self) -> Duration {
         let appends_ms = 3 * self.buffer.append_timeout_ms;
         Duration::from_millis(self.api.request_timeout_ms.saturating_sub(appends_ms) / 2)
     }

@@ -40,18 +40,18 @@ impl<'de> Deserialize<'de> for Networks {
         }
         let written = Written::deserialize(deserializer)
             .map_err(|_| D::Error::custom("write a list of networks: [\"10.0.0.0/8\", \"::1\"]"))?;
-        let networks: Vec<String> = match written {
-            Written::Text(text) => text.split(',').map(str::to_owned).collect(),
-            Written::List(list) => list,
+        let networks = match written {
+            Written::Text(text) => text,
+            Written::List(list) => list.join(","),
         };
-        let parse =
-            |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map(canonical);
-        let networks = networks.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).map(|text| {
-            parse(text).map_err(|_| {
+        let parse = |text: &str| {
+            let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map(canonical).map_err(|_| {
                 D::Error::custom(format!("{text:?} is not a network; write 10.0.0.0/8 or 10.1.2.3"))
             })
-        });
-        networks.collect::<Result<_, _>>().map(Self)
+        };
+        let networks = networks.split(',').map(str::trim).filter(|text| !text.is_empty());
+        networks.map(parse).collect::<Result<_, _>>().map(Self)
     }
 }
 

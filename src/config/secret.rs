@@ -1,8 +1,8 @@
-//! A secret from the settings, which never shows itself.
+//! Secrets in the settings, which never show themselves, and servers' URLs, which never show their passwords.
 
 use std::fmt;
 
-use serde::de::{Error, Visitor};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that no output shows.
@@ -40,39 +40,67 @@ impl Serialize for Secret {
 /// A message about a secret of the wrong type must not quote it, as a derived one would.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Secret;
+        let text = String::deserialize(deserializer);
+        text.map(Self).map_err(|_| D::Error::custom("a secret is a text in quotes"))
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text in quotes")
-            }
+/// A server's URL; shows itself without its password.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub struct ServerUrl(String);
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
-                Ok(Secret(text.to_owned()))
-            }
+impl ServerUrl {
+    /// The URL with its password, for the client library only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
 
-            fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
-                Err(E::custom("a secret is a text in quotes"))
-            }
+    /// Whether it is unset.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 
-            fn visit_i128<E: Error>(self, _: i128) -> Result<Secret, E> {
-                Err(E::custom("a secret is a text in quotes"))
-            }
+    /// `host:port` as far as the URL says it, for messages.
+    pub fn host(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    }
 
-            fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
-                Err(E::custom("a secret is a text in quotes"))
-            }
+    pub(super) fn has_scheme(&self, schemes: &[&str]) -> bool {
+        self.0.split_once("://").is_some_and(|(scheme, _)| schemes.contains(&scheme))
+    }
+}
 
-            fn visit_u128<E: Error>(self, _: u128) -> Result<Secret, E> {
-                Err(E::custom("a secret is a text in quotes"))
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            return f.write_str(if self.0.is_empty() { "" } else { "***" });
+        };
+        // All between "://" and the last "@" may be a secret, and so may a query's values.
+        let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
+        let (place, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        match login {
+            Some(login) => {
+                let user = login.split(':').next().unwrap_or_default();
+                write!(f, "{scheme}://{user}:***@{place}")?;
             }
-
-            fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
-                Err(E::custom("a secret is a text in quotes"))
-            }
+            None => write!(f, "{scheme}://{place}")?,
         }
-        deserializer.deserialize_any(Text)
+        if query.is_empty() { Ok(()) } else { f.write_str("?***") }
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for ServerUrl {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -91,5 +119,17 @@ mod tests {
             let refusal = serde_json::from_str::<Secret>(wrong).unwrap_err().to_string();
             assert!(!refusal.contains("4242") && refusal.contains("text in quotes"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_url_never_shows_its_password() {
+        let url = ServerUrl("postgres://damper:canary@db.example:5433/damper?sslpassword=canary".into());
+        for shown in [url.to_string(), format!("{url:?}"), serde_json::to_string(&url).unwrap()] {
+            assert!(!shown.contains("canary") && shown.contains("db.example"), "{shown}");
+        }
+        assert_eq!(url.host(), "db.example:5433");
+        let unescaped = ServerUrl("postgres://damper:can/a?ry@db.example/damper".into());
+        assert_eq!((unescaped.to_string().contains("ry@"), unescaped.host()), (false, "db.example"));
+        assert!(!ServerUrl("canary".into()).to_string().contains("canary"));
     }
 }

@@ -1,9 +1,6 @@
-//! The timetable: when ratings begin to count.
-//!
-//! A cron expression in UTC gives the last tick and the next one for any moment. `Drainer::drain` does the work of a tick,
-//! and [`worker`](crate::worker) starts it.
+//! The timetable: when ratings begin to count. A cron expression in UTC gives the last tick and the next one for any
+//! moment. `Drainer::drain` does the work of a tick, and [`worker`](crate::worker) starts it.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 
@@ -13,6 +10,7 @@ use crate::error::{Invalid, Kind};
 use crate::model::{TIME_MIN, Time};
 
 /// The cron schedule of the drain.
+#[derive(Debug)]
 pub struct Ticks {
     schedule: Schedule,
     // Finding a tick costs microseconds, every read asks, and the answer holds until the next tick.
@@ -32,13 +30,12 @@ impl Ticks {
     /// Takes six fields, seconds first: `0 */5 * * * *`.
     pub fn parse(expression: &str) -> Result<Self, Invalid> {
         let explain = |why: &str| {
-            Invalid::new(
-                Kind::SettingOutOfRange,
-                format!("tick {expression:?} {why}; it takes six fields, seconds first: 0 */5 * * * *"),
-            )
+            let detail =
+                format!("tick {expression:?} {why}; it takes six fields, seconds first: 0 */5 * * * *");
+            Invalid::new(Kind::SettingOutOfRange, detail)
         };
         let schedule = Schedule::from_str(expression).map_err(|_| explain("is not a schedule"))?;
-        // The 30th of February; a schedule that has an end is the worker's to notice.
+        // The 30th of February. The worker notices a schedule that ends.
         if schedule.after(&TIME_MIN.to_utc()).next().is_none() {
             return Err(explain("never comes"));
         }
@@ -65,12 +62,6 @@ impl Ticks {
     /// The schedule, for the worker that starts drains.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
-    }
-}
-
-impl fmt::Debug for Ticks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticks({})", self.schedule)
     }
 }
 

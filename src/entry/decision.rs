@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hold, Position};
 use crate::error::{Invalid, Kind};
-use crate::model::text::{Form, Text};
+use crate::model::text::text;
 use crate::model::{Score, TIME_AHEAD_MAX_MS, TIME_MIN, Time, UserId};
 
 /// A decision about a post.
@@ -62,33 +62,9 @@ impl Ruling {
     }
 }
 
-/// Why something was decided; never blank.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Reason(String);
-
-impl TryFrom<String> for Reason {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        Self::parse(&text)
-    }
-}
-
-impl Reason {
-    /// The rule that `parse` checks.
-    pub const RULE: Text = Text { name: "reason", chars_max: 500, form: Form::Filled };
-
-    /// Accepts a text that follows [`RULE`](Self::RULE).
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Self::RULE.check(text)?;
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The reason as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+text! {
+    /// Why something was decided; never blank.
+    Reason: "reason", 500, Filled;
 }
 
 /// The ratings that a decision covers: those whose own time is at or after `from` and before `to`.

@@ -240,7 +240,7 @@ mod tests {
             let decision = entry(Action::Decide(Arc::new(Decision { deed, reason })));
             assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision));
         }
-        let longest = Reason::parse(&"𝄞".repeat(Reason::RULE.chars_max)).unwrap();
+        let longest = Reason::parse("𝄞".repeat(Reason::RULE.chars_max)).unwrap();
         let decision = entry(Action::Decide(Arc::new(Decision { deed: Ruling::Thaw, reason: longest })));
         assert_eq!(Entry::decode(decision.encode().as_bytes()), Ok(decision), "the longest is read");
     }

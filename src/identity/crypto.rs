@@ -1,7 +1,5 @@
-//! How tokens are signed and verified: by `ring`, which TLS brings along anyway.
-//!
-//! It can do what Damper trusts and no more: sign and verify HS256, verify RS256 and EdDSA. Any other algorithm is
-//! refused, whatever a token names. Which key goes with which algorithm is decided in `keys`.
+//! How tokens are signed and verified: by `ring`, which TLS needs anyway. It signs and verifies HS256, and verifies RS256
+//! and EdDSA. Any other algorithm is refused, whatever a token names. `keys` decides which key goes with which algorithm.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -35,27 +33,25 @@ fn unsupported() -> Error {
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     match (algorithm, key.family()) {
-        (Algorithm::HS256, AlgorithmFamily::Hmac) => Ok(Box::new(Hs256::new(key.as_bytes()))),
+        (Algorithm::HS256, AlgorithmFamily::Hmac) => Ok(Box::new(Hs256(hmac_key(key.as_bytes())))),
         _ => Err(unsupported()),
     }
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     match (algorithm, key.family()) {
-        (Algorithm::HS256, AlgorithmFamily::Hmac) => Ok(Box::new(Hs256::new(key.try_get_as_bytes()?))),
-        (Algorithm::RS256, AlgorithmFamily::Rsa) => Ok(Box::new(Rs256(key.clone()))),
-        (Algorithm::EdDSA, AlgorithmFamily::Ed) => Ok(Box::new(Ed25519(key.try_get_as_bytes()?.to_vec()))),
+        (Algorithm::HS256, AlgorithmFamily::Hmac)
+        | (Algorithm::RS256, AlgorithmFamily::Rsa)
+        | (Algorithm::EdDSA, AlgorithmFamily::Ed) => Ok(Box::new(Key(*algorithm, key.clone()))),
         _ => Err(unsupported()),
     }
 }
 
-struct Hs256(hmac::Key);
-
-impl Hs256 {
-    fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
-    }
+fn hmac_key(secret: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret)
 }
+
+struct Hs256(hmac::Key);
 
 impl Signer<Vec<u8>> for Hs256 {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Refused> {
@@ -69,38 +65,31 @@ impl JwtSigner for Hs256 {
     }
 }
 
-impl Verifier<Vec<u8>> for Hs256 {
+/// A key, and the algorithm of its family that Damper verifies.
+struct Key(Algorithm, DecodingKey);
+
+impl Verifier<Vec<u8>> for Key {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Refused> {
-        hmac::verify(&self.0, message, signature).map_err(|_| Refused::new())
-    }
-}
-
-impl JwtVerifier for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
-}
-
-struct Rs256(DecodingKey);
-
-impl Verifier<Vec<u8>> for Rs256 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Refused> {
-        let verified = match self.0.kind() {
-            DecodingKeyKind::SecretOrDer(der) => {
-                UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).verify(message, signature)
+        let verified = match (self.0, self.1.kind()) {
+            (Algorithm::HS256, DecodingKeyKind::SecretOrDer(secret)) => {
+                hmac::verify(&hmac_key(secret), message, signature)
             }
-            DecodingKeyKind::RsaModulusExponent { n, e } => {
+            (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(key)) => {
+                UnparsedPublicKey::new(&ED25519, key).verify(message, signature)
+            }
+            (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
                 let parts = RsaPublicKeyComponents { n: without_zeros(n), e: without_zeros(e) };
                 parts.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
             }
+            _ => return Err(Refused::new()),
         };
         verified.map_err(|_| Refused::new())
     }
 }
 
-impl JwtVerifier for Rs256 {
+impl JwtVerifier for Key {
     fn algorithm(&self) -> Algorithm {
-        Algorithm::RS256
+        self.0
     }
 }
 
@@ -108,18 +97,4 @@ impl JwtVerifier for Rs256 {
 pub fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
-}
-
-struct Ed25519(Vec<u8>);
-
-impl Verifier<Vec<u8>> for Ed25519 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Refused> {
-        UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).map_err(|_| Refused::new())
-    }
-}
-
-impl JwtVerifier for Ed25519 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::EdDSA
-    }
 }

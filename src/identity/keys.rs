@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use tracing::{info, warn};
 
 use super::crypto::without_zeros;
-use super::token::{Rules, Tokens};
+use super::token::Tokens;
 use super::{Identity, SECRET_BYTES_MIN, TrustedKey, crypto, pem};
 use crate::config::Config;
 use crate::error::{Error, Invalid, Result};
@@ -20,11 +20,11 @@ use crate::model::Time;
 const RSA_BITS: RangeInclusive<usize> = 2_048..=4_096;
 /// `ring` verifies with these exponents, if they are odd.
 const RSA_EXPONENTS: RangeInclusive<u64> = 3..=(1 << 33) - 1;
-/// An Ed25519 key is so long (RFC 8032, section 5.1.5).
+/// RFC 8032, section 5.1.5.
 const ED25519_BYTES: usize = 32;
-/// A JWKS file is looked at so often at most.
+/// A JWKS file is not looked at again before this.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// A longer JWKS file is none.
+/// A longer file is refused unread.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Verifies tokens by the keys in the settings.
@@ -40,10 +40,10 @@ struct KeyFile {
 }
 
 impl Keys {
-    /// Reads the keys that the settings name; nothing when they name none.
+    /// Reads the keys that the settings name; `None` when they name none.
     ///
     /// # Errors
-    /// `Config` when a key is no key, is too weak, or there are several sources.
+    /// `Config` when a key cannot be read, is too weak, or there are several sources.
     pub fn load(config: &Config) -> Result<Option<Self>> {
         crypto::install();
         let auth = &config.auth;
@@ -66,10 +66,10 @@ impl Keys {
                 ));
             }
         };
-        Ok(Some(Self { tokens: Tokens::new(Rules::new(auth), keys), file }))
+        Ok(Some(Self { tokens: Tokens::new(auth.clone(), keys), file }))
     }
 
-    /// Who shows this token.
+    /// Whose token this is.
     ///
     /// # Errors
     /// `token-invalid` says what is wrong with it.
@@ -85,31 +85,25 @@ impl KeyFile {
     /// Takes over what the file holds now, if it was not looked at a moment ago. A file that cannot be used leaves
     /// the keys as they are: it may be about to be written.
     fn follow(&self, tokens: &Tokens) {
-        // Whoever finds it held leaves the look to the holder.
+        // Otherwise another thread is looking.
         let Ok(mut read_last) = self.read.try_lock() else { return };
         if read_last.0.elapsed() < LOOK_INTERVAL {
             return;
         }
         read_last.0 = Instant::now();
-        let text = match read(&self.path, "auth.jwks_file") {
-            Ok(text) if text == read_last.1 => return,
-            Ok(text) => text,
-            Err(error) if read_last.1.is_empty() => return drop(error),
-            Err(error) => {
-                warn!(%error, "the keys stay as they were");
-                // Told once: whatever comes next differs from nothing.
-                read_last.1.clear();
-                return;
-            }
-        };
-        match of_jwks(&text) {
+        let text = read(&self.path, "auth.jwks_file");
+        // A file that cannot be read is like an empty one, so that it is logged once.
+        if text.as_deref().unwrap_or_default() == read_last.1 {
+            return;
+        }
+        match text.as_ref().map_err(Error::to_string).and_then(|text| of_jwks(text)) {
             Ok(keys) => {
                 info!(keys = keys.len(), file = %self.path.display(), "read the keys anew");
                 tokens.trust(keys);
             }
             Err(why) => warn!(why, file = %self.path.display(), "the keys stay as they were"),
         }
-        read_last.1 = text;
+        read_last.1 = text.unwrap_or_default();
     }
 }
 
@@ -149,15 +143,11 @@ fn of_pem(path: &Path) -> Result<TrustedKey> {
 
 /// Passes a key that can verify: some that can be read cannot, or should not.
 fn check(key: &DecodingKey) -> Result<(), String> {
-    let is_ed = key.family() == AlgorithmFamily::Ed;
-    let rsa = match key.kind() {
-        DecodingKeyKind::SecretOrDer(bytes) if is_ed && bytes.len() == ED25519_BYTES => return Ok(()),
-        DecodingKeyKind::SecretOrDer(_) if is_ed => None,
-        DecodingKeyKind::SecretOrDer(der) => pem::rsa_parts(der),
-        DecodingKeyKind::RsaModulusExponent { n, e } => Some((n.as_slice(), e.as_slice())),
+    let (n, e) = match key.kind() {
+        DecodingKeyKind::SecretOrDer(ed25519) if ed25519.len() == ED25519_BYTES => return Ok(()),
+        DecodingKeyKind::SecretOrDer(_) => return Err("it holds no key that can be read".into()),
+        DecodingKeyKind::RsaModulusExponent { n, e } => (without_zeros(n), without_zeros(e)),
     };
-    let (n, e) = rsa.ok_or("it holds no key that can be read")?;
-    let (n, e) = (without_zeros(n), without_zeros(e));
     let bits = n.first().map_or(0, |first| 8 * n.len() - first.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
         let (min, max) = (RSA_BITS.start(), RSA_BITS.end());
@@ -170,7 +160,7 @@ fn check(key: &DecodingKey) -> Result<(), String> {
     }
 }
 
-/// The keys of a set that verify signatures; others may stand beside them.
+/// The keys of a set that verify signatures; the set may hold others.
 fn of_jwks(text: &[u8]) -> Result<Vec<TrustedKey>, String> {
     let set: JwkSet = serde_json::from_slice(text).map_err(|e| format!("it is no JWKS: {e}"))?;
     let keys: Vec<TrustedKey> = set.keys.iter().filter_map(of_jwk).collect();

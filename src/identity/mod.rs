@@ -1,8 +1,7 @@
-//! Who is asking: users and roles, as tokens (JWT) tell them that the host site has signed.
+//! Who is asking: users and roles, from tokens (JWT) that the host site has signed.
 //!
-//! The algorithm is pinned by the key in the settings, never by the token; what a token says of keys (`jwk`, `jku`,
-//! `x5u`) is not looked at. `keys` reads what is trusted (out of PEM files with `pem`), `token` verifies and mints
-//! (with `crypto`). Who may do what is the business of the API.
+//! The key in the settings fixes the algorithm, never the token; a token's own keys (`jwk`, `jku`, `x5u`) are ignored.
+//! `keys` reads what is trusted (with `pem`), `token` verifies and mints (with `crypto`). The API decides who may do what.
 
 mod crypto;
 mod keys;
@@ -14,25 +13,24 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use crate::model::{Time, UserId};
 
 pub use keys::Keys;
-pub use token::{HOURS_MAX, Order, mint};
+pub use token::{HOURS_MAX, mint};
 
 /// A shorter secret can be guessed.
 const SECRET_BYTES_MIN: usize = 32;
 
-/// A key and what it may be used for.
+/// A key and the one algorithm that it may be used for.
 struct TrustedKey {
-    /// Its name, where it has one.
     id: Option<String>,
     algorithm: Algorithm,
     key: DecodingKey,
 }
 
 /// What a user may do besides rating.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Rate and post: every user has it.
     User,
-    /// Bring in ratings of others.
+    /// Send ratings of other users.
     Ingest,
     /// Decide on ratings.
     Moderator,
@@ -60,12 +58,12 @@ impl Role {
     }
 }
 
-/// A caller who has shown a token.
+/// A caller with a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The token's `sub`.
     pub user: UserId,
-    /// Since when there is the account, where the token says so.
+    /// When the account was created, where the token says so.
     pub account_created_at: Option<Time>,
     roles: Vec<Role>,
 }
@@ -73,10 +71,7 @@ pub struct Identity {
 impl Identity {
     /// Whether the caller may act in `role`.
     pub fn has(&self, role: Role) -> bool {
-        match role {
-            Role::User => true,
-            Role::Moderator => self.roles.contains(&Role::Moderator) || self.roles.contains(&Role::Admin),
-            Role::Ingest | Role::Admin => self.roles.contains(&role),
-        }
+        let is_within_admin = role == Role::Moderator && self.roles.contains(&Role::Admin);
+        role == Role::User || is_within_admin || self.roles.contains(&role)
     }
 }

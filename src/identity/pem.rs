@@ -1,7 +1,6 @@
 //! Public keys out of PEM files: `PUBLIC KEY` and `CERTIFICATE` (RFC 7468), `RSA PUBLIC KEY` (RFC 8017, A.1.1).
 //!
-//! It reads as much of DER (X.690) as these need. Whether a key is good enough is the business of `keys`; a file's
-//! first section is the one that counts.
+//! It reads as much of DER (X.690) as these need, of a file's first section. `keys` decides whether a key is good enough.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,16 +15,16 @@ const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// 1.3.101.112, id-Ed25519.
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
-/// The key in a PEM file and its algorithm; nothing when there is none of RSA or Ed25519.
+/// The key in a PEM file and its algorithm; `None` without one of RSA or Ed25519.
 pub fn public_key(pem: &str) -> Option<(Algorithm, DecodingKey)> {
     let (label, der) = section(pem)?;
     match label {
-        "RSA PUBLIC KEY" => Some((Algorithm::RS256, DecodingKey::from_rsa_der(&der))),
+        "RSA PUBLIC KEY" => rsa_key(&der),
         "PUBLIC KEY" => key_of(&der),
         "CERTIFICATE" => {
             let (certificate, _) = take(SEQUENCE, &der)?;
             let (mut fields, _) = take(SEQUENCE, certificate)?;
-            // Of what it says, only the key looks like one.
+            // Only the field with the key looks like one.
             loop {
                 match key_of(fields) {
                     None => fields = element(fields)?.2,
@@ -37,13 +36,14 @@ pub fn public_key(pem: &str) -> Option<(Algorithm, DecodingKey)> {
     }
 }
 
-/// The modulus and the exponent of an RSA key (PKCS #1).
-pub fn rsa_parts(der: &[u8]) -> Option<(&[u8], &[u8])> {
+/// An RSA key (PKCS #1): a modulus and an exponent.
+fn rsa_key(der: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     let (parts, _) = take(SEQUENCE, der)?;
     let (modulus, rest) = take(INTEGER, parts)?;
     let (exponent, _) = take(INTEGER, rest)?;
     let is_positive = |number: &[u8]| number.first().is_some_and(|byte| *byte < 0x80);
-    (is_positive(modulus) && is_positive(exponent)).then_some((modulus, exponent))
+    let key = DecodingKey::from_rsa_raw_components(modulus, exponent);
+    (is_positive(modulus) && is_positive(exponent)).then_some((Algorithm::RS256, key))
 }
 
 /// The label and the contents of the first section.
@@ -64,7 +64,7 @@ fn key_of(der: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     // The first byte counts the bits that are unused; keys are whole bytes.
     let key = bits.strip_prefix(&[0])?;
     match id {
-        RSA => Some((Algorithm::RS256, DecodingKey::from_rsa_der(key))),
+        RSA => rsa_key(key),
         ED25519 => Some((Algorithm::EdDSA, DecodingKey::from_ed_der(key))),
         _ => None,
     }
@@ -103,11 +103,12 @@ mod tests {
     /// Of the same key.
     const CERTIFICATE: &str = include_str!("../../tests/suite/keys/rsa.cert.pem");
 
-    fn bytes(pem: &str) -> Option<(Algorithm, Vec<u8>)> {
+    /// The algorithm, and the key of Ed25519 or the modulus and the exponent of RSA.
+    fn parts(pem: &str) -> Option<(Algorithm, Vec<u8>, Vec<u8>)> {
         let (algorithm, key) = public_key(pem)?;
         match key.kind() {
-            DecodingKeyKind::SecretOrDer(bytes) => Some((algorithm, bytes.clone())),
-            DecodingKeyKind::RsaModulusExponent { .. } => None,
+            DecodingKeyKind::SecretOrDer(key) => Some((algorithm, key.clone(), Vec::new())),
+            DecodingKeyKind::RsaModulusExponent { n, e } => Some((algorithm, n.clone(), e.clone())),
         }
     }
 
@@ -117,13 +118,17 @@ mod tests {
 
     #[test]
     fn a_key_is_found_in_each_kind_of_section() {
-        assert!(bytes(ED).is_some_and(|(algorithm, key)| algorithm == Algorithm::EdDSA && key.len() == 32));
-        let (algorithm, key) = bytes(RSA).unwrap();
-        let (modulus, exponent) = rsa_parts(&key).unwrap();
-        assert_eq!((algorithm, modulus.len(), exponent), (Algorithm::RS256, 257, &[1, 0, 1][..]));
-        assert_eq!(bytes(CERTIFICATE), bytes(RSA));
-        assert_eq!(bytes(&pem("RSA PUBLIC KEY", &key)), bytes(RSA));
-        assert_eq!(bytes(&format!("the site's key\n{RSA}{ED}")), bytes(RSA), "the first counts");
+        assert!(
+            parts(ED).is_some_and(|(algorithm, key, _)| algorithm == Algorithm::EdDSA && key.len() == 32)
+        );
+        let (algorithm, modulus, exponent) = parts(RSA).unwrap();
+        assert_eq!((algorithm, modulus.len(), exponent), (Algorithm::RS256, 257, vec![1, 0, 1]));
+        assert_eq!(parts(CERTIFICATE), parts(RSA));
+        let (_, der) = section(RSA).unwrap();
+        let (_, _, bits) = element(take(SEQUENCE, &der).unwrap().0).unwrap();
+        let (bits, _) = take(BIT_STRING, bits).unwrap();
+        assert_eq!(parts(&pem("RSA PUBLIC KEY", &bits[1..])), parts(RSA));
+        assert_eq!(parts(&format!("the site's key\n{RSA}{ED}")), parts(RSA), "the first counts");
     }
 
     #[test]
@@ -138,6 +143,6 @@ mod tests {
         for text in ["", "no key", "-----BEGIN PUBLIC KEY-----", &RSA.replace('\n', "!")] {
             assert!(public_key(text).is_none(), "{text}");
         }
-        assert_eq!(rsa_parts(&[SEQUENCE, 6, INTEGER, 1, 0x80, INTEGER, 1, 3]), None, "a negative modulus");
+        assert!(rsa_key(&[SEQUENCE, 6, INTEGER, 1, 0x80, INTEGER, 1, 3]).is_none(), "a negative modulus");
     }
 }

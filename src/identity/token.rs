@@ -1,12 +1,8 @@
-//! Tokens: verified, remembered, and minted where the key is a secret.
-//!
-//! A token's signature, audience and issuer are checked once; its times at every call, since they are all that
+//! Tokens: verified, remembered, and minted where the key is a secret. A token's signature, audience and issuer are checked once; its times at every call, since they are all that
 //! changes. What was verified is forgotten when it expires or the keys change.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::DateTime;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_header, encode};
 use moka::sync::Cache;
@@ -24,72 +20,8 @@ const LEEWAY_MS: i64 = 30_000;
 const TOKEN_BYTES_MAX: usize = 8_192;
 /// What verified tokens may take in memory.
 const REMEMBERED_BYTES_MAX: u64 = 32 << 20;
-/// A token minted here lives so long at most: ten years.
+/// The longest life of a token that is minted here: ten years.
 pub const HOURS_MAX: u32 = 87_600;
-
-/// What a token must say, besides who it is about and until when.
-pub(super) struct Rules {
-    audience: String,
-    issuer: String,
-    roles_claim: String,
-    account_created_claim: String,
-}
-
-impl Rules {
-    pub fn new(auth: &AuthKnobs) -> Self {
-        Self {
-            audience: auth.audience.clone(),
-            issuer: auth.issuer.clone(),
-            roles_claim: auth.roles_claim.clone(),
-            account_created_claim: auth.account_created_claim.clone(),
-        }
-    }
-
-    fn validation(&self, algorithm: Algorithm) -> Validation {
-        let mut validation = Validation::new(algorithm);
-        let mut required = vec!["exp", "sub"];
-        // Times are compared by us, at every call.
-        (validation.validate_exp, validation.validate_nbf) = (false, false);
-        validation.validate_aud = !self.audience.is_empty();
-        if !self.audience.is_empty() {
-            validation.set_audience(&[&self.audience]);
-            required.push("aud");
-        }
-        if !self.issuer.is_empty() {
-            validation.set_issuer(&[&self.issuer]);
-            required.push("iss");
-        }
-        validation.set_required_spec_claims(&required);
-        validation
-    }
-
-    /// Since when there is the account, if the token says so in a way that can be read.
-    fn account_created_at(&self, claims: &HashMap<String, Value>) -> Option<Time> {
-        match claims.get(&self.account_created_claim)? {
-            Value::String(text) => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc().into()),
-            number => time(number.as_f64()?).ok(),
-        }
-    }
-
-    /// The roles in a token's claims; words that are not ours belong to the site.
-    fn roles(&self, claims: &HashMap<String, Value>) -> Result<Vec<Role>, Invalid> {
-        let found = match self.roles_claim.split_once('/') {
-            // A JSON pointer (RFC 6901): its first segment is a claim.
-            Some(("", path)) => {
-                let (first, rest) =
-                    path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
-                let claim = claims.get(&first.replace("~1", "/").replace("~0", "~"));
-                claim.and_then(|claim| rest.map_or(Some(claim), |rest| claim.pointer(&format!("/{rest}"))))
-            }
-            _ => claims.get(&self.roles_claim),
-        };
-        let mistyped = || refused(format!("its claim {} is no array of texts", self.roles_claim));
-        let Some(found) = found else { return Ok(Vec::new()) };
-        let names = found.as_array().ok_or_else(mistyped)?;
-        let names: Option<Vec<&str>> = names.iter().map(Value::as_str).collect();
-        Ok(names.ok_or_else(mistyped)?.into_iter().filter_map(Role::parse).collect())
-    }
-}
 
 /// The claims that every token needs, and whatever else there is.
 #[derive(Deserialize)]
@@ -98,7 +30,7 @@ struct Claims {
     exp: f64,
     nbf: Option<f64>,
     #[serde(flatten)]
-    others: HashMap<String, Value>,
+    others: Value,
 }
 
 /// A token whose signature was good.
@@ -106,26 +38,27 @@ struct Verified {
     identity: Arc<Identity>,
     from: Option<Time>,
     until: Time,
-    /// The keys of that time, by their number.
+    /// The number of the keys that verified it.
     keys: u64,
 }
 
 /// Verifies tokens and remembers them.
 pub(super) struct Tokens {
-    rules: Rules,
+    /// What a token must say, besides who it is about and until when.
+    rules: AuthKnobs,
     /// The keys, and how often they were changed.
     trusted: Mutex<(u64, Arc<Vec<TrustedKey>>)>,
     remembered: Cache<String, Arc<Verified>>,
 }
 
 impl Tokens {
-    pub fn new(rules: Rules, keys: Vec<TrustedKey>) -> Self {
+    pub fn new(rules: AuthKnobs, keys: Vec<TrustedKey>) -> Self {
         let bytes = |token: &String, _: &Arc<Verified>| (token.len() + size_of::<Verified>()) as u32;
         let remembered = Cache::builder().weigher(bytes).max_capacity(REMEMBERED_BYTES_MAX).build();
         Self { rules, trusted: Mutex::new((0, Arc::new(keys))), remembered }
     }
 
-    /// From now on these keys are trusted, and no others.
+    /// Trusts these keys from now on, and no others.
     pub fn trust(&self, keys: Vec<TrustedKey>) {
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         *trusted = (trusted.0 + 1, Arc::new(keys));
@@ -136,17 +69,15 @@ impl Tokens {
         let (number, keys) = self.trusted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = self.remembered.get(token).filter(|verified| verified.keys == number);
         let is_new = known.is_none();
-        let verified = match known {
-            Some(verified) => verified,
-            None => Arc::new(self.read(token, number, &keys)?),
-        };
-        let outcome = verified.check_times(now).map(|()| verified.identity.clone());
-        match (&outcome, is_new) {
-            (Ok(_), true) => self.remembered.insert(token.to_owned(), verified),
-            (Err(_), false) => self.remembered.invalidate(token),
-            _ => {}
+        let verified = known.map_or_else(|| self.read(token, number, &keys).map(Arc::new), Ok)?;
+        if let Err(refusal) = verified.check_times(now) {
+            self.remembered.invalidate(token);
+            return Err(refusal);
         }
-        outcome
+        if is_new {
+            self.remembered.insert(token.to_owned(), verified.clone());
+        }
+        Ok(verified.identity.clone())
     }
 
     fn read(&self, token: &str, number: u64, keys: &[TrustedKey]) -> Result<Verified, Invalid> {
@@ -154,19 +85,19 @@ impl Tokens {
             return Err(refused(format!("it is longer than {TOKEN_BYTES_MAX} bytes")));
         }
         let header =
-            decode_header(token).map_err(|_| refused("it is no JWT of a kind that is taken here"))?;
+            decode_header(token).map_err(|_| refused("it is not a JWT of a kind that Damper accepts"))?;
         if header.crit.is_some() {
-            // RFC 7515, section 4.1.11: who does not understand an extension must refuse.
-            return Err(refused("it needs an extension (crit) that is not known here"));
+            // RFC 7515, section 4.1.11: an extension that is not understood must be refused.
+            return Err(refused("it needs an extension (crit) that Damper does not know"));
         }
         // A key without a name may be meant by any; a name that no key has means none.
         let is_meant = |key: &&TrustedKey| match (&key.id, &header.kid) {
             (Some(id), Some(kid)) => id == kid,
             _ => true,
         };
-        let mut outcome = Err(refused("none of the keys that are trusted has signed it"));
+        let mut outcome = Err(refused("no trusted key has signed it"));
         for key in keys.iter().filter(is_meant).filter(|key| key.algorithm == header.alg) {
-            match decode::<Claims>(token, &key.key, &self.rules.validation(key.algorithm)) {
+            match decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
                 Ok(data) => return self.verified(data.claims, number),
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
                 Err(error) => outcome = Err(explain(error.kind(), &self.rules)),
@@ -177,8 +108,8 @@ impl Tokens {
 
     fn verified(&self, claims: Claims, keys: u64) -> Result<Verified, Invalid> {
         let user = UserId::parse(&claims.sub).map_err(|e| refused(format!("its sub: {}", e.detail)))?;
-        let roles = self.rules.roles(&claims.others)?;
-        let account_created_at = self.rules.account_created_at(&claims.others);
+        let roles = self.roles(&claims.others)?;
+        let account_created_at = self.account_created_at(&claims.others);
         Ok(Verified {
             identity: Arc::new(Identity { user, roles, account_created_at }),
             from: claims.nbf.map(time).transpose()?,
@@ -186,14 +117,52 @@ impl Tokens {
             keys,
         })
     }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let AuthKnobs { audience, issuer, .. } = &self.rules;
+        let mut validation = Validation::new(algorithm);
+        let mut required = vec!["exp", "sub"];
+        // Times are compared by us, at every call.
+        (validation.validate_exp, validation.validate_nbf) = (false, false);
+        validation.validate_aud = !audience.is_empty();
+        if !audience.is_empty() {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        if !issuer.is_empty() {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    /// When the account was created, if the token says so in a way that can be read.
+    fn account_created_at(&self, claims: &Value) -> Option<Time> {
+        match claims.get(&self.rules.account_created_claim)? {
+            text @ Value::String(_) => Time::deserialize(text).ok(),
+            number => time(number.as_f64()?).ok(),
+        }
+    }
+
+    /// The roles in a token's claims; words that are not ours belong to the site.
+    fn roles(&self, claims: &Value) -> Result<Vec<Role>, Invalid> {
+        let claim = &self.rules.roles_claim;
+        let found = if claim.starts_with('/') { claims.pointer(claim) } else { claims.get(claim) };
+        let Some(found) = found else { return Ok(Vec::new()) };
+        let names = found.as_array().and_then(|names| names.iter().map(Value::as_str).collect());
+        let names: Vec<&str> =
+            names.ok_or_else(|| refused(format!("its claim {claim} is not an array of texts")))?;
+        Ok(names.into_iter().filter_map(Role::parse).collect())
+    }
 }
 
 impl Verified {
     fn check_times(&self, now: Time) -> Result<(), Invalid> {
-        if now >= self.until.plus_ms(LEEWAY_MS) {
-            return Err(refused(format!("it expired at {}", self.until)));
-        }
         match self.from {
+            _ if now >= self.until.plus_ms(LEEWAY_MS) => {
+                Err(refused(format!("it expired at {}", self.until)))
+            }
             Some(from) if now.plus_ms(LEEWAY_MS) < from => {
                 Err(refused(format!("it is not valid before {from}")))
             }
@@ -207,69 +176,53 @@ fn time(seconds: f64) -> Result<Time, Invalid> {
     if seconds.is_finite() && seconds.abs() < 1e14 {
         Ok(Time::from_ms((seconds * 1_000.0) as i64))
     } else {
-        Err(refused("one of its times is none"))
+        Err(refused("one of its times is out of range"))
     }
 }
 
 fn refused(why: impl std::fmt::Display) -> Invalid {
-    Invalid::new(Kind::TokenInvalid, format!("the token is not taken: {why}"))
+    Invalid::new(Kind::TokenInvalid, format!("the token is not accepted: {why}"))
 }
 
-fn explain(kind: &ErrorKind, rules: &Rules) -> Invalid {
+fn explain(kind: &ErrorKind, rules: &AuthKnobs) -> Invalid {
     match kind {
         ErrorKind::InvalidAudience => refused(format!("its aud does not name {:?}", rules.audience)),
         ErrorKind::InvalidIssuer => refused(format!("its iss is not {:?}", rules.issuer)),
         ErrorKind::MissingRequiredClaim(claim) => {
-            refused(format!("its claim {claim} is missing or no value"))
+            refused(format!("its claim {claim} is missing or has no value"))
         }
         ErrorKind::Json(_) => refused("its claims cannot be read: sub is a text, exp and nbf are numbers"),
         _ => refused("it cannot be read"),
     }
 }
 
-/// What a new token shall say.
-pub struct Order<'a> {
-    /// Whom it is about.
-    pub user: &'a UserId,
-    /// What the user may do besides rating.
-    pub roles: &'a [Role],
-    /// How long it is good.
-    pub hours: u32,
-}
-
-/// A token for `order`, signed with the secret in the settings.
+/// A token for `user`, good for `hours`, signed with the secret in the settings.
 ///
 /// # Errors
-/// `Config` when there is no secret: then only whoever has the private key can mint.
-pub fn mint(auth: &AuthKnobs, order: &Order<'_>, now: Time) -> Result<String> {
+/// `Config` when there is no secret: then only the holder of the private key can mint.
+pub fn mint(auth: &AuthKnobs, user: &UserId, roles: &[Role], hours: u32, now: Time) -> Result<String> {
     let secret = auth.jwt_secret.expose().as_bytes();
     if secret.len() < SECRET_BYTES_MIN {
         return Err(Error::Config(
             "tokens are minted with DAMPER_AUTH__JWT_SECRET, which is not set; with a public key or a JWKS file \
-             whoever holds the private key mints them"
+             the holder of the private key mints them"
                 .into(),
         ));
     }
     crypto::install();
     let seconds = now.ms() / 1_000;
-    let mut claims = json!({
-        "sub": order.user, "iat": seconds, "exp": seconds + i64::from(order.hours) * 3_600,
-    });
+    let mut claims = json!({"sub": user, "iat": seconds, "exp": seconds + i64::from(hours) * 3_600});
     for (name, value) in [("aud", &auth.audience), ("iss", &auth.issuer)] {
         if !value.is_empty() {
             claims[name] = json!(value);
         }
     }
-    put_roles(&mut claims, &auth.roles_claim, order.roles);
+    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let segments: Vec<String> = match auth.roles_claim.strip_prefix('/') {
+        Some(path) => path.split('/').map(|segment| segment.replace("~1", "/").replace("~0", "~")).collect(),
+        None => vec![auth.roles_claim.clone()],
+    };
+    *segments.iter().fold(&mut claims, |place, segment| &mut place[segment.as_str()]) = json!(names);
     encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret))
         .map_err(|e| Error::Internal(format!("no token could be made: {e}")))
-}
-
-fn put_roles(claims: &mut Value, claim: &str, roles: &[Role]) {
-    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    let segments: Vec<String> = match claim.strip_prefix('/') {
-        Some(path) => path.split('/').map(|segment| segment.replace("~1", "/").replace("~0", "~")).collect(),
-        None => vec![claim.to_owned()],
-    };
-    *segments.iter().fold(claims, |place, segment| &mut place[segment.as_str()]) = json!(names);
 }

@@ -11,38 +11,33 @@ use crate::error::{Invalid, Kind};
 /// Longest id of a post or user, in characters.
 pub const ID_CHARS_MAX: usize = 64;
 /// The characters an id may hold, as shown to people.
-pub const ID_ALPHABET: &str = "A-Z a-z 0-9 . _ ~ : @ + = | -";
+const ID_ALPHABET: &str = "A-Z a-z 0-9 . _ ~ : @ + = | -";
 
-/// Says why `text` is no id of a `kind` ("post", "user"), or nothing when it is one.
+/// Passes a text that is an id of a `kind` ("post", "user").
 fn check_id(kind: &str, text: &str) -> Result<(), Invalid> {
-    let problem = |detail: String| Err(Invalid::new(Kind::InvalidId, detail));
-    if text.is_empty() {
-        return problem(format!("{kind} id is empty; it takes 1 to {ID_CHARS_MAX} characters"));
-    }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._~:@+=|-".contains(c);
-    if let Some(bad) = text.chars().find(|c| !allowed(*c)) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._~:@+=|-".contains(c);
+    let problem = if text.is_empty() {
+        format!("is empty; it takes 1 to {ID_CHARS_MAX} characters")
+    } else if let Some(bad) = text.chars().find(|c| !is_allowed(*c)) {
         let shown = match bad {
             ' ' => "a space".to_owned(),
             c if c.is_control() || !c.is_ascii() => format!("U+{:04X}", u32::from(c)),
             c => format!("\"{c}\""),
         };
-        return problem(format!("{kind} id holds {shown}; allowed are {ID_ALPHABET}"));
-    }
-    // Only ASCII from here on, so bytes are characters.
-    if text.len() > ID_CHARS_MAX {
-        return problem(format!(
-            "{kind} id has {} characters; at most {ID_CHARS_MAX} are allowed",
-            text.len()
-        ));
-    }
-    if text == "." || text == ".." {
-        return problem(format!("{kind} id \"{text}\" would be a path; choose another"));
-    }
-    Ok(())
+        format!("holds {shown}; allowed are {ID_ALPHABET}")
+    } else if text.len() > ID_CHARS_MAX {
+        // Only ASCII from here on, so bytes are characters.
+        format!("has {} characters; at most {ID_CHARS_MAX} are allowed", text.len())
+    } else if text == "." || text == ".." {
+        format!("\"{text}\" would be a path; choose another")
+    } else {
+        return Ok(());
+    };
+    Err(Invalid::new(Kind::InvalidId, format!("{kind} id {problem}")))
 }
 
-macro_rules! id_type {
-    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident: $kind:literal,)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -84,19 +79,15 @@ macro_rules! id_type {
                 Self::parse(&text).map_err(D::Error::custom)
             }
         }
-    };
+    )*};
 }
 
-id_type!(
+ids! {
     /// What is rated; an opaque text that the host site may choose.
-    PostId,
-    "post"
-);
-id_type!(
+    PostId: "post",
     /// Who rates; an opaque text that the host site may choose.
-    UserId,
-    "user"
-);
+    UserId: "user",
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use crate::error::{Invalid, Kind};
 use crate::model::Score;
 
-/// Of what is wrong so much is shown: a field's name may be as long as the body.
+/// How much of a text from outside is shown: a field's name may be as long as the body.
 const SHOWN_CHARS_MAX: usize = 200;
 
 /// What is wrong with a JSON object, and where.
@@ -14,7 +14,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 pub struct Misfit {
     /// What is wrong.
     pub invalid: Invalid,
-    /// The field that must change (RFC 6901); none when it is no JSON at all.
+    /// The field that must change (RFC 6901); `None` when it is not JSON at all.
     pub pointer: Option<String>,
 }
 
@@ -34,7 +34,7 @@ pub fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Misfit>
     Ok(value)
 }
 
-/// Passes an object, and whatever is malformed: serde would take a list for an object, field by field.
+/// Passes an object: serde would take a list for an object, field by field.
 fn check_object(what: &str, bytes: &[u8]) -> Result<(), Misfit> {
     if bytes.trim_ascii_start().starts_with(b"{") {
         return Ok(());
@@ -79,7 +79,7 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// A field that may be absent; what is there is read as it stands, so that a null is no absence.
+/// A field that may be absent. A null is read as a value.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -110,7 +110,7 @@ mod tests {
         for good in ["0", "5"] {
             assert_eq!(parse(good).unwrap().to_string(), good);
         }
-        for outside in ["6", "-1", "18446744073709551615", "-9223372036854775808"] {
+        for outside in ["6", "-1", "255", "256", "18446744073709551615", "-9223372036854775808"] {
             assert_eq!(parse(outside).unwrap_err().kind, Kind::ScoreOutOfRange, "{outside}");
         }
         for other in ["2.5", "5.0", "-0", "\"5\"", "true", "null", "[5]", "{}", "1e2"] {

@@ -12,7 +12,7 @@ pub mod text;
 mod time;
 mod user;
 
-pub use ids::{ID_ALPHABET, ID_CHARS_MAX, PostId, UserId};
+pub use ids::{ID_CHARS_MAX, PostId, UserId};
 pub use page::Page;
 pub use post::Post;
 pub use score::Score;

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Invalid;
-use crate::model::text::{Form, Text};
+use crate::model::text::text;
 use crate::model::{PostId, Time, UserId};
 
 /// What is rated.
@@ -15,7 +14,7 @@ pub struct Post {
     pub title: String,
     /// Any text, or nothing.
     pub content: Option<String>,
-    /// Who made it, where that is known.
+    /// Its author, where known.
     pub created_by: Option<UserId>,
     /// The post that it repeats: always one that is no repost itself.
     pub repost_of: Option<PostId>,
@@ -24,7 +23,7 @@ pub struct Post {
     pub reposts: u64,
     /// When it was created; if a rating created it, the time of that rating.
     pub created_at: Time,
-    /// Grows with every change of what stands above.
+    /// Grows with every change of the fields above.
     pub revision: u64,
 }
 
@@ -49,44 +48,11 @@ impl Post {
     }
 }
 
-/// What a post is called; never blank.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Title(String);
-
-impl Title {
-    /// What is taken.
-    pub const RULE: Text = Text { name: "title", chars_max: 300, form: Form::Filled };
-
-    /// Takes a text that keeps the rule.
-    pub fn parse(text: String) -> Result<Self, Invalid> {
-        Self::RULE.check(&text)?;
-        Ok(Self(text))
-    }
-
-    /// The title as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What a post says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content(String);
-
-impl Content {
-    /// What is taken.
-    pub const RULE: Text = Text { name: "content", chars_max: 20_000, form: Form::Any };
-
-    /// Takes a text that keeps the rule.
-    pub fn parse(text: String) -> Result<Self, Invalid> {
-        Self::RULE.check(&text)?;
-        Ok(Self(text))
-    }
-
-    /// The text as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+text! {
+    /// What a post is called; never blank.
+    Title: "title", 300, Filled;
+    /// What a post says.
+    Content: "content", 20_000, Any;
 }
 
 /// What an author changes; what is `None` stays as it is.

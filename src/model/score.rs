@@ -47,17 +47,3 @@ impl<'de> Deserialize<'de> for Score {
         Self::parse(i64::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zero_is_a_score_and_six_is_not() {
-        assert_eq!(Score::parse(0).unwrap().get(), 0);
-        assert_eq!(Score::parse(5).unwrap().get(), 5);
-        for wrong in [-1, 6, 255, 256, i64::MIN, i64::MAX] {
-            assert_eq!(Score::parse(wrong).unwrap_err().kind, Kind::ScoreOutOfRange);
-        }
-    }
-}

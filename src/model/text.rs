@@ -1,30 +1,14 @@
 //! One rule for texts from outside: how long they may be, and what they must or must not hold.
 //!
 //! The same rule checks a text and describes it in the API: as a pattern of JSON Schema (ECMA 262). `\s` is not used
-//! there, since it means one set of characters in ECMA 262 and another in Rust. Both sides read the lists below.
+//! there, since it means one set of characters in ECMA 262 and another in Rust: the pattern lists what Rust means.
 
-use std::fmt::Write as _;
-use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
 use crate::error::{Invalid, Kind};
 
-/// White space: the property `White_Space` of Unicode, which is what Rust means by it.
-const WHITE_SPACE: [RangeInclusive<char>; 10] = [
-    '\t'..='\r',
-    ' '..=' ',
-    '\u{85}'..='\u{85}',
-    '\u{a0}'..='\u{a0}',
-    '\u{1680}'..='\u{1680}',
-    '\u{2000}'..='\u{200a}',
-    '\u{2028}'..='\u{2029}',
-    '\u{202f}'..='\u{202f}',
-    '\u{205f}'..='\u{205f}',
-    '\u{3000}'..='\u{3000}',
-];
-/// Control characters: the general category `Cc` of Unicode.
-const CONTROL: [RangeInclusive<char>; 2] = ['\0'..='\u{1f}', '\u{7f}'..='\u{9f}'];
-/// PostgreSQL cannot keep it in a text, and both databases take the same.
-const NUL: [RangeInclusive<char>; 1] = ['\0'..='\0'];
+static CONTROL: LazyLock<String> = LazyLock::new(|| class(char::is_control));
+static SPACE: LazyLock<String> = LazyLock::new(|| class(char::is_whitespace));
 
 /// What a text must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +49,15 @@ impl Text {
         if chars > *chars_max {
             return refuse(format!("has {chars} characters; at most {chars_max}"));
         }
-        if *form != Form::Any && text.chars().all(is_white_space) {
+        if *form != Form::Any && text.chars().all(char::is_whitespace) {
             return refuse("is blank; it takes at least one character that is not white space".into());
         }
-        if *form == Form::Line && (text.starts_with(is_white_space) || text.ends_with(is_white_space)) {
+        if *form == Form::Line && text.trim() != text {
             return refuse("begins or ends with white space; leave it out".into());
         }
-        let forbidden: &[RangeInclusive<char>] = if *form == Form::Line { &CONTROL } else { &NUL };
-        match text.chars().find(|c| holds(forbidden, *c)) {
+        // PostgreSQL cannot keep NUL in a text, and both databases take the same.
+        let is_forbidden = |c: &char| if *form == Form::Line { c.is_control() } else { *c == '\0' };
+        match text.chars().find(is_forbidden) {
             Some(bad) => {
                 refuse(format!("holds the control character U+{:04X}; leave it out", u32::from(bad)))
             }
@@ -82,12 +67,11 @@ impl Text {
 
     /// The rule, but for the lengths, as a pattern of JSON Schema.
     pub fn pattern(&self) -> String {
-        let (any, line) = (class(&[&NUL]), class(&[&CONTROL]));
-        let (visible, edge) = (class(&[&NUL, &WHITE_SPACE]), class(&[&CONTROL, &WHITE_SPACE]));
+        let (nul, control, space) = ("\\u0000", &*CONTROL, &*SPACE);
         match self.form {
-            Form::Any => format!("^[^{any}]*$"),
-            Form::Filled => format!("^[^{any}]*[^{visible}][^{any}]*$"),
-            Form::Line => format!("^[^{edge}]([^{line}]*[^{edge}])?$"),
+            Form::Any => format!("^[^{nul}]*$"),
+            Form::Filled => format!("^[^{nul}]*[^{nul}{space}][^{nul}]*$"),
+            Form::Line => format!("^[^{control}{space}]([^{control}]*[^{control}{space}])?$"),
         }
     }
 
@@ -104,63 +88,83 @@ impl Text {
     }
 }
 
-fn is_white_space(c: char) -> bool {
-    holds(&WHITE_SPACE, c)
+/// Characters as the inside of a class in a pattern: their ranges. All lie below U+10000, so an escape of four digits
+/// names each.
+fn class(holds: fn(char) -> bool) -> String {
+    let codes: Vec<u32> = (0..0x1_0000).filter(|code| char::from_u32(*code).is_some_and(holds)).collect();
+    let range = |range: &[u32]| match *range {
+        [first, .., last] => format!("\\u{first:04x}-\\u{last:04x}"),
+        _ => format!("\\u{:04x}", range[0]),
+    };
+    codes.chunk_by(|code, next| code + 1 == *next).map(range).collect()
 }
 
-fn holds(ranges: &[RangeInclusive<char>], c: char) -> bool {
-    ranges.iter().any(|range| range.contains(&c))
-}
+/// A text that keeps a rule.
+macro_rules! text {
+    ($($(#[$doc:meta])* $name:ident: $label:literal, $chars_max:literal, $form:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
 
-/// Ranges as what stands between the brackets of a class in a pattern. All lie below U+10000, so an escape of four
-/// digits names each.
-fn class(lists: &[&[RangeInclusive<char>]]) -> String {
-    let mut text = String::new();
-    for range in lists.iter().flat_map(|list| list.iter()) {
-        let (first, last) = (u32::from(*range.start()), u32::from(*range.end()));
-        let _ = write!(text, "\\u{first:04x}");
-        if last > first {
-            let _ = write!(text, "-\\u{last:04x}");
+        impl $name {
+            /// The rule that `parse` checks.
+            pub const RULE: $crate::model::text::Text = $crate::model::text::Text {
+                name: $label,
+                chars_max: $chars_max,
+                form: $crate::model::text::Form::$form,
+            };
+
+            /// Takes a text that keeps the rule.
+            pub fn parse(text: impl Into<String>) -> Result<Self, $crate::error::Invalid> {
+                let text = text.into();
+                Self::RULE.check(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The text as it was written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
-    text
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::error::Invalid;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(text)
+            }
+        }
+    )*};
 }
+
+pub(crate) use text;
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
 
     fn rule(form: Form) -> Text {
         Text { name: "text", chars_max: 3, form }
     }
 
-    #[test]
-    fn the_lists_are_those_of_unicode() {
-        for c in '\0'..=char::MAX {
-            assert_eq!(is_white_space(c), c.is_whitespace(), "{c:?}");
-            assert_eq!(holds(&CONTROL, c), c.is_control(), "{c:?}");
-        }
-    }
-
-    /// The characters that a class such as `[^\u0000\u0009-\u000d]` excludes, read from the text of a pattern.
-    fn excluded(class: &str) -> Vec<RangeInclusive<u32>> {
-        let inner = class.strip_prefix("[^").and_then(|rest| rest.strip_suffix(']')).unwrap();
+    /// The characters that each class of a pattern excludes, as `[^\u0000\u0009-\u000d]` does.
+    fn excluded(pattern: &str) -> Vec<Vec<RangeInclusive<u32>>> {
         let code = |hex: &str| u32::from_str_radix(hex, 16).unwrap();
         let range = |range: &str| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             code(first)..=code(last)
         };
-        let parts = inner.replace("-\\u", "-");
-        parts.split("\\u").filter(|part| !part.is_empty()).map(range).collect()
+        let pattern = pattern.replace("-\\u", "-");
+        let classes = pattern.split("[^").skip(1).filter_map(|rest| rest.split(']').next());
+        classes.map(|class| class.split("\\u").skip(1).map(range).collect()).collect()
     }
 
     #[test]
     fn the_check_and_the_pattern_agree_on_every_character() {
-        let classes = |form: Form| -> Vec<_> {
-            let pattern = rule(form).pattern();
-            let starts = pattern.match_indices("[^").map(|(start, _)| start);
-            starts.map(|start| excluded(pattern[start..].split_inclusive(']').next().unwrap())).collect()
-        };
+        let classes = |form: Form| excluded(&rule(form).pattern());
         let passes = |excluded: &[RangeInclusive<u32>], c: char| {
             !excluded.iter().any(|range| range.contains(&u32::from(c)))
         };

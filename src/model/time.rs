@@ -20,7 +20,7 @@ pub const TIME_MIN: Time = Time(631_152_000_000);
 /// How far ahead of the clock an entry's time may lie.
 pub const TIME_AHEAD_MAX_MS: i64 = MINUTE_MS;
 
-/// A moment, in milliseconds since the Unix epoch. Damper computes with these; people see RFC 3339 in UTC.
+/// A moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(i64);
 
@@ -42,28 +42,20 @@ impl Time {
 
     /// Accepts `self` as the time of an entry that enters at `now`: not before 1990, at most a minute ahead.
     pub fn check_entry(self, now: Time) -> Result<Self, Invalid> {
+        let refuse = |why: String| Err(Invalid::new(Kind::TimeOutOfRange, format!("time {self} is {why}")));
         if self < TIME_MIN {
-            return Err(Invalid::new(
-                Kind::TimeOutOfRange,
-                format!("time {self} is before 1990; are its units seconds?"),
-            ));
+            refuse("before 1990; are its units seconds?".into())
+        } else if self > now.plus_ms(TIME_AHEAD_MAX_MS) {
+            refuse(format!("more than {} s ahead of the clock", TIME_AHEAD_MAX_MS / 1000))
+        } else {
+            Ok(self)
         }
-        if self > now.plus_ms(TIME_AHEAD_MAX_MS) {
-            return Err(Invalid::new(
-                Kind::TimeOutOfRange,
-                format!("time {self} is more than {} s ahead of the clock", TIME_AHEAD_MAX_MS / 1000),
-            ));
-        }
-        Ok(self)
     }
 
     /// The moment as chrono sees it; clamped to chrono's range.
     pub fn to_utc(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0).unwrap_or(if self.0 < 0 {
-            DateTime::<Utc>::MIN_UTC
-        } else {
-            DateTime::<Utc>::MAX_UTC
-        })
+        let end = if self.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+        DateTime::from_timestamp_millis(self.0).unwrap_or(end)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Invalid;
-use crate::model::text::{Form, Text};
+use crate::model::text::text;
 use crate::model::{Time, UserId};
 
 /// A user by name.
@@ -24,19 +23,9 @@ impl User {
     }
 }
 
-/// A user's name: one visible line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Username(String);
-
-impl Username {
-    /// What is taken.
-    pub const RULE: Text = Text { name: "username", chars_max: 64, form: Form::Line };
-
-    /// Takes a text that keeps the rule.
-    pub fn parse(text: String) -> Result<Self, Invalid> {
-        Self::RULE.check(&text)?;
-        Ok(Self(text))
-    }
+text! {
+    /// A user's name: one visible line.
+    Username: "username", 64, Line;
 }
 
 #[cfg(test)]
@@ -47,10 +36,10 @@ mod tests {
     #[test]
     fn a_name_is_one_visible_line() {
         for good in ["a", "Ann B.", "é", "名前", &"x".repeat(64), &"é".repeat(64)] {
-            assert!(Username::parse(good.into()).is_ok(), "{good}");
+            assert!(Username::parse(good).is_ok(), "{good}");
         }
         for bad in ["", " ", " a", "a\t", "a\0b", "a\nb", &"x".repeat(65)] {
-            assert_eq!(Username::parse(bad.into()).unwrap_err().kind, Kind::InvalidText, "{bad:?}");
+            assert_eq!(Username::parse(bad).unwrap_err().kind, Kind::InvalidText, "{bad:?}");
         }
     }
 }

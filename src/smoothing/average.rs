@@ -72,8 +72,7 @@ impl Average {
 
     /// Takes out a counted row for good; the caller deletes it.
     pub fn withdraw(&mut self, row: &Row, at: Time, params: &Params) {
-        self.enter(at, params);
-        self.take_out(row, row.weight(self.lane(row.lane).clock));
+        self.exclude(row, at, params);
     }
 
     /// Takes out a counted row so that it can be restored. Store the returned row for
@@ -245,10 +244,14 @@ fn elapsed_ms(from: Time, to: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{DAY_MS, HOUR_MS};
     use crate::smoothing::Knobs;
 
     const NOON: Time = Time::from_ms(1_700_000_000_000);
-    const DAY_MS: i64 = 86_400_000;
+
+    fn params() -> Params {
+        Params::new(&Knobs::default()).unwrap()
+    }
 
     fn score(value: i64) -> Score {
         Score::parse(value).unwrap()
@@ -256,8 +259,7 @@ mod tests {
 
     #[test]
     fn an_empty_post_has_no_mean() {
-        let params = Params::new(&Knobs::default()).unwrap();
-        let empty = Average::default().at(NOON, &params);
+        let (params, empty) = (params(), Average::default().at(NOON, &params()));
         assert_eq!(empty, Average::default());
         assert_eq!((empty.raw_mean(), empty.smoothed_mean(&params)), (None, None));
         assert!(empty.is_early() && !empty.is_crowded(&params));
@@ -265,8 +267,7 @@ mod tests {
 
     #[test]
     fn zero_is_a_score() {
-        let params = Params::new(&Knobs::default()).unwrap();
-        let mut average = Average::default();
+        let (params, mut average) = (params(), Average::default());
         let first = average.rate(None, score(0), NOON, &params);
         assert_eq!((average.smoothed_mean(&params), average.histogram), (Some(0.0), [1, 0, 0, 0, 0, 0]));
         let edited = average.rate(Some(&first), score(5), NOON.plus_ms(DAY_MS), &params);
@@ -277,8 +278,7 @@ mod tests {
 
     #[test]
     fn a_crowd_phases_in_and_settles() {
-        let params = Params::new(&Knobs::default()).unwrap();
-        let mut average = Average::default();
+        let (params, mut average) = (params(), Average::default());
         for _ in 0..20 {
             average.rate(None, score(4), NOON, &params);
         }
@@ -288,11 +288,8 @@ mod tests {
         for _ in 0..200 {
             average.rate(None, score(1), grown, &params);
         }
-        assert_eq!(
-            (average.calm.count, average.surge.count),
-            (25, 195),
-            "the first five are below the floor"
-        );
+        let counts = (average.calm.count, average.surge.count);
+        assert_eq!(counts, (25, 195), "the first five are below the floor");
         assert!((average.unvested() - 200.0).abs() < 1e-9 && average.is_crowded(&params));
         let settled = average.at(grown.plus_ms(1_000 * DAY_MS), &params);
         assert!(settled.unvested() >= 0.0 && settled.unvested() < 1e-9 && !settled.is_crowded(&params));
@@ -300,11 +297,10 @@ mod tests {
 
     #[test]
     fn a_held_rating_is_an_arrival_and_nothing_else() {
-        let params = Params::new(&Knobs::default()).unwrap();
-        let mut average = Average::default();
+        let (params, mut average) = (params(), Average::default());
         average.arrive(NOON, &params);
         assert_eq!((average.born, average.intensity, average.count()), (Some(NOON), 1.0, 0));
-        average.arrive(NOON.plus_ms(3_600_000), &params);
+        average.arrive(NOON.plus_ms(HOUR_MS), &params);
         assert_eq!((average.born, average.intensity, average.count()), (Some(NOON), 1.5, 0));
     }
 }

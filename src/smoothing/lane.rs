@@ -150,8 +150,7 @@ mod tests {
     use super::*;
     use crate::smoothing::Knobs;
 
-    const HOUR_MS: f64 = 3_600_000.0;
-    const DAY_MS: f64 = 24.0 * HOUR_MS;
+    const DAY_MS: f64 = crate::model::DAY_MS as f64;
 
     fn params() -> Params {
         Params::new(&Knobs::default()).unwrap()
@@ -159,14 +158,8 @@ mod tests {
 
     /// A lane of `count` ratings of 4, of which `vested` have vested.
     fn lane(count: u64, vested: f64) -> Lane {
-        Lane {
-            count,
-            sum: 4 * count,
-            vested,
-            settled_count: vested,
-            settled_sum: 4.0 * vested,
-            ..Lane::default()
-        }
+        let settled_sum = 4.0 * vested;
+        Lane { count, sum: 4 * count, vested, settled_count: vested, settled_sum, clock: 0.0 }
     }
 
     /// Steps of the differential equation itself, small enough to be good to some 1e-4.
@@ -192,41 +185,39 @@ mod tests {
         [(1.0, 30.0), (2.0, 20.0), (5.0, 45.0), (20.0, 80.0), (39.0, 80.0), (60.0, 90.0), (90.0, 400.0)];
     const COUNTS: [u64; 5] = [3, 23, 40, 400, 5_000];
 
+    fn cases() -> impl Iterator<Item = (LaneName, u64, f64, f64)> {
+        let lanes = [LaneName::Calm, LaneName::Surge].into_iter();
+        let counts = lanes.flat_map(|name| COUNTS.map(|count| (name, count)));
+        counts
+            .flat_map(|(name, count)| SPANS_DAYS.map(|(from, to)| (name, count, from * DAY_MS, to * DAY_MS)))
+    }
+
     #[test]
     fn a_lane_follows_its_differential_equation() {
         let params = params();
-        for name in [LaneName::Calm, LaneName::Surge] {
-            for count in COUNTS {
-                for (from, to) in SPANS_DAYS {
-                    let mut lane = lane(count, 2.5);
-                    let expected =
-                        integrate(lane.unvested(), 12.5, name, from * DAY_MS, to * DAY_MS, &params);
-                    lane.vest(name, 12.5, from * DAY_MS, to * DAY_MS, &params);
-                    let error = (lane.unvested() - expected).abs() / count as f64;
-                    assert!(error < 1e-4, "{name:?} {count} {from}..{to}: {} {expected}", lane.unvested());
-                }
-            }
+        for (name, count, from, to) in cases() {
+            let mut lane = lane(count, 2.5);
+            let expected = integrate(lane.unvested(), 12.5, name, from, to, &params);
+            lane.vest(name, 12.5, from, to, &params);
+            let error = (lane.unvested() - expected).abs() / count as f64;
+            assert!(error < 1e-4, "{name:?} {count} {from}..{to}: {} {expected}", lane.unvested());
         }
     }
 
     #[test]
     fn a_span_may_be_cut_anywhere() {
         let params = params();
-        for name in [LaneName::Calm, LaneName::Surge] {
-            for ((from, to), count) in
-                SPANS_DAYS.into_iter().flat_map(|span| COUNTS.map(|count| (span, count)))
-            {
-                let (mut whole, mut cut) = (lane(count, 2.0), lane(count, 2.0));
-                whole.vest(name, 12.0, from * DAY_MS, to * DAY_MS, &params);
-                for i in 0..37 {
-                    let age = |i: i32| (from + (to - from) * f64::from(i) / 37.0) * DAY_MS;
-                    cut.vest(name, 10.0 + cut.vested, age(i), age(i + 1), &params);
-                }
-                assert!((whole.vested - cut.vested).abs() < 1e-9, "{name:?} {count} {from}..{to}");
-                // Compares the rows' weights: the clock itself stops once all has vested.
-                let (weight, weight_cut) = ((-whole.clock).exp(), (-cut.clock).exp());
-                assert!((weight - weight_cut).abs() < 1e-12, "{name:?} {count} {from}..{to}");
+        for (name, count, from, to) in cases() {
+            let (mut whole, mut cut) = (lane(count, 2.0), lane(count, 2.0));
+            whole.vest(name, 12.0, from, to, &params);
+            for i in 0..37 {
+                let age = |i: i32| from + (to - from) * f64::from(i) / 37.0;
+                cut.vest(name, 10.0 + cut.vested, age(i), age(i + 1), &params);
             }
+            assert!((whole.vested - cut.vested).abs() < 1e-9, "{name:?} {count} {from}..{to}");
+            // Compares the rows' weights: the clock itself stops once all has vested.
+            let (weight, weight_cut) = ((-whole.clock).exp(), (-cut.clock).exp());
+            assert!((weight - weight_cut).abs() < 1e-12, "{name:?} {count} {from}..{to}");
         }
     }
 
@@ -274,28 +265,20 @@ mod tests {
         assert!(launch.is_crowded(LaneName::Calm, 10.0, DAY_MS, &params));
     }
 
+    fn calm_row(score: i64, unvested_sum: f64, unvested_count: f64) -> Row {
+        let score = Score::parse(score).unwrap();
+        Row { score, lane: LaneName::Calm, vest_clock: 0.0, unvested_sum, unvested_count }
+    }
+
     #[test]
     fn a_lane_that_empties_or_vests_wholly_keeps_no_rounding() {
-        let row = |score| Row {
-            score: Score::parse(score).unwrap(),
-            lane: LaneName::Calm,
-            vest_clock: 0.0,
-            unvested_sum: 0.1,
-            unvested_count: 0.7,
-        };
         let mut lane = Lane { settled_sum: 1e-12, vested: 1e-13, ..Lane::default() };
-        lane.put(&row(2), 0.3);
-        lane.take_out(&row(2), 0.3);
+        lane.put(&calm_row(2, 0.1, 0.7), 0.3);
+        lane.take_out(&calm_row(2, 0.1, 0.7), 0.3);
         assert_eq!(lane, Lane::default());
-        let mut lane = Lane {
-            count: 1,
-            sum: 3,
-            vested: 1.0,
-            settled_count: 1.0 - 1e-13,
-            settled_sum: 3.0 - 1e-12,
-            clock: 9.0,
-        };
-        lane.put(&row(5), 0.0);
+        let (settled_count, settled_sum) = (1.0 - 1e-13, 3.0 - 1e-12);
+        let mut lane = Lane { count: 1, sum: 3, vested: 1.0, settled_count, settled_sum, clock: 9.0 };
+        lane.put(&calm_row(5, 0.1, 0.7), 0.0);
         let expected =
             Lane { count: 2, sum: 8, vested: 2.0, settled_count: 2.0, settled_sum: 8.0, clock: 9.0 };
         assert_eq!(lane, expected);
@@ -303,16 +286,9 @@ mod tests {
 
     #[test]
     fn rounding_never_leaves_the_bounds() {
-        let one = Row {
-            score: Score::parse(1).unwrap(),
-            lane: LaneName::Calm,
-            vest_clock: 0.0,
-            unvested_sum: 1.0,
-            unvested_count: 1.0,
-        };
         let mut lane =
             Lane { count: 2, sum: 2, vested: 0.1, settled_count: 0.1, settled_sum: 0.1, clock: 0.5 };
-        lane.take_out(&one, 0.9 - 1e-9);
+        lane.take_out(&calm_row(1, 1.0, 1.0), 0.9 - 1e-9);
         for figure in [lane.vested, lane.settled_count, lane.settled_sum] {
             assert_eq!(figure.to_bits(), 0.0_f64.to_bits());
         }

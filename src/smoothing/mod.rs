@@ -12,15 +12,6 @@
 //! the post's age. All others take the calm lane and do not wait behind a bomb. The pace depends on counts
 //! and times only, never on scores: praise and blame are treated alike.
 //!
-//! | file | duty |
-//! |---|---|
-//! | `params` | the knobs, their ranges, and the rates that follow from them |
-//! | `row` | the stored state of one user's rating: its lane and its unvested part |
-//! | `lane` | one lane: rows put in and taken out, vesting over a span of ages |
-//! | `average` | a post's whole state: folds entries one by one, and is read at any time |
-//! | `published` | the figures that every reader sees |
-//! | `recount` | recomputes the state from the rows and reports differences |
-//!
 //! Values in, values out: no clock, no I/O, no logging, and one order of evaluation, so a log gives the same
 //! state bit for bit however it was cut into batches (same build, same platform). Formulas and laws are those
 //! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors and its nine laws. The

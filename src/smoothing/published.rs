@@ -1,7 +1,5 @@
-//! The figures of an average as every reader sees them, made in one place.
-//!
-//! Posts, events, explanations, alerts, histories, flushes, the audit and the command line all show these, so a
-//! figure means the same wherever it stands.
+//! The figures of an average, made in one place: posts, events, explanations, alerts, histories, flushes, the audit and
+//! the command line all show these, so a figure means the same everywhere.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -15,14 +15,12 @@ use super::row::{LaneName, Row};
 const TOLERANCE: f64 = 1e-6;
 const TOLERANCE_PER_RATING: f64 = 1e-9;
 
-/// The names of the histogram's figures, by score.
+/// The names of the figures: of a lane V, K, L, count and sum, then the histogram by score.
+const CALM: [&str; 5] = ["calm vested", "calm settled_count", "calm settled_sum", "calm count", "calm sum"];
+const SURGE: [&str; 5] =
+    ["surge vested", "surge settled_count", "surge settled_sum", "surge count", "surge sum"];
 const HISTOGRAM: [&str; Score::COUNT] =
     ["histogram 0", "histogram 1", "histogram 2", "histogram 3", "histogram 4", "histogram 5"];
-
-/// The names of a lane's figures: count, sum, V, K, L.
-const CALM: [&str; 5] = ["calm count", "calm sum", "calm vested", "calm settled_count", "calm settled_sum"];
-const SURGE: [&str; 5] =
-    ["surge count", "surge sum", "surge vested", "surge settled_count", "surge settled_sum"];
 
 /// A figure of an average that differs from its rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +34,7 @@ pub struct Difference {
 }
 
 /// Adds up rows one at a time, so that a post of any size takes the same memory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Recount {
     calm: Tally,
     surge: Tally,
@@ -48,12 +46,8 @@ pub struct Recount {
 impl Recount {
     /// Starts with the clocks of the rows' average.
     pub fn new(calm_clock: f64, surge_clock: f64) -> Self {
-        Self {
-            calm: Tally::new(calm_clock),
-            surge: Tally::new(surge_clock),
-            histogram: [0; Score::COUNT],
-            excluded: 0,
-        }
+        let tally = |clock| Tally { clock, ..Tally::default() };
+        Self { calm: tally(calm_clock), surge: tally(surge_clock), ..Self::default() }
     }
 
     /// Notes an excluded row.
@@ -72,19 +66,23 @@ impl Recount {
 
     /// The figures of `average` that differ from the added rows; empty when all is well.
     pub fn differences(&self, average: &Average) -> Vec<Difference> {
-        let mut found = Vec::new();
-        self.calm.compare(&average.calm, CALM, self.excluded, &mut found);
-        self.surge.compare(&average.surge, SURGE, self.excluded, &mut found);
-        for (score, figure) in HISTOGRAM.into_iter().enumerate() {
-            compare_exact(figure, average.histogram[score], self.histogram[score], &mut found);
-        }
-        found
+        let calm = self.calm.figures(&average.calm, self.excluded);
+        let surge = self.surge.figures(&average.surge, self.excluded);
+        let histogram = average.histogram.into_iter().zip(self.histogram);
+        let histogram = histogram.map(|(stored, recomputed)| (stored as f64, recomputed as f64, 0.0));
+        let figures = calm.into_iter().chain(surge).chain(histogram);
+        let difference = |(figure, (stored, recomputed, tolerance)): (_, (f64, f64, f64))| {
+            // Written this way round so that not-a-number differs.
+            let agrees = (stored - recomputed).abs() <= tolerance;
+            (!agrees).then_some(Difference { figure, stored, recomputed })
+        };
+        CALM.into_iter().chain(SURGE).chain(HISTOGRAM).zip(figures).filter_map(difference).collect()
     }
 }
 
 /// The totals of one lane's rows. The unvested parts are summed, not the vested ones: on a settled post they
 /// are small, and so lose the least precision.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Tally {
     clock: f64,
     count: u64,
@@ -95,10 +93,6 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(clock: f64) -> Self {
-        Self { clock, count: 0, sum: 0, unvested: 0.0, unvested_count: 0.0, unvested_sum: 0.0 }
-    }
-
     fn add(&mut self, row: &Row) {
         let weight = row.weight(self.clock);
         self.count += 1;
@@ -108,32 +102,22 @@ impl Tally {
         self.unvested_sum += row.unvested_sum * weight;
     }
 
+    /// The lane's figures: as stored, as recomputed, and by how much they may differ.
+    ///
     /// V = Σ(1 − w), K = Σ(1 − b·w), L = Σ(r − a·w). A lane that was tidied up when it was empty or wholly
     /// vested (V = K = n, L = s) needs no special case: no rows give zero, and rows whose weights sum up
     /// to no more than rounding give n and s within the tolerance.
-    fn compare(&self, lane: &Lane, names: [&'static str; 5], excluded: u64, found: &mut Vec<Difference>) {
-        let [count_name, sum_name, vested_name, settled_count_name, settled_sum_name] = names;
-        let count = self.count as f64;
+    fn figures(&self, lane: &Lane, excluded: u64) -> [(f64, f64, f64); 5] {
+        let (count, sum) = (self.count as f64, self.sum as f64);
         // A sum that was large keeps the rounding of a large one.
         let tolerance = TOLERANCE + TOLERANCE_PER_RATING * (self.count + excluded) as f64;
-        let mut compare_near = |figure, stored: f64, recomputed: f64| {
-            // Written this way round so that not-a-number differs.
-            let agrees = (stored - recomputed).abs() <= tolerance;
-            if !agrees {
-                found.push(Difference { figure, stored, recomputed });
-            }
-        };
-        compare_near(vested_name, lane.vested, count - self.unvested);
-        compare_near(settled_count_name, lane.settled_count, count - self.unvested_count);
-        compare_near(settled_sum_name, lane.settled_sum, self.sum as f64 - self.unvested_sum);
-        compare_exact(count_name, lane.count, self.count, found);
-        compare_exact(sum_name, lane.sum, self.sum, found);
-    }
-}
-
-fn compare_exact(figure: &'static str, stored: u64, recomputed: u64, found: &mut Vec<Difference>) {
-    if stored != recomputed {
-        found.push(Difference { figure, stored: stored as f64, recomputed: recomputed as f64 });
+        [
+            (lane.vested, count - self.unvested, tolerance),
+            (lane.settled_count, count - self.unvested_count, tolerance),
+            (lane.settled_sum, sum - self.unvested_sum, tolerance),
+            (lane.count as f64, count, 0.0),
+            (lane.sum as f64, sum, 0.0),
+        ]
     }
 }
 
@@ -174,23 +158,28 @@ mod tests {
     #[test]
     fn every_figure_that_follows_from_rows_is_checked() {
         let (sound, rows) = post();
-        let named = |spoil: fn(&mut Average)| {
+        type Spoil = fn(&mut Average);
+        let table: [(Spoil, &[&str]); 12] = [
+            (|a| a.calm.count += 1, &["calm count"]),
+            (|a| a.calm.sum -= 1, &["calm sum"]),
+            (|a| a.calm.vested += 2e-6, &["calm vested"]),
+            (|a| a.calm.settled_count -= 2e-6, &["calm settled_count"]),
+            (|a| a.calm.settled_sum = f64::NAN, &["calm settled_sum"]),
+            (|a| a.surge.count += 1, &["surge count"]),
+            (|a| a.surge.sum += 1, &["surge sum"]),
+            (|a| a.surge.vested -= 2e-6, &["surge vested"]),
+            (|a| a.surge.settled_count += 2e-6, &["surge settled_count"]),
+            (|a| a.surge.settled_sum -= 2e-6, &["surge settled_sum"]),
+            (|a| a.histogram.swap(0, 1), &["histogram 0", "histogram 1"]),
+            // Rounding is not a difference.
+            (|a| a.calm.settled_sum += 1e-7, &[]),
+        ];
+        for (spoil, figures) in table {
             let mut average = sound;
             spoil(&mut average);
-            differences(&average, &rows).iter().map(|d| d.figure).collect::<Vec<_>>()
-        };
-        assert_eq!(named(|a| a.calm.count += 1), ["calm count"]);
-        assert_eq!(named(|a| a.calm.sum -= 1), ["calm sum"]);
-        assert_eq!(named(|a| a.calm.vested += 2e-6), ["calm vested"]);
-        assert_eq!(named(|a| a.calm.settled_count -= 2e-6), ["calm settled_count"]);
-        assert_eq!(named(|a| a.calm.settled_sum = f64::NAN), ["calm settled_sum"]);
-        assert_eq!(named(|a| a.surge.count += 1), ["surge count"]);
-        assert_eq!(named(|a| a.surge.sum += 1), ["surge sum"]);
-        assert_eq!(named(|a| a.surge.vested -= 2e-6), ["surge vested"]);
-        assert_eq!(named(|a| a.surge.settled_count += 2e-6), ["surge settled_count"]);
-        assert_eq!(named(|a| a.surge.settled_sum -= 2e-6), ["surge settled_sum"]);
-        assert_eq!(named(|a| a.histogram.swap(0, 1)), ["histogram 0", "histogram 1"]);
-        assert_eq!(named(|a| a.calm.settled_sum += 1e-7), [""; 0], "rounding is not a difference");
+            let found: Vec<_> = differences(&average, &rows).iter().map(|d| d.figure).collect();
+            assert_eq!(found, figures);
+        }
     }
 
     #[test]

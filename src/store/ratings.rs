@@ -61,7 +61,7 @@ pub(super) fn rating(row: &Row) -> Result<Rating> {
     Ok(Rating {
         row: smoothing::Row {
             score: row.score("score")?,
-            lane: row.parsed("lane", |lane| LaneName::parse(lane).ok())?,
+            lane: row.parsed("lane", LaneName::parse)?,
             vest_clock: row.float("vest_clock")?,
             unvested_sum: row.float("unvested_sum")?,
             unvested_count: row.float("unvested_count")?,
