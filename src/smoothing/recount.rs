@@ -25,13 +25,14 @@ const SURGE: [&str; 5] =
     ["surge count", "surge sum", "surge vested", "surge settled_count", "surge settled_sum"];
 
 /// A figure of an average that differs from its rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Difference {
     /// The figure's name: `calm settled_sum`, `histogram 3`.
     pub figure: &'static str,
     /// The stored value.
     pub stored: f64,
     /// The value recomputed from the rows.
+    #[serde(rename = "recounted")]
     pub recomputed: f64,
 }
 
