@@ -57,21 +57,14 @@ enum Command {
 
 #[derive(Args)]
 struct Chosen {
-    #[command(flatten)]
-    which: Which,
-    #[command(flatten)]
-    output: JsonArg,
-}
-
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-struct Which {
     /// SHARD/POSITION, as listed
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<QuarantineId>,
     /// Everything in the quarantine now
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    output: JsonArg,
 }
 
 /// Runs one of the four subcommands.
@@ -165,7 +158,7 @@ fn as_json(kept: &QuarantinedEntry) -> Value {
 /// Retries or drops the chosen entries.
 async fn change(app: &App, chosen: &Chosen, is_retry: bool) -> Result<u8> {
     let mut change = Change { app, is_retry, is_json: chosen.output.json, outcomes: Vec::new(), code: DONE };
-    let changed = change.all(&chosen.which).await;
+    let changed = change.run(chosen).await;
     if change.is_json {
         print_json(&change.outcomes)?;
     } else if changed.is_ok() && change.outcomes.is_empty() {
@@ -184,15 +177,15 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    async fn all(&mut self, which: &Which) -> Result<()> {
+    async fn run(&mut self, chosen: &Chosen) -> Result<()> {
         // One at a time, in the order given.
-        for id in &which.ids {
+        for id in &chosen.ids {
             match self.app.upkeep().quarantined(*id).await? {
                 Some(kept) => self.page(&[kept]).await?,
                 None => self.add(*id, "unknown", NOT_THERE, FAILED),
             }
         }
-        if which.all {
+        if chosen.all {
             let mut walk = self.app.upkeep().walk_quarantine().await?;
             loop {
                 let page = walk.next().await?;

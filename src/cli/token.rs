@@ -1,5 +1,4 @@
-//! `damper token`: mints a token with the secret in the settings. `damper admin-token`: makes a new admin
-//! token.
+//! `damper token`: makes a token with the secret in the settings. `damper admin-token`: makes a new admin token.
 
 use clap::Args;
 use serde_json::json;
