@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use damper::cli::Parts;
 
 fn main() -> ExitCode {
-    damper::cli::server(Parts::API)
+    damper::cli::run(Parts::Api)
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use damper::cli::Parts;
+
 fn main() -> ExitCode {
-    damper::cli::damper()
+    damper::cli::run(Parts::Both)
 }

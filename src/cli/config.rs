@@ -1,12 +1,9 @@
 //! `damper config`: the settings in force and the source of each.
 
-use std::process::ExitCode;
-
 use clap::Args;
-use comfy_table::CellAlignment;
 use serde_json::json;
 
-use super::{JsonArg, print_json, term};
+use super::{DONE, JsonArg, term};
 use crate::config::{DEFAULT_TOML, Settings};
 use crate::error::Result;
 
@@ -20,25 +17,18 @@ pub struct ConfigArgs {
 }
 
 /// Shows the settings, but never a password.
-pub fn config(settings: &Settings, args: &ConfigArgs) -> Result<ExitCode> {
-    let rows = settings.effective();
+pub fn config(settings: &Settings, args: &ConfigArgs) -> Result<u8> {
     if args.default {
         term::print(DEFAULT_TOML);
-    } else if args.output.json {
-        let rows: Vec<_> = rows
-            .into_iter()
-            .map(|(name, value, source)| json!({"name": name, "value": value, "source": source}))
-            .collect();
-        print_json(&rows)?;
-    } else {
-        let mut table = term::table(&["setting", "value", "from"]);
-        for column in table.column_iter_mut() {
-            column.set_cell_alignment(CellAlignment::Left);
-        }
-        for (name, value, source) in rows {
-            table.add_row([name, value, source]);
-        }
-        term::print(&term::render(&table));
+        return Ok(DONE);
     }
-    Ok(ExitCode::SUCCESS)
+    let rows = settings.effective();
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|(name, value, source)| json!({"name": name, "value": value, "source": source}))
+        .collect();
+    args.output.print(&shown, || {
+        let rows = rows.iter().cloned().map(<[String; 3]>::from);
+        term::table(["setting", "value", "from"], term::CellAlignment::Left, rows)
+    })
 }

@@ -1,38 +1,26 @@
 //! `damper doctor`: finds risks in these servers or this file, and names the remedies.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
-use serde::Serialize;
+use serde_json::json;
 
-use super::{FAILED, JsonArg, MISCONFIGURED, UNREACHABLE, now, print_json, term};
+use super::{DONE, FAILED, JsonArg, MISCONFIGURED, UNREACHABLE, now, term};
 use crate::app::upkeep::doctor::{Finding, Verdict, examine};
 use crate::config::Settings;
 use crate::error::Result;
 
-#[derive(Serialize)]
-struct DoctorJson {
-    /// No risk was found, as far as this can be checked.
-    ok: bool,
-    findings: Vec<Finding>,
-}
-
 /// Examines everything. Exit code 1 means a risk, 69 a server that does not answer, 78 one that refuses us.
-pub async fn doctor(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
+pub async fn doctor(settings: Settings, args: &JsonArg) -> Result<u8> {
     let findings = examine(&settings.config, &now).await;
     let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
     let code = match () {
         () if has(Verdict::Down) => UNREACHABLE,
         () if has(Verdict::Refused) => MISCONFIGURED,
         () if has(Verdict::Risk) => FAILED,
-        () => 0,
+        () => DONE,
     };
-    if args.json {
-        print_json(&DoctorJson { ok: code == 0, findings })?;
-    } else {
-        term::print(&screen(&findings));
-    }
-    Ok(code.into())
+    args.print(&json!({"ok": code == DONE, "findings": findings}), || screen(&findings))?;
+    Ok(code)
 }
 
 /// One line per finding; below a risk, what it endangers and how to remove it.
@@ -63,11 +51,8 @@ fn screen(findings: &[Finding]) -> String {
         }
     }
     let risks = findings.iter().filter(|finding| finding.verdict == Verdict::Risk).count();
-    let silent: Vec<&str> = findings
-        .iter()
-        .filter(|finding| matches!(finding.verdict, Verdict::Down | Verdict::Refused))
-        .map(|finding| finding.part)
-        .collect();
+    let silent = findings.iter().filter(|it| matches!(it.verdict, Verdict::Down | Verdict::Refused));
+    let silent: Vec<&str> = silent.map(|finding| finding.part).collect();
     let verdict = match (silent.is_empty(), risks) {
         (true, 0) => "nothing is at risk, as far as it can be seen from here".to_owned(),
         (true, _) => term::counted(risks as u64, "risk", "risks"),

@@ -1,7 +1,6 @@
 //! `damper forget`: shows or erases a user's data.
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 
 use clap::Args;
 
@@ -27,14 +26,13 @@ pub struct ForgetArgs {
 }
 
 /// Erases a user's data, or only shows it. Asks first when a person is at the terminal.
-pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
+pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<u8> {
     let user = UserId::parse(&args.user)?;
     let app = open(settings).await?;
     if args.export {
         let held = app.upkeep().user_data(&user, now()).await?;
         app.close().await;
-        print_json(&held)?;
-        return Ok(ExitCode::SUCCESS);
+        return print_json(&held);
     }
     if !args.yes && std::io::stdin().is_terminal() {
         let held = app.upkeep().user_data(&user, now()).await?;
@@ -45,17 +43,12 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<ExitCode> {
         if !answer.trim().eq_ignore_ascii_case("y") {
             app.close().await;
             eprintln!("damper: nothing was erased");
-            return Ok(FAILED.into());
+            return Ok(FAILED);
         }
     }
     let erased = app.upkeep().forget(&user, now()).await?;
     app.close().await;
-    if args.output.json {
-        print_json(&erased)?;
-    } else {
-        term::print(&format!("erased {}\n", summary(&erased)));
-    }
-    Ok(ExitCode::SUCCESS)
+    args.output.print(&erased, || format!("erased {}\n", summary(&erased)))
 }
 
 fn summary(held: &UserData) -> String {

@@ -1,21 +1,18 @@
 //! `damper import`: reads ratings from a file, each with its own time.
 //!
-//! The fold takes a post's entries in log order and raises a time that goes back to the previous one. A file
-//! ordered by user would lose most of its times. So rows are sorted first, in memory; `--sorted` streams
-//! instead.
+//! Entries are merged in log order, and a time before the newest one of the post counts as that one. So a file
+//! ordered by user would lose most of its times, and rows are sorted first, in memory; `--sorted` streams instead.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{FAILED, JsonArg, now, open, print_json, term};
+use super::{DONE, FAILED, JsonArg, now, open, term};
 use crate::app::App;
 use crate::app::intake::Source;
 use crate::config::Settings;
@@ -30,19 +27,25 @@ const CHUNK_ENTRIES: usize = 10_000;
 /// Bad lines shown one by one; the rest are only counted.
 const BAD_LINES_SHOWN_MAX: usize = 1_000;
 
+/// Ends the help.
+pub const FORMATS: &str = r#"The first line of the file says how it is read:
+  post,user,score,timestamp        CSV with these columns; the header may be missing
+  userId,movieId,rating,timestamp  CSV from MovieLens; half stars are rounded up
+  {"post_id": "hello", ...         JSON, one rating per line, as for POST /api/ratings
+Timestamps are Unix seconds or RFC 3339. Posts that do not exist are created."#;
+
 #[derive(Args)]
 pub struct ImportArgs {
-    /// CSV: post,user,score,timestamp, or MovieLens' userId,movieId,rating,timestamp; or JSON lines, as
-    /// POST /api/ratings takes them; "-" reads standard input
+    /// The file to import; - reads standard input
     file: PathBuf,
-    /// The file is sorted by time: stream it instead of sorting it in memory
+    /// Skip the sorting in memory, for a file that is already in order of time
     #[arg(long)]
     sorted: bool,
     #[command(flatten)]
     output: JsonArg,
 }
 
-/// The result of an import, as JSON.
+/// The result of an import.
 #[derive(Default, Serialize)]
 struct Imported {
     lines: u64,
@@ -56,136 +59,96 @@ struct Imported {
     bad_lines: Vec<BadLine>,
 }
 
-impl Imported {
-    fn refuse(&mut self, line: BadLine) {
-        self.refused += 1;
-        if self.bad_lines.len() < BAD_LINES_SHOWN_MAX {
-            self.bad_lines.push(line);
+/// Imports a file. Exit code 1 means that lines were refused.
+pub async fn import(settings: Settings, args: &ImportArgs) -> Result<u8> {
+    let began = Instant::now();
+    let (input, bytes) = open_input(&args.file)?;
+    let app = open(settings).await?;
+    let bar = term::progress(if args.sorted { "importing" } else { "reading" }, term::BYTES, bytes);
+    let input = BufReader::with_capacity(1 << 20, bar.wrap_read(input));
+    let mut importer = Importer {
+        app: &app,
+        now: now(),
+        latest: Time::default(),
+        posts: HashSet::new(),
+        done: Imported::default(),
+    };
+    let mut lines = Lines::new(input, importer.now)?;
+    let rows_max = app.config().import.sort_rows_max;
+    let mut entries = Vec::new();
+    while let Some(line) = lines.next_line()? {
+        importer.done.lines += 1;
+        match line {
+            Ok(entry) => entries.push(entry),
+            Err(bad) => importer.refuse(bad),
+        }
+        if !args.sorted && entries.len() > rows_max {
+            let rows_max = term::number(rows_max as u64);
+            let detail = format!(
+                "the file has more than {rows_max} lines, import.sort_rows_max: sort it by time and add --sorted"
+            );
+            return Err(Invalid::new(Kind::FileTooLong, detail).into());
+        }
+        // What is appended while it is read takes little memory.
+        if args.sorted && entries.len() == CHUNK_ENTRIES {
+            importer.append(std::mem::take(&mut entries)).await?;
         }
     }
-}
-
-/// Imports a file. Exit code 1 means that lines were refused.
-pub async fn import(settings: Settings, args: &ImportArgs) -> Result<ExitCode> {
-    let began = Instant::now();
-    let (input, bytes) = open_input(args)?;
-    let app = open(settings).await?;
-    let mut importer = Importer { app: &app, now: now(), posts: HashSet::new(), done: Imported::default() };
-    let mut lines = Lines::new(BufReader::with_capacity(1 << 20, input), importer.now)?;
-    if args.sorted {
-        let bar = term::progress("importing", term::BYTES);
-        bar.set_length(bytes);
-        importer.stream(&mut lines, &bar).await?;
-        bar.finish_and_clear();
-    } else {
-        let bar = term::progress("reading", term::BYTES);
-        bar.set_length(bytes);
-        let entries = importer.read_all(&mut lines, &bar)?;
-        bar.finish_and_clear();
-        let bar = term::progress("importing", term::ENTRIES);
-        bar.set_length(entries.len() as u64);
-        importer.append_all(entries, &bar).await?;
-        bar.finish_and_clear();
+    bar.finish_and_clear();
+    if !args.sorted {
+        // Entries of one time keep the file's order.
+        entries.sort_by_key(|entry| entry.at);
     }
-    let mut done = importer.done;
+    let bar = term::progress("importing", term::ENTRIES, entries.len() as u64);
+    for chunk in entries.chunks(CHUNK_ENTRIES) {
+        importer.append(chunk.to_vec()).await?;
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish_and_clear();
     app.close().await;
-    done.posts = importer.posts.len() as u64;
-    done.half_stars_rounded_up = lines.rounded;
-    done.duration_ms = began.elapsed().as_millis() as u64;
-    if args.output.json {
-        print_json(&done)?;
-    } else {
-        term::print(&summary(&done));
-    }
-    Ok(if done.refused == 0 { ExitCode::SUCCESS } else { FAILED.into() })
+    let done = Imported {
+        posts: importer.posts.len() as u64,
+        half_stars_rounded_up: lines.rounded,
+        duration_ms: began.elapsed().as_millis() as u64,
+        ..importer.done
+    };
+    args.output.print(&done, || summary(&done))?;
+    Ok(if done.refused == 0 { DONE } else { FAILED })
 }
 
 /// The file and its size in bytes (0 for standard input).
-fn open_input(args: &ImportArgs) -> Result<(Box<dyn Read>, u64)> {
-    if args.file.as_os_str() == "-" {
+fn open_input(path: &Path) -> Result<(Box<dyn Read>, u64)> {
+    if path.as_os_str() == "-" {
         return Ok((Box::new(std::io::stdin()), 0));
     }
-    let refused = |e: std::io::Error| {
-        Error::Invalid(Invalid::new(
-            Kind::UnreadableFile,
-            format!("cannot read {}: {e}", args.file.display()),
-        ))
-    };
-    let file = File::open(&args.file).map_err(refused)?;
-    let bytes = file.metadata().map_err(refused)?.len();
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (bytes, file) = opened
+        .map_err(|e| Invalid::new(Kind::UnreadableFile, format!("cannot read {}: {e}", path.display())))?;
     Ok((Box::new(file), bytes))
 }
 
 struct Importer<'a> {
     app: &'a App,
     now: Time,
+    /// The time of the newest entry so far.
+    latest: Time,
     posts: HashSet<PostId>,
     done: Imported,
 }
 
 impl Importer<'_> {
-    /// All good lines, sorted by time. Lines with the same time keep the file's order.
-    fn read_all(&mut self, lines: &mut Lines<impl BufRead>, bar: &ProgressBar) -> Result<Vec<Entry>> {
-        let rows_max = self.app.config().import.sort_rows_max;
-        let mut entries = Vec::new();
-        while let Some(line) = self.next(lines)? {
-            entries.push(line);
-            if entries.len() > rows_max {
-                return Err(Error::Invalid(Invalid::new(
-                    Kind::FileTooLong,
-                    format!(
-                        "the file has more than {} lines, import.sort_rows_max: sort it by time and add --sorted",
-                        term::number(rows_max as u64)
-                    ),
-                )));
-            }
-            if entries.len() % CHUNK_ENTRIES == 0 {
-                bar.set_position(lines.bytes_read());
-            }
+    fn refuse(&mut self, line: BadLine) {
+        self.done.refused += 1;
+        if self.done.bad_lines.len() < BAD_LINES_SHOWN_MAX {
+            self.done.bad_lines.push(line);
         }
-        entries.sort_by_key(|entry| entry.at);
-        Ok(entries)
-    }
-
-    async fn append_all(&mut self, entries: Vec<Entry>, bar: &ProgressBar) -> Result<()> {
-        for chunk in entries.chunks(CHUNK_ENTRIES) {
-            self.append(chunk.to_vec()).await?;
-            bar.inc(chunk.len() as u64);
-        }
-        Ok(())
-    }
-
-    /// Appends while reading, so memory stays flat.
-    async fn stream(&mut self, lines: &mut Lines<impl BufRead>, bar: &ProgressBar) -> Result<()> {
-        let mut chunk = Vec::with_capacity(CHUNK_ENTRIES);
-        let mut latest = Time::default();
-        while let Some(entry) = self.next(lines)? {
-            self.done.out_of_order += u64::from(entry.at < latest);
-            latest = latest.max(entry.at);
-            chunk.push(entry);
-            if chunk.len() == CHUNK_ENTRIES {
-                self.append(std::mem::take(&mut chunk)).await?;
-                bar.set_position(lines.bytes_read());
-            }
-        }
-        self.append(chunk).await
-    }
-
-    /// The next good line.
-    fn next(&mut self, lines: &mut Lines<impl BufRead>) -> Result<Option<Entry>> {
-        while let Some(line) = lines.next_line()? {
-            self.done.lines += 1;
-            match line {
-                Ok(entry) => return Ok(Some(entry)),
-                Err(bad) => self.done.refuse(bad),
-            }
-        }
-        Ok(None)
     }
 
     async fn append(&mut self, entries: Vec<Entry>) -> Result<()> {
         let mut new = Vec::new();
         for entry in &entries {
+            self.done.out_of_order += u64::from(entry.at < self.latest);
+            self.latest = self.latest.max(entry.at);
             if self.posts.insert(entry.post.clone()) {
                 new.push(Post::named_by_id(entry.post.clone(), self.now));
             }
@@ -193,14 +156,13 @@ impl Importer<'_> {
         if !new.is_empty() {
             self.done.new_posts += self.app.catalogue().ensure_posts(new).await?;
         }
-        let answers = self.app.intake().take(entries, Source::File, self.now).await.map_err(|error| {
-            let held = term::number(self.done.imported);
-            match error {
-                Error::Unavailable(why) => Error::Unavailable(format!(
-                    "{why} (after {held} lines; importing the whole file again is safe)"
-                )),
-                other => other,
-            }
+        let answers = self.app.intake().take(entries, Source::File, self.now).await;
+        let answers = answers.map_err(|error| match error {
+            Error::Unavailable(why) => Error::Unavailable(format!(
+                "{why} (after {} lines; importing the whole file again is safe)",
+                term::number(self.done.imported)
+            )),
+            other => other,
         })?;
         self.done.imported += answers.iter().filter(|refusal| refusal.is_none()).count() as u64;
         Ok(())

@@ -18,11 +18,10 @@ mod token;
 mod verify;
 
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches as _, Subcommand, value_parser};
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -34,6 +33,8 @@ use crate::model::Time;
 
 pub use serve::Parts;
 
+/// The command did what it was asked, and found nothing wrong.
+const DONE: u8 = 0;
 /// The command ran, but something failed: a difference, a refused line, a time-out (sysexits.h has no better
 /// code).
 const FAILED: u8 = 1;
@@ -42,72 +43,31 @@ const UNREACHABLE: u8 = 69;
 /// A setting is wrong (EX_CONFIG).
 const MISCONFIGURED: u8 = 78;
 
-/// A rating service that a review bomb cannot jolt.
-#[derive(Parser)]
-#[command(name = "damper", version, about, long_about = None, max_term_width = 100)]
-struct Cli {
-    #[command(flatten)]
-    flags: Flags,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Parser)]
-#[command(version, about, long_about = None, max_term_width = 100)]
-struct ServerCli {
-    #[command(flatten)]
-    flags: Flags,
-}
-
-/// Settings that a flag may give; each wins over the environment and the file.
-#[derive(Args)]
-struct Flags {
-    /// Settings file (TOML)
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Public listener, e.g. 127.0.0.1:8080
-    #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Settings")]
-    listen: Option<String>,
-    /// Admin listener
-    #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Settings")]
-    admin_listen: Option<String>,
-    /// Listener of damper-worker, or "off"
-    #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Settings")]
-    worker_listen: Option<String>,
-    /// SQLite file of the embedded set-up
-    #[arg(long, value_name = "FILE", global = true, help_heading = "Settings")]
-    data: Option<String>,
-    /// Postgres of the server set-up
-    #[arg(long, value_name = "URL", global = true, help_heading = "Settings")]
-    database_url: Option<String>,
-    /// Redis of the server set-up
-    #[arg(long, value_name = "URL", global = true, help_heading = "Settings")]
-    redis_url: Option<String>,
-    /// Cron schedule of the drain, six fields
-    #[arg(long, value_name = "CRON", global = true, help_heading = "Settings")]
-    tick: Option<String>,
-    /// Shards of a new installation on servers
-    #[arg(long, value_name = "N", global = true, help_heading = "Settings")]
-    shards: Option<String>,
-    /// Who may reach Damper without keys: loopback or anywhere
-    #[arg(long, value_name = "WHO", global = true, help_heading = "Settings")]
-    open: Option<String>,
-    /// Any other setting, e.g. --set drain.batch_max=5000 (damper config lists them)
-    #[arg(long, value_name = "NAME=VALUE", global = true, value_parser = parse_pair, help_heading = "Settings")]
-    set: Vec<(String, String)>,
-}
+/// Settings with a flag of their own: its name, its value, its help. It wins over the environment and the file.
+const FLAGS: [(&str, &str, &str); 9] = [
+    ("listen", "ADDRESS", "Public listener, e.g. 127.0.0.1:8080"),
+    ("admin-listen", "ADDRESS", "Admin listener"),
+    ("worker-listen", "ADDRESS", "Listener of damper-worker, or \"off\""),
+    ("data", "FILE", "SQLite file of the embedded set-up"),
+    ("database-url", "URL", "Postgres of the server set-up"),
+    ("redis-url", "URL", "Redis of the server set-up"),
+    ("tick", "CRON", "Cron schedule of the drain, six fields"),
+    ("shards", "N", "Shards of a new installation on servers"),
+    ("open", "WHO", "Who may reach Damper without keys: loopback or anywhere"),
+];
 
 #[derive(Subcommand)]
 enum Command {
     /// Run API and worker in one process (the default)
     Serve,
-    /// Drain waiting entries into the averages now
+    /// Merge waiting ratings into the averages now
     Flush(flush::FlushArgs),
-    /// Show waiting entries, the ticks and the balance
+    /// Show what waits, the last drain, the next tick, and the balance
     Status(JsonArg),
-    /// Read ratings from a CSV file
+    /// Import ratings from a file of CSV or JSON lines
+    #[command(after_help = import::FORMATS)]
     Import(import::ImportArgs),
-    /// Recount averages from the ratings; exit 1 on a difference
+    /// Recount the averages from the ratings; exit code 1 if they differ
     Verify(verify::VerifyArgs),
     /// Show a post: means, histogram, history
     Show(show::ShowArgs),
@@ -115,24 +75,41 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Copy the data file while it is in use (embedded only)
     Backup(backup::BackupArgs),
-    /// Mint a token for a user, if the settings hold the secret
+    /// Make a token for a user, if the settings hold the secret
     Token(token::TokenArgs),
-    /// Make a new token for the admin listener when Damper runs without keys
+    /// Make a new admin token, if Damper runs without keys; the old one becomes invalid
     AdminToken(JsonArg),
     /// Erase a user's data, or show it (--export)
     Forget(forget::ForgetArgs),
-    /// Look for risks to ratings in the servers' settings, or in the data file and its disk
+    /// Check whether the servers, or the data file and its disk, could lose ratings
     Doctor(JsonArg),
-    /// Show the settings in force and the source of each
+    /// Show the settings in force, and where each comes from
     Config(config::ConfigArgs),
 }
 
 /// The output format of a command.
 #[derive(Args)]
 struct JsonArg {
-    /// Everything, as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+impl JsonArg {
+    /// Prints `value` as JSON if that is asked for, otherwise the text for people.
+    fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<u8> {
+        if self.json {
+            return print_json(value);
+        }
+        term::print(&text());
+        Ok(DONE)
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<u8> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Internal(e.to_string()))?;
+    term::print(&format!("{text}\n"));
+    Ok(DONE)
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {
@@ -140,97 +117,81 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.to_owned()))
 }
 
-impl Flags {
-    fn load(&self) -> Result<Settings> {
-        let named = [
-            ("listen", &self.listen),
-            ("admin_listen", &self.admin_listen),
-            ("worker_listen", &self.worker_listen),
-            ("data", &self.data),
-            ("database_url", &self.database_url),
-            ("redis_url", &self.redis_url),
-            ("tick", &self.tick),
-            ("shards", &self.shards),
-            ("open", &self.open),
-        ];
-        let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
-        let flags: Vec<_> = named.chain(self.set.iter().cloned()).collect();
-        Settings::load(self.config.as_deref(), &flags)
-    }
+/// The arguments: the flags of every program, and the commands of `damper`.
+fn arguments(parts: Parts) -> clap::Command {
+    let flag = |name, value, help| Arg::new(name).long(name).value_name(value).help(help).global(true);
+    let any = "Any other setting, e.g. --set drain.batch_max=5000 (damper config lists them)";
+    let program = clap::Command::new("damper")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .max_term_width(100)
+        .arg(flag("config", "FILE", "Settings file (TOML)").value_parser(value_parser!(PathBuf)))
+        .next_help_heading("Settings")
+        .args(FLAGS.map(|(name, value, help)| flag(name, value, help)))
+        .arg(flag("set", "NAME=VALUE", any).action(ArgAction::Append).value_parser(parse_pair));
+    if parts == Parts::Both { Command::augment_subcommands(program) } else { program }
 }
 
-/// A command at work.
-type Running = Pin<Box<dyn Future<Output = Result<ExitCode>>>>;
-
-// The two entry points below and `run` are not generic: whatever is, each program would compile again, and with it the
-// whole service.
-
-/// The program `damper`.
-pub fn damper() -> ExitCode {
-    let cli = Cli::parse();
-    let is_serving = matches!(cli.command, None | Some(Command::Serve));
-    run(&cli.flags, is_serving, Box::new(|settings| Box::pin(command(settings, cli.command))))
+fn settings(arguments: &ArgMatches) -> Result<Settings> {
+    let own = FLAGS
+        .iter()
+        .filter_map(|(name, ..)| Some((name.replace('-', "_"), arguments.get_one::<String>(name)?.clone())));
+    let set = arguments.get_many::<(String, String)>("set").into_iter().flatten().cloned();
+    let file = arguments.get_one::<PathBuf>("config");
+    Settings::load(file.map(PathBuf::as_path), &own.chain(set).collect::<Vec<_>>())
 }
 
-async fn command(settings: Settings, command: Option<Command>) -> Result<ExitCode> {
-    match command {
-        None | Some(Command::Serve) => serve::serve(settings, Parts::BOTH).await,
-        Some(Command::Flush(args)) => flush::flush(settings, &args).await,
-        Some(Command::Status(args)) => status::status(settings, &args).await,
-        Some(Command::Import(args)) => import::import(settings, &args).await,
-        Some(Command::Verify(args)) => verify::verify(settings, &args).await,
-        Some(Command::Show(args)) => show::show(settings, &args).await,
-        Some(Command::Quarantine(args)) => quarantine::quarantine(settings, &args).await,
-        Some(Command::Backup(args)) => backup::backup(settings, &args).await,
-        Some(Command::Token(args)) => token::token(&settings, &args),
-        Some(Command::AdminToken(args)) => token::admin_token(settings, &args).await,
-        Some(Command::Forget(args)) => forget::forget(settings, &args).await,
-        Some(Command::Doctor(args)) => doctor::doctor(settings, &args).await,
-        Some(Command::Config(args)) => config::config(&settings, &args),
-    }
-}
-
-/// The programs `damper-api` and `damper-worker`.
-pub fn server(parts: Parts) -> ExitCode {
-    let cli = ServerCli::parse();
-    run(&cli.flags, true, Box::new(move |settings| Box::pin(serve::serve(settings, parts))))
-}
-
-/// Runs `command` on a runtime and turns its outcome into an exit code; errors are printed once, here.
-fn run(flags: &Flags, is_serving: bool, command: Box<dyn FnOnce(Settings) -> Running + '_>) -> ExitCode {
-    let outcome = flags.load().and_then(|settings| {
-        start_logging(&settings, is_serving)?;
+/// The programs `damper`, `damper-api` and `damper-worker`: runs what the arguments say, prints an error if there is
+/// one, and returns the exit code. Not generic: the whole service would be compiled once more for each program.
+pub fn run(parts: Parts) -> ExitCode {
+    let arguments = arguments(parts).get_matches();
+    let command = arguments.subcommand_name().map(|_| Command::from_arg_matches(&arguments));
+    let command = command.transpose().unwrap_or_else(|e| e.exit()).unwrap_or(Command::Serve);
+    let code = settings(&arguments).and_then(|settings| {
+        start_logging(&settings, matches!(command, Command::Serve))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|e| Error::Internal(format!("cannot start: {e}")))?;
-        let outcome = runtime.block_on(command(settings));
+        let code = runtime.block_on(execute(command, settings, parts));
         // A stalled blocking call must not keep a finished process alive.
         runtime.shutdown_background();
-        outcome
+        code
     });
-    outcome.unwrap_or_else(|error| {
+    let code = code.unwrap_or_else(|error| {
         eprintln!("damper: {error}");
         match error {
             Error::Config(_) => MISCONFIGURED,
-            Error::Unavailable(_) | Error::Busy(_) => UNREACHABLE,
-            Error::Invalid(_)
-            | Error::Forbidden(_)
-            | Error::Limited { .. }
-            | Error::NotFound(_)
-            | Error::Conflict(_)
-            | Error::Refused(_)
-            | Error::Internal(_) => FAILED,
+            error if error.is_transient() => UNREACHABLE,
+            _ => FAILED,
         }
-        .into()
-    })
+    });
+    code.into()
+}
+
+/// Runs a command; returns its exit code.
+async fn execute(command: Command, settings: Settings, parts: Parts) -> Result<u8> {
+    match command {
+        Command::Serve => serve::serve(settings, parts).await,
+        Command::Flush(args) => flush::flush(settings, &args).await,
+        Command::Status(args) => status::status(settings, &args).await,
+        Command::Import(args) => import::import(settings, &args).await,
+        Command::Verify(args) => verify::verify(settings, &args).await,
+        Command::Show(args) => show::show(settings, &args).await,
+        Command::Quarantine(args) => quarantine::quarantine(settings, &args).await,
+        Command::Backup(args) => backup::backup(settings, &args).await,
+        Command::Token(args) => token::token(&settings, &args),
+        Command::AdminToken(args) => token::admin_token(settings, &args).await,
+        Command::Forget(args) => forget::forget(settings, &args).await,
+        Command::Doctor(args) => doctor::doctor(settings, &args).await,
+        Command::Config(args) => config::config(&settings, &args),
+    }
 }
 
 /// Logs go to standard error. A command that people wait for logs warnings only, unless the filter is set.
 fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
     let log = &settings.config.log;
-    let is_default = log.filter == "info";
-    let filter = if is_serving || !is_default { log.filter.as_str() } else { "warn" };
+    let filter = if log.filter == "info" && !is_serving { "warn" } else { &log.filter };
     let filter = parse_filter(filter)
         .map_err(|why| Error::Config(format!("log.filter {:?} cannot be read: {why}", log.filter)))?;
     let has_color = term::has_color(&std::io::stderr());
@@ -270,11 +231,4 @@ async fn open(settings: Settings) -> Result<Arc<App>> {
 /// The wall clock.
 fn now() -> Time {
     chrono::Utc::now().into()
-}
-
-/// Prints `value` as JSON.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Internal(e.to_string()))?;
-    term::print(&format!("{text}\n"));
-    Ok(())
 }

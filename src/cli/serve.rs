@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::process::ExitCode;
-use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{now, term};
+use super::{DONE, now, term};
 use crate::api::Gate;
 use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
@@ -19,78 +17,61 @@ use crate::database::sqlite::ServeLock;
 use crate::error::{Error, Result};
 use crate::{api, worker};
 
-/// The parts that a process runs.
+/// The parts that a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts {
-    has_api: bool,
-    has_worker: bool,
+pub enum Parts {
+    /// `damper`: API and worker.
+    Both,
+    /// `damper-api`: the API alone.
+    Api,
+    /// `damper-worker`: the worker alone.
+    Worker,
 }
 
-impl Parts {
-    /// API and worker.
-    pub const BOTH: Self = Self { has_api: true, has_worker: true };
-    /// The API alone.
-    pub const API: Self = Self { has_api: true, has_worker: false };
-    /// The worker alone.
-    pub const WORKER: Self = Self { has_api: false, has_worker: true };
-
-    fn program(self) -> &'static str {
-        match (self.has_api, self.has_worker) {
-            (true, false) => "damper-api",
-            (false, true) => "damper-worker",
-            _ => "damper",
-        }
-    }
-}
-
-/// The bound listeners of a process.
-#[derive(Default)]
-struct Listeners {
-    public: Option<TcpListener>,
-    admin: Option<TcpListener>,
-    worker: Option<TcpListener>,
-}
+/// A bound listener: the setting that names it, its address, and itself.
+type Bound = (&'static str, SocketAddr, TcpListener);
 
 /// Serves until SIGTERM or ^C. A second signal ends the process at once.
-pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
+pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
     let config = settings.config;
-    check_open(&config, parts)?;
-    let is_new = config.setup() == Setup::Embedded && !config.data.exists();
-    let _lock = match config.setup() {
-        Setup::Embedded => Some(ServeLock::take(&config.data)?),
-        Setup::Servers => None,
-    };
+    let has_api = parts != Parts::Worker;
+    if has_api {
+        check_open(&config)?;
+    }
+    let is_embedded = config.setup() == Setup::Embedded;
+    let is_new = is_embedded && !config.data.exists();
+    let _lock = is_embedded.then(|| ServeLock::take(&config.data)).transpose()?;
     let stop = stop_on_signal()?;
     let listeners = bind(&config, parts).await?;
     api::make_room(&config.api);
     let app = App::open(config).await?;
-    let gate = match parts.has_api {
+    let gate = match has_api {
         true => Gate::open(app.clone(), stop.clone())?,
         false => Gate::without_keys(app.clone(), stop.clone()),
     };
-    let admin_token =
-        if parts.has_api && gate.is_open() { app.upkeep().first_admin_token().await? } else { None };
+    let is_open = has_api && gate.is_open();
+    let admin_token = if is_open { app.upkeep().first_admin_token().await? } else { None };
     api::install_metrics()?;
-    let (public, admin, worker) = (api::public(&gate)?, api::admin(&gate), api::worker(&gate));
-    term::print(&banner(&app, parts, &listeners, Start { is_new, admin_token })?);
+    let screen = screen(&app, parts, &listeners, is_new, admin_token);
 
     let mut tasks = JoinSet::new();
-    for (listener, routes) in
-        [(listeners.public, public), (listeners.admin, admin), (listeners.worker, worker)]
-    {
-        if let Some(listener) = listener {
-            let stopped = stop.clone();
-            let stopped = async move { stopped.cancelled().await };
-            tasks.spawn(api::serve(listener, routes, app.config().api.clone(), stopped));
-        }
+    for (setting, _, listener) in listeners {
+        let routes = match setting {
+            "listen" => api::public(&gate)?,
+            "admin_listen" => api::admin(&gate),
+            _ => api::worker(&gate),
+        };
+        let stopped = stop.clone().cancelled_owned();
+        tasks.spawn(api::serve(listener, routes, app.config().api.clone(), stopped));
     }
-    if parts.has_worker {
+    term::print(&screen);
+    if parts != Parts::Api {
         let working = worker::run(app.clone(), stop.clone());
-        let (stopped, goes_on) = (stop.clone(), parts.has_api);
+        let stopped = stop.clone();
         tasks.spawn(async move {
             match working.await {
                 // The schema is newer than this program. Readers and raters need not notice.
-                Err(error @ Error::Config(_)) if goes_on => {
+                Err(error @ Error::Config(_)) if has_api => {
                     error!(%error, "draining has stopped; the API goes on until this program is replaced");
                     stopped.cancelled().await;
                     Ok(())
@@ -108,22 +89,14 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
     }
     app.close().await;
     info!("stopped");
-    outcome.map(|()| ExitCode::SUCCESS)
-}
-
-/// Facts that only the first start reports.
-struct Start {
-    /// The data file was created by this start.
-    is_new: bool,
-    /// Shown only once.
-    admin_token: Option<String>,
+    outcome.map(|()| DONE)
 }
 
 /// Without keys anyone may rate as anyone. Other machines get that only by an explicit setting.
-fn check_open(config: &Config, parts: Parts) -> Result<()> {
+fn check_open(config: &Config) -> Result<()> {
     let listeners = [("listen", config.listen), ("admin_listen", config.admin_listen)];
     match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
-        Some((name, address)) if parts.has_api && !config.has_keys() && config.open != Open::Anywhere => {
+        Some((name, address)) if !config.has_keys() && config.open != Open::Anywhere => {
             Err(Error::Config(format!(
                 "{name} {address} can be reached from other machines, and without keys anyone there could rate as \
              anyone: set DAMPER_AUTH__JWT_SECRET, listen on 127.0.0.1, or say DAMPER_OPEN=anywhere"
@@ -133,18 +106,20 @@ fn check_open(config: &Config, parts: Parts) -> Result<()> {
     }
 }
 
-async fn bind(config: &Config, parts: Parts) -> Result<Listeners> {
-    let mut listeners = Listeners::default();
-    if parts.has_api {
-        listeners.public = Some(api::bind(config.listen, "listen").await?);
-        listeners.admin = Some(api::bind(config.admin_listen, "admin_listen").await?);
+async fn bind(config: &Config, parts: Parts) -> Result<Vec<Bound>> {
+    let wanted: Vec<_> = match parts {
+        Parts::Worker => {
+            config.worker_listen()?.map(|address| ("worker_listen", address)).into_iter().collect()
+        }
+        _ => vec![("listen", config.listen), ("admin_listen", config.admin_listen)],
+    };
+    let mut bound = Vec::new();
+    for (setting, address) in wanted {
+        let listener = api::bind(address, setting).await?;
+        let address = listener.local_addr().map_err(|e| Error::Internal(e.to_string()))?;
+        bound.push((setting, address, listener));
     }
-    if parts == Parts::WORKER
-        && let Some(address) = config.worker_listen()?
-    {
-        listeners.worker = Some(api::bind(address, "worker_listen").await?);
-    }
-    Ok(listeners)
+    Ok(bound)
 }
 
 /// A token that the first SIGTERM or ^C cancels. The second ends the process at once. That is safe: accepted
@@ -161,95 +136,83 @@ fn stop_on_signal() -> Result<CancellationToken> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if is_first {
-                info!("stopping; again to stop at once");
-                signalled.cancel();
-            } else {
+            if !is_first {
                 std::process::exit(1);
             }
+            info!("stopping; again to stop at once");
+            signalled.cancel();
         }
     });
     Ok(stop)
 }
 
-fn banner(app: &Arc<App>, parts: Parts, listeners: &Listeners, start: Start) -> Result<String> {
+/// What a person sees at the start: the set-up, the addresses, and how to try it.
+fn screen(app: &App, parts: Parts, listeners: &[Bound], is_new: bool, admin_token: Option<String>) -> String {
     let config = app.config();
+    let program = match parts {
+        Parts::Both => "damper",
+        Parts::Api => "damper-api",
+        Parts::Worker => "damper-worker",
+    };
     let setup = match config.setup() {
         Setup::Embedded => {
-            format!("embedded, {}{}", config.data.display(), if start.is_new { " (new)" } else { "" })
+            format!("embedded, {}{}", config.data.display(), if is_new { " (new)" } else { "" })
         }
         Setup::Servers => {
             format!("servers, redis {} and postgres {}", config.redis_url.host(), config.database_url.host())
         }
     };
-    let mut text = format!("{} {}   {setup}\n", parts.program(), env!("CARGO_PKG_VERSION"));
-    let address = |listener: &TcpListener| -> Result<SocketAddr> {
-        listener.local_addr().map_err(|e| Error::Internal(e.to_string()))
-    };
-    if let Some(listener) = &listeners.public {
-        let _ = writeln!(text, "  api     http://{}", address(listener)?);
+    let mut text = format!("{program} {}   {setup}\n", env!("CARGO_PKG_VERSION"));
+    for (setting, address, _) in listeners {
+        let (name, pages) = match *setting {
+            "listen" => ("api", ""),
+            "admin_listen" => ("admin", "   /docs /metrics /livez /readyz"),
+            _ => ("admin", "   /metrics /livez /readyz"),
+        };
+        let _ = writeln!(text, "  {name:<7} http://{address}{pages}");
     }
-    if let Some(listener) = &listeners.admin {
-        let _ = writeln!(text, "  admin   http://{}   /docs /metrics /livez /readyz", address(listener)?);
-    }
-    if let Some(listener) = &listeners.worker {
-        let _ = writeln!(text, "  admin   http://{}   /metrics /livez /readyz", address(listener)?);
-    }
-    if let Some(token) = start.admin_token {
-        let _ = writeln!(
-            text,
-            "  token   {token}   of the admin listener, shown once; damper admin-token makes another"
+    if let Some(token) = admin_token {
+        text += &format!(
+            "  token   {token}   of the admin listener, shown once; damper admin-token makes another\n"
         );
     }
-    if parts.has_worker {
+    if parts != Parts::Api {
         let next = app.ticks().around(now()).next;
         let period_ms = app.ticks().around(next).next.ms() - next.ms();
         let every = term::span_ms(period_ms.unsigned_abs());
         let _ = writeln!(text, "  ticks   every {every}, next at {} UTC", term::clock(next));
     }
-    if let Some(listener) = &listeners.public {
-        text.push_str(&if config.has_keys() {
-            let admin = listeners.admin.as_ref().map(address).transpose()?;
-            try_with_tokens(config, address(listener)?, admin)
-        } else {
-            try_it(config, address(listener)?)
-        });
+    if let [(_, api, _), (_, admin, _)] = listeners {
+        text += &if config.has_keys() { try_with_tokens(config, api, admin) } else { try_it(config, api) };
     }
-    Ok(text)
+    text
 }
 
-fn try_with_tokens(config: &Config, api: SocketAddr, admin: Option<SocketAddr>) -> String {
+fn try_with_tokens(config: &Config, api: &SocketAddr, admin: &SocketAddr) -> String {
     // With a public key only the holder of the private key can mint.
     let can_mint = !config.auth.jwt_secret.is_empty();
     let token = |order: &str| if can_mint { format!("$(damper token {order})") } else { "…".to_owned() };
     let (user, operator) = (token("--user ann"), token("--user olga --role admin"));
-    let mut text = format!(
+    let curl = "curl -H \"Authorization: Bearer $token\"";
+    format!(
         "
 try it
   token={user}
-  curl -H \"Authorization: Bearer $token\" --json '{{\"id\":\"hello\",\"title\":\"Hello\"}}' http://{api}/api/posts
-  curl -H \"Authorization: Bearer $token\" --json '{{\"score\":5}}' http://{api}/api/posts/hello/rate
-  curl -H \"Authorization: Bearer $token\" http://{api}/api/posts/hello   # your rating, pending
+  {curl} --json '{{\"id\":\"hello\",\"title\":\"Hello\"}}' http://{api}/api/posts
+  {curl} --json '{{\"score\":5}}' http://{api}/api/posts/hello/rate
+  {curl} http://{api}/api/posts/hello   # your rating, pending
+  token={operator}
+  {curl} -X POST http://{admin}/api/admin/flush
+
 "
-    );
-    if let Some(admin) = admin {
-        let _ = writeln!(text, "  token={operator}");
-        let _ = writeln!(
-            text,
-            "  curl -H \"Authorization: Bearer $token\" -X POST http://{admin}/api/admin/flush"
-        );
-    }
-    text.push('\n');
-    text
+    )
 }
 
-fn try_it(config: &Config, api: SocketAddr) -> String {
+fn try_it(config: &Config, api: &SocketAddr) -> String {
     let warning = term::attention("open mode");
     let whom = match config.open {
-        Open::Loopback => {
-            format!("anyone who can reach {api} may rate as anyone, so it answers this machine only.")
-        }
-        Open::Anywhere => format!("anyone who can reach {api} may rate as anyone (DAMPER_OPEN=anywhere)."),
+        Open::Loopback => ", so it answers this machine only.",
+        Open::Anywhere => " (DAMPER_OPEN=anywhere).",
     };
     let flush = match config.setup() {
         Setup::Embedded if config.data != std::path::Path::new("damper.db") => {
@@ -259,7 +222,7 @@ fn try_it(config: &Config, api: SocketAddr) -> String {
     };
     format!(
         "
-  {warning}: {whom}
+  {warning}: anyone who can reach {api} may rate as anyone{whom}
 
 try it
   curl --json '{{\"id\":\"hello\",\"title\":\"Hello\"}}' http://{api}/api/posts

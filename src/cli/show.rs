@@ -1,18 +1,14 @@
 //! `damper show POST`: one post at a glance.
 
-use std::fmt::Write as _;
-use std::process::ExitCode;
-
 use clap::Args;
 use serde::Serialize;
 
-use super::{JsonArg, now, open, print_json, term};
-use crate::app::reading::PostView;
+use super::{JsonArg, now, open, term};
 use crate::app::reading::history::Point;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::model::{PostId, Score, Time};
-use crate::smoothing::{Params, Published};
+use crate::smoothing::Published;
 
 /// Width of a sparkline.
 const STEPS: usize = 48;
@@ -27,7 +23,7 @@ pub struct ShowArgs {
     output: JsonArg,
 }
 
-/// A post, as JSON.
+/// What is shown of a post.
 #[derive(Serialize)]
 struct Shown<'a> {
     id: &'a PostId,
@@ -40,69 +36,54 @@ struct Shown<'a> {
     histogram: [u64; Score::COUNT],
     as_of: Time,
     next_tick: Time,
-    history: &'a [Point],
+    history: Vec<Point>,
 }
 
 /// Shows a post. Exit code 1 means there is no such post.
-pub async fn show(settings: Settings, args: &ShowArgs) -> Result<ExitCode> {
+pub async fn show(settings: Settings, args: &ShowArgs) -> Result<u8> {
     let id = PostId::parse(&args.post)?;
     let app = open(settings).await?;
     let view = app.reader().post(&id, None, now()).await?;
-    let history = app.reader().history(&id, STEPS, now()).await?;
-    if args.output.json {
-        print_json(&shown(&view, &history, app.params()))?;
-    } else {
-        term::print(&screen(&view, &history, app.params()));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn shown<'a>(view: &'a PostView, history: &'a [Point], params: &Params) -> Shown<'a> {
-    let average = &view.average;
-    Shown {
-        id: &view.post.id,
+    let shown = Shown {
+        id: &id,
         title: &view.post.title,
-        published: Published::of(average, params),
-        sum: average.sum(),
+        published: Published::of(&view.average, app.params()),
+        sum: view.average.sum(),
         under_review: view.standing.under_review(),
         frozen: view.standing.is_frozen,
-        histogram: average.histogram,
+        histogram: view.average.histogram,
         as_of: view.as_of,
         next_tick: view.next_tick,
-        history,
-    }
+        history: app.reader().history(&id, STEPS, now()).await?,
+    };
+    args.output.print(&shown, || screen(&shown))
 }
 
-fn screen(view: &PostView, history: &[Point], params: &Params) -> String {
-    let published = Published::of(&view.average, params);
-    let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "{} ({})   as of {} UTC, next {}",
-        term::printable(&view.post.title),
-        view.post.id,
-        term::clock(view.as_of),
-        term::clock(view.next_tick)
+fn screen(shown: &Shown<'_>) -> String {
+    let Shown { id, published, under_review, .. } = shown;
+    let mut text = format!(
+        "{} ({id})   as of {} UTC, next {}\n",
+        term::printable(shown.title),
+        term::clock(shown.as_of),
+        term::clock(shown.next_tick)
     );
-    let under_review = view.standing.under_review();
     let flags = [
         (published.crowded, "crowded".to_owned()),
         (published.early && published.count > 0, "early".to_owned()),
-        (under_review > 0, format!("{} under review", term::number(under_review))),
-        (view.standing.is_frozen, "frozen".to_owned()),
+        (*under_review > 0, format!("{} under review", term::number(*under_review))),
+        (shown.frozen, "frozen".to_owned()),
     ];
     let flags: Vec<_> = flags.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
-    let _ = writeln!(
-        text,
-        "  published  {}      raw  {}      {}, {} phasing in   {}",
+    text += &format!(
+        "  published  {}      raw  {}      {}, {} phasing in   {}\n",
         term::mean(published.average),
         term::mean(published.raw_average),
         term::counted(published.count, "rating", "ratings"),
         term::number(published.phasing_in),
         term::attention(&flags.join(", "))
     );
-    text.push_str(&histogram(&view.average.histogram));
-    text.push_str(&lines(history));
+    text += &histogram(&shown.histogram);
+    text += &lines(&shown.history);
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 

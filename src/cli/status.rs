@@ -1,25 +1,20 @@
 //! `damper status`: waiting entries, the ticks, and whether the balance holds.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
-use super::{FAILED, JsonArg, now, open, print_json, term};
+use super::{DONE, FAILED, JsonArg, now, open, term};
 use crate::app::upkeep::status::Status;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::model::Time;
 
 /// Shows the status. Exit code 1 means that the balance does not hold.
-pub async fn status(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
+pub async fn status(settings: Settings, args: &JsonArg) -> Result<u8> {
     let app = open(settings).await?;
     let now = now();
     let status = app.upkeep().status(now).await?;
-    if args.json {
-        print_json(&status)?;
-    } else {
-        term::print(&screen(&status, now));
-    }
-    Ok(if status.balanced { ExitCode::SUCCESS } else { FAILED.into() })
+    args.print(&status, || screen(&status, now))?;
+    Ok(if status.balanced { DONE } else { FAILED })
 }
 
 fn screen(status: &Status, now: Time) -> String {
@@ -34,47 +29,26 @@ fn screen(status: &Status, now: Time) -> String {
     let oldest =
         balance.oldest_waiting_at.map(|oldest| format!(", oldest {}", ago(oldest))).unwrap_or_default();
     line("waiting", format!("{}{oldest}", term::counted(balance.waiting, "entry", "entries")));
-    line(
-        "last drain",
-        match &status.last_drain {
-            None => "none yet".into(),
-            Some(run) => {
-                let failed = run.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
-                format!(
-                    "{} UTC ({} ago, {}), {} applied in {}{failed}",
-                    term::clock(run.started_at),
-                    ago(run.started_at),
-                    run.trigger.as_str(),
-                    term::number(run.applied),
-                    term::span_ms(run.duration_ms)
-                )
-            }
-        },
-    );
-    line(
-        "next tick",
-        format!(
-            "{} UTC (in {}), last {}",
-            term::clock(status.next_tick),
-            term::span_ms((status.next_tick.ms() - now.ms()).unsigned_abs()),
-            term::clock(status.last_tick)
-        ),
-    );
-    let sign = if status.balanced { "=" } else { "≠" };
-    let verdict = if status.balanced { "✓".into() } else { term::attention("does not hold") };
-    line(
-        "balance",
-        format!(
-            "accepted {} {sign} applied {} + quarantined {} + waiting {}   {verdict}",
-            term::number(balance.accepted),
-            term::number(balance.applied),
-            term::number(balance.quarantined),
-            term::number(balance.waiting)
-        ),
-    );
+    let last_drain = status.last_drain.as_ref().map(|run| {
+        let (began, ago) = (term::clock(run.started_at), ago(run.started_at));
+        let (applied, took) = (term::number(run.applied), term::span_ms(run.duration_ms));
+        let failed = run.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
+        format!("{began} UTC ({ago} ago, {}), {applied} applied in {took}{failed}", run.trigger.as_str())
+    });
+    line("last drain", last_drain.unwrap_or_else(|| "none yet".into()));
+    let (next, last) = (term::clock(status.next_tick), term::clock(status.last_tick));
+    let wait = term::span_ms((status.next_tick.ms() - now.ms()).unsigned_abs());
+    line("next tick", format!("{next} UTC (in {wait}), last {last}"));
+    let (sign, verdict) = match status.balanced {
+        true => ("=", "✓".into()),
+        false => ("≠", term::attention("does not hold")),
+    };
+    let sums = [balance.accepted, balance.applied, balance.quarantined, balance.waiting];
+    let [accepted, applied, quarantined, waiting] = sums.map(term::number);
+    let sum = format!("applied {applied} + quarantined {quarantined} + waiting {waiting}");
+    line("balance", format!("accepted {accepted} {sign} {sum}   {verdict}"));
     if balance.quarantined > 0 {
-        let what =
-            format!("{} quarantined so far: damper quarantine list", term::number(balance.quarantined));
+        let what = format!("{quarantined} quarantined so far: damper quarantine list");
         line("attention", term::attention(&what));
     }
     if balance.lost > 0 {

@@ -4,10 +4,12 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use comfy_table::{Table, presets};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::model::Time;
+
+pub use comfy_table::CellAlignment;
 
 /// Prints to standard output. A closed pipe (`damper show p | head`) is no error.
 pub fn print(text: &str) {
@@ -32,15 +34,7 @@ pub fn printable(text: &str) -> String {
 
 /// 1,234,567
 pub fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(n).to_string()
 }
 
 /// `1 post`, `2,000 posts`
@@ -69,11 +63,6 @@ pub fn span_ms(ms: u64) -> String {
     }
 }
 
-/// `142,000/s`
-pub fn rate(n: u64, ms: u64) -> String {
-    format!("{}/s", number((n as f64 * 1_000.0 / ms.max(1) as f64).round() as u64))
-}
-
 /// `14:35:00`, in UTC
 pub fn clock(time: Time) -> String {
     time.to_utc().format("%H:%M:%S").to_string()
@@ -96,28 +85,27 @@ pub fn sparkline(values: impl IntoIterator<Item = Option<f64>>, low: f64, high: 
     values.into_iter().map(|value| value.map_or(' ', height)).collect()
 }
 
-/// A table without lines: the first column is left-aligned, numbers are right-aligned.
-pub fn table(header: &[&str]) -> Table {
+/// A table without lines. The first column is left-aligned, and the others are aligned as given.
+pub fn table<const N: usize>(
+    header: [&str; N],
+    others: CellAlignment,
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
+    table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+        column.set_cell_alignment(others);
     }
-    table
+    let lines = table.lines().map(|line| {
+        let line = line.trim_end();
+        format!("{}\n", line.strip_prefix(' ').unwrap_or(line))
+    });
+    lines.collect()
 }
 
-/// The table as text, without trailing blanks.
-pub fn render(table: &Table) -> String {
-    table
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end())))
-        .collect()
-}
-
-/// A progress bar on standard error, drawn only in a terminal.
-pub fn progress(verb: &'static str, template: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+/// A progress bar on standard error, drawn only in a terminal, and cleared when it is dropped.
+pub fn progress(verb: &'static str, template: &str, length: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(10));
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("━╸─"));
     bar.set_prefix(verb);

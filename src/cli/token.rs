@@ -1,16 +1,13 @@
-//! `damper token`: mints a token with the secret in the settings. `damper admin-token`: makes a new admin
-//! token.
-
-use std::process::ExitCode;
+//! `damper token`: makes a token with the secret in the settings. `damper admin-token`: makes a new admin token.
 
 use clap::Args;
 use serde_json::json;
 
-use super::{JsonArg, now, open, print_json, term};
+use super::{JsonArg, now, open};
 use crate::config::Settings;
 use crate::error::{Invalid, Result};
 use crate::identity::{HOURS_MAX, Role, mint};
-use crate::model::UserId;
+use crate::model::{HOUR_MS, UserId};
 
 #[derive(Args)]
 pub struct TokenArgs {
@@ -28,34 +25,24 @@ pub struct TokenArgs {
 }
 
 fn parse_role(name: &str) -> Result<Role, String> {
-    let names = || Role::ALL.map(Role::as_str).join(", ");
-    Role::parse(name).ok_or_else(|| format!("roles are {}", names()))
+    Role::parse(name).ok_or_else(|| format!("roles are {}", Role::ALL.map(Role::as_str).join(", ")))
 }
 
 /// Prints only the token, so that a script can use it.
-pub fn token(settings: &Settings, args: &TokenArgs) -> Result<ExitCode> {
+pub fn token(settings: &Settings, args: &TokenArgs) -> Result<u8> {
     let user =
         UserId::parse(&args.user).map_err(|e| Invalid::new(e.kind, format!("--user: {}", e.detail)))?;
     let now = now();
     let token = mint(&settings.config.auth, &user, &args.role, args.hours, now)?;
-    if args.output.json {
-        let expires_at = now.plus_ms(i64::from(args.hours) * 3_600_000);
-        print_json(&json!({"token": token, "user_id": user, "expires_at": expires_at}))?;
-    } else {
-        term::print(&format!("{token}\n"));
-    }
-    Ok(ExitCode::SUCCESS)
+    let expires_at = now.plus_ms(i64::from(args.hours) * HOUR_MS);
+    let minted = json!({"token": token, "user_id": user, "expires_at": expires_at});
+    args.output.print(&minted, || format!("{token}\n"))
 }
 
 /// Prints only the new admin token.
-pub async fn admin_token(settings: Settings, args: &JsonArg) -> Result<ExitCode> {
+pub async fn admin_token(settings: Settings, args: &JsonArg) -> Result<u8> {
     let app = open(settings).await?;
     let token = app.upkeep().new_admin_token().await?;
     app.close().await;
-    if args.json {
-        print_json(&json!({"token": token}))?;
-    } else {
-        term::print(&format!("{token}\n"));
-    }
-    Ok(ExitCode::SUCCESS)
+    args.print(&json!({"token": token}), || format!("{token}\n"))
 }

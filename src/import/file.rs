@@ -1,12 +1,13 @@
 //! A file of ratings, read line by line. A stray quote or brace spoils only its own line.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::io::BufRead;
 
-use super::csv_line::Shape;
-use super::{BadLine, LineBuffer, json_line};
+use super::format::Format;
+use super::{BadLine, LineBuffer};
 use crate::entry::Entry;
-use crate::error::{Error, Invalid, Kind, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 
 /// A longer line is refused.
@@ -15,9 +16,8 @@ const LINE_BYTES_MAX: usize = 4_096;
 /// Reads entries from a text.
 pub struct Lines<R> {
     reader: R,
-    kind: Format,
+    format: Format,
     line: LineBuffer,
-    bytes_read: u64,
     /// The first line was not a header and still has to be returned.
     has_first: bool,
     now: Time,
@@ -28,14 +28,8 @@ pub struct Lines<R> {
     pub rounded: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Format {
-    Csv(Shape),
-    Json,
-}
-
 impl<R: BufRead> Lines<R> {
-    /// Reads the first line, which decides the kind of the file. Entries may be at most a minute ahead of
+    /// Reads the first line, which decides the format of the file. Entries may be at most a minute ahead of
     /// `now`.
     ///
     /// # Errors
@@ -43,9 +37,8 @@ impl<R: BufRead> Lines<R> {
     pub fn new(reader: R, now: Time) -> Result<Self> {
         let mut lines = Self {
             reader,
-            kind: Format::Json,
+            format: Format::Json,
             line: LineBuffer::new(LINE_BYTES_MAX),
-            bytes_read: 0,
             has_first: true,
             now,
             posts: HashSet::new(),
@@ -56,17 +49,8 @@ impl<R: BufRead> Lines<R> {
             let detail = "the file is empty; its first line should be post,user,score,timestamp";
             return Err(Invalid::new(Kind::EmptyFile, detail).into());
         }
-        let first = lines.text()?;
-        if !first.starts_with(b"{") {
-            let (shape, is_rating) = Shape::of(first)?;
-            (lines.kind, lines.has_first) = (Format::Csv(shape), is_rating);
-        }
+        (lines.format, lines.has_first) = Format::of(lines.text()?)?;
         Ok(lines)
-    }
-
-    /// Bytes read so far.
-    pub fn bytes_read(&self) -> u64 {
-        self.bytes_read
     }
 
     /// The next line: an entry or its error; `None` at the end.
@@ -77,18 +61,28 @@ impl<R: BufRead> Lines<R> {
         if !std::mem::take(&mut self.has_first) && !self.read_line()? {
             return Ok(None);
         }
-        let outcome = self.parse().map_err(|e| BadLine { line: self.line.number(), reason: e.detail });
-        Ok(Some(outcome.map(|entry| self.share(entry))))
+        let parsed = self.text().and_then(|line| self.format.parse(line, self.now));
+        Ok(Some(match parsed {
+            Err(e) => Err(BadLine { line: self.line.number(), reason: e.detail }),
+            Ok((entry, was_half)) => {
+                self.rounded += u64::from(was_half);
+                let post = shared(&mut self.posts, entry.post);
+                let user = shared(&mut self.users, entry.user);
+                Ok(Entry { post, user, ..entry })
+            }
+        }))
     }
 
     /// Reads up to the next line that is not empty; `false` at the end.
     fn read_line(&mut self) -> Result<bool> {
         loop {
-            let bytes = self.reader.fill_buf().map_err(unreadable)?;
+            let bytes = self
+                .reader
+                .fill_buf()
+                .map_err(|e| Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {e}")))?;
             let is_end = bytes.is_empty();
             let (taken, is_whole) = if is_end { (0, self.line.end()) } else { self.line.fill(bytes) };
             self.reader.consume(taken);
-            self.bytes_read += taken as u64;
             if is_whole && self.line.text() != Some(b"") {
                 return Ok(true);
             }
@@ -103,38 +97,15 @@ impl<R: BufRead> Lines<R> {
         let text = self.line.text().ok_or_else(too_long)?;
         Ok(text.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.line.number() == 1).unwrap_or(text))
     }
-
-    fn parse(&mut self) -> Result<Entry, Invalid> {
-        match self.kind {
-            Format::Json => json_line::parse(self.text()?, self.now).map_err(|misfit| misfit.invalid),
-            Format::Csv(shape) => {
-                let (entry, was_half) = shape.parse(self.text()?, self.now)?;
-                self.rounded += u64::from(was_half);
-                Ok(entry)
-            }
-        }
-    }
-
-    fn share(&mut self, entry: Entry) -> Entry {
-        Entry {
-            post: shared(&mut self.posts, entry.post),
-            user: shared(&mut self.users, entry.user),
-            ..entry
-        }
-    }
 }
 
 /// The shared copy of an id.
-fn shared<T: Clone + Eq + std::hash::Hash>(ids: &mut HashSet<T>, id: T) -> T {
+fn shared<T: Clone + Eq + Hash>(ids: &mut HashSet<T>, id: T) -> T {
     if let Some(known) = ids.get(&id) {
         return known.clone();
     }
     ids.insert(id.clone());
     id
-}
-
-fn unreadable(error: std::io::Error) -> Error {
-    Error::Invalid(Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {error}")))
 }
 
 #[cfg(test)]
@@ -143,8 +114,9 @@ mod tests {
 
     const NOW: Time = Time::from_ms(1_790_000_000_000);
 
-    fn read(text: &str) -> (Vec<String>, Vec<BadLine>, u64) {
-        let mut lines = Lines::new(text.as_bytes(), NOW).unwrap();
+    /// The entries of a text, its bad lines, and the half stars.
+    fn read(text: impl AsRef<[u8]>) -> (Vec<String>, Vec<BadLine>, u64) {
+        let mut lines = Lines::new(text.as_ref(), NOW).unwrap();
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         while let Some(line) = lines.next_line().unwrap() {
             match line {
@@ -153,6 +125,10 @@ mod tests {
             }
         }
         (good, bad, lines.rounded)
+    }
+
+    fn numbers(bad: &[BadLine]) -> Vec<u64> {
+        bad.iter().map(|bad| bad.line).collect()
     }
 
     #[test]
@@ -172,11 +148,13 @@ mod tests {
             good,
             ["1 r a u1 5 1412424000000", "1 r a u6 0 1412424000250", "1 r a u8 1 1412424000007"]
         );
-        let bad: Vec<(u64, &str)> = bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
-        assert_eq!(bad.iter().map(|bad| bad.0).collect::<Vec<_>>(), [3, 4, 5, 6, 8, 10]);
-        assert_eq!(bad[0].1, "score 7 is outside 0..=5");
-        assert_eq!(bad[1].1, "timestamp \"yesterday\" is neither Unix seconds nor RFC 3339");
-        assert!(bad[2].1.contains("a space") && bad[3].1.contains("3 fields") && bad[5].1.contains("ahead"));
+        assert_eq!(numbers(&bad), [3, 4, 5, 6, 8, 10]);
+        let reason = |i: usize| bad[i].reason.as_str();
+        assert_eq!(reason(0), "score 7 is outside 0..=5");
+        assert_eq!(reason(1), "timestamp \"yesterday\" is neither Unix seconds nor RFC 3339");
+        assert!(
+            reason(2).contains("a space") && reason(3).contains("3 fields") && reason(5).contains("ahead")
+        );
     }
 
     #[test]
@@ -195,37 +173,26 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_quote_or_an_endless_line_spoils_only_its_own_line() {
-        let endless = "x".repeat(100_000);
-        let text = format!(
-            "post,user,score,timestamp\n\"a,u1,5,1412424000\n{endless}\n\n\"a\",\"u2\",\"5\",\"1412424000\"\na,u3,5,1412424000"
-        );
-        let (good, bad, _) = read(&text);
+    fn a_stray_quote_another_encoding_or_an_endless_line_spoils_only_its_own_line() {
+        let text = [
+            &b"post,user,score,timestamp\n\"a,u1,5,1412424000\na,\xff\xfe,5,1412424000\n"[..],
+            &[b'x'; 100_000],
+            b"\n\n\"a\",\"u2\",\"5\",\"1412424000\"\na,u3,5,1412424000",
+        ];
+        let (good, bad, _) = read(text.concat());
         assert_eq!(good, ["1 r a u2 5 1412424000000", "1 r a u3 5 1412424000000"]);
-        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2, 3]);
-    }
-
-    #[test]
-    fn another_encoding_spoils_only_its_own_line() {
-        let text = b"post,user,score,timestamp\na,\xff\xfe,5,1412424000\na,u2,5,1412424000\n";
-        let mut lines = Lines::new(&text[..], NOW).unwrap();
-        assert_eq!(lines.next_line().unwrap().unwrap().unwrap_err().line, 2);
-        assert!(lines.next_line().unwrap().unwrap().is_ok());
+        assert_eq!(numbers(&bad), [2, 3, 4]);
     }
 
     #[test]
     fn json_lines_are_read_too() {
-        let line =
-            |user: &str, score: &str| format!(r#"{{"post_id":"p","user_id":"{user}","score":{score}}}"#);
-        let text = format!(
-            "\u{feff}{}\n\n{}\n{}\nnone\n{}",
-            line("a", "5"),
-            line("b", "7"),
-            line("a", "null"),
-            line("c", "1")
+        let (good, bad, _) = read(
+            "\u{feff}{\"post_id\":\"p\",\"user_id\":\"a\",\"score\":5}\n\n\
+             {\"post_id\":\"p\",\"user_id\":\"b\",\"score\":7}\n\
+             {\"post_id\":\"p\",\"user_id\":\"a\",\"score\":null}\nnone\n\
+             {\"post_id\":\"p\",\"user_id\":\"c\",\"score\":1}",
         );
-        let (good, bad, _) = read(&text);
         assert_eq!(good, ["1 r p a 5 1790000000000", "1 w p a 1790000000000", "1 r p c 1 1790000000000"]);
-        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [3, 5]);
+        assert_eq!(numbers(&bad), [3, 5]);
     }
 }

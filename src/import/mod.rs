@@ -1,11 +1,10 @@
 //! Bulk ratings: reads lines, returns entries, and names each bad line with its number and reason.
 //!
-//! There are two kinds of lines: CSV (`csv_line`) and JSON ([`json_line`]). `file` reads either kind from a
-//! file; the API reads JSON lines from a request. Both cut their input with [`LineBuffer`]. The caller
-//! decides what to do with the entries.
+//! `file` reads a file, whose lines have a `format`; the API reads JSON lines ([`json_line`]) from a request. Both
+//! cut their input with [`LineBuffer`]. The caller decides what to do with the entries.
 
-mod csv_line;
 mod file;
+mod format;
 pub mod json_line;
 mod lines;
 

@@ -23,13 +23,14 @@ const HISTOGRAM: [&str; Score::COUNT] =
     ["histogram 0", "histogram 1", "histogram 2", "histogram 3", "histogram 4", "histogram 5"];
 
 /// A figure of an average that differs from its rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Difference {
     /// The figure's name: `calm settled_sum`, `histogram 3`.
     pub figure: &'static str,
     /// The stored value.
     pub stored: f64,
     /// The value recomputed from the rows.
+    #[serde(rename = "recounted")]
     pub recomputed: f64,
 }
 

@@ -1,53 +1,59 @@
-//! Lines of CSV: `post,user,score,timestamp`, and MovieLens' `userId,movieId,rating,timestamp`. MovieLens has
-//! half stars, which are rounded up.
+//! What the lines of a file are: CSV with `post,user,score,timestamp`, CSV with MovieLens'
+//! `userId,movieId,rating,timestamp`, or JSON. MovieLens has half stars, which are rounded up.
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::parse_time;
+use super::{json_line, parse_time};
 use crate::entry::{Action, Entry};
 use crate::error::{Invalid, Kind};
 use crate::model::{PostId, Score, Time, UserId};
 
-const HEADER: [&str; 4] = ["post", "user", "score", "timestamp"];
-const MOVIELENS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
+const HEADER: &str = "post,user,score,timestamp";
+const MOVIELENS: &str = "userId,movieId,rating,timestamp";
+/// Fields in a line of CSV.
+const FIELDS: usize = 4;
 
-/// The fields of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+#[derive(Debug, Clone, Copy)]
+pub enum Format {
     Damper,
     MovieLens,
+    Json,
 }
 
-impl Shape {
-    /// Reads the first line: the shape of the file, and whether this line is already a rating.
+impl Format {
+    /// Reads the first line: the format of the file, and whether this line is already a rating.
     pub fn of(first: &[u8]) -> Result<(Self, bool), Invalid> {
+        if first.starts_with(b"{") {
+            return Ok((Format::Json, true));
+        }
         let first = fields(first)?;
-        if first.eq(&MOVIELENS[..]) {
-            return Ok((Shape::MovieLens, false));
+        let is = |header: &str| first.iter().eq(header.split(','));
+        if is(MOVIELENS) {
+            return Ok((Format::MovieLens, false));
         }
         let is_rating = first.get(2).is_some_and(|score| score.parse::<f64>().is_ok());
-        if is_rating || first.eq(&HEADER[..]) {
-            return Ok((Shape::Damper, is_rating));
+        if is_rating || is(HEADER) {
+            return Ok((Format::Damper, is_rating));
         }
-        let detail = format!(
-            "the first line {:?} is not a known header: {} or {}",
-            first.iter().collect::<Vec<_>>().join(","),
-            HEADER.join(","),
-            MOVIELENS.join(",")
-        );
+        let first = first.iter().collect::<Vec<_>>().join(",");
+        let detail = format!("the first line {first:?} is not a known header: {HEADER} or {MOVIELENS}");
         Err(Invalid::new(Kind::UnknownHeader, detail))
     }
 
     /// Reads a line. Also returns whether its score was a half star.
     pub fn parse(self, line: &[u8], now: Time) -> Result<(Entry, bool), Invalid> {
+        if let Format::Json = self {
+            let entry = json_line::parse(line, now).map_err(|misfit| misfit.invalid)?;
+            return Ok((entry, false));
+        }
         let record = fields(line)?;
-        if record.len() != HEADER.len() {
-            let detail = format!("{} fields instead of {}", record.len(), HEADER.len());
+        if record.len() != FIELDS {
+            let detail = format!("{} fields instead of {FIELDS}", record.len());
             return Err(Invalid::new(Kind::BadLine, detail));
         }
         let (post, user, (score, was_half)) = match self {
-            Shape::Damper => (&record[0], &record[1], (parse_score(&record[2])?, false)),
-            Shape::MovieLens => (&record[1], &record[0], parse_stars(&record[2])?),
+            Format::MovieLens => (&record[1], &record[0], parse_stars(&record[2])?),
+            _ => (&record[0], &record[1], (parse_score(&record[2])?, false)),
         };
         let at = parse_time(&record[3])?.check_entry(now)?;
         let entry = Entry::new(PostId::parse(post)?, UserId::parse(user)?, at, Action::Rate(score));
