@@ -1,6 +1,7 @@
 //! The results of moderators' decisions: stored exclusions, and rows of the audit.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::entry::{Decision, Position, Reason, Window};
 use crate::model::{PostId, Score, Time, UserId};
@@ -52,7 +53,7 @@ pub struct Decided {
 }
 
 /// The outcome of a decision.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The figures right before it.
     pub before: Published,
@@ -62,6 +63,7 @@ pub struct Outcome {
     pub touched: u64,
     /// Held ratings that an exclusion also took out, or its undo restored.
     #[serde(default)]
+    #[schema(required)]
     pub held: u64,
     /// Why the decision changed nothing, if so.
     pub refused: Option<String>,
