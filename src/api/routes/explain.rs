@@ -11,8 +11,7 @@ const FORMULA: &str = "average = (settled_sum + seed_weight × raw_average) / (s
 
 /// Every figure that the published average is computed from.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Explanation)]
-pub struct ExplainJson {
+pub struct Explanation {
     post_id: PostId,
     /// The moment that the figures belong to
     as_of: Time,
@@ -60,7 +59,7 @@ impl From<Lane> for LaneJson {
     }
 }
 
-impl ExplainJson {
+impl Explanation {
     fn new(view: &PostView, params: &Params) -> Self {
         let average = &view.average;
         Self {
@@ -88,25 +87,24 @@ impl ExplainJson {
 ///
 /// Every figure that it is computed from, and the formula.
 #[utoipa::path(get, path = "/api/posts/{id}/explain", tag = "posts", params(PostPath), responses(
-    (status = 200, description = "The figures", body = ExplainJson),
+    (status = 200, description = "The figures", body = Explanation),
 ))]
 pub async fn explain(State(app): Shared, _: Caller, PostPath(id): PostPath, _: NoParameters) -> Answer {
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
     let caching = [(header::CACHE_CONTROL, caching(&view, now))];
-    Ok((caching, Json(ExplainJson::new(&view, app.params()))).into_response())
+    Ok((caching, Json(Explanation::new(&view, app.params()))).into_response())
 }
 
 /// A rating as search engines read it (schema.org).
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = AggregateRating)]
-pub struct AggregateRatingJson {
+pub struct AggregateRating {
     #[serde(rename = "@context")]
     context: &'static str,
     #[serde(rename = "@type")]
     kind: &'static str,
-    item_reviewed: ItemJson,
+    item_reviewed: ItemReviewed,
     /// The published mean; absent without ratings
     #[serde(skip_serializing_if = "Option::is_none")]
     rating_value: Option<f64>,
@@ -116,8 +114,7 @@ pub struct AggregateRatingJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = ItemReviewed)]
-struct ItemJson {
+struct ItemReviewed {
     #[serde(rename = "@type")]
     kind: &'static str,
     name: String,
@@ -126,7 +123,7 @@ struct ItemJson {
 
 /// Read a post's average as schema.org AggregateRating
 #[utoipa::path(get, path = "/api/posts/{id}/aggregate-rating", tag = "posts", params(PostPath), responses(
-    (status = 200, description = "JSON-LD", body = AggregateRatingJson, content_type = "application/ld+json"),
+    (status = 200, description = "JSON-LD", body = AggregateRating, content_type = "application/ld+json"),
 ))]
 pub async fn aggregate_rating(
     State(app): Shared,
@@ -137,14 +134,14 @@ pub async fn aggregate_rating(
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
     let caching = [(header::CACHE_CONTROL, caching(&view, now))];
-    let json = AggregateRatingJson {
+    let json = AggregateRating {
         context: "https://schema.org",
         kind: "AggregateRating",
         rating_value: view.average.smoothed_mean(app.params()),
         rating_count: view.average.count(),
         best_rating: Score::MAX,
         worst_rating: 0,
-        item_reviewed: ItemJson { kind: "CreativeWork", name: view.post.title, identifier: view.post.id },
+        item_reviewed: ItemReviewed { kind: "CreativeWork", name: view.post.title, identifier: view.post.id },
     };
     Ok((caching, [(header::CONTENT_TYPE, "application/ld+json")], Json(json)).into_response())
 }

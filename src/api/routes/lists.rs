@@ -45,15 +45,13 @@ pub struct BatchBody {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Posts)]
-pub struct ListJson {
+pub struct Posts {
     posts: Vec<PostJson>,
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Batch)]
-pub struct BatchJson {
+pub struct Batch {
     /// In the order asked
     posts: Vec<PostJson>,
     /// Ids that no post has
@@ -62,7 +60,7 @@ pub struct BatchJson {
 
 /// List posts
 #[utoipa::path(get, path = "/api/posts", tag = "posts", params(PageQuery, ListQuery), responses(
-    (status = 200, body = ListJson,
+    (status = 200, body = Posts,
         description = "A page; it may hold fewer posts than asked for and still have a next one"),
 ))]
 pub async fn list(State(app): Shared, caller: Caller, paged: Paged<ListQuery, PageKey>) -> Answer {
@@ -77,7 +75,7 @@ pub async fn list(State(app): Shared, caller: Caller, paged: Paged<ListQuery, Pa
 /// Whether or not the user has a name.
 #[utoipa::path(get, path = "/api/users/{id}/posts", tag = "users", operation_id = "posts",
     params(UserPath, PageQuery, AuthorQuery),
-    responses((status = 200, description = "A page", body = ListJson)))]
+    responses((status = 200, description = "A page", body = Posts)))]
 pub async fn by_author(
     State(app): Shared,
     caller: Caller,
@@ -100,19 +98,19 @@ async fn page<F>(
     checked.map_err(|e| Problem::in_parameter(e, "cursor"))?;
     let page = app.reader().page(sort, author, after, paged.limit, reader, now()).await?;
     let posts = page.items.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| ListJson { posts, next_cursor }))
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| Posts { posts, next_cursor }))
 }
 
 /// Read many posts by their ids
 #[utoipa::path(post, path = "/api/posts/batch", tag = "posts", request_body = BatchBody, responses(
-    (status = 200, description = "The posts that exist", body = BatchJson),
+    (status = 200, description = "The posts that exist", body = Batch),
 ))]
 pub async fn batch(
     State(app): Shared,
     caller: Caller,
     _: NoParameters,
     Body(body): Body<BatchBody>,
-) -> Answer<Json<BatchJson>> {
+) -> Answer<Json<Batch>> {
     if !(1..=LIMIT_MAX).contains(&body.ids.len()) {
         let detail = format!("{} ids are outside 1..={LIMIT_MAX}; ask in several calls", body.ids.len());
         return Err(Problem::in_body(Invalid::new(Kind::LimitOutOfRange, detail), "/ids"));
@@ -125,5 +123,5 @@ pub async fn batch(
     let missing: Vec<PostId> =
         ids.into_iter().filter(|id| views.iter().all(|view| view.post.id != *id)).collect();
     let posts = views.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
-    Ok(Json(BatchJson { posts, missing }))
+    Ok(Json(Batch { posts, missing }))
 }

@@ -121,8 +121,7 @@ impl PostJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = History)]
-pub struct HistoryJson {
+pub struct History {
     post_id: PostId,
     points: Vec<Point>,
 }
@@ -242,17 +241,17 @@ pub async fn read(
 
 /// Read the series behind a post's chart
 #[utoipa::path(get, path = "/api/posts/{id}/history", tag = "posts", params(PostPath, HistoryQuery), responses(
-    (status = 200, description = "Even steps in time, oldest first", body = HistoryJson),
+    (status = 200, description = "Even steps in time, oldest first", body = History),
 ))]
 pub async fn history(
     State(app): Shared,
     _: Caller,
     PostPath(id): PostPath,
     Parameters(query): Parameters<HistoryQuery>,
-) -> Answer<Json<HistoryJson>> {
+) -> Answer<Json<History>> {
     let points = count(query.points, POINTS_DEFAULT, POINTS_MAX, (Kind::PointsOutOfRange, "points"))?;
     let points = app.reader().history(&id, points, now()).await?;
-    Ok(Json(HistoryJson { post_id: id, points }))
+    Ok(Json(History { post_id: id, points }))
 }
 
 /// Without a named reader, averages stay the same until the next tick; a flush, or new texts, may show later.

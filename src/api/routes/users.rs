@@ -16,8 +16,7 @@ pub struct UserBody {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Users)]
-pub struct UsersJson {
+pub struct Users {
     users: Vec<User>,
     next_cursor: Option<String>,
 }
@@ -46,11 +45,11 @@ pub async fn create(
 
 /// List users
 #[utoipa::path(get, path = "/api/users", tag = "users", params(PageQuery), responses(
-    (status = 200, description = "A page, the newest first", body = UsersJson),
+    (status = 200, description = "A page, the newest first", body = Users),
 ))]
 pub async fn list(State(app): Shared, _: Caller, paged: Paged<Nothing, UserKey>) -> Answer {
     let page = app.catalogue().users(paged.after.as_ref(), paged.limit).await?;
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| UsersJson { users: page.items, next_cursor }))
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| Users { users: page.items, next_cursor }))
 }
 
 /// Read a user

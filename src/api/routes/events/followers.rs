@@ -28,8 +28,7 @@ const FOLLOWERS_MAX: usize = 1_024;
 
 /// A changed average.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ChangedAverage)]
-pub struct ChangeJson {
+pub struct ChangedAverage {
     /// Whose it is
     id: PostId,
     #[serde(flatten)]
@@ -66,7 +65,7 @@ impl Default for Followers {
 impl Round {
     pub fn new(Changes { averages, watermark }: Changes, params: &Params) -> Self {
         let event = |Changed { post: id, average, as_of }| {
-            let json = ChangeJson { id, published: Published::of(&average, params), as_of };
+            let json = ChangedAverage { id, published: Published::of(&average, params), as_of };
             ("average", serde_json::to_string(&json).unwrap_or_default())
         };
         let events = match averages {

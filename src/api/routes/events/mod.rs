@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use crate::api::routes::prelude::*;
 use crate::app::reading::changes::Watermark;
-use followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
+use followers::{ChangedAverage, ROUNDS_BEHIND_MAX, Round};
 
 /// When a follower that was disconnected returns.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[utoipa::path(get, path = "/api/events", tag = "posts",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
     responses((status = 200, description = "Events, for as long as you listen; the data of `average` is this",
-        content_type = "text/event-stream", body = ChangeJson)))]
+        content_type = "text/event-stream", body = ChangedAverage)))]
 pub async fn events(State(gate): State<Gate>, _: Caller, _: NoParameters, headers: HeaderMap) -> Answer {
     let app = gate.app();
     let wrong = |e: Invalid| Problem::in_parameter(e, "Last-Event-ID");

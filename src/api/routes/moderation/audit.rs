@@ -10,8 +10,7 @@ use crate::store::AuditKey;
 
 /// A row of the audit.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Audited)]
-pub struct AuditedJson {
+pub struct Audited {
     id: String,
     post_id: PostId,
     decided_at: Time,
@@ -27,14 +26,13 @@ pub struct AuditedJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Audit)]
-pub struct AuditJson {
+pub struct Audit {
     /// The newest first
-    decisions: Vec<AuditedJson>,
+    decisions: Vec<Audited>,
     next_cursor: Option<String>,
 }
 
-impl From<Decided> for AuditedJson {
+impl From<Decided> for Audited {
     fn from(decided: Decided) -> Self {
         let Decided { position, post: post_id, at: decided_at, by: decided_by, decision, outcome } = decided;
         let Decision { deed, reason } = decision;
@@ -56,11 +54,11 @@ impl From<Decided> for AuditedJson {
 
 /// List decisions: who decided what, when and why, and the outcome
 #[utoipa::path(get, path = "/api/admin/audit", tag = "moderation", params(PageQuery, OfPost), responses(
-    (status = 200, description = "The newest first", body = AuditJson),
+    (status = 200, description = "The newest first", body = Audit),
 ))]
 pub async fn audit(State(app): Shared, _: Moderator, paged: Paged<OfPost, AuditKey>) -> Answer {
     let post = paged.filter.post()?;
     let page = app.moderation().audit_page(post.as_ref(), paged.after, paged.limit).await?;
-    let decisions = page.items.into_iter().map(AuditedJson::from).collect();
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| AuditJson { decisions, next_cursor }))
+    let decisions = page.items.into_iter().map(Audited::from).collect();
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| Audit { decisions, next_cursor }))
 }

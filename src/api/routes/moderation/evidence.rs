@@ -30,13 +30,12 @@ pub struct ArrivalsJson {
     from: Time,
     to: Time,
     /// The steps with ratings, in order
-    steps: Vec<StepJson>,
+    steps: Vec<ArrivalsStep>,
 }
 
 /// Each user's latest rating whose own time lies in the step, whether it counts, is held or excluded.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ArrivalsStep)]
-pub struct StepJson {
+pub struct ArrivalsStep {
     /// The step's beginning
     at: Time,
     ratings: u64,
@@ -52,14 +51,13 @@ pub struct StepJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Alerts)]
-pub struct AlertsJson {
+pub struct Alerts {
     /// The newest first
     alerts: Vec<Alert>,
     next_cursor: Option<String>,
 }
 
-impl StepJson {
+impl ArrivalsStep {
     fn of(arrivals: &Arrivals, step: Step) -> Self {
         let share = |part: u64, of: u64| part as f64 / of as f64;
         let (ratings, known) = (arrivals.ratings(), arrivals.known_accounts);
@@ -98,7 +96,7 @@ pub async fn arrivals(
             Error::Invalid(invalid) => Problem::in_parameter(invalid, "from"),
             other => other.into(),
         })?;
-    let steps = found.iter().map(|arrivals| StepJson::of(arrivals, step)).collect();
+    let steps = found.iter().map(|arrivals| ArrivalsStep::of(arrivals, step)).collect();
     Ok(Json(ArrivalsJson { post_id: post, from, to, steps }))
 }
 
@@ -107,9 +105,9 @@ pub async fn arrivals(
 /// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts whose
 /// surge has passed meanwhile are left out.
 #[utoipa::path(get, path = "/api/admin/alerts", tag = "moderation", params(PageQuery), responses(
-    (status = 200, description = "The newest first", body = AlertsJson),
+    (status = 200, description = "The newest first", body = Alerts),
 ))]
 pub async fn alerts(State(app): Shared, _: Moderator, paged: Paged<Nothing, AlertKey>) -> Answer {
     let page = app.moderation().alerts(paged.after.as_ref(), paged.limit, now()).await?;
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| AlertsJson { alerts: page.items, next_cursor }))
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| Alerts { alerts: page.items, next_cursor }))
 }

@@ -3,7 +3,7 @@
 use axum::extract::Path;
 
 use super::{
-    DecidedJson, Effect, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, scores, time_in_body,
+    DecidedJson, Effect, ReasonQuery, WaitingDecision, decide_one, outcome_wait, reason, scores, time_in_body,
 };
 use crate::api::routes::prelude::*;
 use crate::app::moderation::preview::Preview;
@@ -55,8 +55,7 @@ pub struct ExclusionJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Exclusions)]
-pub struct ExclusionsJson {
+pub struct Exclusions {
     /// The newest first
     exclusions: Vec<ExclusionJson>,
 }
@@ -78,7 +77,7 @@ impl From<Exclusion> for ExclusionJson {
 #[utoipa::path(post, path = "/api/admin/posts/{id}/exclusions", tag = "moderation",
     params(PostPath, ExcludeQuery), request_body = ExclusionBody, responses(
         (status = 200, description = "Decided, or previewed", body = DecidedJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
         (status = 409, description = "`conflict`: the post has too many exclusions"),
     ))]
 pub async fn exclude(
@@ -117,7 +116,7 @@ pub async fn exclude(
 #[utoipa::path(delete, path = "/api/admin/posts/{id}/exclusions/{exclusion_id}", tag = "moderation",
     params(PostPath, ("exclusion_id" = String, Path, description = "The exclusion"), ReasonQuery), responses(
         (status = 200, description = "Undone", body = DecidedJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
         (status = 409, description = "`conflict`: it has been undone already"),
     ))]
 pub async fn undo(
@@ -136,16 +135,16 @@ pub async fn undo(
 
 /// List the exclusions of a post
 #[utoipa::path(get, path = "/api/admin/posts/{id}/exclusions", tag = "moderation", params(PostPath), responses(
-    (status = 200, description = "The newest first", body = ExclusionsJson),
+    (status = 200, description = "The newest first", body = Exclusions),
 ))]
 pub async fn exclusions(
     State(app): Shared,
     _: Moderator,
     PostPath(post): PostPath,
     _: NoParameters,
-) -> Answer<Json<ExclusionsJson>> {
+) -> Answer<Json<Exclusions>> {
     app.reader().post(&post, None, now()).await?;
     let exclusions =
         app.moderation().exclusions(&post).await?.into_iter().rev().map(ExclusionJson::from).collect();
-    Ok(Json(ExclusionsJson { exclusions }))
+    Ok(Json(Exclusions { exclusions }))
 }

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    DecidedJson, Effect, OfPost, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, scores,
+    DecidedJson, Effect, OfPost, ReasonQuery, WaitingDecision, decide_one, outcome_wait, reason, scores,
     time_in_body, wait,
 };
 use crate::api::extract::RatingPath;
@@ -35,8 +35,7 @@ pub struct HeldJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = HeldRatings)]
-pub struct HeldPageJson {
+pub struct HeldRatings {
     /// In the order of posts and users
     ratings: Vec<HeldJson>,
     next_cursor: Option<String>,
@@ -65,7 +64,7 @@ pub struct MatchBody {
 pub struct ManyBody {
     /// The ratings, each by its post and its user
     #[schema(min_items = 1, max_items = 100)]
-    ratings: Vec<NamedJson>,
+    ratings: Vec<NamedRating>,
     /// The reason, for the audit
     #[schema(value_type = Reason)]
     reason: String,
@@ -74,8 +73,7 @@ pub struct ManyBody {
 /// A rating, by its post and its user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NamedRating)]
-pub struct NamedJson {
+pub struct NamedRating {
     #[schema(value_type = PostId)]
     post_id: String,
     #[schema(value_type = UserId)]
@@ -84,16 +82,14 @@ pub struct NamedJson {
 
 /// The outcomes of many decisions.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ManyDecided)]
-pub struct ManyJson {
+pub struct ManyDecided {
     /// In the order in which they were named
-    decisions: Vec<OneJson>,
+    decisions: Vec<OneDecided>,
 }
 
 /// The outcome of one of many decisions.
 #[derive(Serialize, ToSchema)]
-#[schema(as = OneDecided)]
-pub struct OneJson {
+pub struct OneDecided {
     post_id: PostId,
     user_id: UserId,
     /// The decision's id; null when it was refused at once
@@ -150,7 +146,7 @@ pub fn routes() -> OpenApiRouter<Gate> {
 ///
 /// Those that no moderator has decided on, of all posts or of one. A rating that an exclusion covers is not listed.
 #[utoipa::path(get, path = "/api/admin/held", tag = "moderation", params(PageQuery, OfPost), responses(
-    (status = 200, description = "In the order of posts and users", body = HeldPageJson),
+    (status = 200, description = "In the order of posts and users", body = HeldRatings),
 ))]
 pub async fn held(State(app): Shared, _: Moderator, paged: Paged<OfPost, Key>) -> Answer {
     let post = paged.filter.post()?;
@@ -160,7 +156,7 @@ pub async fn held(State(app): Shared, _: Moderator, paged: Paged<OfPost, Key>) -
         HeldJson { post_id, user_id, score, rated_at, releases_at: app.moderation().released_at(rated_at) }
     };
     let ratings = page.items.into_iter().map(json).collect();
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| HeldPageJson { ratings, next_cursor }))
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| HeldRatings { ratings, next_cursor }))
 }
 
 /// Approve or reject a held rating
@@ -170,7 +166,7 @@ pub async fn held(State(app): Shared, _: Moderator, paged: Paged<OfPost, Key>) -
 #[utoipa::path(post, path = "/api/rating/{verdict}/{post_id}/{user_id}", tag = "moderation",
     operation_id = "{verdict}", params(RatingPath, ReasonQuery), responses(
         (status = 200, description = "It counts, or is deleted", body = DecidedJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
         (status = 409, description = "`conflict`: another decision came first"),
     ))]
 async fn one(
@@ -189,7 +185,7 @@ async fn one(
 #[utoipa::path(post, path = "/api/admin/posts/{id}/held/{verdict}", tag = "moderation",
     operation_id = "{verdict}_matching", params(PostPath), request_body = MatchBody, responses(
         (status = 200, description = "They count, or are deleted", body = DecidedJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
     ))]
 async fn matching(
     State(gate): State<Gate>,
@@ -210,21 +206,21 @@ async fn matching(
 
 /// Approve or reject many held ratings
 #[utoipa::path(post, path = "/api/admin/held/{verdict}", tag = "moderation", operation_id = "{verdict}_many",
-    request_body = ManyBody, responses((status = 200, description = "The outcome of each", body = ManyJson)))]
+    request_body = ManyBody, responses((status = 200, description = "The outcome of each", body = ManyDecided)))]
 async fn many(
     State(gate): State<Gate>,
     Moderator(by): Moderator,
     _: NoParameters,
     Extension(verdict): Extension<&'static Verdict>,
     Body(body): Body<ManyBody>,
-) -> Answer<Json<ManyJson>> {
+) -> Answer<Json<ManyDecided>> {
     let reason = reason(&body.reason)?;
     if !(1..=MANY_MAX).contains(&body.ratings.len()) {
         let detail =
             format!("{} ratings are outside 1..={MANY_MAX}; name them in several calls", body.ratings.len());
         return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), "/ratings"));
     }
-    let key = |(i, named): (usize, &NamedJson)| {
+    let key = |(i, named): (usize, &NamedRating)| {
         let place = |name: &str| format!("/ratings/{i}/{name}");
         let post = PostId::parse(&named.post_id).map_err(|e| Problem::in_body(e, place("post_id")))?;
         let user = UserId::parse(&named.user_id).map_err(|e| Problem::in_body(e, place("user_id")))?;
@@ -236,7 +232,7 @@ async fn many(
     for (post_id, user_id) in keys {
         let deed = (verdict.ruling)(Which::User(user_id.clone()));
         let decision = Decision { deed, reason: reason.clone() };
-        let mut one = OneJson { post_id, user_id, id: None, state: "refused", detail: None };
+        let mut one = OneDecided { post_id, user_id, id: None, state: "refused", detail: None };
         if Instant::now() >= until {
             one.detail = Some("there was no time left for this one; send it again".into());
             decisions.push(one);
@@ -261,5 +257,5 @@ async fn many(
         }
         decisions.push(one);
     }
-    Ok(Json(ManyJson { decisions }))
+    Ok(Json(ManyDecided { decisions }))
 }

@@ -63,8 +63,7 @@ impl OfPost {
 
 /// How a post's ratings are taken.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Policy)]
-pub struct PolicyJson {
+pub struct Policy {
     /// Which of its ratings are held; null for those that the settings name
     hold: Option<Hold>,
     /// Which ratings the settings hold
@@ -79,14 +78,13 @@ pub struct PolicyJson {
 
 /// A post's policy after a decision.
 #[derive(Serialize, ToSchema)]
-#[schema(as = DecidedPolicy)]
-pub struct DecidedPolicyJson {
+pub struct DecidedPolicy {
     /// The decision's id; of two at once, that of the last
     id: String,
     /// `frozen` or `thawed`, as the post is now
     state: &'static str,
     #[serde(flatten)]
-    policy: PolicyJson,
+    policy: Policy,
     before: Published,
     after: Published,
 }
@@ -116,14 +114,13 @@ enum Effect {
 
 /// A decision that is not merged yet.
 #[derive(Serialize, ToSchema)]
-#[schema(as = WaitingDecision)]
-pub struct WaitingJson {
+pub struct WaitingDecision {
     id: String,
     /// `waiting`: it will be merged, and then the audit lists it
     state: &'static str,
 }
 
-impl PolicyJson {
+impl Policy {
     async fn of(app: &App, post: &PostId) -> Answer<Self> {
         let Standing { is_frozen: frozen, excluded, hold, held } = app.moderation().standing(post).await?;
         Ok(Self { hold, default_hold: app.config().moderation.hold, frozen, held, excluded })
@@ -132,15 +129,15 @@ impl PolicyJson {
 
 /// Read how a post's ratings are taken
 #[utoipa::path(get, path = "/api/admin/posts/{id}/policy", tag = "moderation", params(PostPath), responses(
-    (status = 200, description = "Its policy", body = PolicyJson),
+    (status = 200, description = "Its policy", body = Policy),
 ))]
 pub async fn policy(
     State(app): Shared,
     _: Moderator,
     PostPath(post): PostPath,
     _: NoParameters,
-) -> Answer<Json<PolicyJson>> {
-    Ok(Json(PolicyJson::of(&app, &post).await?))
+) -> Answer<Json<Policy>> {
+    Ok(Json(Policy::of(&app, &post).await?))
 }
 
 /// Hold a post's ratings, freeze it, or thaw it
@@ -150,8 +147,8 @@ pub async fn policy(
 /// before still counts.
 #[utoipa::path(put, path = "/api/admin/posts/{id}/policy", tag = "moderation",
     params(PostPath), request_body = PolicyBody, responses(
-        (status = 200, description = "Decided", body = DecidedPolicyJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+        (status = 200, description = "Decided", body = DecidedPolicy),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
     ))]
 pub async fn set_policy(
     State(gate): State<Gate>,
@@ -173,8 +170,8 @@ pub async fn set_policy(
         Ok(decided) => decided,
         Err(position) => return Ok(waiting(position)),
     };
-    let policy = PolicyJson::of(gate.app(), &post).await?;
-    let json = DecidedPolicyJson {
+    let policy = Policy::of(gate.app(), &post).await?;
+    let json = DecidedPolicy {
         id: decided.position.to_string(),
         state: if policy.frozen { "frozen" } else { "thawed" },
         policy,
@@ -229,7 +226,8 @@ fn outcome_wait(gate: &Gate) -> Duration {
 }
 
 fn waiting(position: Position) -> Response {
-    (StatusCode::ACCEPTED, Json(WaitingJson { id: position.to_string(), state: "waiting" })).into_response()
+    (StatusCode::ACCEPTED, Json(WaitingDecision { id: position.to_string(), state: "waiting" }))
+        .into_response()
 }
 
 /// Takes a decision, and answers its outcome or that it waits. `effect` names the ratings that it touched, and the held
