@@ -7,7 +7,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Uri, header};
 use futures_util::StreamExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::gate::Gate;
 use super::problem::Problem;
@@ -73,6 +75,8 @@ async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
 }
 
 /// The post that the path names.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
 pub struct PostPath(pub PostId);
 
 impl<S: Send + Sync> FromRequestParts<S> for PostPath {
@@ -88,6 +92,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
 }
 
 /// The rating that the path names by its post and its user.
+#[derive(IntoParams)]
+#[into_params(names("post_id", "user_id"), parameter_in = Path)]
 pub struct RatingPath(pub PostId, pub UserId);
 
 impl<S: Send + Sync> FromRequestParts<S> for RatingPath {
@@ -102,6 +108,8 @@ impl<S: Send + Sync> FromRequestParts<S> for RatingPath {
 }
 
 /// The user that the path names.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
 pub struct UserPath(pub UserId);
 
 impl<S: Send + Sync> FromRequestParts<S> for UserPath {
@@ -150,7 +158,10 @@ pub fn parameters<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// The query of a call that takes no parameters.
-#[derive(serde::Deserialize)]
+/// No parameters.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NoParameters {}
+pub struct Nothing {}
+
+/// The query of a call that takes no parameters.
+pub type NoParameters = Parameters<Nothing>;

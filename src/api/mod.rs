@@ -50,6 +50,9 @@ pub use routes::probes::install_metrics;
 /// The app, as handlers take it.
 type Shared = State<Arc<App>>;
 
+/// What a handler answers.
+type Answer<T = Response> = Result<T, Problem>;
+
 /// Bears a request's id, in requests, answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A caller's own request id may have this length.
@@ -99,15 +102,10 @@ pub fn admin(gate: &Gate) -> Router {
         .routes(routes!(moderation::exclusions::exclude, moderation::exclusions::exclusions))
         .routes(routes!(moderation::exclusions::undo))
         .routes(routes!(moderation::held::held))
-        .routes(routes!(moderation::verdicts::approve))
-        .routes(routes!(moderation::verdicts::reject))
-        .routes(routes!(moderation::verdicts::approve_matching))
-        .routes(routes!(moderation::verdicts::reject_matching))
-        .routes(routes!(moderation::verdicts::approve_many))
-        .routes(routes!(moderation::verdicts::reject_many))
         .routes(routes!(moderation::evidence::arrivals))
         .routes(routes!(moderation::evidence::alerts))
         .routes(routes!(moderation::audit::audit))
+        .merge(moderation::held::routes())
         .merge(probes::probes())
         .merge(probes::metrics());
     let (routes, api) = described(routes, gate, true);

@@ -78,8 +78,17 @@ fn choose_fields(schemas: &mut Value) {
     }
 }
 
-/// Adds who may ask, and the problems that any such call may answer.
+/// Adds who may ask, how a list goes on, and the problems that any such call may answer.
 fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audience) {
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        if status.starts_with(['4', '5']) {
+            response["content"] = problem_content();
+        }
+    }
+    if operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "cursor")) {
+        let link = json!({"description": "The next page (rel=next)", "schema": {"type": "string"}});
+        operation["responses"]["200"]["headers"]["Link"] = link;
+    }
     if !path.starts_with("/api/") {
         return;
     }
@@ -126,8 +135,11 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
 fn problem(status: u16) -> Value {
     let pages = Kind::PAGES.iter().filter(|page| page.status == status);
     let description: Vec<String> = pages.map(|page| format!("`{}`: {}", page.slug, page.title)).collect();
-    let schema = json!({"$ref": "#/components/schemas/Problem"});
-    json!({"description": description.join("; "), "content": {"application/problem+json": {"schema": schema}}})
+    json!({"description": description.join("; "), "content": problem_content()})
+}
+
+fn problem_content() -> Value {
+    json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}})
 }
 
 /// In open mode a body may name a user, and must where a rating is sent. With keys it must not.

@@ -32,11 +32,6 @@ pub struct PageQuery {
     cursor: Option<String>,
 }
 
-/// What a list without filters takes besides.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoFilter {}
-
 /// A request for a page of a list with places `K`, filtered by `F`.
 pub struct Paged<F, K> {
     /// Entries on the page at most.

@@ -42,9 +42,6 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The name that the API's description knows it by.
-pub type ProblemJson<'a> = Problem;
-
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let Page { path, title, status, .. } = *kind.page();

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::entry::{Batch, Decision, Entry, Hold, Position, Reason, Window};
 use crate::model::post::Post;
@@ -192,7 +193,7 @@ impl Decided {
 }
 
 /// The outcome of a decision.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The figures right before it.
     pub before: Published,
@@ -202,6 +203,7 @@ pub struct Outcome {
     pub touched: u64,
     /// Held ratings that an exclusion also took out, or its undo restored.
     #[serde(default)]
+    #[schema(required)]
     pub held: u64,
     /// Why the decision changed nothing, if so.
     pub refused: Option<String>,

@@ -1,12 +1,13 @@
 //! A user with a name. Users without one rate and post under an id alone.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::text::text;
 use crate::model::{Time, UserId};
 
 /// A user by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct User {
     /// The user's id.
     pub id: UserId,

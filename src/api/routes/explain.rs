@@ -1,20 +1,8 @@
 //! How a post's published average is computed, and the average for other sites: as schema.org data and as a badge.
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use super::posts::caching;
-use crate::api::extract::{NoParameters, Parameters, PostPath};
-use crate::api::gate::Caller;
-use crate::api::problem::Problem;
-use crate::api::{Shared, now};
+use super::prelude::*;
 use crate::app::reading::PostView;
-use crate::error::Result;
-use crate::model::{PostId, Score, Time};
 use crate::smoothing::{Knobs, Lane, Params, Published};
 
 /// The read (docs/SMOOTHING.md, "Read").
@@ -23,8 +11,7 @@ const FORMULA: &str = "average = (settled_sum + seed_weight × raw_average) / (s
 
 /// Every figure that the published average is computed from.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Explanation)]
-pub struct ExplainJson {
+pub struct Explanation {
     post_id: PostId,
     /// The moment that the figures belong to
     as_of: Time,
@@ -65,20 +52,14 @@ struct LaneJson {
     unvested: f64,
 }
 
-impl From<&Lane> for LaneJson {
-    fn from(lane: &Lane) -> Self {
-        Self {
-            count: lane.count,
-            sum: lane.sum,
-            vested: lane.vested,
-            settled_count: lane.settled_count,
-            settled_sum: lane.settled_sum,
-            unvested: lane.unvested().max(0.0),
-        }
+impl From<Lane> for LaneJson {
+    fn from(lane: Lane) -> Self {
+        let Lane { count, sum, vested, settled_count, settled_sum, .. } = lane;
+        Self { count, sum, vested, settled_count, settled_sum, unvested: lane.unvested().max(0.0) }
     }
 }
 
-impl ExplainJson {
+impl Explanation {
     fn new(view: &PostView, params: &Params) -> Self {
         let average = &view.average;
         Self {
@@ -92,8 +73,8 @@ impl ExplainJson {
             settled_count: average.calm.settled_count + average.surge.settled_count,
             settled_sum: average.calm.settled_sum + average.surge.settled_sum,
             unvested: average.unvested(),
-            calm: LaneJson::from(&average.calm),
-            surge: LaneJson::from(&average.surge),
+            calm: average.calm.into(),
+            surge: average.surge.into(),
             intensity: average.intensity,
             surge_above: average.surge_above(params),
             born_at: average.born,
@@ -105,45 +86,35 @@ impl ExplainJson {
 /// Explain a published average
 ///
 /// Every figure that it is computed from, and the formula.
-#[utoipa::path(
-    get, path = "/api/posts/{id}/explain", tag = "posts", params(("id" = PostId, Path, description = "The post")),
-    responses((status = 200, description = "The figures", body = ExplainJson))
-)]
-pub async fn explain(
-    State(app): Shared,
-    _: Caller,
-    PostPath(id): PostPath,
-    Parameters(_): Parameters<NoParameters>,
-) -> Result<Response, Problem> {
+#[utoipa::path(get, path = "/api/posts/{id}/explain", tag = "posts", params(PostPath), responses(
+    (status = 200, description = "The figures", body = Explanation),
+))]
+pub async fn explain(State(app): Shared, _: Caller, PostPath(id): PostPath, _: NoParameters) -> Answer {
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
-    Ok((caching(&view, now), Json(ExplainJson::new(&view, app.params()))).into_response())
+    let caching = [(header::CACHE_CONTROL, caching(&view, now))];
+    Ok((caching, Json(Explanation::new(&view, app.params()))).into_response())
 }
 
 /// A rating as search engines read it (schema.org).
 #[derive(Serialize, ToSchema)]
-#[schema(as = AggregateRating)]
-pub struct AggregateRatingJson {
+#[serde(rename_all = "camelCase")]
+pub struct AggregateRating {
     #[serde(rename = "@context")]
     context: &'static str,
     #[serde(rename = "@type")]
     kind: &'static str,
-    #[serde(rename = "itemReviewed")]
-    item: ItemJson,
+    item_reviewed: ItemReviewed,
     /// The published mean; absent without ratings
-    #[serde(rename = "ratingValue", skip_serializing_if = "Option::is_none")]
-    value: Option<f64>,
-    #[serde(rename = "ratingCount")]
-    count: u64,
-    #[serde(rename = "bestRating")]
-    best: u8,
-    #[serde(rename = "worstRating")]
-    worst: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rating_value: Option<f64>,
+    rating_count: u64,
+    best_rating: u8,
+    worst_rating: u8,
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = ItemReviewed)]
-struct ItemJson {
+struct ItemReviewed {
     #[serde(rename = "@type")]
     kind: &'static str,
     name: String,
@@ -151,57 +122,45 @@ struct ItemJson {
 }
 
 /// Read a post's average as schema.org AggregateRating
-#[utoipa::path(
-    get, path = "/api/posts/{id}/aggregate-rating", tag = "posts",
-    params(("id" = PostId, Path, description = "The post")),
-    responses((status = 200, description = "JSON-LD", body = AggregateRatingJson, content_type = "application/ld+json"))
-)]
+#[utoipa::path(get, path = "/api/posts/{id}/aggregate-rating", tag = "posts", params(PostPath), responses(
+    (status = 200, description = "JSON-LD", body = AggregateRating, content_type = "application/ld+json"),
+))]
 pub async fn aggregate_rating(
     State(app): Shared,
     _: Caller,
     PostPath(id): PostPath,
-    Parameters(_): Parameters<NoParameters>,
-) -> Result<Response, Problem> {
+    _: NoParameters,
+) -> Answer {
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
-    let caching = caching(&view, now);
-    let json = AggregateRatingJson {
+    let caching = [(header::CACHE_CONTROL, caching(&view, now))];
+    let json = AggregateRating {
         context: "https://schema.org",
         kind: "AggregateRating",
-        value: view.average.smoothed_mean(app.params()),
-        count: view.average.count(),
-        best: Score::MAX,
-        worst: 0,
-        item: ItemJson { kind: "CreativeWork", name: view.post.title, identifier: view.post.id },
+        rating_value: view.average.smoothed_mean(app.params()),
+        rating_count: view.average.count(),
+        best_rating: Score::MAX,
+        worst_rating: 0,
+        item_reviewed: ItemReviewed { kind: "CreativeWork", name: view.post.title, identifier: view.post.id },
     };
-    let media = [(header::CONTENT_TYPE, HeaderValue::from_static("application/ld+json"))];
-    Ok((caching, media, Json(json)).into_response())
+    Ok((caching, [(header::CONTENT_TYPE, "application/ld+json")], Json(json)).into_response())
 }
 
 /// Draw a post's average as a badge
-#[utoipa::path(
-    get, path = "/api/posts/{id}/badge.svg", tag = "posts", params(("id" = PostId, Path, description = "The post")),
-    responses((status = 200, description = "An image", body = String, content_type = "image/svg+xml"))
-)]
-pub async fn badge(
-    State(app): Shared,
-    _: Caller,
-    PostPath(id): PostPath,
-    Parameters(_): Parameters<NoParameters>,
-) -> Result<Response, Problem> {
+#[utoipa::path(get, path = "/api/posts/{id}/badge.svg", tag = "posts", params(PostPath), responses(
+    (status = 200, description = "An image", body = String, content_type = "image/svg+xml"),
+))]
+pub async fn badge(State(app): Shared, _: Caller, PostPath(id): PostPath, _: NoParameters) -> Answer {
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
     let Published { average, count, .. } = Published::of(&view.average, app.params());
-    let svg = draw(average, count);
     // An image loads nothing and runs nothing, wherever it is opened.
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
-        ),
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
     ];
-    Ok((caching(&view, now), headers, svg).into_response())
+    let caching = [(header::CACHE_CONTROL, caching(&view, now))];
+    Ok((caching, headers, draw(average, count)).into_response())
 }
 
 /// Numbers only, so that there is nothing to escape.

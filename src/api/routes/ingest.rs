@@ -1,31 +1,24 @@
 //! Ratings by the million: `POST /api/ratings` takes lines of JSON for as long as they come.
 //!
-//! What was read is appended a chunk at a time, and nothing more is read meanwhile: a sender is slowed down rather than
-//! kept in memory. The answer begins with the request and tells of bad lines as they are found, so a sender should read
-//! while it sends. Whoever breaks off has sent a prefix, and may send all again: the latest rating wins.
+//! Lines are appended a chunk at a time, and nothing more is read meanwhile: that slows a sender down and keeps memory
+//! small. The answer begins with the request and names bad lines as they are found, so a sender should read while it
+//! sends. A sender that breaks off has sent a prefix, and may send everything again: the latest rating wins.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::Request;
 use futures_util::{Stream, StreamExt, stream};
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
-use crate::api::extract::{NoParameters, Parameters, broken_off, check_encoding, too_slow};
-use crate::api::gate::{Gate, Ingester};
-use crate::api::now;
-use crate::api::problem::Problem;
+use super::prelude::*;
+use crate::api::extract::{broken_off, check_encoding, too_slow};
+use crate::api::gate::Ingester;
 use crate::app::intake::Source;
 use crate::entry::Entry;
-use crate::error::{Error, Invalid, Kind, Result};
 use crate::import::{LineBuffer, json_line};
-use crate::model::Time;
 
 /// A longer line is a bad one, skipped without being kept.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -75,34 +68,20 @@ pub enum IngestLine<'a> {
     responses((status = 200, description = "A line for each refused line, and at the end the totals",
         content_type = "application/x-ndjson", body = IngestLine<'static>))
 )]
-pub async fn ingest(
-    State(gate): State<Gate>,
-    _: Ingester,
-    Parameters(_): Parameters<NoParameters>,
-    request: Request,
-) -> Result<Response, Problem> {
+pub async fn ingest(State(gate): State<Gate>, _: Ingester, _: NoParameters, request: Request) -> Answer {
     check_encoding(&request)?;
     let patience = gate.app().config().body_timeout();
     let mut pieces = request.into_body().into_data_stream();
-    // Asked for before the answer begins: a sender may wait for the word to go on (Expect: 100-continue).
+    // Read before the answer begins, since a sender may wait for it (Expect: 100-continue).
     let first = tokio::time::timeout(patience, pieces.next()).await.map_err(|_| too_slow(patience))?;
     let first = first.transpose().map_err(|e| broken_off(&e))?;
-    let (answer, answers) = mpsc::channel(ANSWERS_MAX);
+    let (answer, mut answers) = mpsc::channel(ANSWERS_MAX);
     let ingest = Ingest { gate, answer, chunk: Chunk::default(), accepted: 0, refused: 0 };
     tokio::spawn(ingest.run(stream::iter(first.map(Ok)).chain(pieces)));
-    let answers = stream::unfold(answers, async |mut answers: mpsc::Receiver<Bytes>| {
-        let answer = answers.recv().await?;
-        Some((Ok::<_, Infallible>(answer), answers))
-    });
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(NDJSON)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
+    let answers = stream::poll_fn(move |context| answers.poll_recv(context)).map(Ok::<_, Infallible>);
+    let headers = [(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(answers)).into_response())
 }
-
-/// A piece of a body.
-type Piece = Result<Bytes, axum::Error>;
 
 /// One request's ratings.
 struct Ingest {
@@ -123,36 +102,22 @@ struct Chunk {
     due: Option<Instant>,
 }
 
-impl Chunk {
-    fn lines(&self) -> usize {
-        self.entries.len() + self.bad.len()
-    }
-}
-
-/// Why reading ended before its end.
-enum Stop {
-    /// The sender gets this as the answer.
-    Told(Problem),
-    /// The sender has left.
-    Gone,
-}
-
 impl Ingest {
-    async fn run(mut self, pieces: impl Stream<Item = Piece> + Unpin) {
-        let error = match self.take(pieces).await {
-            Ok(()) => None,
-            Err(Stop::Told(problem)) => Some(problem),
-            Err(Stop::Gone) => return,
-        };
-        let totals =
-            IngestLine::Totals { accepted: self.accepted, refused: self.refused, error: error.as_ref() };
+    async fn run(mut self, pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
+        let problem = self.take(pieces).await.err().flatten();
+        let (accepted, refused) = (self.accepted, self.refused);
+        let totals = IngestLine::Totals { accepted, refused, error: problem.as_ref() };
         let mut text = Vec::new();
         write(&mut text, &totals);
         // The sender may have left.
         let _ = self.answer.send(text.into()).await;
     }
 
-    async fn take(&mut self, mut pieces: impl Stream<Item = Piece> + Unpin) -> Result<(), Stop> {
+    /// Takes all lines. An error ends that early: the problem to answer, or `None` when the sender has left.
+    async fn take(
+        &mut self,
+        mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
+    ) -> Result<(), Option<Problem>> {
         let mut line = LineBuffer::new(LINE_BYTES_MAX);
         let patience = self.gate.app().config().body_timeout();
         let mut last = Instant::now();
@@ -161,33 +126,33 @@ impl Ingest {
             let piece = tokio::select! {
                 piece = tokio::time::timeout_at(until, pieces.next()) => piece,
                 () = self.gate.stop.cancelled() => {
-                    let detail = "damper is shutting down; send all again";
-                    return Err(Stop::Told(Error::Unavailable(detail.into()).into()));
+                    let error = Error::Unavailable("damper is shutting down; send all again".into());
+                    return Err(Some(error.into()));
                 }
             };
             let Ok(piece) = piece else {
                 if self.chunk.due.is_none() {
-                    return Err(Stop::Told(too_slow(patience)));
+                    return Err(Some(too_slow(patience)));
                 }
                 self.append().await?;
                 last = Instant::now();
                 continue;
             };
             let Some(piece) = piece else { break };
-            // What a broken line begins with is no line.
-            let mut bytes: &[u8] = &piece.map_err(|e| Stop::Told(broken_off(&e)))?;
+            // When the body breaks off, the line that it broke off in is dropped.
+            let mut bytes: &[u8] = &piece.map_err(|e| broken_off(&e))?;
             let at = now();
             while !bytes.is_empty() {
                 let (taken, is_whole) = line.fill(bytes);
                 bytes = &bytes[taken..];
                 if is_whole {
                     self.add(&line, at);
-                    if self.chunk.lines() >= CHUNK_LINES {
+                    if self.chunk.entries.len() + self.chunk.bad.len() >= CHUNK_LINES {
                         self.append().await?;
                     }
                 }
             }
-            // What an append takes is no sender's silence.
+            // The time of an append is not the sender's silence.
             last = Instant::now();
         }
         if line.end() {
@@ -213,18 +178,17 @@ impl Ingest {
     }
 
     /// Appends what was read, and answers for it.
-    async fn append(&mut self) -> Result<(), Stop> {
+    async fn append(&mut self) -> Result<(), Option<Problem>> {
         let Chunk { entries, mut bad, .. } = std::mem::take(&mut self.chunk);
         let (lines, entries): (Vec<u64>, Vec<Entry>) = entries.into_iter().unzip();
         let answers = self.gate.app().intake().take(entries, Source::Site, now()).await;
-        let answers = answers.map_err(|error| Stop::Told(error.into()))?;
-        let accepted = answers.iter().filter(|refusal| refusal.is_none()).count() as u64;
+        let answers = answers.map_err(Problem::from)?;
+        self.accepted += answers.iter().filter(|refusal| refusal.is_none()).count() as u64;
         let refusals = lines.into_iter().zip(answers);
         bad.extend(
             refusals.filter_map(|(line, refusal)| Some((line, Problem::from(refusal?).at("/post_id")))),
         );
         bad.sort_unstable_by_key(|(line, _)| *line);
-        self.accepted += accepted;
         self.refused += bad.len() as u64;
         let mut text = Vec::new();
         for (line, problem) in &bad {
@@ -232,13 +196,13 @@ impl Ingest {
         }
         if text.is_empty() {
             // The sender has left, so the rest is not wanted either.
-            return if self.answer.is_closed() { Err(Stop::Gone) } else { Ok(()) };
+            return if self.answer.is_closed() { Err(None) } else { Ok(()) };
         }
-        self.answer.send(text.into()).await.map_err(|_| Stop::Gone)
+        self.answer.send(text.into()).await.map_err(|_| None)
     }
 }
 
-/// A line of JSON. What is written here has text for keys and nothing that could fail.
+/// Writes a line of JSON. Such a line has text for keys, so this cannot fail.
 fn write(text: &mut Vec<u8>, line: &IngestLine<'_>) {
     if serde_json::to_writer(&mut *text, line).is_ok() {
         text.push(b'\n');

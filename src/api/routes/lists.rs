@@ -1,20 +1,9 @@
 //! Many posts at once: pages of all posts or of one author's, and posts by their ids.
 
-use axum::Json;
-use axum::extract::State;
-use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
-
 use super::posts::PostJson;
-use crate::api::extract::{Body, NoParameters, Parameters, UserPath};
-use crate::api::gate::Caller;
-use crate::api::pages::{LIMIT_MAX, PageQuery, Paged};
-use crate::api::problem::Problem;
-use crate::api::{Shared, cursor, now};
-use crate::app::App;
-use crate::error::{Invalid, Kind, Result};
-use crate::model::{PostId, UserId};
+use super::prelude::*;
+use crate::api::cursor;
+use crate::api::pages::LIMIT_MAX;
 use crate::store::{PageKey, Sort};
 
 #[derive(Deserialize, IntoParams)]
@@ -56,15 +45,13 @@ pub struct BatchBody {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Posts)]
-pub struct ListJson {
+pub struct Posts {
     posts: Vec<PostJson>,
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Batch)]
-pub struct BatchJson {
+pub struct Batch {
     /// In the order asked
     posts: Vec<PostJson>,
     /// Ids that no post has
@@ -73,14 +60,10 @@ pub struct BatchJson {
 
 /// List posts
 #[utoipa::path(get, path = "/api/posts", tag = "posts", params(PageQuery, ListQuery), responses(
-    (status = 200, description = "A page; it may hold fewer posts than asked for and still have a next one", body = ListJson,
-        headers(("Link" = String, description = "The next page (rel=next)"))),
+    (status = 200, body = Posts,
+        description = "A page; it may hold fewer posts than asked for and still have a next one"),
 ))]
-pub async fn list(
-    State(app): Shared,
-    caller: Caller,
-    paged: Paged<ListQuery, PageKey>,
-) -> Result<Response, Problem> {
+pub async fn list(State(app): Shared, caller: Caller, paged: Paged<ListQuery, PageKey>) -> Answer {
     let ListQuery { sort, author, user_id } = &paged.filter;
     let author = author.as_deref().map(UserId::parse).transpose();
     let author = author.map_err(|e| Problem::in_parameter(e, "author"))?;
@@ -91,15 +74,14 @@ pub async fn list(
 ///
 /// Whether or not the user has a name.
 #[utoipa::path(get, path = "/api/users/{id}/posts", tag = "users", operation_id = "posts",
-    params(("id" = UserId, Path, description = "The user"), PageQuery, AuthorQuery),
-    responses((status = 200, description = "A page", body = ListJson,
-        headers(("Link" = String, description = "The next page (rel=next)")))))]
+    params(UserPath, PageQuery, AuthorQuery),
+    responses((status = 200, description = "A page", body = Posts)))]
 pub async fn by_author(
     State(app): Shared,
     caller: Caller,
     UserPath(author): UserPath,
     paged: Paged<AuthorQuery, PageKey>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let AuthorQuery { sort, user_id } = &paged.filter;
     page(&app, Some(&author), *sort, caller.reader(user_id.as_deref())?.as_ref(), &paged).await
 }
@@ -110,25 +92,25 @@ async fn page<F>(
     sort: Option<Sort>,
     reader: Option<&UserId>,
     paged: &Paged<F, PageKey>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let (sort, after) = (sort.unwrap_or(Sort::New), paged.after.as_ref());
     let checked = after.map_or(Ok(()), |place| cursor::check_sort(place, sort));
     checked.map_err(|e| Problem::in_parameter(e, "cursor"))?;
     let page = app.reader().page(sort, author, after, paged.limit, reader, now()).await?;
     let posts = page.items.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| ListJson { posts, next_cursor }))
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| Posts { posts, next_cursor }))
 }
 
 /// Read many posts by their ids
 #[utoipa::path(post, path = "/api/posts/batch", tag = "posts", request_body = BatchBody, responses(
-    (status = 200, description = "The posts that exist", body = BatchJson),
+    (status = 200, description = "The posts that exist", body = Batch),
 ))]
 pub async fn batch(
     State(app): Shared,
     caller: Caller,
-    Parameters(_): Parameters<NoParameters>,
+    _: NoParameters,
     Body(body): Body<BatchBody>,
-) -> Result<Json<BatchJson>, Problem> {
+) -> Answer<Json<Batch>> {
     if !(1..=LIMIT_MAX).contains(&body.ids.len()) {
         let detail = format!("{} ids are outside 1..={LIMIT_MAX}; ask in several calls", body.ids.len());
         return Err(Problem::in_body(Invalid::new(Kind::LimitOutOfRange, detail), "/ids"));
@@ -141,5 +123,5 @@ pub async fn batch(
     let missing: Vec<PostId> =
         ids.into_iter().filter(|id| views.iter().all(|view| view.post.id != *id)).collect();
     let posts = views.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
-    Ok(Json(BatchJson { posts, missing }))
+    Ok(Json(Batch { posts, missing }))
 }

@@ -8,6 +8,7 @@ pub mod lists;
 pub mod moderation;
 pub mod operations;
 pub mod posts;
+mod prelude;
 pub mod probes;
 pub mod rates;
 pub mod users;

@@ -2,25 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
-use utoipa::{IntoParams, ToSchema};
 
-use crate::api::extract::{NoParameters, Parameters};
-use crate::api::gate::{Gate, Operator};
+use super::prelude::*;
 use crate::api::pages::count;
-use crate::api::problem::Problem;
-use crate::api::{Shared, now};
 use crate::app::drain::{DrainOrder, Drained};
 use crate::app::upkeep::status::Status;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::{DrainRun, Trigger};
 
-/// A caller waits for this part of a request's time. The list of drains shows what came of a flush that takes longer.
+/// A caller waits for this part of a request's time. The list of drains shows the outcome of a longer flush.
 const FLUSH_WAIT: f64 = 0.8;
 /// A flush that takes longer leaves the rest to the next tick.
 const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(600);
@@ -60,11 +51,7 @@ pub struct DrainsQuery {
     (status = 200, description = "Merged", body = Drained),
     (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
 ))]
-pub async fn flush(
-    State(gate): State<Gate>,
-    _: Operator,
-    Parameters(_): Parameters<NoParameters>,
-) -> Result<Response, Problem> {
+pub async fn flush(State(gate): State<Gate>, _: Operator, _: NoParameters) -> Answer {
     let wait = Duration::from_millis(gate.app().config().api.request_timeout_ms).mul_f64(FLUSH_WAIT);
     let flushed = async {
         let turn = gate.flushing.clone().lock_owned().await;
@@ -95,11 +82,7 @@ async fn flushed(gate: Gate, _turn: OwnedMutexGuard<()>) -> Result<Drained> {
 #[utoipa::path(get, path = "/api/admin/status", tag = "operations", responses(
     (status = 200, description = "The status", body = Status),
 ))]
-pub async fn status(
-    State(app): Shared,
-    _: Operator,
-    Parameters(_): Parameters<NoParameters>,
-) -> Result<Json<Status>, Problem> {
+pub async fn status(State(app): Shared, _: Operator, _: NoParameters) -> Answer<Json<Status>> {
     Ok(Json(app.upkeep().status(now()).await?))
 }
 
@@ -111,7 +94,7 @@ pub async fn drains(
     State(app): Shared,
     _: Operator,
     Parameters(query): Parameters<DrainsQuery>,
-) -> Result<Json<DrainsJson>, Problem> {
+) -> Answer<Json<DrainsJson>> {
     let limit = count(query.limit, DRAINS_DEFAULT, DRAINS_MAX, (Kind::LimitOutOfRange, "limit"))?;
     Ok(Json(DrainsJson { drains: app.upkeep().drains(limit).await? }))
 }

@@ -1,24 +1,11 @@
 //! Posts: create, repost, change, read, and the series behind a chart. Many posts at once are in `lists`.
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
-
-use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
-use crate::api::gate::{Caller, Somebody};
+use super::prelude::*;
 use crate::api::pages::count;
-use crate::api::problem::{Problem, ProblemJson};
-use crate::api::{Shared, now};
-use crate::app::App;
 use crate::app::reading::history::{POINTS_MAX, Point};
 use crate::app::reading::{OwnRating, PostView};
-use crate::error::{Error, Invalid, Kind};
 use crate::model::json::present;
 use crate::model::post::{Content, Edit, Post, Title};
-use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::{Params, Published};
 
 /// Points of a series when the caller does not say.
@@ -134,8 +121,7 @@ impl PostJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = History)]
-pub struct HistoryJson {
+pub struct History {
     post_id: PostId,
     points: Vec<Point>,
 }
@@ -146,19 +132,17 @@ pub struct HistoryJson {
 #[utoipa::path(post, path = "/api/posts", tag = "posts", request_body = CreateBody, responses(
     (status = 201, description = "Created", body = PostJson,
         headers(("Location" = String, description = "The post's path"))),
-    (status = 404, description = "`not-found`: there is no such post to repeat", body = ProblemJson<'static>,
-        content_type = "application/problem+json"),
-    (status = 409, description = "`conflict`: the id is taken", body = ProblemJson<'static>,
-        content_type = "application/problem+json"),
-    (status = 429, description = "`daily-limit`: too many posts today", body = ProblemJson<'static>,
-        content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+    (status = 404, description = "`not-found`: there is no such post to repeat"),
+    (status = 409, description = "`conflict`: the id is taken"),
+    (status = 429, description = "`daily-limit`: too many posts today",
+        headers(("Retry-After" = u64, description = "Seconds"))),
 ))]
 pub async fn create(
     State(app): Shared,
     Somebody(caller): Somebody,
-    Parameters(_): Parameters<NoParameters>,
+    _: NoParameters,
     Body(body): Body<CreateBody>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let now = now();
     let id = body.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let id = PostId::parse(&id).map_err(|e| Problem::in_body(e, "/id"))?;
@@ -175,14 +159,13 @@ pub async fn create(
     let repost_of = origin.map(|origin| origin.id);
     let post = Post { created_by, repost_of, ..Post::new(id, title, content, now) };
     let post = app.catalogue().create_post(post).await?;
-    let location = HeaderValue::try_from(format!("/api/posts/{}", post.id.as_path_segment()))
-        .map_err(|e| Error::Internal(e.to_string()))?;
+    let location = format!("/api/posts/{}", post.id.as_path_segment());
     let json = PostJson::new(app.reader().view_of_new(post, now), app.params());
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(json)).into_response())
 }
 
 /// The post that a repost of `repeated` names.
-async fn origin(app: &App, repeated: &str, now: Time) -> Result<Post, Problem> {
+async fn origin(app: &App, repeated: &str, now: Time) -> Answer<Post> {
     let repeated = PostId::parse(repeated).map_err(|e| Problem::in_body(e, "/repost_of"))?;
     app.catalogue().origin(&repeated, now).await.map_err(|error| match error {
         missing @ Error::NotFound(_) => Problem::from(missing).at("/repost_of"),
@@ -193,22 +176,18 @@ async fn origin(app: &App, repeated: &str, now: Time) -> Result<Post, Problem> {
 /// Change a post
 ///
 /// Only its author may. Fields that are left out stay as they are.
-#[utoipa::path(
-    patch, path = "/api/posts/{id}", tag = "posts", params(("id" = PostId, Path, description = "The post")),
-    request_body = EditBody,
-    responses(
-        (status = 200, description = "The post as it is now", body = PostJson),
-        (status = 403, description = "`not-the-author`: the caller is not the author", body = ProblemJson<'static>,
-            content_type = "application/problem+json"),
-    )
-)]
+#[utoipa::path(patch, path = "/api/posts/{id}", tag = "posts", params(PostPath),
+    request_body = EditBody, responses(
+    (status = 200, description = "The post as it is now", body = PostJson),
+    (status = 403, description = "`not-the-author`: the caller is not the author"),
+))]
 pub async fn edit(
     State(app): Shared,
     Somebody(caller): Somebody,
     PostPath(id): PostPath,
-    Parameters(_): Parameters<NoParameters>,
+    _: NoParameters,
     Body(body): Body<EditBody>,
-) -> Result<Json<PostJson>, Problem> {
+) -> Answer<Json<PostJson>> {
     let now = now();
     let author = caller.named_in_body(body.user_id.as_deref())?;
     let edit = Edit {
@@ -224,43 +203,33 @@ pub async fn edit(
     Ok(Json(PostJson::new(view, app.params())))
 }
 
-fn parse_title(text: String) -> Result<Title, Problem> {
+fn parse_title(text: String) -> Answer<Title> {
     Title::parse(text).map_err(|e| Problem::in_body(e, "/title"))
 }
 
-fn parse_content(text: String) -> Result<Content, Problem> {
+fn parse_content(text: String) -> Answer<Content> {
     Content::parse(text).map_err(|e| Problem::in_body(e, "/content"))
 }
 
 /// Read a post
 ///
 /// Averages change at ticks, so the answer may be cached until the next one, unless it shows a user's own rating.
-#[utoipa::path(
-    get, path = "/api/posts/{id}", tag = "posts",
-    params(("id" = PostId, Path, description = "The post"), ReadQuery),
-    responses(
-        (status = 200, description = "The post", body = PostJson, headers(("ETag" = String))),
-        (status = 304, description = "Unchanged: If-None-Match names this version"),
-    )
-)]
+#[utoipa::path(get, path = "/api/posts/{id}", tag = "posts", params(PostPath, ReadQuery), responses(
+    (status = 200, description = "The post", body = PostJson, headers(("ETag" = String))),
+    (status = 304, description = "Unchanged: If-None-Match names this version"),
+))]
 pub async fn read(
     State(app): Shared,
     caller: Caller,
     PostPath(id): PostPath,
     Parameters(query): Parameters<ReadQuery>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Answer {
     let now = now();
     let reader = caller.reader(query.user_id.as_deref())?;
     let view = app.reader().post(&id, reader.as_ref(), now).await?;
     let etag = etag(&view);
-    let caching = match reader {
-        Some(_) => "private, no-cache".to_owned(),
-        None => {
-            let [(_, caching)] = caching(&view, now);
-            caching
-        }
-    };
+    let caching = reader.map_or_else(|| caching(&view, now), |_| "private, no-cache".to_owned());
     // With a token, the same address shows more.
     let vary = header::AUTHORIZATION.as_str().to_owned();
     let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, caching), (header::VARY, vary)];
@@ -271,26 +240,24 @@ pub async fn read(
 }
 
 /// Read the series behind a post's chart
-#[utoipa::path(
-    get, path = "/api/posts/{id}/history", tag = "posts",
-    params(("id" = PostId, Path, description = "The post"), HistoryQuery),
-    responses((status = 200, description = "Even steps in time, oldest first", body = HistoryJson))
-)]
+#[utoipa::path(get, path = "/api/posts/{id}/history", tag = "posts", params(PostPath, HistoryQuery), responses(
+    (status = 200, description = "Even steps in time, oldest first", body = History),
+))]
 pub async fn history(
     State(app): Shared,
     _: Caller,
     PostPath(id): PostPath,
     Parameters(query): Parameters<HistoryQuery>,
-) -> Result<Json<HistoryJson>, Problem> {
+) -> Answer<Json<History>> {
     let points = count(query.points, POINTS_DEFAULT, POINTS_MAX, (Kind::PointsOutOfRange, "points"))?;
     let points = app.reader().history(&id, points, now()).await?;
-    Ok(Json(HistoryJson { post_id: id, points }))
+    Ok(Json(History { post_id: id, points }))
 }
 
 /// Without a named reader, averages stay the same until the next tick; a flush, or new texts, may show later.
-pub fn caching(view: &PostView, now: Time) -> [(HeaderName, String); 1] {
+pub fn caching(view: &PostView, now: Time) -> String {
     let seconds = (view.next_tick.ms() - now.ms()).max(0) / 1_000;
-    [(header::CACHE_CONTROL, format!("public, max-age={seconds}"))]
+    format!("public, max-age={seconds}")
 }
 
 /// Changes with everything that the answer shows.

@@ -3,38 +3,31 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::gate::Gate;
-use crate::api::problem::{Problem, ProblemJson};
-use crate::api::{Shared, now};
-use crate::error::{Error, Result};
+use super::prelude::*;
+use crate::error::Result;
 use crate::store::Trigger;
 
-/// A probe that takes longer has its answer.
+/// A probe that takes longer has failed.
 const READY_WITHIN: Duration = Duration::from_secs(3);
 /// Upper bounds of the drain's histogram, in seconds.
 const DRAIN_BUCKETS: [f64; 10] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Begins to count, once a process.
+/// Begins to count, once per process.
 pub fn install_metrics() -> Result<()> {
     if METRICS.get().is_some() {
         return Ok(());
     }
-    let failed = |e: &dyn std::fmt::Display| Error::Internal(format!("metrics cannot be installed: {e}"));
     let handle = PrometheusBuilder::new()
         .set_buckets(&DRAIN_BUCKETS)
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|e| failed(&e))?;
+        .map_err(|e| Error::Internal(format!("metrics cannot be installed: {e}")))?;
     describe_counter!("damper_accepted_total", "Entries ever accepted, by the log's own count.");
     describe_counter!("damper_applied_total", "Entries in the averages.");
     describe_counter!("damper_quarantined_total", "Entries ever put aside.");
@@ -75,9 +68,9 @@ async fn live() -> &'static str {
 /// Whether what the process needs answers too
 #[utoipa::path(get, path = "/readyz", tag = "probes", responses(
     (status = 200, description = "It does", body = String, content_type = "text/plain"),
-    (status = 503, description = "`unavailable`", body = ProblemJson<'static>, content_type = "application/problem+json"),
+    (status = 503, description = "`unavailable`"),
 ))]
-async fn ready(State(app): Shared) -> Result<&'static str, Problem> {
+async fn ready(State(app): Shared) -> Answer<&'static str> {
     let timed_out = |_| Error::Unavailable(format!("no answer within {} s", READY_WITHIN.as_secs()));
     tokio::time::timeout(READY_WITHIN, app.drainer().check_ready()).await.map_err(timed_out)??;
     Ok("ok\n")

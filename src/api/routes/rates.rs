@@ -3,26 +3,15 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde::Deserialize;
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::AppendHeaders;
 
+use super::prelude::*;
 use crate::api::address::ClientAddress;
-use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
-use crate::api::gate::Somebody;
-use crate::api::problem::Problem;
-use crate::api::{Shared, now};
-use crate::app::App;
-use crate::app::intake::Accepted;
-use crate::app::intake::Rater;
+use crate::app::intake::{Accepted, Rater};
 use crate::entry::Action;
-use crate::error::{Invalid, Kind};
 use crate::limits::{Admission, Quota};
 use crate::model::json::{self, present};
-use crate::model::{PostId, Score, Time, UserId};
 
 /// What is left of each limit (RateLimit header fields for HTTP, an Internet-Draft of the HTTPAPI group).
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -36,7 +25,7 @@ pub struct RateBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = UserId)]
     user_id: Option<String>,
-    // Anything, so that what is wrong with it can be said in our words.
+    // Any JSON, so that the problem can say what is wrong with it.
     /// A whole number
     #[schema(value_type = Score)]
     score: Value,
@@ -54,18 +43,16 @@ pub struct WithdrawQuery {
 /// Rate a post
 ///
 /// Answered once the rating is stored durably; it counts from the tick in `counts_from` on.
-#[utoipa::path(
-    post, path = "/api/posts/{id}/rate", tag = "ratings", params(("id" = PostId, Path, description = "The post")),
-    request_body = RateBody, responses((status = 202, description = "Accepted", body = Accepted))
-)]
+#[utoipa::path(post, path = "/api/posts/{id}/rate", tag = "ratings", params(PostPath),
+    request_body = RateBody, responses((status = 202, description = "Accepted", body = Accepted)))]
 pub async fn rate(
     State(app): Shared,
     Somebody(caller): Somebody,
     ClientAddress(address): ClientAddress,
     PostPath(post): PostPath,
-    Parameters(_): Parameters<NoParameters>,
+    _: NoParameters,
     Body(body): Body<RateBody>,
-) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+) -> Answer {
     let user = caller.named_in_body(body.user_id.as_deref())?;
     let score = json::score(&body.score).map_err(|e| Problem::in_body(e, "/score"))?;
     take(&app, (caller.rater(&user), address), &post, Action::Rate(score)).await
@@ -74,18 +61,16 @@ pub async fn rate(
 /// Withdraw a rating
 ///
 /// The answer is that of a rating, whether or not there was one.
-#[utoipa::path(
-    delete, path = "/api/posts/{id}/rate", tag = "ratings",
-    params(("id" = PostId, Path, description = "The post"), WithdrawQuery),
-    responses((status = 202, description = "Accepted", body = Accepted))
-)]
+#[utoipa::path(delete, path = "/api/posts/{id}/rate", tag = "ratings", params(PostPath, WithdrawQuery), responses(
+    (status = 202, description = "Accepted", body = Accepted),
+))]
 pub async fn withdraw(
     State(app): Shared,
     Somebody(caller): Somebody,
     ClientAddress(address): ClientAddress,
     PostPath(post): PostPath,
     Parameters(query): Parameters<WithdrawQuery>,
-) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+) -> Answer {
     let unnamed = || {
         let detail = "user_id is missing; add ?user_id=… to name the user";
         Problem::in_parameter(Invalid::new(Kind::UserMissing, detail), "user_id")
@@ -94,26 +79,25 @@ pub async fn withdraw(
     take(&app, (caller.rater(&user), address), &post, Action::Withdraw).await
 }
 
-/// Hands a rating or withdrawal in, if no limit is reached: that is asked first, since it costs no database work.
-async fn take(
-    app: &App,
-    (rater, address): (Rater<'_>, IpAddr),
-    post: &PostId,
-    action: Action,
-) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
-    let now: Time = now();
+/// Takes a rating or withdrawal, unless a limit is reached. The limits come first: they cost no database work.
+async fn take(app: &App, (rater, address): (Rater<'_>, IpAddr), post: &PostId, action: Action) -> Answer {
+    let now = now();
     let admission = app.limits().take(rater.user, address, post, now).await;
-    let told = told(&admission);
-    if let Some(quota) = admission.refused {
-        return Err(limited(&quota, told));
+    let headers = quota_headers(&admission);
+    let outcome = match &admission.refused {
+        Some(quota) => Err(limited(quota)),
+        None => app.intake().submit(post, rater, action, now).await.map_err(Problem::from),
+    };
+    match outcome {
+        Ok(accepted) => Ok((StatusCode::ACCEPTED, AppendHeaders(headers), Json(accepted)).into_response()),
+        Err(problem) => {
+            Err(headers.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value)))
+        }
     }
-    let accepted = app.intake().submit(post, rater, action, now).await;
-    let accepted = accepted.map_err(|error| with_all(Problem::from(error), told.clone()))?;
-    Ok((StatusCode::ACCEPTED, told.into_iter().collect(), Json(accepted)))
 }
 
 /// The headers that show what is left.
-fn told(admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
+fn quota_headers(admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
     let (mut policies, mut left) = (String::new(), String::new());
     for Quota { policy, per_minute, remaining, reset_seconds, .. } in &admission.quotas {
         let comma = if left.is_empty() { "" } else { ", " };
@@ -127,15 +111,9 @@ fn told(admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
         .collect()
 }
 
-fn limited(quota: &Quota, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
+fn limited(quota: &Quota) -> Problem {
     let Quota { policy, per_minute, wait_seconds, .. } = quota;
     let detail =
         format!("more than {per_minute} ratings a minute of one {policy}; try again in {wait_seconds} s");
-    let problem =
-        Problem::new(Kind::RateLimited, detail).with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds));
-    with_all(problem, told)
-}
-
-fn with_all(problem: Problem, told: Vec<(HeaderName, HeaderValue)>) -> Problem {
-    told.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
+    Problem::new(Kind::RateLimited, detail).with(header::RETRY_AFTER, HeaderValue::from(*wait_seconds))
 }

@@ -3,7 +3,7 @@
 //! Alerts come from the ranking, which every commit writes; the window that an alert suggests comes from the hours of the
 //! post's history ([`waves`](super::waves)). These are figures; people decide.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Moderation;
@@ -19,7 +19,8 @@ pub const STEPS_MAX: i64 = 10_000;
 const WAVES_MS: i64 = 90 * DAY_MS;
 
 /// The length of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Step {
     /// A minute.
     Minute,
@@ -30,16 +31,6 @@ pub enum Step {
 }
 
 impl Step {
-    /// Parses a step's name.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "minute" => Some(Step::Minute),
-            "hour" => Some(Step::Hour),
-            "day" => Some(Step::Day),
-            _ => None,
-        }
-    }
-
     /// Its length in milliseconds.
     pub fn ms(self) -> i64 {
         match self {

@@ -28,19 +28,12 @@ const FOLLOWERS_MAX: usize = 1_024;
 
 /// A changed average.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ChangedAverage)]
-pub struct ChangeJson {
+pub struct ChangedAverage {
     /// Whose it is
     id: PostId,
     #[serde(flatten)]
     published: Published,
     as_of: Time,
-}
-
-impl ChangeJson {
-    fn new(Changed { post, average, as_of }: Changed, params: &Params) -> Self {
-        Self { id: post, published: Published::of(&average, params), as_of }
-    }
 }
 
 /// The followers of one process.
@@ -59,8 +52,8 @@ struct Sending {
 /// What changed between two looks.
 pub struct Round {
     watermark: Watermark,
-    /// An average each, as JSON; nothing when there are too many to send.
-    averages: Option<Vec<String>>,
+    /// Events by name and data: an average each, or one that says that there are too many.
+    events: Vec<(&'static str, String)>,
 }
 
 impl Default for Followers {
@@ -70,26 +63,25 @@ impl Default for Followers {
 }
 
 impl Round {
-    pub fn new(changes: Changes, params: &Params) -> Self {
-        let json = |changed| serde_json::to_string(&ChangeJson::new(changed, params)).unwrap_or_default();
-        let averages = changes.averages.map(|averages| averages.into_iter().map(json).collect());
-        Self { watermark: changes.watermark, averages }
+    pub fn new(Changes { averages, watermark }: Changes, params: &Params) -> Self {
+        let event = |Changed { post: id, average, as_of }| {
+            let json = ChangedAverage { id, published: Published::of(&average, params), as_of };
+            ("average", serde_json::to_string(&json).unwrap_or_default())
+        };
+        let events = match averages {
+            Some(averages) => averages.into_iter().map(event).collect(),
+            None => vec![("reset", "{}".to_owned())],
+        };
+        Self { watermark, events }
     }
 
     /// The event at that place in the round. Only the last one has the round's id, so a follower that is cut off before
     /// it receives the whole round again.
     pub fn event(&self, i: usize) -> Option<Event> {
-        let (event, is_last) = match &self.averages {
-            None => (Event::default().event("reset").data("{}"), i == 0),
-            Some(averages) => {
-                (Event::default().event("average").data(averages.get(i)?), i + 1 == averages.len())
-            }
-        };
-        match (is_last, &self.averages) {
-            (true, _) => Some(event.id(self.watermark.to_string())),
-            (false, Some(_)) => Some(event),
-            (false, None) => None,
-        }
+        let (name, data) = self.events.get(i)?;
+        let event = Event::default().event(name).data(data);
+        let is_last = i + 1 == self.events.len();
+        Some(if is_last { event.id(self.watermark.to_string()) } else { event })
     }
 }
 

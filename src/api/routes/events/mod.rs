@@ -9,21 +9,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
-use crate::api::extract::{NoParameters, Parameters};
-use crate::api::gate::{Caller, Gate};
-use crate::api::now;
-use crate::api::problem::Problem;
+use crate::api::routes::prelude::*;
 use crate::app::reading::changes::Watermark;
-use crate::error::{Invalid, Result};
-use followers::{ChangeJson, ROUNDS_BEHIND_MAX, Round};
+use followers::{ChangedAverage, ROUNDS_BEHIND_MAX, Round};
 
 /// When a follower that was disconnected returns.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -38,19 +32,12 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[utoipa::path(get, path = "/api/events", tag = "posts",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
     responses((status = 200, description = "Events, for as long as you listen; the data of `average` is this",
-        content_type = "text/event-stream", body = ChangeJson)))]
-pub async fn events(
-    State(gate): State<Gate>,
-    _: Caller,
-    Parameters(_): Parameters<NoParameters>,
-    headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+        content_type = "text/event-stream", body = ChangedAverage)))]
+pub async fn events(State(gate): State<Gate>, _: Caller, _: NoParameters, headers: HeaderMap) -> Answer {
     let app = gate.app();
     let wrong = |e: Invalid| Problem::in_parameter(e, "Last-Event-ID");
-    let from = match headers.get(LAST_EVENT_ID) {
-        Some(id) => Some(Watermark::parse(id.to_str().unwrap_or("?")).map_err(wrong)?),
-        None => None,
-    };
+    let from = headers.get(LAST_EVENT_ID).map(|id| Watermark::parse(id.to_str().unwrap_or("?")));
+    let from = from.transpose().map_err(wrong)?;
     let room = gate.followers.enter()?;
     let (rounds, place) = gate.followers.follow(app, &gate.stop).await?;
     let ready = Event::default().event("ready").data("{}").retry(RETRY_DELAY);
@@ -61,8 +48,10 @@ pub async fn events(
     };
     let current = missed.map(|missed| (Arc::new(Round::new(missed, app.params())), 0));
     let follower = Follower { ready: Some(ready), current, rounds, gate: gate.clone(), _room: room };
-    let events = stream::unfold(follower, async |mut follower| Some((Ok(follower.next().await?), follower)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    let events = stream::unfold(follower, async |mut follower| {
+        Some((Ok::<_, Infallible>(follower.next().await?), follower))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
 /// A follower.

@@ -1,27 +1,16 @@
 //! The audit: who decided what, when and why, and the outcome.
 
-use axum::extract::State;
-use axum::response::Response;
-use serde::Serialize;
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+use serde_json::json;
 
 use super::OfPost;
-use crate::api::Shared;
-use crate::api::gate::Moderator;
-use crate::api::pages::{PageQuery, Paged};
-use crate::api::problem::Problem;
-use crate::entry::{Ruling, Which};
-use crate::error::Result;
-use crate::merge::Decided;
-use crate::model::{PostId, Time, UserId};
-use crate::smoothing::Published;
+use crate::api::routes::prelude::*;
+use crate::entry::{Decision, Reason, Ruling, Which};
+use crate::merge::{Decided, Outcome};
 use crate::store::AuditKey;
 
 /// A row of the audit.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Audited)]
-pub struct AuditedJson {
+pub struct Audited {
     id: String,
     post_id: PostId,
     decided_at: Time,
@@ -30,69 +19,46 @@ pub struct AuditedJson {
     deed: &'static str,
     /// What it was about: a window, the id of the exclusion that was undone, a user, a policy
     #[schema(value_type = Option<Object>)]
-    of: Option<Value>,
-    reason: String,
-    before: Published,
-    after: Published,
-    /// Ratings that it excluded or restored, or held ones that it approved or rejected
-    touched: u64,
-    /// Held ratings that it excluded or restored besides
-    held: u64,
-    /// Why it had no effect, if it had none
-    refused: Option<String>,
+    of: Value,
+    reason: Reason,
+    #[serde(flatten)]
+    outcome: Outcome,
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Audit)]
-pub struct AuditJson {
+pub struct Audit {
     /// The newest first
-    decisions: Vec<AuditedJson>,
+    decisions: Vec<Audited>,
     next_cursor: Option<String>,
 }
 
-impl From<Decided> for AuditedJson {
-    fn from(Decided { position, post, at, by, decision, outcome }: Decided) -> Self {
-        let of = match &decision.deed {
-            Ruling::Exclude(window) => serde_json::to_value(window).ok(),
-            Ruling::Undo(id) => Some(json!({"exclusion_id": id.to_string()})),
+impl From<Decided> for Audited {
+    fn from(decided: Decided) -> Self {
+        let Decided { position, post: post_id, at: decided_at, by: decided_by, decision, outcome } = decided;
+        let Decision { deed, reason } = decision;
+        let of = match &deed {
+            Ruling::Exclude(window)
+            | Ruling::Approve(Which::Window(window))
+            | Ruling::Reject(Which::Window(window)) => json!(window),
+            Ruling::Undo(id) => json!({"exclusion_id": id.to_string()}),
             Ruling::Approve(Which::User(user)) | Ruling::Reject(Which::User(user)) => {
-                Some(json!({"user_id": user}))
+                json!({"user_id": user})
             }
-            Ruling::Approve(Which::Window(window)) | Ruling::Reject(Which::Window(window)) => {
-                serde_json::to_value(window).ok()
-            }
-            Ruling::Hold(hold) => Some(json!({"hold": hold})),
-            Ruling::Freeze | Ruling::Thaw => None,
+            Ruling::Hold(hold) => json!({"hold": hold}),
+            Ruling::Freeze | Ruling::Thaw => Value::Null,
         };
-        Self {
-            id: position.to_string(),
-            post_id: post,
-            decided_at: at,
-            decided_by: by,
-            deed: decision.deed.as_str(),
-            of,
-            reason: decision.reason.as_str().to_owned(),
-            before: outcome.before,
-            after: outcome.after,
-            touched: outcome.touched,
-            held: outcome.held,
-            refused: outcome.refused,
-        }
+        let (id, deed) = (position.to_string(), deed.as_str());
+        Self { id, post_id, decided_at, decided_by, deed, of, reason, outcome }
     }
 }
 
 /// List decisions: who decided what, when and why, and the outcome
 #[utoipa::path(get, path = "/api/admin/audit", tag = "moderation", params(PageQuery, OfPost), responses(
-    (status = 200, description = "The newest first", body = AuditJson,
-        headers(("Link" = String, description = "The next page (rel=next)"))),
+    (status = 200, description = "The newest first", body = Audit),
 ))]
-pub async fn audit(
-    State(app): Shared,
-    _: Moderator,
-    paged: Paged<OfPost, AuditKey>,
-) -> Result<Response, Problem> {
+pub async fn audit(State(app): Shared, _: Moderator, paged: Paged<OfPost, AuditKey>) -> Answer {
     let post = paged.filter.post()?;
     let page = app.moderation().audit_page(post.as_ref(), paged.after, paged.limit).await?;
-    let decisions = page.items.into_iter().map(AuditedJson::from).collect();
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| AuditJson { decisions, next_cursor }))
+    let decisions = page.items.into_iter().map(Audited::from).collect();
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| Audit { decisions, next_cursor }))
 }

@@ -1,19 +1,8 @@
 //! Evidence: what arrived when and from whom, and which posts are in a surge or crowded.
 
-use axum::Json;
-use axum::extract::State;
-use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
-
-use crate::api::extract::{Parameters, PostPath};
-use crate::api::gate::Moderator;
-use crate::api::pages::{NoFilter, PageQuery, Paged};
-use crate::api::problem::Problem;
-use crate::api::{Shared, now};
+use super::time;
+use crate::api::routes::prelude::*;
 use crate::app::moderation::alerts::{Alert, Step};
-use crate::error::{Error, Invalid, Kind, Result};
-use crate::model::{PostId, Time};
 use crate::store::{AlertKey, Arrivals};
 
 /// Without `from`, so many steps before `to`.
@@ -30,21 +19,8 @@ pub struct ArrivalsQuery {
     #[param(value_type = Option<Time>)]
     to: Option<String>,
     /// How long a step is
-    #[param(value_type = Option<By>)]
-    by: Option<String>,
-}
-
-/// How long a step is.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it describes a parameter, which is read as text")]
-enum By {
-    /// A minute
-    Minute,
-    /// A clock hour
-    Hour,
-    /// A day in UTC
-    Day,
+    #[param(inline)]
+    by: Option<Step>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -54,13 +30,12 @@ pub struct ArrivalsJson {
     from: Time,
     to: Time,
     /// The steps with ratings, in order
-    steps: Vec<StepJson>,
+    steps: Vec<ArrivalsStep>,
 }
 
 /// Each user's latest rating whose own time lies in the step, whether it counts, is held or excluded.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ArrivalsStep)]
-pub struct StepJson {
+pub struct ArrivalsStep {
     /// The step's beginning
     at: Time,
     ratings: u64,
@@ -76,14 +51,13 @@ pub struct StepJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Alerts)]
-pub struct AlertsJson {
+pub struct Alerts {
     /// The newest first
     alerts: Vec<Alert>,
     next_cursor: Option<String>,
 }
 
-impl StepJson {
+impl ArrivalsStep {
     fn of(arrivals: &Arrivals, step: Step) -> Self {
         let share = |part: u64, of: u64| part as f64 / of as f64;
         let (ratings, known) = (arrivals.ratings(), arrivals.known_accounts);
@@ -102,29 +76,27 @@ impl StepJson {
 ///
 /// By the ratings' own times, counted by minutes, hours or days. At most 10,000 steps.
 #[utoipa::path(get, path = "/api/admin/posts/{id}/arrivals", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post"), ArrivalsQuery),
+    params(PostPath, ArrivalsQuery),
     responses((status = 200, description = "The steps with ratings", body = ArrivalsJson)))]
 pub async fn arrivals(
     State(app): Shared,
     _: Moderator,
     PostPath(post): PostPath,
     Parameters(query): Parameters<ArrivalsQuery>,
-) -> Result<Json<ArrivalsJson>, Problem> {
+) -> Answer<Json<ArrivalsJson>> {
     let now = now();
-    let by = query.by.as_deref().unwrap_or("hour");
-    let step = Step::parse(by).ok_or_else(|| {
-        let detail = format!("by {by:?} is not minute, hour or day");
-        Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), "by")
-    })?;
-    let to = query.to.as_deref().map(|text| time(text, "to")).transpose()?.unwrap_or(now);
-    let from = query.from.as_deref().map(|text| time(text, "from")).transpose()?;
-    let from = from.unwrap_or_else(|| to.plus_ms(-STEPS_DEFAULT * step.ms()));
+    let step = query.by.unwrap_or(Step::Hour);
+    let given = |text: Option<String>, name: &str| {
+        text.as_deref().map(time).transpose().map_err(|e| Problem::in_parameter(e, name))
+    };
+    let to = given(query.to, "to")?.unwrap_or(now);
+    let from = given(query.from, "from")?.unwrap_or_else(|| to.plus_ms(-STEPS_DEFAULT * step.ms()));
     let found =
         app.moderation().arrivals(&post, (from, to), step, now).await.map_err(|error| match error {
             Error::Invalid(invalid) => Problem::in_parameter(invalid, "from"),
             other => other.into(),
         })?;
-    let steps = found.iter().map(|arrivals| StepJson::of(arrivals, step)).collect();
+    let steps = found.iter().map(|arrivals| ArrivalsStep::of(arrivals, step)).collect();
     Ok(Json(ArrivalsJson { post_id: post, from, to, steps }))
 }
 
@@ -133,26 +105,9 @@ pub async fn arrivals(
 /// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts whose
 /// surge has passed meanwhile are left out.
 #[utoipa::path(get, path = "/api/admin/alerts", tag = "moderation", params(PageQuery), responses(
-    (status = 200, description = "The newest first", body = AlertsJson,
-        headers(("Link" = String, description = "The next page (rel=next)"))),
+    (status = 200, description = "The newest first", body = Alerts),
 ))]
-pub async fn alerts(
-    State(app): Shared,
-    _: Moderator,
-    paged: Paged<NoFilter, AlertKey>,
-) -> Result<Response, Problem> {
+pub async fn alerts(State(app): Shared, _: Moderator, paged: Paged<Nothing, AlertKey>) -> Answer {
     let page = app.moderation().alerts(paged.after.as_ref(), paged.limit, now()).await?;
-    let alerts = page.items;
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| AlertsJson { alerts, next_cursor }))
-}
-
-fn time(text: &str, name: &'static str) -> Result<Time, Problem> {
-    let wrong = || {
-        Invalid::new(
-            Kind::InvalidTime,
-            format!("{text:?} is not a time in RFC 3339, like 2026-11-21T12:00:00Z"),
-        )
-    };
-    let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_parameter(wrong(), name))?;
-    Ok(at.to_utc().into())
+    Ok(paged.answer(page.next.as_ref(), |next_cursor| Alerts { alerts: page.items, next_cursor }))
 }

@@ -1,21 +1,14 @@
 //! Exclusions: the ratings of a window are excluded, and restored.
 
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use axum::extract::Path;
 
-use super::{DecidedJson, ReasonQuery, WaitingJson, decide_one, outcome_wait, reason, scores, time};
-use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
-use crate::api::gate::{Gate, Moderator};
-use crate::api::problem::{Problem, ProblemJson};
-use crate::api::{Shared, now};
+use super::{
+    DecidedJson, Effect, ReasonQuery, WaitingDecision, decide_one, outcome_wait, reason, scores, time_in_body,
+};
+use crate::api::routes::prelude::*;
+use crate::app::moderation::preview::Preview;
 use crate::entry::{Decision, Position, Reason, Ruling, Window};
-use crate::error::{Error, Result};
 use crate::merge::Exclusion;
-use crate::model::{PostId, Score, Time, UserId};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,9 +46,8 @@ pub struct ExclusionJson {
     from: Time,
     to: Time,
     /// The scores that it covers; null for all
-    #[schema(value_type = Option<Vec<Score>>)]
     scores: Option<Vec<Score>>,
-    reason: String,
+    reason: Reason,
     decided_by: UserId,
     decided_at: Time,
     /// Ratings that it excluded
@@ -63,26 +55,18 @@ pub struct ExclusionJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Exclusions)]
-pub struct ExclusionsJson {
+pub struct Exclusions {
     /// The newest first
     exclusions: Vec<ExclusionJson>,
 }
 
 impl From<Exclusion> for ExclusionJson {
     fn from(exclusion: Exclusion) -> Self {
-        let Window { from, to, scores } = exclusion.window;
-        Self {
-            id: exclusion.id.to_string(),
-            state: if exclusion.is_undone { "undone" } else { "active" },
-            from,
-            to,
-            scores: Some(scores).filter(|scores| !scores.is_empty()),
-            reason: exclusion.reason.as_str().to_owned(),
-            decided_by: exclusion.by,
-            decided_at: exclusion.at,
-            excluded: exclusion.excluded,
-        }
+        let Exclusion { window, by: decided_by, at: decided_at, reason, excluded, .. } = exclusion;
+        let Window { from, to, scores } = window;
+        let (id, scores) = (exclusion.id.to_string(), Some(scores).filter(|scores| !scores.is_empty()));
+        let state = if exclusion.is_undone { "undone" } else { "active" };
+        Self { id, state, from, to, scores, reason, decided_by, decided_at, excluded }
     }
 }
 
@@ -91,26 +75,27 @@ impl From<Exclusion> for ExclusionJson {
 /// Those whose own time lies in it and that were accepted before. `?preview=true` shows what would change, and changes
 /// nothing.
 #[utoipa::path(post, path = "/api/admin/posts/{id}/exclusions", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post"), ExcludeQuery), request_body = ExclusionBody,
-    responses(
+    params(PostPath, ExcludeQuery), request_body = ExclusionBody, responses(
         (status = 200, description = "Decided, or previewed", body = DecidedJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
-        (status = 409, description = "`conflict`: the post has too many exclusions", body = ProblemJson<'static>,
-            content_type = "application/problem+json"),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
+        (status = 409, description = "`conflict`: the post has too many exclusions"),
     ))]
 pub async fn exclude(
     State(gate): State<Gate>,
-    Moderator(by): Moderator,
+    moderator: Moderator,
     PostPath(post): PostPath,
     Parameters(query): Parameters<ExcludeQuery>,
     Body(body): Body<ExclusionBody>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let now = now();
-    let window = Window::new(time(&body.from, "/from")?, time(&body.to, "/to")?, scores(&body.scores)?, now)
-        .map_err(|e| Problem::in_body(e, "/to"))?;
+    let (from, to) = (time_in_body(&body.from, "/from")?, time_in_body(&body.to, "/to")?);
+    let window = Window::new(from, to, scores(&body.scores)?, now);
+    let window = window.map_err(|e| Problem::in_body(e, "/to"))?;
     let reason = reason(&body.reason)?;
     if query.preview != Some(true) {
-        return decide_one(&gate, post, by, Decision { deed: Ruling::Exclude(window), reason }).await;
+        let effect = |excluded, held| Effect::Active { excluded, held };
+        let decision = Decision { deed: Ruling::Exclude(window), reason };
+        return decide_one(&gate, &post, moderator, decision, effect).await;
     }
     // What waits is merged first, in a task of its own: it goes on when the caller goes away.
     let (app, of) = (gate.app().clone(), post.clone());
@@ -118,20 +103,10 @@ pub async fn exclude(
     let late = |_| Error::Unavailable("what waits is being merged; try again".into());
     let drained = tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)?;
     drained.map_err(|e| Error::Internal(format!("a drain stopped: {e}")))??;
-    let preview = gate.app().moderation().preview(&post, &by, window, now).await?;
-    let json = DecidedJson {
-        id: None,
-        state: "preview",
-        excluded: Some(preview.excluded),
-        restored: None,
-        approved: None,
-        rejected: None,
-        held: Some(preview.held),
-        users: Some(preview.users),
-        before: preview.before,
-        after: preview.after,
-    };
-    Ok(Json(json).into_response())
+    let preview = gate.app().moderation().preview(&post, &moderator.0, window, now).await?;
+    let Preview { excluded, held, users, before, after } = preview;
+    let effect = Effect::Preview { excluded, held, users };
+    Ok(Json(DecidedJson { id: None, effect, before, after }).into_response())
 }
 
 /// Undo an exclusion
@@ -139,39 +114,37 @@ pub async fn exclude(
 /// Its ratings are restored, vested as far as they were, except those that another exclusion covers and those whose users
 /// have rated again or withdrawn.
 #[utoipa::path(delete, path = "/api/admin/posts/{id}/exclusions/{exclusion_id}", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post"), ("exclusion_id" = String, Path, description = "The exclusion"), ReasonQuery),
-    responses(
+    params(PostPath, ("exclusion_id" = String, Path, description = "The exclusion"), ReasonQuery), responses(
         (status = 200, description = "Undone", body = DecidedJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
-        (status = 409, description = "`conflict`: it has been undone already", body = ProblemJson<'static>,
-            content_type = "application/problem+json"),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
+        (status = 409, description = "`conflict`: it has been undone already"),
     ))]
 pub async fn undo(
     State(gate): State<Gate>,
-    Moderator(by): Moderator,
+    moderator: Moderator,
     PostPath(post): PostPath,
-    Path(ids): Path<std::collections::HashMap<String, String>>,
+    Path((_, id)): Path<(String, String)>,
     Parameters(query): Parameters<ReasonQuery>,
-) -> Result<Response, Problem> {
-    let id = ids.get("exclusion_id").map(String::as_str).unwrap_or_default();
+) -> Answer {
     let missing = || Error::NotFound(format!("{post} has no exclusion {id}"));
-    let deed = Ruling::Undo(Position::parse(id).ok_or_else(missing)?);
+    let deed = Ruling::Undo(Position::parse(&id).ok_or_else(missing)?);
     let reason = query.reason_or("undone")?;
-    decide_one(&gate, post, by, Decision { deed, reason }).await
+    let effect = |restored, held| Effect::Undone { restored, held };
+    decide_one(&gate, &post, moderator, Decision { deed, reason }, effect).await
 }
 
 /// List the exclusions of a post
-#[utoipa::path(get, path = "/api/admin/posts/{id}/exclusions", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post")),
-    responses((status = 200, description = "The newest first", body = ExclusionsJson)))]
+#[utoipa::path(get, path = "/api/admin/posts/{id}/exclusions", tag = "moderation", params(PostPath), responses(
+    (status = 200, description = "The newest first", body = Exclusions),
+))]
 pub async fn exclusions(
     State(app): Shared,
     _: Moderator,
     PostPath(post): PostPath,
-    Parameters(_): Parameters<NoParameters>,
-) -> Result<Json<ExclusionsJson>, Problem> {
+    _: NoParameters,
+) -> Answer<Json<Exclusions>> {
     app.reader().post(&post, None, now()).await?;
     let exclusions =
         app.moderation().exclusions(&post).await?.into_iter().rev().map(ExclusionJson::from).collect();
-    Ok(Json(ExclusionsJson { exclusions }))
+    Ok(Json(Exclusions { exclusions }))
 }

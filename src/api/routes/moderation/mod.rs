@@ -1,33 +1,18 @@
 //! For moderators, on the admin listener: a post's policy here; exclusions, held ratings and verdicts on them, evidence
-//! and the audit in files of their own. Each decision is appended to the log and merged while its caller waits; if that
-//! takes too long, the caller gets its name and it is merged later.
+//! and the audit in files of their own. A decision is appended to the log and merged while its caller waits. If that takes
+//! too long, the caller gets the decision's id, and it is merged later.
 
 pub mod audit;
 pub mod evidence;
 pub mod exclusions;
 pub mod held;
-pub mod verdicts;
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
-
-use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
-use crate::api::gate::{Gate, Moderator};
-use crate::api::problem::Problem;
-use crate::api::{Shared, now};
+use crate::api::routes::prelude::*;
 use crate::entry::{Decision, Hold, Position, Reason, Ruling};
-use crate::error::{Error, Invalid, Kind, Result};
-use crate::merge::Decided;
-use crate::merge::Standing;
+use crate::merge::{Decided, Standing};
 use crate::model::json;
-use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::Published;
 
 /// A moderator waits for the outcome at most this long, or this part of a request's time; then it is merged all the same.
@@ -70,8 +55,7 @@ pub struct OfPost {
 }
 
 impl OfPost {
-    /// The post that is named, if one is.
-    fn post(&self) -> Result<Option<PostId>, Problem> {
+    fn post(&self) -> Answer<Option<PostId>> {
         let post = self.post_id.as_deref().map(PostId::parse).transpose();
         post.map_err(|e| Problem::in_parameter(e, "post_id"))
     }
@@ -79,10 +63,8 @@ impl OfPost {
 
 /// How a post's ratings are taken.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Policy)]
-pub struct PolicyJson {
+pub struct Policy {
     /// Which of its ratings are held; null for those that the settings name
-    #[schema(value_type = Option<Hold>)]
     hold: Option<Hold>,
     /// Which ratings the settings hold
     default_hold: Hold,
@@ -96,109 +78,66 @@ pub struct PolicyJson {
 
 /// A post's policy after a decision.
 #[derive(Serialize, ToSchema)]
-#[schema(as = DecidedPolicy)]
-pub struct DecidedPolicyJson {
+pub struct DecidedPolicy {
     /// The decision's id; of two at once, that of the last
     id: String,
     /// `frozen` or `thawed`, as the post is now
     state: &'static str,
     #[serde(flatten)]
-    policy: PolicyJson,
+    policy: Policy,
     before: Published,
     after: Published,
 }
 
-/// The outcome of a decision.
+/// A decision and its outcome.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Decision)]
 pub struct DecidedJson {
     /// Its id; null for a preview
     id: Option<String>,
-    /// `active`, `undone`, `approved`, `rejected`; `preview`
-    state: &'static str,
-    /// Ratings that were excluded
-    #[serde(skip_serializing_if = "Option::is_none")]
-    excluded: Option<u64>,
-    /// Ratings that were restored
-    #[serde(skip_serializing_if = "Option::is_none")]
-    restored: Option<u64>,
-    /// Held ratings that count now
-    #[serde(skip_serializing_if = "Option::is_none")]
-    approved: Option<u64>,
-    /// Held ratings that were deleted
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rejected: Option<u64>,
-    /// Held ratings that were excluded, or restored, besides
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held: Option<u64>,
-    /// The number of users whose ratings these are (previews only)
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users: Option<u64>,
+    #[serde(flatten)]
+    effect: Effect,
     before: Published,
     after: Published,
 }
 
+/// What a decision changes, in ratings: `held` are held ones besides, `users` those whose ratings they are.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum Effect {
+    Preview { excluded: u64, held: u64, users: u64 },
+    Active { excluded: u64, held: u64 },
+    Undone { restored: u64, held: u64 },
+    Approved { approved: u64 },
+    Rejected { rejected: u64 },
+}
+
 /// A decision that is not merged yet.
 #[derive(Serialize, ToSchema)]
-#[schema(as = WaitingDecision)]
-pub struct WaitingJson {
+pub struct WaitingDecision {
     id: String,
     /// `waiting`: it will be merged, and then the audit lists it
     state: &'static str,
 }
 
-impl PolicyJson {
-    fn of(standing: Standing, default_hold: Hold) -> Self {
-        Self {
-            hold: standing.hold,
-            default_hold,
-            frozen: standing.is_frozen,
-            held: standing.held,
-            excluded: standing.excluded,
-        }
-    }
-}
-
-impl From<Decided> for DecidedJson {
-    fn from(Decided { position, decision, outcome, .. }: Decided) -> Self {
-        let of = |is_it: bool, count: u64| is_it.then_some(count);
-        let (deed, touched) = (&decision.deed, outcome.touched);
-        let is_exclusion = matches!(deed, Ruling::Exclude(_) | Ruling::Undo(_));
-        Self {
-            id: Some(position.to_string()),
-            state: match deed {
-                Ruling::Freeze => "frozen",
-                Ruling::Thaw => "thawed",
-                Ruling::Hold(_) => "decided",
-                Ruling::Exclude(_) => "active",
-                Ruling::Undo(_) => "undone",
-                Ruling::Approve(_) => "approved",
-                Ruling::Reject(_) => "rejected",
-            },
-            excluded: of(matches!(deed, Ruling::Exclude(_)), touched),
-            restored: of(matches!(deed, Ruling::Undo(_)), touched),
-            approved: of(matches!(deed, Ruling::Approve(_)), touched),
-            rejected: of(matches!(deed, Ruling::Reject(_)), touched),
-            held: of(is_exclusion, outcome.held),
-            users: None,
-            before: outcome.before,
-            after: outcome.after,
-        }
+impl Policy {
+    async fn of(app: &App, post: &PostId) -> Answer<Self> {
+        let Standing { is_frozen: frozen, excluded, hold, held } = app.moderation().standing(post).await?;
+        Ok(Self { hold, default_hold: app.config().moderation.hold, frozen, held, excluded })
     }
 }
 
 /// Read how a post's ratings are taken
-#[utoipa::path(get, path = "/api/admin/posts/{id}/policy", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post")),
-    responses((status = 200, description = "Its policy", body = PolicyJson)))]
+#[utoipa::path(get, path = "/api/admin/posts/{id}/policy", tag = "moderation", params(PostPath), responses(
+    (status = 200, description = "Its policy", body = Policy),
+))]
 pub async fn policy(
     State(app): Shared,
     _: Moderator,
     PostPath(post): PostPath,
-    Parameters(_): Parameters<NoParameters>,
-) -> Result<Json<PolicyJson>, Problem> {
-    let standing = app.moderation().standing(&post).await?;
-    Ok(Json(PolicyJson::of(standing, app.config().moderation.hold)))
+    _: NoParameters,
+) -> Answer<Json<Policy>> {
+    Ok(Json(Policy::of(&app, &post).await?))
 }
 
 /// Hold a post's ratings, freeze it, or thaw it
@@ -207,18 +146,17 @@ pub async fn policy(
 /// would take the surge lane, or all. A frozen post takes no ratings (423); it can still be read, and what was accepted
 /// before still counts.
 #[utoipa::path(put, path = "/api/admin/posts/{id}/policy", tag = "moderation",
-    params(("id" = PostId, Path, description = "The post")), request_body = PolicyBody,
-    responses(
-        (status = 200, description = "Decided", body = DecidedPolicyJson),
-        (status = 202, description = "Accepted, and not merged yet", body = WaitingJson),
+    params(PostPath), request_body = PolicyBody, responses(
+        (status = 200, description = "Decided", body = DecidedPolicy),
+        (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
     ))]
 pub async fn set_policy(
     State(gate): State<Gate>,
     Moderator(by): Moderator,
     PostPath(post): PostPath,
-    Parameters(_): Parameters<NoParameters>,
+    _: NoParameters,
     Body(body): Body<PolicyBody>,
-) -> Result<Response, Problem> {
+) -> Answer {
     let reason = reason(&body.reason)?;
     let hold = body.hold.as_ref().map(hold).transpose()?.map(Ruling::Hold);
     let frozen = body.frozen.map(|frozen| if frozen { Ruling::Freeze } else { Ruling::Thaw });
@@ -228,58 +166,56 @@ pub async fn set_policy(
         let detail = "there is nothing to decide; send hold, frozen, or both";
         return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), ""));
     }
-    match decide(&gate, &post, by, decisions).await? {
-        Answer::Waits(waiting) => Ok(waiting.into_response()),
-        Answer::Decided(decided) => {
-            let standing = gate.app().moderation().standing(&post).await?;
-            let json = DecidedPolicyJson {
-                id: decided.position.to_string(),
-                state: if standing.is_frozen { "frozen" } else { "thawed" },
-                policy: PolicyJson::of(standing, gate.app().config().moderation.hold),
-                before: decided.outcome.before,
-                after: decided.outcome.after,
-            };
-            Ok(Json(json).into_response())
-        }
-    }
+    let decided = match decide(&gate, &post, by, decisions).await? {
+        Ok(decided) => decided,
+        Err(position) => return Ok(waiting(position)),
+    };
+    let policy = Policy::of(gate.app(), &post).await?;
+    let json = DecidedPolicy {
+        id: decided.position.to_string(),
+        state: if policy.frozen { "frozen" } else { "thawed" },
+        policy,
+        before: decided.outcome.before,
+        after: decided.outcome.after,
+    };
+    Ok(Json(json).into_response())
 }
 
-fn hold(value: &Value) -> Result<Option<Hold>, Problem> {
-    match value {
-        Value::Null => Ok(None),
-        value => value.as_str().and_then(Hold::parse).map(Some).ok_or_else(|| {
-            let detail = "hold is not off, surge, always or null";
-            Problem::in_body(Invalid::new(Kind::InvalidBody, detail), "/hold")
-        }),
+fn hold(value: &Value) -> Answer<Option<Hold>> {
+    let hold = value.as_str().and_then(Hold::parse);
+    if hold.is_none() && !value.is_null() {
+        let detail = "hold is not off, surge, always or null";
+        return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), "/hold"));
     }
+    Ok(hold)
 }
 
-fn reason(text: &str) -> Result<Reason, Problem> {
+fn reason(text: &str) -> Answer<Reason> {
     Reason::parse(text).map_err(|e| Problem::in_body(e, "/reason"))
 }
 
 impl ReasonQuery {
     /// The reason that is given, or `instead`.
-    fn reason_or(&self, instead: &str) -> Result<Reason, Problem> {
+    fn reason_or(&self, instead: &str) -> Answer<Reason> {
         let text = self.reason.as_deref().unwrap_or(instead);
         Reason::parse(text).map_err(|e| Problem::in_parameter(e, "reason"))
     }
 }
 
-/// A time in a body.
-fn time(text: &str, pointer: &'static str) -> Result<Time, Problem> {
-    let wrong = || {
-        Invalid::new(
-            Kind::InvalidTime,
-            format!("{text:?} is not a time in RFC 3339, like 2026-11-21T12:00:00Z"),
-        )
-    };
-    let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| Problem::in_body(wrong(), pointer))?;
+fn time(text: &str) -> Result<Time, Invalid> {
+    let at = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| {
+        let detail = format!("{text:?} is not a time in RFC 3339, like 2026-11-21T12:00:00Z");
+        Invalid::new(Kind::InvalidTime, detail)
+    })?;
     Ok(at.to_utc().into())
 }
 
+fn time_in_body(text: &str, pointer: &str) -> Answer<Time> {
+    time(text).map_err(|e| Problem::in_body(e, pointer))
+}
+
 /// Scores in a body.
-fn scores(values: &[Value]) -> Result<Vec<Score>, Problem> {
+fn scores(values: &[Value]) -> Answer<Vec<Score>> {
     let score = |(i, value)| json::score(value).map_err(|e| Problem::in_body(e, format!("/scores/{i}")));
     values.iter().enumerate().map(score).collect()
 }
@@ -289,39 +225,45 @@ fn outcome_wait(gate: &Gate) -> Duration {
     OUTCOME_WAIT.min(request.mul_f64(OUTCOME_PART))
 }
 
-/// What a moderator is answered.
-enum Answer {
-    Decided(Box<Decided>),
-    Waits(WaitingAnswer),
+fn waiting(position: Position) -> Response {
+    (StatusCode::ACCEPTED, Json(WaitingDecision { id: position.to_string(), state: "waiting" }))
+        .into_response()
 }
 
-struct WaitingAnswer(Position);
-
-impl IntoResponse for WaitingAnswer {
-    fn into_response(self) -> Response {
-        let json = WaitingJson { id: self.0.to_string(), state: "waiting" };
-        (StatusCode::ACCEPTED, Json(json)).into_response()
-    }
+/// Takes a decision, and answers its outcome or that it waits. `effect` names the ratings that it touched, and the held
+/// ones besides.
+async fn decide_one(
+    gate: &Gate,
+    post: &PostId,
+    Moderator(by): Moderator,
+    decision: Decision,
+    effect: impl FnOnce(u64, u64) -> Effect,
+) -> Answer {
+    let (position, outcome) = match decide(gate, post, by, vec![decision]).await? {
+        Ok(decided) => (decided.position, decided.outcome),
+        Err(position) => return Ok(waiting(position)),
+    };
+    let effect = effect(outcome.touched, outcome.held);
+    let id = Some(position.to_string());
+    Ok(Json(DecidedJson { id, effect, before: outcome.before, after: outcome.after }).into_response())
 }
 
-/// Takes a decision and answers its outcome, or that it waits.
-async fn decide_one(gate: &Gate, post: PostId, by: UserId, decision: Decision) -> Result<Response, Problem> {
-    Ok(match decide(gate, &post, by, vec![decision]).await? {
-        Answer::Decided(decided) => Json(DecidedJson::from(*decided)).into_response(),
-        Answer::Waits(waiting) => waiting.into_response(),
-    })
-}
-
-/// Takes decisions on one post, all or none; answers the outcome of the last.
-async fn decide(gate: &Gate, post: &PostId, by: UserId, decisions: Vec<Decision>) -> Result<Answer, Problem> {
-    let (app, now) = (gate.app().clone(), now());
-    let positions = app.moderation().decide_all(post, &by, decisions, now).await?;
+/// Takes decisions on one post, all or none. Answers the outcome of the last, or its position if it is not merged in
+/// time.
+async fn decide(
+    gate: &Gate,
+    post: &PostId,
+    by: UserId,
+    decisions: Vec<Decision>,
+) -> Answer<Result<Decided, Position>> {
+    let now = now();
+    let positions = gate.app().moderation().decide_all(post, &by, decisions, now).await?;
     let position = *positions.last().ok_or_else(|| Error::Internal("nothing was decided".into()))?;
     let decided = wait(gate, post.clone(), position, now, outcome_wait(gate)).await?;
-    let Some(decided) = decided else { return Ok(Answer::Waits(WaitingAnswer(position))) };
+    let Some(decided) = decided else { return Ok(Err(position)) };
     match decided.outcome.refused {
         Some(why) => Err(Error::Conflict(why).into()),
-        None => Ok(Answer::Decided(Box::new(decided))),
+        None => Ok(Ok(decided)),
     }
 }
 
@@ -332,13 +274,13 @@ async fn wait(
     position: Position,
     now: Time,
     within: Duration,
-) -> Result<Option<Decided>, Problem> {
+) -> Answer<Option<Decided>> {
     let app = gate.app().clone();
     // In a task of its own: it goes on when the caller goes away.
     let outcome = tokio::spawn(async move { app.moderation().outcome(&post, position, now).await });
     let Ok(outcome) = tokio::time::timeout(within, outcome).await else { return Ok(None) };
     match outcome.map_err(|e| Error::Internal(format!("a decision stopped: {e}")))? {
-        // It is held, and the next tick merges it.
+        // It is in the log, and the next tick merges it.
         Err(error) if error.is_transient() => Ok(None),
         decided => Ok(Some(decided?)),
     }
