@@ -15,7 +15,7 @@ use super::{now, term};
 use crate::api::Gate;
 use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
-use crate::database::sqlite::ServeLock;
+use crate::database::sqlite::lock_for_serving;
 use crate::error::{Error, Result};
 use crate::{api, worker};
 
@@ -57,7 +57,7 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<ExitCode> {
     check_open(&config, parts)?;
     let is_new = config.setup() == Setup::Embedded && !config.data.exists();
     let _lock = match config.setup() {
-        Setup::Embedded => Some(ServeLock::take(&config.data)?),
+        Setup::Embedded => Some(lock_for_serving(&config.data)?),
         Setup::Servers => None,
     };
     let stop = stop_on_signal()?;
