@@ -46,7 +46,7 @@ impl RedisCache {
 
     async fn get(&self, id: &PostId) -> Option<Arc<Cached>> {
         let read = self.link.reads.ask(|client| async move { client.get(key(id)).await }).await;
-        let value: Option<Vec<u8>> = self.note(read)?;
+        let value: Option<Vec<u8>> = self.note(read.map_err(crate::Error::from))?;
         // The value of another program, another version, or another post is a miss.
         decode(&value?).filter(|entry| entry.state.post.id == *id).map(Arc::new)
     }

@@ -9,7 +9,6 @@ use crate::entry::Position;
 use crate::error::{Error, Result};
 use crate::model::{PostId, Score, Time, UserId};
 
-/// A row that a statement has found.
 pub enum Row {
     Postgres(PgRow),
     Sqlite(SqliteRow),

@@ -52,17 +52,16 @@ impl Database {
 
     /// Begins a transaction that reads a single state of the database, for as long as it takes.
     pub async fn snapshot(&self) -> Result<Transaction> {
-        let patience = Patience::Endless;
         let opening = async {
             Ok(match &self.server {
                 Server::Postgres(pools) => {
                     let begin = "begin isolation level repeatable read, read only";
-                    limited(pools.readers().begin_with(begin).await?, patience).await?
+                    limited(pools.readers().begin_with(begin).await?, Patience::Endless).await?
                 }
                 Server::Sqlite(file) => Open::Reading(file.readers.begin().await?),
             })
         };
-        self.begun(patience, opening).await
+        self.begun(Patience::Endless, opening).await
     }
 
     async fn begun(

@@ -20,7 +20,6 @@ const UNANSWERED_MAX: u32 = 3;
 /// How long the client may take to learn that its connection is to be cut.
 const CUT_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// What is known of one client's connection.
 pub(super) struct Connection {
     is_up: AtomicBool,
     /// Grows with each reconnect.

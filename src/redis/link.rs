@@ -123,7 +123,7 @@ impl Side {
     /// Runs a command without keys that fred has no method for here, on any node.
     pub async fn command<R: FromValue>(&self, name: &'static str, args: &[&str]) -> Result<R> {
         let command = CustomCommand::new_static(name, ClusterHash::Random, false);
-        self.ask(|client| async move { client.custom(command, args.to_vec()).await }).await
+        Ok(self.ask(|client| async move { client.custom(command, args.to_vec()).await }).await?)
     }
 
     pub async fn time(&self) -> Result<Time> {
@@ -131,16 +131,8 @@ impl Side {
         Ok(Time::from_ms(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))
     }
 
-    /// Runs what `ask` asks of the client, within the time limit.
-    pub async fn ask<R, F>(&self, ask: impl FnOnce(Client) -> F) -> Result<R>
-    where
-        F: Future<Output = Result<R, Error>>,
-    {
-        Ok(self.bounded(ask).await?)
-    }
-
-    /// Limits the time of a command: fred's own time-outs do not run while it reconnects.
-    async fn bounded<R, F>(&self, ask: impl FnOnce(Client) -> F) -> Result<R, Error>
+    /// Runs what `ask` asks of the client, within its time limit: fred's own time-outs do not run while it reconnects.
+    pub async fn ask<R, F>(&self, ask: impl FnOnce(Client) -> F) -> Result<R, Error>
     where
         F: Future<Output = Result<R, Error>>,
     {
@@ -165,7 +157,7 @@ impl Side {
     ) -> Result<R, Error> {
         let keys = MultipleKeys::from(keys.to_vec());
         let args = MultipleValues::try_from(args)?;
-        self.bounded(|client| async move {
+        self.ask(|client| async move {
             match script.evalsha(&client, keys.clone(), args.clone()).await {
                 // Redis forgets scripts when it restarts. Nothing was run, so this is not a second attempt.
                 Err(error) if error.details().starts_with("NOSCRIPT") => {

@@ -18,7 +18,6 @@ use crate::error::{Error, Result};
 /// An idle connection is looked at before it is used again; one older than this is replaced.
 const CONNECTION_SECONDS_MAX: u64 = 1_800;
 
-/// The pools of a process.
 pub struct Pools {
     readers: RwLock<PgPool>,
     drains: RwLock<PgPool>,

@@ -64,7 +64,6 @@ pub async fn write_rows<T>(
     Ok(sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await?.rows_affected())
 }
 
-/// The values of one column.
 enum Column {
     Text(Vec<Option<String>>),
     Bytes(Vec<Vec<u8>>),
@@ -134,21 +133,19 @@ struct CopyRow<'a>(&'a mut Vec<u8>);
 
 impl Sink for CopyRow<'_> {
     fn put(&mut self, field: Field<'_>) {
+        let CopyRow(row) = self;
+        let mut put = |bytes: &[u8]| {
+            // A field's length is 32 bits; ours are ids, reasons and payloads of a kilobyte.
+            row.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+            row.extend_from_slice(bytes);
+        };
         match field {
-            Field::Text(None) | Field::Int(None) => self.0.extend_from_slice(&NULL),
-            Field::Text(Some(value)) => self.field(value.as_bytes()),
-            Field::Bytes(value) => self.field(value),
-            Field::Small(value) => self.field(&value.to_be_bytes()),
-            Field::Int(Some(value)) => self.field(&value.to_be_bytes()),
-            Field::Float(value) => self.field(&value.to_be_bytes()),
+            Field::Text(None) | Field::Int(None) => row.extend_from_slice(&NULL),
+            Field::Text(Some(value)) => put(value.as_bytes()),
+            Field::Bytes(value) => put(value),
+            Field::Small(value) => put(&value.to_be_bytes()),
+            Field::Int(Some(value)) => put(&value.to_be_bytes()),
+            Field::Float(value) => put(&value.to_be_bytes()),
         }
-    }
-}
-
-impl CopyRow<'_> {
-    fn field(&mut self, bytes: &[u8]) {
-        // A field's length is 32 bits; ours are ids, reasons and payloads of a kilobyte.
-        self.0.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
-        self.0.extend_from_slice(bytes);
     }
 }
