@@ -15,7 +15,7 @@ pub mod upkeep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::buffer::{self, Home, Owner};
+use crate::buffer::{self, Home};
 use crate::cache;
 use crate::config::ticks::Ticks;
 use crate::config::{Config, Setup};
@@ -75,9 +75,8 @@ impl App {
         };
         let store = Arc::new(store);
         let installation = store.installation().await?;
-        let owner = Owner { installation: &installation.id, shards: installation.shards };
         let floors = Arc::new(Checkpoints(store.clone()));
-        let buffer = buffer::open(&config, &home, owner, floors).await?;
+        let buffer = buffer::open(&config, &home, &installation.id, installation.shards, floors).await?;
         let cache = cache::open(&config, home.redis());
         let limits = Limits::new(config.limits.clone(), home.redis(), &installation.id);
         let core = Core::assemble(config, buffer, store.clone(), cache).await?;

@@ -1,9 +1,8 @@
-//! Group commit: the entries of many callers in one write.
+//! Group commit: the entries of many callers in one write, since each durable write costs a round trip or an fsync.
 //!
-//! A durable write costs a round trip or an fsync, however large it is. So one task takes every request that waits,
-//! writes the entries of each shard in one call (all shards at the same time), and answers each caller; meanwhile the
-//! next group gathers by itself. Only one group is under way at a time, so a later append of a caller never overtakes
-//! an earlier one. Each caller prepares the log before it joins a group, so that a slow preparation delays no group.
+//! One task takes every request that waits, writes the entries of all shards at the same time, and answers each caller.
+//! Only one group is under way at a time, so a later append of a caller never overtakes an earlier one. Each caller
+//! prepares the log before it joins a group, so that a slow preparation delays no group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,29 +59,17 @@ async fn commit_groups(inner: Arc<dyn Buffer>, mut waiting: mpsc::Receiver<Reque
 /// Writes a shard's requests in order, in as few calls as `group_max` allows.
 async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, group_max: usize) {
     let mut rest = requests.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let mut group = vec![first];
-        let mut size = group[0].entries.len();
-        while let Some(next) = rest.next_if(|next| size + next.entries.len() <= group_max) {
-            size += next.entries.len();
-            group.push(next);
+    while let Some(Request { mut entries, answer, .. }) = rest.next() {
+        let mut callers = vec![(answer, entries.len())];
+        while let Some(next) = rest.next_if(|next| entries.len() + next.entries.len() <= group_max) {
+            callers.push((next.answer, next.entries.len()));
+            entries.extend(next.entries);
         }
-        let sizes: Vec<usize> = group.iter().map(|request| request.entries.len()).collect();
-        let entries: Vec<Entry> =
-            group.iter_mut().flat_map(|request| std::mem::take(&mut request.entries)).collect();
-        let outcome = inner.write(shard, &entries).await;
-        let mut positions = outcome.as_deref().unwrap_or_default();
-        for (request, size) in group.into_iter().zip(sizes) {
-            let answer = match &outcome {
-                Ok(_) => {
-                    let (own, others) = positions.split_at(size.min(positions.len()));
-                    positions = others;
-                    Ok(own.to_vec())
-                }
-                Err(error) => Err(error.clone()),
-            };
+        let mut outcome = inner.write(shard, &entries).await.map(Vec::into_iter);
+        for (answer, size) in callers {
+            let own = outcome.as_mut().map(|positions| positions.by_ref().take(size).collect());
             // A caller that went away needs no answer. The entries are held all the same.
-            let _ = request.answer.send(answer);
+            let _ = answer.send(own.map_err(|error| error.clone()));
         }
     }
 }

@@ -1,9 +1,7 @@
-//! The buffer: a durable log per shard that holds entries until they are merged.
+//! The buffer: a durable log per shard that holds entries until they are merged. It does not know what an average is.
 //!
-//! Two logs implement it: a Redis stream per shard ([`redis`]) and a table of the SQLite file ([`sqlite`]). [`group`]
-//! puts the entries of many callers into one call of either. [`open`] picks the log that the settings name; a third log
-//! is a file or folder here, and one line there. One suite, `tests/suite/buffer.rs`, holds them all. Nothing here knows
-//! what an average is: the drain reads, the store merges, the drain trims.
+//! Two logs implement it: a Redis stream per shard ([`redis`]) and a table of the SQLite file ([`sqlite`]). A third is
+//! a file or folder here, and a line in [`open`]. One suite, `tests/suite/buffer.rs`, holds them all.
 
 pub mod group;
 pub mod redis;
@@ -49,20 +47,15 @@ pub trait Buffer: Send + Sync {
         written
     }
 
-    /// Gets the log of `shard` ready for an append, in the caller's own time: what is slow here delays no other
+    /// Gets the log of `shard` ready for an append, before it joins a group: what is slow here delays no other
     /// caller, and a caller that goes away has appended nothing. Returns whether there was something to do; then a
-    /// write that was `Busy` is worth a second attempt.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
+    /// write that was `Busy` is worth a second attempt. Its errors are those of [`append`](Self::append).
     async fn prepare(&self, _: Shard, _: Option<Time>) -> Result<bool> {
         Ok(false)
     }
 
-    /// Appends as [`append`](Self::append) does, to a log that is ready.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append). `Busy` when nothing was appended.
+    /// Appends to a log that is ready, as [`append`](Self::append) does and with its errors; `Busy` when nothing was
+    /// appended.
     async fn write(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>>;
 
     /// The oldest entries of `shard` after `from`, at most `limit`; `None` when there are none.
@@ -89,7 +82,7 @@ pub trait Buffer: Send + Sync {
 /// A user's newest entry for a post that is still in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// Where it stands.
+    /// Its place in the log.
     pub position: Position,
     /// What it asks for.
     pub action: Action,
@@ -102,17 +95,16 @@ pub trait Floors: Send + Sync {
     async fn floor(&self, shard: Shard) -> Result<Position>;
 }
 
-/// Where a log may live: among what the process is connected to.
-#[derive(Clone)]
+/// Where the log lives.
 pub enum Home {
-    /// The data file of the embedded set-up.
+    /// In the data file of the embedded set-up.
     File(Arc<SqliteFile>),
-    /// The server that `redis_url` names.
+    /// In the Redis of the server set-up.
     Redis(Arc<RedisLink>),
 }
 
 impl Home {
-    /// The Redis of the server set-up.
+    /// The Redis, if there is one.
     pub fn redis(&self) -> Option<Arc<RedisLink>> {
         match self {
             Home::Redis(link) => Some(link.clone()),
@@ -121,15 +113,7 @@ impl Home {
     }
 }
 
-/// Whose log it is: an installation's name, and the number of its shards.
-pub struct Owner<'a> {
-    /// The random name of the installation.
-    pub installation: &'a str,
-    /// Its shards.
-    pub shards: u16,
-}
-
-/// Opens the log at `home`.
+/// Opens the log at `home` of an installation, with that many shards.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when it does not answer, [`Error::Config`] when it belongs to another installation or would
@@ -137,15 +121,18 @@ pub struct Owner<'a> {
 pub async fn open(
     config: &Config,
     home: &Home,
-    owner: Owner<'_>,
+    installation: &str,
+    shards: u16,
     floors: Arc<dyn Floors>,
 ) -> Result<Arc<dyn Buffer>> {
-    let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
     Ok(match home {
-        Home::File(file) => Arc::new(sqlite::SqliteBuffer::new(file.clone(), append_timeout)),
+        Home::File(file) => {
+            let append_timeout = Duration::from_millis(config.buffer.append_timeout_ms);
+            Arc::new(sqlite::SqliteBuffer::new(file.clone(), append_timeout))
+        }
         Home::Redis(link) => {
-            redis::admit(link, config, &owner).await?;
-            Arc::new(redis::RedisBuffer::open(link.clone(), owner.shards, append_timeout, floors).await?)
+            redis::admit(link, config, installation, shards).await?;
+            Arc::new(redis::RedisBuffer::open(link.clone(), shards, floors).await?)
         }
     })
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::{Buffer, Waiting};
 use crate::database::sqlite::{SqliteFile, Writing};
+use crate::database::value::json;
 use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
@@ -30,12 +31,12 @@ impl SqliteBuffer {
     }
 
     /// Everything before the commit; returns the last position.
-    async fn prepare(&self, entries: &[Entry]) -> Result<(Writing, i64)> {
+    async fn insert(&self, entries: &[Entry]) -> Result<(Writing, i64)> {
         let rows: Vec<[String; 3]> = entries
             .iter()
             .map(|entry| [entry.post.to_string(), entry.user.to_string(), entry.encode()])
             .collect();
-        let rows = serde_json::to_string(&rows).map_err(|e| Error::Internal(e.to_string()))?;
+        let rows = json(&rows)?;
         let mut writing = self.file.begin().await?;
         let count = entries.len() as i64;
         let (last,): (i64,) =
@@ -43,16 +44,22 @@ impl SqliteBuffer {
                 .bind(count)
                 .fetch_one(writing.connection()?)
                 .await?;
-        let before = last - count;
         sqlx::query(
             "insert into buffer (position, post_id, user_id, payload)
              select $1 + 1 + key, value ->> 0, value ->> 1, cast(value ->> 2 as blob) from json_each($2)",
         )
-        .bind(before)
+        .bind(last - count)
         .bind(rows)
         .execute(writing.connection()?)
         .await?;
         Ok((writing, last))
+    }
+
+    /// Changes what a statement says about a position.
+    async fn change(&self, sql: &'static str, position: Position) -> Result<()> {
+        let mut writing = self.file.begin().await?;
+        sqlx::query(sql).bind(row_of(position)).execute(writing.connection()?).await?;
+        writing.commit().await
     }
 }
 
@@ -75,8 +82,8 @@ impl Buffer for SqliteBuffer {
             return Ok(Vec::new());
         }
         // A transaction that is dropped before its commit is rolled back. A commit is awaited, however long it takes.
-        let prepared = tokio::time::timeout(self.append_timeout, self.prepare(entries)).await;
-        let (writing, last) = prepared.unwrap_or_else(|_| {
+        let inserted = tokio::time::timeout(self.append_timeout, self.insert(entries)).await;
+        let (writing, last) = inserted.unwrap_or_else(|_| {
             let ms = self.append_timeout.as_millis();
             Err(Error::Unavailable(format!("the data file was busy for {ms} ms; try again")))
         })?;
@@ -90,7 +97,7 @@ impl Buffer for SqliteBuffer {
         )
         .bind(row_of(from))
         .bind(limit as i64)
-        .fetch_all(self.file.readers())
+        .fetch_all(&self.file.readers)
         .await?;
         let lines = rows
             .into_iter()
@@ -100,26 +107,20 @@ impl Buffer for SqliteBuffer {
     }
 
     async fn trim(&self, _: Shard, through: Position) -> Result<()> {
-        let mut writing = self.file.begin().await?;
-        sqlx::query("delete from buffer where position <= $1")
-            .bind(row_of(through))
-            .execute(writing.connection()?)
-            .await?;
-        writing.commit().await
+        self.change("delete from buffer where position <= $1", through).await
     }
 
     async fn backlog(&self, _: Shard, from: Position) -> Result<Backlog> {
         // One statement is one snapshot: the counts belong together.
-        let row: (i64, Option<i64>, i64, i64) = sqlx::query_as(
+        let (waiting, oldest, appends, last): (i64, Option<i64>, i64, i64) = sqlx::query_as(
             "select (select count(*) from buffer where position > $1) as waiting,
                     (select held_at from buffer where position > $1 order by position limit 1) as oldest,
                     appends, last
              from buffer_head",
         )
         .bind(row_of(from))
-        .fetch_one(self.file.readers())
+        .fetch_one(&self.file.readers)
         .await?;
-        let (waiting, oldest, appends, last) = row;
         Ok(Backlog {
             waiting: waiting.unsigned_abs(),
             oldest: oldest.map(Time::from_ms),
@@ -129,25 +130,19 @@ impl Buffer for SqliteBuffer {
     }
 
     async fn raise_floor(&self, _: Shard, floor: Position) -> Result<()> {
-        let mut writing = self.file.begin().await?;
-        sqlx::query("update buffer_head set last = $1 where last < $1")
-            .bind(row_of(floor))
-            .execute(writing.connection()?)
-            .await?;
-        writing.commit().await
+        self.change("update buffer_head set last = $1 where last < $1", floor).await
     }
 
     async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
         let ids: Vec<&str> = posts.iter().map(PostId::as_str).collect();
-        let ids = serde_json::to_string(&ids).map_err(|e| Error::Internal(e.to_string()))?;
         let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(
             "select asked.key, b.position, b.payload
              from json_each($1) asked cross join buffer b on b.user_id = $2 and b.post_id = asked.value
              order by b.position",
         )
-        .bind(ids)
+        .bind(json(&ids)?)
         .bind(user.as_str())
-        .fetch_all(self.file.readers())
+        .fetch_all(&self.file.readers)
         .await?;
         let mut found = vec![None; posts.len()];
         for (asked, row, payload) in rows {
@@ -162,6 +157,6 @@ impl Buffer for SqliteBuffer {
     }
 
     async fn describe(&self) -> Result<String> {
-        Ok(format!("{} (write-ahead log, synchronous=full)", self.file.path().display()))
+        Ok(format!("{} (write-ahead log, synchronous=full)", self.file.path.display()))
     }
 }

@@ -1,9 +1,8 @@
-//! The cache: posts with their state, near the reader.
+//! The cache: posts with their state, near the reader. It cannot fail: an error is a miss and a warning.
 //!
 //! It holds state, not values: a reader evaluates the average at the last tick, so nothing is out of date when a tick
-//! passes. It cannot fail (an error is a miss and a warning), and a `put` never replaces a newer state. In process
-//! ([`memory`]) an entry lives for a second at most, so that every process sees a commit within that time; the server
-//! set-up has Redis ([`redis`]) behind it. `tests/suite/cache.rs` tests both alike.
+//! passes. In process ([`memory`]) an entry lives for a second at most, so that every process sees a commit within that
+//! time; the server set-up has Redis ([`redis`]) behind it.
 
 pub mod memory;
 pub mod redis;
@@ -43,7 +42,7 @@ pub trait Cache: Send + Sync {
 /// A post's state, and when it was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cached {
-    /// The state.
+    /// What the store said.
     pub state: PostState,
     /// When it was read from the store. After the next tick it is read again.
     pub read_at: Time,

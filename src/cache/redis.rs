@@ -37,23 +37,18 @@ pub struct RedisCache {
 impl RedisCache {
     /// A cache whose entries Redis keeps for `life`.
     pub fn new(near: MemoryCache, link: Arc<RedisLink>, life: Duration) -> Self {
-        let put = if faults::has(Mistake::BlindCache) {
-            "return redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2])"
-        } else {
-            include_str!("put.lua")
-        };
-        let put = Script::from_lua(put);
+        let put = Script::from_lua(match faults::has(Mistake::BlindCache) {
+            true => "return redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2])",
+            false => include_str!("put.lua"),
+        });
         Self { near, link, life, put, has_warned: AtomicBool::new(false) }
     }
 
     async fn get(&self, id: &PostId) -> Option<Arc<Cached>> {
-        let value = self.note(self.fetch(id).await)??;
+        let read = self.link.reads.ask(|client| async move { client.get(key(id)).await }).await;
+        let value: Option<Vec<u8>> = self.note(read.map_err(crate::Error::from))?;
         // The value of another program, another version, or another post is a miss.
-        decode(&value).filter(|entry| entry.state.post.id == *id).map(Arc::new)
-    }
-
-    async fn fetch(&self, id: &PostId) -> crate::Result<Option<Vec<u8>>> {
-        self.link.reads.ask(|client| async move { client.get(key(id)).await }).await
+        decode(&value?).filter(|entry| entry.state.post.id == *id).map(Arc::new)
     }
 
     async fn put(&self, entry: &Cached) {

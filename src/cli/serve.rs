@@ -13,7 +13,7 @@ use super::{DONE, now, term};
 use crate::api::Gate;
 use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
-use crate::database::sqlite::ServeLock;
+use crate::database::sqlite::lock_for_serving;
 use crate::error::{Error, Result};
 use crate::{api, worker};
 
@@ -40,7 +40,7 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
     }
     let is_embedded = config.setup() == Setup::Embedded;
     let is_new = is_embedded && !config.data.exists();
-    let _lock = is_embedded.then(|| ServeLock::take(&config.data)).transpose()?;
+    let _lock = is_embedded.then(|| lock_for_serving(&config.data)).transpose()?;
     let stop = stop_on_signal()?;
     let listeners = bind(&config, parts).await?;
     api::make_room(&config.api);

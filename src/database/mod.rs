@@ -3,37 +3,34 @@
 //! One handle, [`Database`], over both: a statement, the values of its parameters, and how long its answer is waited
 //! for. What is asked is the business of `store` and `buffer`.
 
-pub mod dialect;
+mod connection;
 pub mod patience;
 pub mod plans;
 pub mod postgres;
-pub mod row;
-pub mod rows;
+pub(crate) mod row;
+pub(crate) mod rows;
 pub mod schema;
 pub mod sqlite;
 mod transaction;
-pub mod value;
+pub(crate) mod value;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
-
+use self::connection::Connection;
 use self::patience::{Deadline, Watch};
 use self::plans::Plans;
 use self::postgres::pools::{self, Pools};
 use self::rows::Table;
 use self::sqlite::SqliteFile;
-use self::value::{for_postgres, for_sqlite};
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::error::{Error, Result};
 
-pub use self::dialect::Dialect;
+pub(crate) use self::connection::Dialect;
 pub use self::patience::Patience;
-pub use self::row::Row;
+pub(crate) use self::row::Row;
 pub use self::transaction::Transaction;
-pub use self::value::{Value, values};
+pub(crate) use self::value::{Value, values};
 
 /// An open database.
 #[derive(Clone)]
@@ -50,12 +47,6 @@ enum Server {
     Sqlite(Arc<SqliteFile>),
 }
 
-/// Connections that only read.
-enum Readers<'a> {
-    Postgres(PgPool),
-    Sqlite(&'a SqlitePool),
-}
-
 impl Database {
     /// Migrates a Postgres database and opens pools for readers and for `drains` drains at once, which stage rows of the
     /// tables `staged`.
@@ -69,39 +60,26 @@ impl Database {
         staged: &[&Table],
     ) -> Result<Self> {
         pools::migrate(url, knobs).await?;
-        let pools = Arc::new(Pools::new(url, knobs, drains, staged)?);
-        Ok(Self { server: Server::Postgres(pools), watch: watch(knobs), plans: None })
+        Ok(Self::on(Server::Postgres(Arc::new(Pools::new(url, knobs, drains, staged)?)), knobs))
     }
 
     /// The database in an open file.
     pub fn sqlite(file: Arc<SqliteFile>, knobs: &StoreKnobs) -> Self {
-        Self { server: Server::Sqlite(file), watch: watch(knobs), plans: None }
+        Self::on(Server::Sqlite(file), knobs)
+    }
+
+    fn on(server: Server, knobs: &StoreKnobs) -> Self {
+        let watch = Watch::new(Duration::from_millis(knobs.answer_timeout_ms));
+        Self { server, watch, plans: None }
     }
 
     /// All rows that a question finds.
     pub async fn ask(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<Vec<Row>> {
+        if let (Server::Postgres(_), Some(_)) = (&self.server, patience.statement_ms()) {
+            return self.begin(patience).await?.ask(sql, values).await;
+        }
         self.note_plan(sql, &values).await?;
-        let asked = match &self.server {
-            Server::Postgres(_) if patience.statement_ms().is_some() => {
-                return self.begin(patience).await?.ask(sql, values).await;
-            }
-            server => {
-                async {
-                    let sql = self.dialect().render(sql);
-                    Ok(match server {
-                        Server::Postgres(_) => {
-                            let found = for_postgres(sql, values).fetch_all(&self.pool(patience)?).await?;
-                            found.into_iter().map(Row::Postgres).collect()
-                        }
-                        Server::Sqlite(file) => {
-                            let found = for_sqlite(sql, values)?.fetch_all(file.readers()).await?;
-                            found.into_iter().map(Row::Sqlite).collect()
-                        }
-                    })
-                }
-            }
-        };
-        self.until(self.deadline(patience), asked).await
+        self.until(self.watch.until(patience), self.server.ask(patience, sql, values)).await
     }
 
     /// The first row that a question finds, if it finds any.
@@ -125,12 +103,12 @@ impl Database {
 
     /// Changes what one statement says; returns how many rows that were.
     pub async fn change(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<u64> {
-        if let (Server::Postgres(_), None) = (&self.server, patience.statement_ms()) {
+        if let (Server::Postgres(pools), None) = (&self.server, patience.statement_ms()) {
             let changed = async {
-                let sql = self.dialect().render(sql);
-                Ok(for_postgres(sql, values).execute(&self.pool(patience)?).await?.rows_affected())
+                let mut connection = pools.of(patience).acquire().await?;
+                Connection::Postgres(&mut connection).change(sql, values).await
             };
-            return self.until(self.deadline(patience), changed).await;
+            return self.until(self.watch.until(patience), changed).await;
         }
         let mut transaction = self.begin(patience).await?;
         let changed = transaction.change(sql, values).await?;
@@ -138,21 +116,7 @@ impl Database {
         Ok(changed)
     }
 
-    /// Begins a transaction, whose end is waited for as long as `patience` says from now on.
-    pub async fn begin(&self, patience: Patience) -> Result<Transaction> {
-        match &self.server {
-            Server::Postgres(_) => Transaction::on_postgres(self, patience).await,
-            Server::Sqlite(file) => Transaction::on_sqlite(self, file, patience).await,
-        }
-    }
-
-    /// Begins a transaction that reads a single state of the database, for as long as it takes.
-    pub async fn snapshot(&self) -> Result<Transaction> {
-        Transaction::snapshot(self).await
-    }
-
-    /// Whose SQL it speaks.
-    pub fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         match &self.server {
             Server::Postgres(_) => Dialect::Postgres,
             Server::Sqlite(_) => Dialect::Sqlite,
@@ -173,61 +137,40 @@ impl Database {
     /// Closes the connections; nothing is asked afterwards.
     pub async fn close(&self) {
         match &self.server {
-            Server::Postgres(pools) => {
-                pools.readers().close().await;
-                pools.drains().close().await;
-            }
+            Server::Postgres(pools) => pools.close().await,
             Server::Sqlite(file) => file.close().await,
         }
     }
 
-    fn readers(&self) -> Readers<'_> {
-        match &self.server {
-            Server::Postgres(pools) => Readers::Postgres(pools.readers()),
-            Server::Sqlite(file) => Readers::Sqlite(file.readers()),
-        }
-    }
-
-    /// The pool of Postgres for what is waited for so long.
-    fn pool(&self, patience: Patience) -> Result<PgPool> {
-        match &self.server {
-            Server::Postgres(pools) if patience.is_of_drains() => Ok(pools.drains()),
-            Server::Postgres(pools) => Ok(pools.readers()),
-            Server::Sqlite(_) => Err(Error::Internal("a SQLite file has no pool of Postgres".into())),
-        }
-    }
-
-    fn deadline(&self, patience: Patience) -> Deadline {
-        self.watch.until(patience)
-    }
-
     async fn until<T>(&self, deadline: Deadline, call: impl Future<Output = Result<T>>) -> Result<T> {
         let server = self.server.clone();
-        let probe = move || {
-            let server = server.clone();
-            async move { server.probe().await }
-        };
+        let probe = move || server.clone().probe();
         self.watch.within(deadline, call, probe).await
     }
 }
 
 impl Server {
-    /// Passes when the database answers again, over new connections: those that were left hanging are not waited for.
-    async fn probe(self) -> Result<()> {
-        let sql = "select id from installation";
+    /// Asks outside a transaction, over a connection that only reads where `patience` is not a drain's.
+    async fn ask(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<Vec<Row>> {
         match self {
             Server::Postgres(pools) => {
-                pools.renew();
-                sqlx::query(sql).fetch_one(&pools.readers()).await?;
+                let mut connection = pools.of(patience).acquire().await?;
+                Connection::Postgres(&mut connection).ask(sql, values).await
             }
-            Server::Sqlite(file) => drop(sqlx::query(sql).fetch_one(file.readers()).await?),
+            Server::Sqlite(file) => {
+                let mut connection = file.readers.acquire().await?;
+                Connection::Sqlite(&mut connection).ask(sql, values).await
+            }
         }
-        Ok(())
     }
-}
 
-fn watch(knobs: &StoreKnobs) -> Watch {
-    Watch::new(Duration::from_millis(knobs.answer_timeout_ms))
+    /// Passes when the database answers again, over new connections: those that were left hanging are not waited for.
+    async fn probe(self) -> Result<()> {
+        if let Server::Postgres(pools) = &self {
+            pools.renew();
+        }
+        self.ask(Patience::Quick, "select id from installation", Vec::new()).await.map(drop)
+    }
 }
 
 /// Sorts a database's error by what it asks for: patience, other data, or a mended program.
@@ -244,54 +187,35 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Error::Unavailable(text),
-            sqlx::Error::Database(e) => match e.code().as_deref().map(meaning) {
-                Some(Meaning::Gone) => Error::Unavailable(text),
-                Some(Meaning::Passing) => Error::Busy(text),
-                Some(Meaning::Data) => Error::Refused(text),
-                Some(Meaning::Mistake) | None => Error::Internal(text),
+            sqlx::Error::Database(e) => match e.code() {
+                Some(code) => meaning(&code)(text),
+                None => Error::Internal(text),
             },
             _ => Error::Internal(text),
         }
     }
 }
 
-/// What an error's code says about trying again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    /// The server or the connection went away.
-    Gone,
-    /// The same statement may succeed later.
-    Passing,
-    /// These values will never do.
-    Data,
-    /// The statement itself, or a setting, is wrong.
-    Mistake,
-}
-
-/// Postgres' SQLSTATE has five characters, SQLite's extended codes are numbers whose low byte is the plain code.
-fn meaning(code: &str) -> Meaning {
+/// Which of our errors an error's code stands for. Postgres' SQLSTATE has five characters, SQLite's extended codes are
+/// numbers whose low byte is the plain code.
+fn meaning(code: &str) -> fn(String) -> Error {
     if code.len() == 5 {
         return match (&code[..2], code) {
             // Administrator's shutdown, crash, starting up; a lost connection.
-            (_, "57P01" | "57P02" | "57P03") | ("08", _) => Meaning::Gone,
+            (_, "57P01" | "57P02" | "57P03") | ("08", _) => Error::Unavailable,
             // Resources (a full disk among them), roll-backs (deadlock, serialization), cancelled, system, lock and
             // idle time-outs, a server that only reads.
-            ("53" | "40" | "57" | "58", _) | (_, "55P03" | "25P03" | "25006") => Meaning::Passing,
+            ("53" | "40" | "57" | "58", _) | (_, "55P03" | "25P03" | "25006") => Error::Busy,
             // Data, constraints, views, limits, and what a trigger raises.
-            ("22" | "23" | "44" | "54" | "P0", _) => Meaning::Data,
-            _ => Meaning::Mistake,
+            ("22" | "23" | "44" | "54" | "P0", _) => Error::Refused,
+            _ => Error::Internal,
         };
     }
     match code.parse::<u32>().map(|code| code & 0xff) {
         // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
-        Ok(5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15) => Meaning::Passing,
+        Ok(5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15) => Error::Busy,
         // TOOBIG, CONSTRAINT, MISMATCH.
-        Ok(18..=20) => Meaning::Data,
-        _ => Meaning::Mistake,
+        Ok(18..=20) => Error::Refused,
+        _ => Error::Internal,
     }
-}
-
-/// Whether a refused login may be taken the next time.
-fn is_passing(code: &str) -> bool {
-    matches!(meaning(code), Meaning::Gone | Meaning::Passing)
 }

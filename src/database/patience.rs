@@ -13,19 +13,19 @@ use crate::error::{Error, Result};
 
 /// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
-/// A decision that walks through all ratings of a post is given so much.
+/// A decision that walks through all ratings of a post may take this long.
 const BULK_TIMEOUT: Duration = Duration::from_secs(600);
-/// Calls that nobody waits for by the second: counts, lists, what a moderator decides by.
+/// Counts, lists, what a moderator decides by: a second more or less does not matter there.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A database that does not answer is asked again so often.
+/// How often a database that does not answer is asked again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long somebody waits for an answer, and by which connections it is asked for.
+/// How long a caller waits for an answer, and by which connections it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// A request waits: `store.answer_timeout_ms`.
     Quick,
-    /// Somebody waits who is used to it.
+    /// A person waits who is used to it.
     Patient,
     /// As long as that, but what takes longer does so for its own reasons: the database is no less there.
     Long,
@@ -49,11 +49,6 @@ impl Patience {
         }
     }
 
-    /// Whether it goes over the drains' connections, which a stalled reader never takes.
-    pub(super) fn is_of_drains(self) -> bool {
-        matches!(self, Patience::Commit | Patience::Bulk | Patience::Endless)
-    }
-
     /// Milliseconds after which Postgres itself ends a statement (0: never), where that is not what its connections are
     /// set to.
     pub(super) fn statement_ms(self) -> Option<u128> {
@@ -64,12 +59,12 @@ impl Patience {
         }
     }
 
-    fn late(self, limit: Duration) -> Error {
+    /// The error when it takes longer.
+    fn late(self, quick: Duration) -> Error {
+        let ms = self.limit(quick).unwrap_or_default().as_millis();
         match self {
-            Patience::Long => {
-                Error::Busy(format!("it takes longer than {} s; ask for less", limit.as_secs()))
-            }
-            _ => Error::Unavailable(format!("the database did not answer within {} ms", limit.as_millis())),
+            Patience::Long => Error::Busy(format!("it takes longer than {} s; ask for less", ms / 1_000)),
+            _ => Error::Unavailable(format!("the database did not answer within {ms} ms")),
         }
     }
 }
@@ -89,49 +84,38 @@ impl Watch {
 
     /// The moment until which an answer that is asked for now is waited for.
     pub fn until(&self, patience: Patience) -> Deadline {
-        let limit = patience.limit(self.quick);
-        Deadline {
-            patience,
-            limit,
-            at: limit.map(|limit| tokio::time::Instant::now() + limit),
-            goes_on: false,
-        }
+        let at = patience.limit(self.quick).map(|limit| tokio::time::Instant::now() + limit);
+        Deadline { patience, at, goes_on: false }
     }
 
-    /// Waits for an answer until `deadline`. When the database turns out to be gone, `probe` is asked until it succeeds;
-    /// meanwhile nothing else is. Needs a tokio runtime.
+    /// Waits for an answer until `deadline`. When the database turns out to be gone, that is logged once, and `probe` is
+    /// asked until it succeeds; meanwhile nothing else is. Needs a tokio runtime.
     pub async fn within<T, P: Future<Output = Result<()>> + Send>(
         &self,
         deadline: Deadline,
         call: impl Future<Output = Result<T>>,
         probe: impl Fn() -> P + Send + 'static,
     ) -> Result<T> {
-        let (Some(at), Some(limit)) = (deadline.at, deadline.limit) else { return call.await };
+        let Some(at) = deadline.at else { return call.await };
         if !deadline.goes_on && self.is_down.load(Ordering::Relaxed) {
             return Err(Error::Unavailable("the database does not answer; trying again".into()));
         }
         let outcome = tokio::time::timeout_at(at, call).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(deadline.patience.late(limit)));
-        if let Err(Error::Unavailable(why)) = &outcome {
-            self.lost(why, probe);
+        let outcome = outcome.unwrap_or_else(|_| Err(deadline.patience.late(self.quick)));
+        if let Err(Error::Unavailable(why)) = &outcome
+            && !self.is_down.swap(true, Ordering::Relaxed)
+        {
+            warn!(why, "the database does not answer; trying again");
+            let Self { quick, is_down } = self.clone();
+            tokio::spawn(async move {
+                while !matches!(tokio::time::timeout(quick, probe()).await, Ok(Ok(()))) {
+                    tokio::time::sleep(PROBE_INTERVAL).await;
+                }
+                is_down.store(false, Ordering::Relaxed);
+                info!("the database answers again");
+            });
         }
         outcome
-    }
-
-    /// Logs that the database is gone, unless that is known, and watches for its return.
-    fn lost<P: Future<Output = Result<()>> + Send>(&self, why: &str, probe: impl Fn() -> P + Send + 'static) {
-        if self.is_down.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        warn!(why, "the database does not answer; trying again");
-        let Self { quick, is_down } = self.clone();
-        tokio::spawn(async move {
-            while !matches!(tokio::time::timeout(quick, probe()).await, Ok(Ok(()))) {
-                tokio::time::sleep(PROBE_INTERVAL).await;
-            }
-            is_down.store(false, Ordering::Relaxed);
-            info!("the database answers again");
-        });
     }
 }
 
@@ -139,14 +123,8 @@ impl Watch {
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     patience: Patience,
-    limit: Option<Duration>,
+    /// Nothing without a limit.
     at: Option<tokio::time::Instant>,
-    goes_on: bool,
-}
-
-impl Deadline {
-    /// For what goes on: it is not given up because another caller waited in vain meanwhile.
-    pub(super) fn going_on(self) -> Self {
-        Self { goes_on: true, ..self }
-    }
+    /// It is not given up because another caller waited in vain meanwhile.
+    pub(super) goes_on: bool,
 }

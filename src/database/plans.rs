@@ -1,14 +1,12 @@
-//! How the database goes about what it is asked: the plans of statements as they are executed, for tests that hold the hot
-//! ones to their indexes.
+//! The plans of statements as they are executed, for tests that hold the hot ones to their indexes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::value::{for_postgres, for_sqlite};
-use super::{Database, Readers, Row, Value};
+use super::{Database, Dialect, Patience, Value};
 use crate::error::Result;
 
 /// A statement, and the lines of its plan.
-pub type Plan = (String, Vec<String>);
+type Plan = (String, Vec<String>);
 
 /// Statements with the lines of their plans.
 #[derive(Clone, Default)]
@@ -30,17 +28,11 @@ impl Database {
 
     pub(super) async fn note_plan(&self, sql: &str, values: &[Value<'_>]) -> Result<()> {
         let Some(plans) = &self.plans else { return Ok(()) };
-        let (statement, values) = (self.dialect().render(sql), values.to_vec());
-        let (found, column) = match self.readers() {
-            Readers::Postgres(pool) => {
-                let found = for_postgres(format!("explain {statement}"), values).fetch_all(&pool).await?;
-                (found.into_iter().map(Row::Postgres).collect::<Vec<_>>(), "QUERY PLAN")
-            }
-            Readers::Sqlite(pool) => {
-                let found = for_sqlite(format!("explain query plan {statement}"), values)?;
-                (found.fetch_all(pool).await?.into_iter().map(Row::Sqlite).collect(), "detail")
-            }
+        let (explain, column) = match self.dialect() {
+            Dialect::Postgres => ("explain", "QUERY PLAN"),
+            Dialect::Sqlite => ("explain query plan", "detail"),
         };
+        let found = self.server.ask(Patience::Quick, &format!("{explain} {sql}"), values.to_vec()).await?;
         let lines = found.iter().map(|row| Ok(row.text(column)?.to_owned())).collect::<Result<_>>()?;
         plans.0.lock().unwrap_or_else(PoisonError::into_inner).push((sql.to_owned(), lines));
         Ok(())

@@ -3,37 +3,56 @@
 //!
 //! A table has one writer, whatever takes its values: a COPY stream, arrays or parameters.
 
+/// A value of a row, as its column has it.
+pub enum Field<'a> {
+    Text(Option<&'a str>),
+    Bytes(&'a [u8]),
+    /// A smallint.
+    Small(i16),
+    /// A bigint.
+    Int(Option<i64>),
+    /// Eight bytes.
+    Float(f64),
+}
+
 /// Takes a row's values in the order of its columns.
 pub trait Sink {
-    /// A text.
+    fn put(&mut self, field: Field<'_>);
+
     fn text(&mut self, value: &str) {
-        self.text_or_null(Some(value));
+        self.put(Field::Text(Some(value)));
     }
-    /// A text, or null.
-    fn text_or_null(&mut self, value: Option<&str>);
-    /// Bytes.
-    fn bytes(&mut self, value: &[u8]);
-    /// A small number (smallint).
-    fn small(&mut self, value: i16);
-    /// A number (bigint).
+    fn text_or_null(&mut self, value: Option<&str>) {
+        self.put(Field::Text(value));
+    }
+    fn bytes(&mut self, value: &[u8]) {
+        self.put(Field::Bytes(value));
+    }
+    fn small(&mut self, value: i16) {
+        self.put(Field::Small(value));
+    }
     fn int(&mut self, value: i64) {
-        self.int_or_null(Some(value));
+        self.put(Field::Int(Some(value)));
     }
-    /// A number (bigint), or null.
-    fn int_or_null(&mut self, value: Option<i64>);
-    /// A float, as its 8 bytes.
-    fn float(&mut self, value: f64);
+    fn int_or_null(&mut self, value: Option<i64>) {
+        self.put(Field::Int(value));
+    }
+    fn float(&mut self, value: f64) {
+        self.put(Field::Float(value));
+    }
 }
+
+/// Puts a row's values into a sink, in the order of the columns.
+pub trait Write<T>: Fn(&mut dyn Sink, &T) {}
+
+impl<T, F: Fn(&mut dyn Sink, &T)> Write<T> for F {}
 
 /// A table that rows are written to: its name, its key, and its other columns in the order in which they are written.
 pub struct Table {
-    /// How the database calls it.
     pub name: &'static str,
     /// The columns of its primary key; they are written first.
     pub keys: &'static [&'static str],
-    /// The other columns.
     pub others: &'static [&'static str],
-    /// What becomes of a row that exists.
     pub rule: Rule,
 }
 
@@ -66,9 +85,7 @@ impl Table {
     /// All columns of the table that a statement calls `alias`. Named, not `*`: a column that a later migration adds must
     /// not change the answers of a program that is still running.
     pub fn columns_of(&self, alias: &str) -> String {
-        let columns: Vec<String> =
-            self.keys.iter().chain(self.others).map(|column| format!("{alias}.{column}")).collect();
-        columns.join(", ")
+        joined(self.keys.iter().chain(self.others).map(|column| format!("{alias}.{column}")), ", ")
     }
 
     /// The statement that asks for the rows that `which` describes.
@@ -82,12 +99,11 @@ impl Table {
         format!("select {} from {list} {{join}} {} {alias} on {on}", self.columns_of(alias), self.name)
     }
 
-    /// How many columns are written.
     pub(super) fn width(&self) -> usize {
         self.keys.len() + self.others.len()
     }
 
-    /// The table to which Postgres brings rows before they are written.
+    /// The temporary table in which Postgres keeps rows before they are written.
     pub(super) fn staged(&self) -> String {
         format!("batch_{}", self.name)
     }
@@ -96,9 +112,7 @@ impl Table {
     pub(super) fn write(&self, rows: &str) -> String {
         let (name, columns, keys) = (self.name, self.columns(), self.keys.join(", "));
         let set = |change: &dyn Fn(&str) -> String| {
-            let changes: Vec<String> =
-                self.others.iter().map(|column| format!("{column} = {}", change(column))).collect();
-            changes.join(", ")
+            joined(self.others.iter().map(|column| format!("{column} = {}", change(column))), ", ")
         };
         match self.rule {
             Rule::Replace(merged) => {
@@ -111,11 +125,13 @@ impl Table {
             Rule::Keep => format!("insert into {name} ({columns}) {rows} on conflict do nothing"),
             Rule::Update => {
                 let changes = set(&|column| format!("n.{column}"));
-                let same: Vec<String> =
-                    self.keys.iter().map(|key| format!("{name}.{key} = n.{key}")).collect();
-                let same = same.join(" and ");
+                let same = joined(self.keys.iter().map(|key| format!("{name}.{key} = n.{key}")), " and ");
                 format!("with n ({columns}) as ({rows}) update {name} set {changes} from n where {same}")
             }
         }
     }
+}
+
+fn joined(parts: impl Iterator<Item = String>, separator: &str) -> String {
+    parts.collect::<Vec<_>>().join(separator)
 }

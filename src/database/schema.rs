@@ -1,8 +1,7 @@
 //! The schema's version: what this program was written for, and what an older one must not touch.
 
-use sqlx::AssertSqlSafe;
-use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
 use crate::error::{Error, Result};
 
@@ -11,6 +10,9 @@ use crate::error::{Error, Result};
 pub const SCHEMA_VERSION: i64 = 6;
 
 macro_rules! migrations {
+    ($folder:literal) => {
+        migrations!($folder: "0001_damper" "0002_identity" "0003_users" "0004_catalogue" "0005_moderation" "0006_review")
+    };
     ($folder:literal: $($name:literal)*) => {
         &[$(($name, include_str!(concat!("../../migrations/", $folder, "/", $name, ".sql")))),*]
     };
@@ -19,12 +21,8 @@ macro_rules! migrations {
 /// Migrations by the names of their files, in order.
 type Migrations = &'static [(&'static str, &'static str)];
 
-/// Those of `migrations/postgres`.
-pub const POSTGRES: Migrations = migrations!("postgres":
-    "0001_damper" "0002_identity" "0003_users" "0004_catalogue" "0005_moderation" "0006_review");
-/// Those of `migrations/sqlite`.
-pub const SQLITE: Migrations = migrations!("sqlite":
-    "0001_damper" "0002_identity" "0003_users" "0004_catalogue" "0005_moderation" "0006_review");
+pub(super) const POSTGRES: Migrations = migrations!("postgres");
+pub(super) const SQLITE: Migrations = migrations!("sqlite");
 
 /// Runs `migrations` that a database has not seen yet. Version, description and checksum are those that sqlx's own macro
 /// makes of the files, so a database that was migrated by it is taken over.
@@ -44,7 +42,7 @@ pub(super) fn migrator(migrations: Migrations) -> Migrator {
 }
 
 /// Turns a migration's outcome into a sentence that says what to do.
-pub fn explain(outcome: Result<(), MigrateError>) -> Result<()> {
+pub(super) fn explain(outcome: Result<(), MigrateError>) -> Result<()> {
     match outcome {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(found)) => Err(newer(found)),
@@ -64,7 +62,6 @@ pub fn check(found: i64) -> Result<()> {
     if found == SCHEMA_VERSION { Ok(()) } else { Err(newer(found)) }
 }
 
-/// The refusal of a schema that is newer than this program.
 fn newer(found: i64) -> Error {
     Error::Config(format!(
         "the database's schema has version {found}, this damper knows up to {SCHEMA_VERSION}: \

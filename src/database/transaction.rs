@@ -2,20 +2,16 @@
 
 use futures_util::TryStreamExt;
 use sqlx::postgres::Postgres;
-use sqlx::sqlite::{Sqlite, SqliteConnection};
+use sqlx::sqlite::Sqlite;
 
+use super::connection::Connection;
 use super::patience::Deadline;
-use super::postgres::columns;
-use super::postgres::copy::copy_in;
-use super::rows::{Sink, Table};
+use super::postgres::rows as postgres_rows;
+use super::rows::{Table, Write};
+use super::sqlite::Writing;
 use super::sqlite::parameters;
-use super::sqlite::{SqliteFile, Writing};
-use super::value::{Value, for_postgres, for_sqlite};
-use super::{Database, Dialect, Patience, Row};
+use super::{Database, Dialect, Patience, Row, Server, Value};
 use crate::error::Result;
-
-/// From so many rows on COPY is faster than arrays, in spite of its wait (see [`columns`]).
-const COPY_ROWS_MIN: usize = 5_000;
 
 /// A transaction under way.
 pub struct Transaction {
@@ -32,82 +28,61 @@ enum Open {
     Reading(sqlx::Transaction<'static, Sqlite>),
 }
 
-/// Runs `$call` with the open connection of either database, until the transaction's deadline.
-macro_rules! over {
-    ($transaction:expr, |$connection:ident| $postgres:expr, $sqlite:expr $(,)?) => {{
-        let Transaction { open, database, deadline } = $transaction;
-        database
-            .until(*deadline, async {
-                match open {
-                    Open::Postgres($connection) => $postgres,
-                    Open::Writing(writing) => {
-                        let $connection = writing.connection()?;
-                        $sqlite
-                    }
-                    Open::Reading(reading) => {
-                        let $connection: &mut SqliteConnection = reading;
-                        $sqlite
-                    }
-                }
+impl Open {
+    fn connection(&mut self) -> Result<Connection<'_>> {
+        Ok(match self {
+            Open::Postgres(open) => Connection::Postgres(open),
+            Open::Writing(writing) => Connection::Sqlite(writing.connection()?),
+            Open::Reading(open) => Connection::Sqlite(open),
+        })
+    }
+}
+
+impl Database {
+    /// Begins a transaction, whose end is waited for as long as `patience` says from now on.
+    pub async fn begin(&self, patience: Patience) -> Result<Transaction> {
+        let opening = async {
+            Ok(match &self.server {
+                Server::Postgres(pools) => limited(pools.of(patience).begin().await?, patience).await?,
+                Server::Sqlite(file) => Open::Writing(file.begin().await?),
             })
-            .await
-    }};
+        };
+        self.begun(patience, opening).await
+    }
+
+    /// Begins a transaction that reads a single state of the database, for as long as it takes.
+    pub async fn snapshot(&self) -> Result<Transaction> {
+        let opening = async {
+            Ok(match &self.server {
+                Server::Postgres(pools) => {
+                    let begin = "begin isolation level repeatable read, read only";
+                    limited(pools.readers().begin_with(begin).await?, Patience::Endless).await?
+                }
+                Server::Sqlite(file) => Open::Reading(file.readers.begin().await?),
+            })
+        };
+        self.begun(Patience::Endless, opening).await
+    }
+
+    async fn begun(
+        &self,
+        patience: Patience,
+        open: impl Future<Output = Result<Open>>,
+    ) -> Result<Transaction> {
+        let mut deadline = self.watch.until(patience);
+        let open = self.until(deadline, open).await?;
+        deadline.goes_on = true;
+        Ok(Transaction { open, database: self.clone(), deadline })
+    }
 }
 
 impl Transaction {
-    pub(super) async fn on_postgres(database: &Database, patience: Patience) -> Result<Self> {
-        let deadline = database.deadline(patience);
-        let begun = async {
-            let mut open = database.pool(patience)?.begin().await?;
-            limit(&mut open, patience).await?;
-            Ok(Open::Postgres(open))
-        };
-        Ok(Self {
-            open: database.until(deadline, begun).await?,
-            database: database.clone(),
-            deadline: deadline.going_on(),
-        })
-    }
-
-    pub(super) async fn on_sqlite(
-        database: &Database,
-        file: &SqliteFile,
-        patience: Patience,
-    ) -> Result<Self> {
-        let deadline = database.deadline(patience);
-        let open = Open::Writing(database.until(deadline, file.begin()).await?);
-        Ok(Self { open, database: database.clone(), deadline: deadline.going_on() })
-    }
-
-    /// One that reads a single state of the database, however long it takes.
-    pub(super) async fn snapshot(database: &Database) -> Result<Self> {
-        let (patience, readers) = (Patience::Endless, database.readers());
-        let open = match readers {
-            super::Readers::Postgres(pool) => {
-                let mut open = pool.begin_with("begin isolation level repeatable read, read only").await?;
-                limit(&mut open, patience).await?;
-                Open::Postgres(open)
-            }
-            super::Readers::Sqlite(pool) => Open::Reading(pool.begin().await?),
-        };
-        Ok(Self { open, database: database.clone(), deadline: database.deadline(patience) })
-    }
-
     /// All rows that a question finds.
     pub async fn ask(&mut self, sql: &str, values: Vec<Value<'_>>) -> Result<Vec<Row>> {
         self.database.note_plan(sql, &values).await?;
-        let sql = self.database.dialect().render(sql);
-        over!(
-            self,
-            |connection| {
-                let found = for_postgres(sql, values).fetch_all(&mut **connection).await?;
-                Ok(found.into_iter().map(Row::Postgres).collect())
-            },
-            {
-                let found = for_sqlite(sql, values)?.fetch_all(&mut *connection).await?;
-                Ok(found.into_iter().map(Row::Sqlite).collect())
-            },
-        )
+        let Self { open, database, deadline } = self;
+        let asked = async { open.connection()?.ask(sql, values).await };
+        database.until(*deadline, asked).await
     }
 
     /// Hands rows over one after the other, of which there may be more than fit into memory.
@@ -117,82 +92,55 @@ impl Transaction {
         values: Vec<Value<'_>>,
         mut take: impl FnMut(&Row) -> Result<()>,
     ) -> Result<()> {
-        let sql = self.database.dialect().render(sql);
-        over!(
-            self,
-            |connection| {
-                let mut found = for_postgres(sql, values).fetch(&mut **connection);
-                while let Some(row) = found.try_next().await? {
-                    take(&Row::Postgres(row))?;
-                }
-                Ok(())
-            },
-            {
-                let mut found = for_sqlite(sql, values)?.fetch(&mut *connection);
-                while let Some(row) = found.try_next().await? {
-                    take(&Row::Sqlite(row))?;
-                }
-                Ok(())
-            },
-        )
+        let Self { open, database, deadline } = self;
+        let taken = async {
+            let mut found = open.connection()?.rows(sql, values)?;
+            while let Some(row) = found.try_next().await? {
+                take(&row)?;
+            }
+            Ok(())
+        };
+        database.until(*deadline, taken).await
     }
 
     /// Changes what a statement says; returns how many rows that were.
     pub async fn change(&mut self, sql: &str, values: Vec<Value<'_>>) -> Result<u64> {
         self.database.note_plan(sql, &values).await?;
-        let sql = self.database.dialect().render(sql);
-        over!(
-            self,
-            |connection| Ok(for_postgres(sql, values).execute(&mut **connection).await?.rows_affected()),
-            Ok(for_sqlite(sql, values)?.execute(&mut *connection).await?.rows_affected()),
-        )
+        let Self { open, database, deadline } = self;
+        let changed = async { open.connection()?.change(sql, values).await };
+        database.until(*deadline, changed).await
     }
 
-    /// Writes rows into a table; `write` puts a row's values in the order of the columns. Returns how many rows that
-    /// changed.
-    pub async fn insert<T>(
-        &mut self,
-        table: &Table,
-        rows: &[T],
-        write: impl Fn(&mut dyn Sink, &T),
-    ) -> Result<u64> {
-        over!(
-            self,
-            |connection| columns::write_rows(connection, |rows| table.write(rows), rows, write).await,
-            parameters::write_rows(connection, table, rows, write).await,
-        )
+    /// Writes rows into a table. Returns how many rows that changed.
+    pub async fn insert<T>(&mut self, table: &Table, rows: &[T], write: impl Write<T>) -> Result<u64> {
+        let Self { open, database, deadline } = self;
+        let written = async {
+            match open.connection()? {
+                Connection::Postgres(server) => {
+                    postgres_rows::write_rows(server, |rows| table.write(rows), rows, write).await
+                }
+                Connection::Sqlite(file) => parameters::write_rows(file, table, rows, write).await,
+            }
+        };
+        database.until(*deadline, written).await
     }
 
-    /// Brings rows to the server that [`write_staged`](Self::write_staged) writes, and locks nothing: no server time-out
-    /// ends a COPY whose client was stopped. In the SQLite file, which is here, nothing is to be brought.
-    pub async fn stage<T>(
-        &mut self,
-        table: &Table,
-        rows: &[T],
-        write: impl Fn(&mut dyn Sink, &T),
-    ) -> Result<()> {
-        let into = |rows: &str| format!("insert into {} ({}) {rows}", table.staged(), table.columns());
-        over!(
-            self,
-            |connection| match rows.len() < COPY_ROWS_MIN {
-                true => columns::write_rows(connection, into, rows, write).await.map(drop),
-                false => copy_in(connection, table, rows, write).await,
-            },
-            {
-                let _ = connection;
-                Ok(())
-            },
-        )
+    /// Sends rows to the server that [`write_staged`](Self::write_staged) writes, and locks nothing: no server time-out
+    /// ends a COPY whose client was stopped. The SQLite file is here, so nothing is sent.
+    pub async fn stage<T>(&mut self, table: &Table, rows: &[T], write: impl Write<T>) -> Result<()> {
+        let Self { open, database, deadline } = self;
+        let staged = async {
+            match open.connection()? {
+                Connection::Postgres(server) => postgres_rows::stage(server, table, rows, write).await,
+                Connection::Sqlite(_) => Ok(()),
+            }
+        };
+        database.until(*deadline, staged).await
     }
 
-    /// Writes the rows that [`stage`](Self::stage) has brought, sorted by key: neighbours in the index are touched
+    /// Writes the rows that [`stage`](Self::stage) has sent, sorted by key: neighbours in the index are touched
     /// together, and two drains never lock in opposite orders.
-    pub async fn write_staged<T>(
-        &mut self,
-        table: &Table,
-        rows: &[T],
-        write: impl Fn(&mut dyn Sink, &T),
-    ) -> Result<u64> {
+    pub async fn write_staged<T>(&mut self, table: &Table, rows: &[T], write: impl Write<T>) -> Result<u64> {
         if self.database.dialect() == Dialect::Sqlite {
             return self.insert(table, rows, write).await;
         }
@@ -203,24 +151,21 @@ impl Transaction {
 
     /// Makes what was written durable. On SQLite its outcome is waited for: what was sent cannot be taken back.
     pub async fn commit(self) -> Result<()> {
-        let Self { open, database, deadline } = self;
-        let committing = async {
-            match open {
-                Open::Postgres(open) => Ok(open.commit().await?),
-                Open::Writing(writing) => writing.commit().await,
-                Open::Reading(open) => Ok(open.commit().await?),
-            }
-        };
-        database.until(deadline, committing).await
+        self.end(true).await
     }
 
     /// Leaves everything as it was.
     pub async fn roll_back(self) -> Result<()> {
+        self.end(false).await
+    }
+
+    async fn end(self, commits: bool) -> Result<()> {
         let Self { open, database, deadline } = self;
         let ending = async {
             match open {
+                Open::Postgres(open) if commits => Ok(open.commit().await?),
                 Open::Postgres(open) => Ok(open.rollback().await?),
-                Open::Writing(writing) => writing.roll_back().await,
+                Open::Writing(open) => open.end(commits).await,
                 Open::Reading(open) => Ok(open.rollback().await?),
             }
         };
@@ -229,10 +174,10 @@ impl Transaction {
 }
 
 /// Sets how long a statement of the transaction may take, where that is not what its connection is set to.
-async fn limit(open: &mut sqlx::Transaction<'static, Postgres>, patience: Patience) -> Result<()> {
+async fn limited(mut open: sqlx::Transaction<'static, Postgres>, patience: Patience) -> Result<Open> {
     if let Some(ms) = patience.statement_ms() {
         let set = format!("set local statement_timeout = {ms}");
-        sqlx::query(sqlx::AssertSqlSafe(set)).execute(&mut **open).await?;
+        sqlx::query(sqlx::AssertSqlSafe(set)).execute(&mut *open).await?;
     }
-    Ok(())
+    Ok(Open::Postgres(open))
 }

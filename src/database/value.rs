@@ -1,9 +1,4 @@
-//! What a statement is given: values of the few kinds that both databases have, and how each takes them.
-
-use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments};
-use sqlx::{AssertSqlSafe, query};
+//! What a statement is given: values of the few kinds that both databases have.
 
 use crate::entry::{Position, Shard};
 use crate::error::{Error, Result};
@@ -12,13 +7,11 @@ use crate::model::{PostId, Time, UserId};
 /// A parameter of a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
-    /// A text, or null.
     Text(Option<&'a str>),
     /// A place in a log, as the 16 bytes that sort.
     Position(Position),
     /// A small number, or a flag.
     Small(i16),
-    /// A number, or null.
     Int(Option<i64>),
     /// A float, as its 8 bytes.
     Float(f64),
@@ -29,17 +22,20 @@ pub enum Value<'a> {
 }
 
 /// The values of a statement, in the order of its parameters.
-#[macro_export]
-#[doc(hidden)]
 macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::database::value::Value::from($value)),*] };
+    ($($value:expr),* $(,)?) => { vec![$($crate::database::Value::from($value)),*] };
 }
 
-pub use crate::values;
+pub(crate) use values;
 
 /// Counts fit a signed number for the next 100,000 years.
 pub fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A list as SQLite takes it, for `json_each`.
+pub fn json(list: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(list).map_err(|e| Error::Internal(e.to_string()))
 }
 
 macro_rules! from {
@@ -71,48 +67,4 @@ from! {
     &'a [(PostId, UserId)] => |keys| {
         Value::Keys(keys.iter().map(|(post, user)| (post.as_str(), user.as_str())).collect())
     },
-}
-
-/// The statement as Postgres takes it; lists are arrays.
-pub(super) fn for_postgres<'a>(sql: String, values: Vec<Value<'a>>) -> Query<'a, Postgres, PgArguments> {
-    let mut statement = query(AssertSqlSafe(sql));
-    for value in values {
-        statement = match value {
-            Value::Text(text) => statement.bind(text),
-            Value::Position(position) => statement.bind(position.to_bytes().to_vec()),
-            Value::Small(number) => statement.bind(number),
-            Value::Int(number) => statement.bind(number),
-            Value::Float(number) => statement.bind(number),
-            Value::Texts(texts) => statement.bind(texts),
-            Value::Keys(keys) => {
-                let (posts, users): (Vec<&str>, Vec<&str>) = keys.into_iter().unzip();
-                statement.bind(posts).bind(users)
-            }
-        };
-    }
-    statement
-}
-
-/// The statement as SQLite takes it; lists are JSON.
-pub(super) fn for_sqlite<'a>(
-    sql: String,
-    values: Vec<Value<'a>>,
-) -> Result<Query<'a, Sqlite, SqliteArguments>> {
-    let mut statement = query(AssertSqlSafe(sql));
-    for value in values {
-        statement = match value {
-            Value::Text(text) => statement.bind(text),
-            Value::Position(position) => statement.bind(position.to_bytes().to_vec()),
-            Value::Small(number) => statement.bind(number),
-            Value::Int(number) => statement.bind(number),
-            Value::Float(number) => statement.bind(number),
-            Value::Texts(texts) => statement.bind(json(&texts)?),
-            Value::Keys(keys) => statement.bind(json(&keys)?),
-        };
-    }
-    Ok(statement)
-}
-
-fn json(list: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(list).map_err(|e| Error::Internal(e.to_string()))
 }

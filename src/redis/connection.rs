@@ -1,8 +1,7 @@
-//! Whether a connection stands, and how a process finds out.
+//! Whether a connection stands. The state that fred reports stays "connected" through an outage, so it is kept here.
 //!
-//! The state that fred reports stays "connected" through an outage, so it is kept here. Three things change it: fred's
-//! errors and reconnects, a caller that got no answer in time, and a ping while the connection is down. An outage is
-//! logged once for all connections of a process.
+//! Three things change it: fred's errors and reconnects, a caller that got no answer in time, and a ping while the
+//! connection is down. An outage is logged once for all connections of a process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -21,11 +20,10 @@ const UNANSWERED_MAX: u32 = 3;
 /// How long the client may take to learn that its connection is to be cut.
 const CUT_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// What is known of one client's connection.
 pub(super) struct Connection {
     is_up: AtomicBool,
     /// Grows with each reconnect.
-    number: AtomicU64,
+    pub number: AtomicU64,
     /// How many connections of this process are down. One outage takes them all, and is logged once.
     down: Arc<AtomicUsize>,
 }
@@ -41,11 +39,6 @@ impl Connection {
 
     pub fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Relaxed)
-    }
-
-    /// Its number; another one after each reconnect.
-    pub fn number(&self) -> u64 {
-        self.number.load(Ordering::Relaxed)
     }
 
     pub fn lost(&self, why: &dyn std::fmt::Display) {

@@ -27,18 +27,21 @@ const PASSING: [&str; 11] = [
 
 /// Whether the error is Redis' own answer, not a lost connection: its errors begin with a word in capitals.
 pub fn is_answer(error: &Error) -> bool {
-    let first = error.details().split([' ', ':']).next().unwrap_or_default();
+    let first = first_word(error);
     first.len() > 1 && first.chars().all(|c| c.is_ascii_uppercase())
+}
+
+fn first_word(error: &Error) -> &str {
+    error.details().split([' ', ':']).next().unwrap_or_default()
 }
 
 impl From<Error> for crate::Error {
     fn from(error: Error) -> Self {
-        let first = error.details().split([' ', ':']).next().unwrap_or_default();
+        let first = first_word(&error);
         // The error of a script begins with the script's name and quotes Redis' word further on.
-        let word =
-            PASSING.iter().find(|word| first == **word || error.details().contains(&format!("-{word} ")));
-        match word {
-            Some(&"OOM") => {
+        let is_named = |word: &str| first == word || error.details().contains(&format!("-{word} "));
+        match PASSING.into_iter().find(|word| is_named(word)) {
+            Some("OOM") => {
                 crate::Error::Unavailable("redis has no memory left (maxmemory); a drain frees some".into())
             }
             Some(word) => crate::Error::Unavailable(format!("redis takes nothing right now ({word})")),

@@ -1,8 +1,6 @@
-//! What a Redis says about itself, and whether ratings are safe with it.
-//!
-//! A start asks, and refuses a Redis that would lose ratings by its own settings; `damper doctor` asks, and explains.
-//! Settings come from `CONFIG GET`, which managed servers may not answer. A setting without an answer is unknown, which
-//! is no reason to refuse a start.
+//! What a Redis says about itself. A start asks, and refuses a Redis that would lose ratings by its own settings;
+//! `damper doctor` asks, and explains. Managed servers may not answer `CONFIG GET`: a setting without an answer is
+//! unknown, which is no reason to refuse a start.
 
 use std::collections::HashMap;
 
@@ -33,21 +31,21 @@ pub struct RedisHealth {
 pub enum Keeping {
     /// An append-only file, and when it is written to the disk (`appendfsync`), if that is known.
     Log(Option<String>),
-    /// Snapshots from time to time: its save points, as pairs of seconds and changes.
-    Snapshots(Vec<(u64, u64)>),
+    /// Snapshots from time to time: the setting, `3600 1 300 100`, and the longest time between two of them while
+    /// ratings arrive, `1 h`.
+    Snapshots {
+        save: String,
+        longest: String,
+    },
     /// Memory only.
     Nothing,
     /// No append-only file; whether there are snapshots is unknown.
     NoLog,
-    /// Unknown.
     Unknown,
 }
 
 impl RedisHealth {
-    /// Asks a server; of a cluster, one of them.
-    ///
-    /// # Errors
-    /// `Unavailable` when it does not answer; a refused question is not an error.
+    /// Asks a server; of a cluster, one of them. A refused question is not an error.
     pub async fn ask(link: &RedisLink) -> Result<Self> {
         let info: Option<String> = answered(link.drains.command("INFO", &[]).await)?;
         let mut health = Self { info: parse_info(&info.unwrap_or_default()), ..Self::default() };
@@ -65,12 +63,10 @@ impl RedisHealth {
         self.info.get(name).map(String::as_str)
     }
 
-    /// A number in `INFO`.
     pub fn count(&self, name: &str) -> Option<u64> {
         self.info(name)?.parse().ok()
     }
 
-    /// A setting.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
     }
@@ -86,7 +82,6 @@ impl RedisHealth {
         self.eviction().is_some_and(|policy| policy.starts_with("allkeys-"))
     }
 
-    /// How it keeps what it holds.
     pub fn keeping(&self) -> Keeping {
         let has_log = match (self.info("aof_enabled"), self.setting("appendonly")) {
             (Some(enabled), _) => enabled != "0",
@@ -96,10 +91,10 @@ impl RedisHealth {
         if has_log {
             return Keeping::Log(self.setting("appendfsync").map(str::to_owned));
         }
-        match self.setting("save").map(save_points) {
+        match self.setting("save").map(|save| (save, longest(save))) {
             None => Keeping::NoLog,
-            Some(points) if points.is_empty() => Keeping::Nothing,
-            Some(points) => Keeping::Snapshots(points),
+            Some((_, None)) => Keeping::Nothing,
+            Some((save, Some(longest))) => Keeping::Snapshots { save: save.to_owned(), longest },
         }
     }
 
@@ -108,31 +103,22 @@ impl RedisHealth {
     /// # Errors
     /// [`Error::Config`] when it may lose ratings by its own settings, unless that is allowed.
     pub fn check(&self, host: &str, is_allowed: bool) -> Result<Vec<String>> {
-        let mut refusals = Vec::new();
+        let (mut refusals, mut warnings) = (Vec::new(), Vec::new());
         if self.evicts_ratings() {
             let policy = self.eviction().unwrap_or_default();
-            refusals.push((
-                format!(
-                    "redis at {host} evicts keys when its memory is full (maxmemory-policy {policy}), \
-                     ratings among them"
-                ),
-                "set maxmemory-policy noeviction",
+            refusals.push(format!(
+                "redis at {host} evicts keys when its memory is full (maxmemory-policy {policy}), \
+                 ratings among them: set maxmemory-policy noeviction"
             ));
         }
-        let mut warnings = Vec::new();
         match self.keeping() {
-            Keeping::Nothing => refusals.push((
-                format!(
-                    "redis at {host} keeps nothing on disk (appendonly no, no save points), so a restart loses all \
-                     ratings that wait"
-                ),
-                "set appendonly yes",
+            Keeping::Nothing => refusals.push(format!(
+                "redis at {host} keeps nothing on disk (appendonly no, no save points), so a restart loses all \
+                 ratings that wait: set appendonly yes"
             )),
-            Keeping::Snapshots(points) => warnings.push(format!(
+            Keeping::Snapshots { save, longest } => warnings.push(format!(
                 "redis at {host} has no append-only file: when it stops, ratings since its last snapshot \
-                 are lost, which may be {} ago (save {}): set appendonly yes",
-                longest(&points),
-                as_set(&points)
+                 are lost, which may be {longest} ago (save {save}): set appendonly yes"
             )),
             Keeping::NoLog => warnings.push(format!(
                 "redis at {host} has no append-only file and does not say whether it makes snapshots: when it stops, \
@@ -141,38 +127,15 @@ impl RedisHealth {
             Keeping::Log(_) | Keeping::Unknown => {}
         }
         if is_allowed {
-            warnings.extend(refusals.into_iter().map(|(what, remedy)| format!("{what}: {remedy}")));
+            warnings.append(&mut refusals);
+        }
+        if refusals.is_empty() {
             return Ok(warnings);
         }
-        let refusals: Vec<String> = refusals
-            .into_iter()
-            .map(|(what, remedy)| format!("{what}: {remedy}, or allow it with {ALLOWING}"))
-            .collect();
-        if refusals.is_empty() { Ok(warnings) } else { Err(Error::Config(refusals.join("; "))) }
+        let refusals: Vec<String> =
+            refusals.into_iter().map(|refusal| format!("{refusal}, or allow it with {ALLOWING}")).collect();
+        Err(Error::Config(refusals.join("; ")))
     }
-}
-
-/// The server's clock, in milliseconds since 1970.
-pub async fn clock_ms(link: &RedisLink) -> Result<i64> {
-    let (seconds, micros): (i64, i64) = link.drains.command("TIME", &[]).await?;
-    Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
-}
-
-/// The longest time between two snapshots while ratings arrive: `1 h`.
-pub fn longest(points: &[(u64, u64)]) -> String {
-    let seconds = points.iter().map(|(seconds, _)| *seconds).max().unwrap_or_default();
-    match seconds {
-        3_600.. if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
-        60.. if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        _ => format!("{seconds} s"),
-    }
-}
-
-/// Save points as the setting is written: `3600 1 300 100`.
-pub fn as_set(points: &[(u64, u64)]) -> String {
-    let points: Vec<String> =
-        points.iter().map(|(seconds, changes)| format!("{seconds} {changes}")).collect();
-    points.join(" ")
 }
 
 /// Nothing for a question that the server will not answer (a renamed command, no permission).
@@ -189,9 +152,15 @@ fn parse_info(text: &str) -> HashMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.trim_end().to_owned())).collect()
 }
 
-fn save_points(setting: &str) -> Vec<(u64, u64)> {
-    let numbers: Vec<u64> = setting.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+/// The longest time between two snapshots by these save points, pairs of seconds and changes; nothing without any.
+fn longest(save: &str) -> Option<String> {
+    let numbers: Vec<u64> = save.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let seconds = numbers.chunks_exact(2).map(|pair| pair[0]).max()?;
+    Some(match seconds {
+        3_600.. if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        60.. if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    })
 }
 
 #[cfg(test)]
@@ -209,7 +178,11 @@ mod tests {
         for (info, settings, keeping) in [
             ("aof_enabled:1\r\n", &[("appendfsync", "always")][..], Keeping::Log(Some("always".into()))),
             ("aof_enabled:1\r\n", &[], Keeping::Log(None)),
-            ("aof_enabled:0\r\n", &snapshots, Keeping::Snapshots(vec![(3_600, 1), (300, 100)])),
+            (
+                "aof_enabled:0\r\n",
+                &snapshots,
+                Keeping::Snapshots { save: "3600 1 300 100".into(), longest: "1 h".into() },
+            ),
             ("aof_enabled:0\r\n", &[("save", "")], Keeping::Nothing),
             ("aof_enabled:0\r\n", &[], Keeping::NoLog),
             ("", &[("appendonly", "no"), ("save", "")], Keeping::Nothing),

@@ -3,9 +3,6 @@
 //! The commands themselves are the business of `buffer`, `cache` and `limits`.
 
 mod connection;
-pub mod error;
-pub mod health;
+pub(crate) mod error;
+pub(crate) mod health;
 pub mod link;
-mod side;
-
-pub use side::Side;

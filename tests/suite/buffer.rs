@@ -61,7 +61,7 @@ impl Engine {
         let world = World::servers();
         let link = RedisLink::open(&world.config().redis_url, APPEND_TIMEOUT).await.expect("redis answers");
         let floors = Arc::new(Merged::default());
-        let buffer = RedisBuffer::open(Arc::new(link), 16, APPEND_TIMEOUT, floors.clone()).await;
+        let buffer = RedisBuffer::open(Arc::new(link), 16, floors.clone()).await;
         Self { world, buffer: Arc::new(buffer.expect("redis answers")), shards: 16, floors }
     }
 

@@ -6,7 +6,6 @@
 use fred::types::scripts::Script;
 use tracing::warn;
 
-use crate::buffer::Owner;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::redis::health::RedisHealth;
@@ -15,26 +14,27 @@ use crate::redis::link::RedisLink;
 /// The key with the name of the installation.
 const META: &str = "damper:meta";
 
-/// Passes when this Redis keeps ratings, as far as it says, and belongs to `owner`. One without a name gets that of
-/// the owner.
-///
-/// # Errors
-/// [`Error::Config`] when it does not, [`Error::Unavailable`] when it does not answer.
-pub async fn admit(link: &RedisLink, config: &Config, owner: &Owner<'_>) -> Result<()> {
+/// Passes when this Redis keeps ratings, as far as it says, and belongs to this installation.
+pub(in crate::buffer) async fn admit(
+    link: &RedisLink,
+    config: &Config,
+    installation: &str,
+    shards: u16,
+) -> Result<()> {
     let health = RedisHealth::ask(link).await?;
     for warning in health.check(config.redis_url.host(), config.buffer.allow_unsafe_redis)? {
         warn!("{warning}");
     }
-    stamp(link, owner).await
+    stamp(link, installation, shards).await
 }
 
-/// Puts the owner's name and number of shards on a Redis that bears none.
+/// Puts the installation's random name and its number of shards on a Redis that bears none.
 ///
 /// # Errors
-/// [`Error::Config`] when it bears another's.
-pub async fn stamp(link: &RedisLink, owner: &Owner<'_>) -> Result<()> {
+/// [`Error::Config`] when it bears another's, [`Error::Unavailable`] when it does not answer.
+pub async fn stamp(link: &RedisLink, installation: &str, shards: u16) -> Result<()> {
     let script = Script::from_lua(include_str!("stamp.lua"));
-    let own = vec![owner.installation.to_owned(), owner.shards.to_string()];
+    let own = vec![installation.to_owned(), shards.to_string()];
     let found: Vec<String> = link.drains.call(&script, &[META.to_owned()], own.clone()).await?;
     if found == own {
         return Ok(());

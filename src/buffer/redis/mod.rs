@@ -1,19 +1,15 @@
-//! The buffer of the server set-up: one Redis stream per shard, `damper:{<shard>}:ratings`.
+//! The buffer of the server set-up: one Redis stream per shard, whose ids are the positions. An append is one script.
 //!
-//! The ids of a stream are the positions. An append is one script, so that the entries and the notes for readers
-//! (`notes.rs`) are written together. Two rules keep the order true when clocks and connections do not. No id is at or
-//! below the highest position that is known, the *floor*: the stream keeps it by itself once it got it, and it gets it
-//! again after every reconnect, since Redis may have come back with less. And no append happens after its deadline, in
-//! Redis' own time. A stream that is gone takes nothing until it is created again with its floor.
+//! No id is at or below the highest position that is known, the *floor*: the stream keeps it by itself, and gets it
+//! again after every reconnect, since Redis may have come back with less; one that is gone takes nothing until it is
+//! created again with its floor. And no append happens after its deadline, in Redis' own time.
 
 mod admission;
-mod notes;
-mod state;
-mod stream;
+mod log;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fred::bytes::Bytes;
@@ -27,10 +23,11 @@ use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::redis::error::is_answer;
+use crate::redis::health::{Keeping, RedisHealth};
 use crate::redis::link::RedisLink;
-use state::States;
 
-pub use admission::{admit, stamp};
+pub(super) use admission::admit;
+pub use admission::stamp;
 
 /// A script of so many entries takes Redis a few milliseconds, in which it does nothing else.
 const APPEND_ENTRIES_MAX: usize = 1_000;
@@ -45,13 +42,9 @@ const FLOOR_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct RedisBuffer {
     link: Arc<RedisLink>,
     shard_count: u16,
-    append_timeout: Duration,
-    states: States,
+    /// One for each shard.
+    states: Vec<Mutex<State>>,
     floors: Arc<dyn Floors>,
-    scripts: Scripts,
-}
-
-struct Scripts {
     append: Script,
     floor: Script,
     trim: Script,
@@ -59,44 +52,78 @@ struct Scripts {
     waiting_of: Script,
 }
 
+/// What a process knows about a shard's log. In a cluster each shard may live on another server, with a clock of its own.
+struct State {
+    /// The highest position that is known.
+    floor: Position,
+    /// The number of the connection over which the stream got its floor; 0 when it must get it again.
+    connection: u64,
+    /// The server's time, and when it was learned.
+    time: Time,
+    learned: Instant,
+}
+
+impl State {
+    /// A log of which nothing is known but the server's time.
+    fn new(time: Time) -> Self {
+        Self { floor: Position::START, connection: 0, time, learned: Instant::now() }
+    }
+
+    /// The server's time now, as its last reply says it: never ahead of the server, unless its clock is set back.
+    fn time(&self) -> Time {
+        self.time.plus_ms(self.learned.elapsed().as_millis() as i64)
+    }
+
+    fn learn_time(&mut self, time: Time) {
+        (self.time, self.learned) = (time, Instant::now());
+    }
+
+    /// Remembers a position that exists.
+    fn learn_position(&mut self, position: Position) {
+        self.floor = self.floor.max(position);
+    }
+}
+
 impl RedisBuffer {
     /// The logs of `shard_count` shards, each with its floor as `floors` says it.
     ///
     /// # Errors
-    /// When Redis does not tell its time, or a floor is refused. A log that cannot get its floor now, because Redis is
+    /// When Redis does not say its time, or refuses a floor. A log that cannot get its floor now, because Redis is
     /// full, gets it before it takes an entry.
-    pub async fn open(
-        link: Arc<RedisLink>,
-        shard_count: u16,
-        append_timeout: Duration,
-        floors: Arc<dyn Floors>,
-    ) -> Result<Self> {
-        let states = States::new(shard_count, ask_time(&link).await?);
-        let scripts = Scripts {
+    pub async fn open(link: Arc<RedisLink>, shard_count: u16, floors: Arc<dyn Floors>) -> Result<Self> {
+        let time = link.reads.time().await?;
+        let states = (0..shard_count).map(|_| Mutex::new(State::new(time))).collect();
+        let buffer = Self {
+            link,
+            shard_count,
+            states,
+            floors,
             append: Script::from_lua(include_str!("append.lua")),
             floor: Script::from_lua(include_str!("floor.lua")),
             trim: Script::from_lua(include_str!("trim.lua")),
             backlog: Script::from_lua(include_str!("backlog.lua")),
             waiting_of: Script::from_lua(include_str!("waiting_of.lua")),
         };
-        let buffer = Self { link, shard_count, append_timeout, states, floors, scripts };
-        for set in join_all((0..shard_count).map(|shard| buffer.ensure_floor(Shard(shard)))).await {
-            match set {
-                Err(error) if !error.is_transient() => return Err(error),
-                _ => {}
-            }
+        let set = join_all((0..shard_count).map(|shard| buffer.ensure_floor(Shard(shard)))).await;
+        match set.into_iter().filter_map(Result::err).find(|error| !error.is_transient()) {
+            Some(error) => Err(error),
+            None => Ok(buffer),
         }
-        Ok(buffer)
+    }
+
+    fn state(&self, shard: Shard) -> MutexGuard<'_, State> {
+        self.states[shard.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Passes when the clocks agree: entries are stamped by this machine and ordered by Redis.
     async fn check_clock(&self, shard: Shard, now: Time) -> Result<()> {
-        let difference_ms = || (now.ms() - self.states.time(shard).ms()).abs();
+        let difference_ms = || (now.ms() - self.state(shard).time().ms()).abs();
         if difference_ms() <= CLOCK_DIFFERENCE_MAX_MS {
             return Ok(());
         }
         // Someone set one of the two, or this machine slept: what was learned may be old.
-        self.states.learn_time(shard, ask_time(&self.link).await?);
+        let time = self.link.reads.time().await?;
+        self.state(shard).learn_time(time);
         match difference_ms() {
             ..=CLOCK_DIFFERENCE_MAX_MS => Ok(()),
             ms => Err(Error::Unavailable(format!(
@@ -106,59 +133,44 @@ impl RedisBuffer {
         }
     }
 
-    /// Gives the stream its floor, unless it got it over this connection; returns whether it did. While nobody says
-    /// the floor, because the database does not answer, a stream that is there goes on by itself, and one that is gone
+    /// Gives the stream its floor, unless it got it over this connection; returns whether it did. While the floor is
+    /// unknown, because the database does not answer, a stream that is there goes on by itself, and one that is gone
     /// stays gone.
     async fn ensure_floor(&self, shard: Shard) -> Result<bool> {
-        if self.states.has_floor(shard, self.link.append_connection()) {
+        if self.state(shard).connection == self.link.appends.connection_number() {
             return Ok(false);
         }
         match tokio::time::timeout(FLOOR_TIMEOUT, self.floors.floor(shard)).await {
             Ok(Ok(floor)) => self.raise_floor(shard, floor).await.map(|()| true),
-            Ok(Err(_)) | Err(_) => Ok(false),
+            _ => Ok(false),
         }
-    }
-
-    fn append_args(&self, shard: Shard, entries: &[Entry]) -> Vec<String> {
-        let deadline = self.states.time(shard).plus_ms(self.append_timeout.as_millis() as i64);
-        let mut args = Vec::with_capacity(2 + 3 * entries.len());
-        args.extend([deadline.ms().to_string(), notes::STRETCH_MS.into()]);
-        for entry in entries {
-            args.extend([entry.encode(), notes::field(&entry.user, &entry.post), notes::score(entry)]);
-        }
-        args
     }
 
     /// Runs the script that appends. When this fails, the script will not run any more.
     async fn run_append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<String>> {
         let sent = tokio::time::Instant::now();
-        let keys = [stream::key(shard), notes::key(shard)];
-        let args = self.append_args(shard, entries);
-        let error = match self.link.append(&self.scripts.append, &keys, args).await {
+        let keys = [log::stream_key(shard), log::notes_key(shard)];
+        let timeout = self.link.appends.timeout;
+        let deadline = self.state(shard).time().plus_ms(timeout.as_millis() as i64);
+        let mut args = Vec::with_capacity(2 + 3 * entries.len());
+        args.extend([deadline.ms().to_string(), log::STRETCH_MS.into()]);
+        for entry in entries {
+            args.extend([entry.encode(), log::note_field(&entry.user, &entry.post), log::note_score(entry)]);
+        }
+        let error = match self.link.appends.run(&self.append, &keys, args).await {
             Ok(reply) => return Ok(reply),
             Err(error) => error,
         };
         if *error.kind() == fred::error::ErrorKind::Timeout {
-            self.link.cut_appends().await;
+            self.link.appends.cut().await;
         }
         // What was sent may still be executed, until its deadline. Only then "no" is the truth, unless Redis itself
         // said it.
         if !is_answer(&error) {
-            tokio::time::sleep_until(sent + self.append_timeout).await;
+            tokio::time::sleep_until(sent + timeout).await;
         }
         Err(error.into())
     }
-
-    /// A setting of the server, if it tells (managed ones may not).
-    async fn setting(&self, name: &'static str) -> Option<String> {
-        let pair: Vec<String> = self.link.reads.command("CONFIG", &["GET", name]).await.ok()?;
-        pair.into_iter().nth(1)
-    }
-}
-
-async fn ask_time(link: &RedisLink) -> Result<Time> {
-    let (seconds, micros): (i64, i64) = link.reads.command("TIME", &[]).await?;
-    Ok(Time::from_ms(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))
 }
 
 #[async_trait]
@@ -178,47 +190,48 @@ impl Buffer for RedisBuffer {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        if !self.link.can_append() {
+        if !self.link.appends.is_up() {
             return Err(Error::Unavailable(
                 "redis is not connected; ratings cannot be held right now".into(),
             ));
         }
         let reply = self.run_append(shard, entries).await?;
-        let (time, ids) =
-            reply.split_first().ok_or_else(|| Error::Internal("redis answered nothing".into()))?;
-        self.states.learn_time(shard, Time::from_ms(time.parse().unwrap_or_default()));
+        let Some((time, ids)) = reply.split_first() else {
+            return Err(Error::Internal("redis answered nothing".into()));
+        };
+        self.state(shard).learn_time(Time::from_ms(time.parse().unwrap_or_default()));
         match ids.first().map(String::as_str) {
             Some("late") => {
                 return Err(Error::Unavailable("redis took too long to append; try again".into()));
             }
             Some("gone") => {
-                self.states.gone(shard);
+                self.state(shard).connection = 0;
                 return Err(Error::Busy("redis has lost this log; it is created again, try again".into()));
             }
             _ => {}
         }
-        let positions = ids.iter().map(|id| stream::parse_position(id)).collect::<Result<Vec<_>>>()?;
+        let positions = ids.iter().map(|id| log::parse_position(id)).collect::<Result<Vec<_>>>()?;
         if let Some(last) = positions.last() {
-            self.states.learn_position(shard, *last);
+            self.state(shard).learn_position(*last);
         }
         Ok(positions)
     }
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
-        self.states.learn_position(shard, from);
+        self.state(shard).learn_position(from);
         let mut lines: Vec<Line> = Vec::new();
         while lines.len() < limit {
             let after = lines.last().map_or(from, |line| line.position);
             let count = (limit - lines.len()).min(READ_ENTRIES_MAX);
-            let (key, start) = (stream::key(shard), format!("({after}"));
+            let (key, start) = (log::stream_key(shard), format!("({after}"));
             let read = |client: Client| async move {
                 client.xrange_values(key, start, "+", Some(count as u64)).await
             };
             let rows: Vec<(String, HashMap<Bytes, Bytes>)> = self.link.drains.ask(read).await?;
             let is_end = rows.len() < count;
             for (id, fields) in rows {
-                let position = stream::parse_position(&id)?;
-                lines.push(Line { position, entry: stream::parse_line(fields) });
+                let position = log::parse_position(&id)?;
+                lines.push(Line { position, entry: log::parse_line(fields) });
             }
             if is_end {
                 break;
@@ -228,21 +241,19 @@ impl Buffer for RedisBuffer {
     }
 
     async fn trim(&self, shard: Shard, through: Position) -> Result<()> {
-        self.states.learn_position(shard, through);
-        let keep = stream::next(through);
-        let args = vec![keep.to_string(), keep.high.to_string(), notes::STRETCH_MS.into()];
-        self.link.drains.call(&self.scripts.trim, &[stream::key(shard), notes::key(shard)], args).await
+        self.state(shard).learn_position(through);
+        let keep = log::next(through);
+        let args = vec![keep.to_string(), keep.high.to_string(), log::STRETCH_MS.into()];
+        self.link.drains.call(&self.trim, &[log::stream_key(shard), log::notes_key(shard)], args).await
     }
 
     async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog> {
-        self.states.learn_position(shard, from);
-        let (waiting, first, appends, last): (u64, String, u64, String) = self
-            .link
-            .drains
-            .call(&self.scripts.backlog, &[stream::key(shard)], vec![from.to_string()])
-            .await?;
+        self.state(shard).learn_position(from);
+        let (key, from) = ([log::stream_key(shard)], vec![from.to_string()]);
+        let (waiting, first, appends, last): (u64, String, u64, String) =
+            self.link.drains.call(&self.backlog, &key, from).await?;
         let oldest = Position::parse(&first).map(|first| Time::from_ms(first.high as i64));
-        Ok(Backlog { waiting, oldest, appends, last: stream::parse_position(&last)? })
+        Ok(Backlog { waiting, oldest, appends, last: log::parse_position(&last)? })
     }
 
     async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
@@ -251,36 +262,35 @@ impl Buffer for RedisBuffer {
             shards.entry(Shard::of(post, self.shard_count)).or_default().push(i);
         }
         let asking = shards.into_iter().map(|(shard, asked)| async move {
-            let fields = asked.iter().map(|&i| notes::field(user, &posts[i])).collect();
+            let fields = asked.iter().map(|&i| log::note_field(user, &posts[i])).collect();
             let found: Vec<String> =
-                self.link.reads.call(&self.scripts.waiting_of, &[notes::key(shard)], fields).await?;
+                self.link.reads.call(&self.waiting_of, &[log::notes_key(shard)], fields).await?;
             Ok::<_, Error>(asked.into_iter().zip(found))
         });
         let mut waiting = vec![None; posts.len()];
         for (i, note) in try_join_all(asking).await?.into_iter().flatten() {
-            waiting[i] = notes::parse(&note);
+            waiting[i] = log::parse_note(&note);
         }
         Ok(waiting)
     }
 
     async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {
         // Before the call: a connection that is lost meanwhile may lead to another Redis.
-        let connection = self.link.append_connection();
-        self.states.learn_position(shard, floor);
-        let floor = self.states.floor(shard).to_string();
-        let _: i64 = self.link.drains.call(&self.scripts.floor, &[stream::key(shard)], vec![floor]).await?;
-        self.states.floor_set(shard, connection);
+        let connection = self.link.appends.connection_number();
+        self.state(shard).learn_position(floor);
+        let floor = self.state(shard).floor.to_string();
+        let _: i64 = self.link.drains.call(&self.floor, &[log::stream_key(shard)], vec![floor]).await?;
+        self.state(shard).connection = connection;
         Ok(())
     }
 
     async fn describe(&self) -> Result<String> {
-        let info: String = self.link.reads.command("INFO", &["server"]).await?;
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?");
-        let (aof, fsync) = (self.setting("appendonly").await, self.setting("appendfsync").await);
-        let kept = match (aof.as_deref(), fsync) {
-            (Some("yes"), Some(fsync)) => format!("appendfsync {fsync}"),
-            (Some("no"), _) => "no append-only file".into(),
-            _ => "durability unknown".into(),
+        let health = RedisHealth::ask(&self.link).await?;
+        let version = health.info("redis_version").unwrap_or("?");
+        let kept = match health.keeping() {
+            Keeping::Log(Some(fsync)) => format!("appendfsync {fsync}"),
+            Keeping::Log(None) | Keeping::Unknown => "durability unknown".into(),
+            Keeping::Nothing | Keeping::Snapshots { .. } | Keeping::NoLog => "no append-only file".into(),
         };
         Ok(format!("redis {version} ({} shards, {kept})", self.shard_count))
     }

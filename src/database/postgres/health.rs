@@ -10,29 +10,18 @@ use super::pools::connect;
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::error::{Error, Result};
 
-/// All questions together take at most this.
+/// The limit of all questions together.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The settings that are asked for.
-const SETTINGS: [&str; 9] = [
-    "server_version",
-    "server_version_num",
-    "synchronous_commit",
-    "fsync",
-    "full_page_writes",
-    "default_transaction_read_only",
-    "max_connections",
-    "superuser_reserved_connections",
-    "reserved_connections",
-];
-/// What is left to others: connections of all, and of Damper's own processes (and this one).
-const CONNECTIONS: &str = "
+/// Connections of all, and of Damper's own processes (and this one); the limits of this role and this database, if there
+/// are any; whether it follows another server; its clock.
+const STATE: &str = "
     select (select coalesce(sum(numbackends), 0)::bigint from pg_stat_database),
            (select count(*) from pg_stat_activity
-            where application_name in ('damper', 'damper-drain') or pid = pg_backend_pid())";
-/// Limits of this role and this database; nothing where there is none.
-const LIMITS: &str = "
-    select (select nullif(rolconnlimit, -1)::bigint from pg_roles where rolname = current_user),
-           (select nullif(datconnlimit, -1)::bigint from pg_database where datname = current_database())";
+            where application_name in ('damper', 'damper-drain') or pid = pg_backend_pid()),
+           (select nullif(rolconnlimit, -1)::bigint from pg_roles where rolname = current_user),
+           (select nullif(datconnlimit, -1)::bigint from pg_database where datname = current_database()),
+           pg_is_in_recovery(),
+           (extract(epoch from clock_timestamp()) * 1000)::bigint";
 
 /// A server's own words.
 #[derive(Debug, Clone)]
@@ -49,10 +38,7 @@ pub struct PostgresHealth {
 }
 
 impl PostgresHealth {
-    /// Asks the server, over one connection.
-    ///
-    /// # Errors
-    /// `Unavailable` when it does not answer, `Config` when it refuses the login.
+    /// Asks the server, over one connection; the errors are those of [`connect`].
     pub async fn ask(url: &ServerUrl, knobs: &StoreKnobs) -> Result<Self> {
         let mut connection = connect(url, knobs).await?;
         let asked = tokio::time::timeout(ANSWER_TIMEOUT, Self::ask_over(&mut connection)).await;
@@ -69,19 +55,13 @@ impl PostgresHealth {
 
     async fn ask_over(connection: &mut PgConnection) -> Result<Self> {
         let settings: Vec<(String, String)> =
-            sqlx::query_as("select name, coalesce(setting, '') from pg_settings where name = any($1)")
-                .bind(SETTINGS.as_slice())
+            sqlx::query_as("select name, coalesce(setting, '') from pg_settings")
                 .fetch_all(&mut *connection)
                 .await?;
         let settings: HashMap<String, String> = settings.into_iter().collect();
-        let (all, own): (i64, i64) = sqlx::query_as(CONNECTIONS).fetch_one(&mut *connection).await?;
-        let (of_role, of_database): (Option<i64>, Option<i64>) =
-            sqlx::query_as(LIMITS).fetch_one(&mut *connection).await?;
-        let (is_standby, clock_ms): (bool, i64) = sqlx::query_as(
-            "select pg_is_in_recovery(), (extract(epoch from clock_timestamp()) * 1000)::bigint",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
+        type State = (i64, i64, Option<i64>, Option<i64>, bool, i64);
+        let state: State = sqlx::query_as(STATE).fetch_one(&mut *connection).await?;
+        let (all, own, of_role, of_database, is_standby, clock_ms) = state;
         let number = |name: &str| settings.get(name).and_then(|value| value.parse::<u64>().ok());
         let reserved = ["superuser_reserved_connections", "reserved_connections"].map(number);
         let reserved: u64 = reserved.into_iter().flatten().sum();

@@ -1,8 +1,6 @@
-//! A copy of the data file as of one moment, while others read and write it.
-//!
-//! `VACUUM INTO` reads one snapshot, which holds all that was committed before it began: log, checkpoint and averages
-//! belong together. It neither waits for writers nor keeps them waiting. The copy gets its name only when it is whole
-//! and on the disk.
+//! A copy of the data file as of one moment, while others read and write it. It gets its name only when it is whole and
+//! on the disk. `VACUUM INTO` reads one snapshot of all that was committed before it began, so log, checkpoint and
+//! averages belong together. It neither waits for writers nor keeps them waiting.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -12,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::file::SqliteFile;
+use super::{SqliteFile, beside, refused};
 use crate::error::{Error, Invalid, Kind, Result};
 
 /// A file under way; removed when it does not get its name.
@@ -28,12 +26,7 @@ impl SqliteFile {
     /// # Errors
     /// `NotFound` when there is no data file, `Conflict` when `to` exists, `Invalid` when it cannot be written.
     pub async fn back_up(data: &Path, to: &Path) -> Result<u64> {
-        let source = data.metadata().map_err(|e| {
-            Error::NotFound(format!(
-                "cannot read the data file {}: {e}; DAMPER_DATA names another",
-                data.display()
-            ))
-        })?;
+        let source = data.metadata().map_err(|e| Error::NotFound(refused("read", data, e)))?;
         if to.symlink_metadata().is_ok() {
             return Err(taken(to));
         }
@@ -44,14 +37,12 @@ impl SqliteFile {
         let mut connection = options.connect().await?;
         let copied = sqlx::query("vacuum into $1").bind(name).execute(&mut connection).await;
         copied.map_err(|e| {
-            Error::Invalid(Invalid::new(
-                Kind::FailedBackup,
-                format!(
-                    "cannot copy {} to {}: {e}; damper doctor tells whether the disk is full or the file is broken",
-                    data.display(),
-                    to.display()
-                ),
-            ))
+            let detail = format!(
+                "cannot copy {} to {}: {e}; damper doctor tells whether the disk is full or the file is broken",
+                data.display(),
+                to.display()
+            );
+            Invalid::new(Kind::FailedBackup, detail)
         })?;
         connection.close().await?;
         let to = to.to_path_buf();
@@ -62,11 +53,10 @@ impl SqliteFile {
 }
 
 impl Partial {
-    /// An empty file beside `to`; who may not read the source may not read it.
+    /// An empty file beside `to`, which the same users may read as the source.
     fn make(to: &Path, permissions: Permissions) -> io::Result<Self> {
-        let mut name = std::path::absolute(to)?.into_os_string();
-        name.push(format!(".{}.partial", uuid::Uuid::new_v4().simple()));
-        let path = PathBuf::from(name);
+        let ending = format!(".{}.partial", uuid::Uuid::new_v4().simple());
+        let path = beside(&std::path::absolute(to)?, &ending);
         let file = File::create_new(&path)?;
         let partial = Self { path, is_done: false };
         file.set_permissions(permissions)?;
@@ -81,7 +71,7 @@ impl Partial {
         match renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => return Err(taken(to)),
-            // A file system that cannot promise it; a moment ago there was no such file.
+            // Not every file system can do that. A moment ago there was no such file.
             Err(_) if to.symlink_metadata().is_err() => std::fs::rename(&self.path, to).map_err(failed)?,
             Err(_) => return Err(taken(to)),
         }
@@ -106,5 +96,5 @@ fn taken(to: &Path) -> Error {
 
 fn unwritable(to: &Path, why: &dyn std::fmt::Display) -> Error {
     let detail = format!("cannot write the backup {}: {why}; choose another place", to.display());
-    Error::Invalid(Invalid::new(Kind::UnwritableFile, detail))
+    Invalid::new(Kind::UnwritableFile, detail).into()
 }

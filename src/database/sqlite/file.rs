@@ -1,8 +1,7 @@
-//! The one SQLite file of the embedded set-up.
+//! The one SQLite file of the embedded set-up. Readers have a pool and never wait (WAL).
 //!
-//! SQLite lets one connection write at a time. So a process has one writer, handed out in order of asking:
-//! appends and commits take turns and neither starves. Other processes (`damper flush` beside a running
-//! `serve`) wait by SQLite's own busy time-out. Readers have a pool and never wait (WAL).
+//! SQLite lets one connection write at a time. So a process has one writer, handed out in order of asking: appends and
+//! commits take turns. Other processes (`damper flush` beside `serve`) wait by SQLite's own busy time-out.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::beside;
 use crate::config::StoreKnobs;
 use crate::database::schema;
 use crate::error::{Error, Result};
@@ -34,8 +34,9 @@ const CHECKPOINT_PAGES: &str = "16000";
 
 /// An open SQLite file: many readers, one writer.
 pub struct SqliteFile {
-    path: PathBuf,
-    readers: SqlitePool,
+    pub(crate) path: PathBuf,
+    /// Connections for reads; a write over one is refused by SQLite.
+    pub(crate) readers: SqlitePool,
     options: SqliteConnectOptions,
     /// Nothing after a transaction that did not end well; the next one opens it anew.
     writer: Arc<Mutex<Option<SqliteConnection>>>,
@@ -57,12 +58,7 @@ impl SqliteFile {
     /// # Errors
     /// [`Error::Config`] when the file cannot be opened or its schema is newer than this program.
     pub async fn open(path: &Path, knobs: &StoreKnobs) -> Result<Self> {
-        let refused = |what: &str, e: &dyn std::fmt::Display| {
-            Error::Config(format!(
-                "cannot {what} the data file {}: {e}; DAMPER_DATA names another",
-                path.display()
-            ))
-        };
+        let refused = |what: &str, e: &dyn std::fmt::Display| Error::Config(super::refused(what, path, e));
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -73,8 +69,8 @@ impl SqliteFile {
             .pragma("temp_store", "memory")
             .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
-        let lock = lock_file(path, "lock").map_err(|e| refused("lock", &e))?;
-        // Off the runtime's threads: whoever holds the lock may need one of them to let it go.
+        let lock = lock_file(path, ".lock").map_err(|e| refused("lock", &e))?;
+        // Off the runtime's threads: the holder of the lock may need one of them to release it.
         let locking = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
         let lock = locking.await.map_err(|e| refused("lock", &e))?.map_err(|e| refused("lock", &e))?;
         let for_writing = options.clone().pragma("cache_size", WRITER_CACHE);
@@ -89,11 +85,6 @@ impl SqliteFile {
             .await?;
         let writer = Arc::new(Mutex::new(Some(writer)));
         Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer })
-    }
-
-    /// Connections for reads; a write over one is refused by SQLite.
-    pub fn readers(&self) -> &SqlitePool {
-        &self.readers
     }
 
     /// Begins a write transaction, in order of asking: IMMEDIATE, since one that turns from reading to writing
@@ -119,11 +110,6 @@ impl SqliteFile {
             }
         }
     }
-
-    /// Where the file is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Writing {
@@ -133,15 +119,13 @@ impl Writing {
     }
 
     /// Makes what was written durable. Its outcome is waited for: what was sent cannot be taken back.
-    pub async fn commit(mut self) -> Result<()> {
-        self.run("commit").await?;
-        self.has_ended = true;
-        Ok(())
+    pub async fn commit(self) -> Result<()> {
+        self.end(true).await
     }
 
-    /// Leaves everything as it was.
-    pub async fn roll_back(mut self) -> Result<()> {
-        self.run("rollback").await?;
+    /// Commits, or leaves everything as it was.
+    pub(crate) async fn end(mut self, commits: bool) -> Result<()> {
+        self.run(if commits { "commit" } else { "rollback" }).await?;
         self.has_ended = true;
         Ok(())
     }
@@ -160,29 +144,23 @@ impl Drop for Writing {
     }
 }
 
-/// Keeps a second `serve` off the same file for as long as it lives.
-pub struct ServeLock(#[expect(dead_code, reason = "held for its lock")] File);
-
-impl ServeLock {
-    /// # Errors
-    /// [`Error::Config`] when another process serves this file.
-    pub fn take(data: &Path) -> Result<Self> {
-        let refused = |why: String| Error::Config(format!("cannot serve {}: {why}", data.display()));
-        let file = lock_file(data, "serve").map_err(|e| refused(e.to_string()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(refused(
-                "another damper serves this file; stop it, or name another file with DAMPER_DATA \
-                 (all other commands work beside it)"
-                    .into(),
-            )),
-            Err(TryLockError::Error(e)) => Err(refused(e.to_string())),
+/// Keeps a second `serve` off the same data file, for as long as the file that it returns is open.
+///
+/// # Errors
+/// [`Error::Config`] when another process serves this file.
+pub fn lock_for_serving(data: &Path) -> Result<File> {
+    let why = match lock_file(data, ".serve").map(|file| (file.try_lock(), file)) {
+        Ok((Ok(()), file)) => return Ok(file),
+        Ok((Err(TryLockError::WouldBlock), _)) => {
+            "another damper serves this file; stop it, or name another file with DAMPER_DATA \
+             (all other commands work beside it)"
+                .to_owned()
         }
-    }
+        Ok((Err(TryLockError::Error(e)), _)) | Err(e) => e.to_string(),
+    };
+    Err(Error::Config(format!("cannot serve {}: {why}", data.display())))
 }
 
-fn lock_file(data: &Path, purpose: &str) -> std::io::Result<File> {
-    let mut path = data.as_os_str().to_owned();
-    path.push(format!(".{purpose}"));
-    File::options().create(true).truncate(false).write(true).open(path)
+fn lock_file(data: &Path, ending: &str) -> std::io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(beside(data, ending))
 }

@@ -1,16 +1,15 @@
-//! What the data file and its file system say of themselves. For `damper doctor`, which judges; nothing is
-//! written, and no file is made.
-//!
-//! SQLite makes files of its own beside a file that it opens in write-ahead mode, even for reading. So a file that
-//! has none beside it, which nobody has open, is read as one that cannot change.
+//! What the data file and its file system say of themselves, for `damper doctor`, which judges. Nothing is written:
+//! SQLite makes files of its own beside a file that it opens in write-ahead mode, even for reading, so a file that has
+//! none beside it, which no process has open, is read as one that cannot change.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+use super::{beside, refused};
 use crate::error::{Error, Result};
 
 /// Names five problems at most.
@@ -18,8 +17,6 @@ const CHECK: &str = "pragma quick_check(5)";
 /// Times that the file is checked when a service opens it meanwhile.
 const CHECKS_MAX: usize = 3;
 
-/// A data file.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteHealth {
     /// Bytes of the file and of its write-ahead log.
     pub size: u64,
@@ -30,7 +27,7 @@ pub struct SqliteHealth {
 }
 
 /// The file system that a path is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct FileSystem {
     /// Bytes that are left for this user.
     pub free: u64,
@@ -40,32 +37,25 @@ pub struct FileSystem {
 
 impl SqliteHealth {
     /// Looks at the file; nothing when there is none. A large file takes a while.
-    ///
-    /// # Errors
-    /// `Config` when it cannot be read.
     pub async fn ask(data: &Path) -> Result<Option<Self>> {
-        let refused = |e: std::io::Error| {
-            Error::Config(format!(
-                "cannot read the data file {}: {e}; DAMPER_DATA names another",
-                data.display()
-            ))
-        };
+        let refused = |e: std::io::Error| Error::Config(refused("read", data, e));
         if !data.try_exists().map_err(refused)? {
             return Ok(None);
         }
         let mut header = Vec::new();
         File::open(data).and_then(|file| file.take(20).read_to_end(&mut header)).map_err(refused)?;
+        let log = beside(data, "-wal");
         let length = |path: &Path| path.metadata().map_or(0, |found| found.len());
         let mut problems = Vec::new();
         for _ in 0..CHECKS_MAX {
-            let is_open = write_ahead_log(data).exists();
+            let is_open = log.exists();
             problems = check(data, is_open).await;
-            if is_open == write_ahead_log(data).exists() {
+            if is_open == log.exists() {
                 break;
             }
         }
         Ok(Some(Self {
-            size: length(data) + length(&write_ahead_log(data)),
+            size: length(data) + length(&log),
             is_write_ahead: is_write_ahead(&header),
             problems,
         }))
@@ -73,7 +63,7 @@ impl SqliteHealth {
 }
 
 impl FileSystem {
-    /// The file system of `path`, which exists; nothing when the system does not tell.
+    /// The file system of `path`, which exists; nothing when the system does not say.
     pub fn of(path: &Path) -> Option<Self> {
         let found = rustix::fs::statfs(path).ok()?;
         let block = u64::try_from(found.f_bsize).ok()?;
@@ -111,10 +101,4 @@ fn is_write_ahead(header: &[u8]) -> Option<bool> {
         }
         _ => None,
     }
-}
-
-fn write_ahead_log(data: &Path) -> PathBuf {
-    let mut path = data.as_os_str().to_owned();
-    path.push("-wal");
-    path.into()
 }

@@ -1,8 +1,22 @@
 //! SQLite: the one data file, how rows are written to it, its copy while in use, and what it says of itself.
 
 mod backup;
-pub mod file;
-pub mod health;
+mod file;
+pub(crate) mod health;
 pub(super) mod parameters;
 
-pub use file::{ServeLock, SqliteFile, Writing};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+pub use file::{SqliteFile, Writing, lock_for_serving};
+
+/// A file beside the data file, whose name begins as that one's does.
+fn beside(data: &Path, ending: &str) -> PathBuf {
+    let mut path = data.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
+fn refused(what: &str, data: &Path, why: impl Display) -> String {
+    format!("cannot {what} the data file {}: {why}; DAMPER_DATA names another", data.display())
+}

@@ -3,7 +3,7 @@
 use sqlx::query_builder::{QueryBuilder, Separated};
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 
-use crate::database::rows::{Sink, Table};
+use crate::database::rows::{Field, Sink, Table, Write};
 use crate::error::Result;
 
 /// Rows that one statement writes: so few different statements are prepared once and kept, whatever a batch holds.
@@ -12,13 +12,12 @@ const ROWS_AT_ONCE: [usize; 3] = [256, 16, 1];
 /// Where the rows stand in a statement.
 const ROWS: &str = "{rows}";
 
-/// Writes `rows` into `table`, many a statement; `write` puts a row's values in the order of the columns. Returns how
-/// many rows that changed.
+/// Writes `rows` into `table`, many a statement. Returns how many rows that changed.
 pub async fn write_rows<T>(
     writer: &mut SqliteConnection,
     table: &Table,
     rows: &[T],
-    write: impl Fn(&mut dyn Sink, &T),
+    write: impl Write<T>,
 ) -> Result<u64> {
     let statement = table.write(ROWS);
     let (head, tail) = statement.split_once(ROWS).unwrap_or((&statement, ""));
@@ -37,23 +36,13 @@ pub async fn write_rows<T>(
 struct ParameterRow<'a>(Separated<'a, Sqlite, &'static str>);
 
 impl Sink for ParameterRow<'_> {
-    fn text_or_null(&mut self, value: Option<&str>) {
-        self.0.push_bind(value.map(str::to_owned));
-    }
-
-    fn bytes(&mut self, value: &[u8]) {
-        self.0.push_bind(value.to_vec());
-    }
-
-    fn small(&mut self, value: i16) {
-        self.0.push_bind(value);
-    }
-
-    fn int_or_null(&mut self, value: Option<i64>) {
-        self.0.push_bind(value);
-    }
-
-    fn float(&mut self, value: f64) {
-        self.0.push_bind(value);
+    fn put(&mut self, field: Field<'_>) {
+        match field {
+            Field::Text(value) => self.0.push_bind(value.map(str::to_owned)),
+            Field::Bytes(value) => self.0.push_bind(value.to_vec()),
+            Field::Small(value) => self.0.push_bind(value),
+            Field::Int(value) => self.0.push_bind(value),
+            Field::Float(value) => self.0.push_bind(value),
+        };
     }
 }

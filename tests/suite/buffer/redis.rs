@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use damper::Error;
+use damper::buffer::Buffer;
 use damper::buffer::redis::{RedisBuffer, stamp};
-use damper::buffer::{Buffer, Owner};
 use damper::entry::Position;
 use damper::model::Time;
 use damper::redis::link::RedisLink;
@@ -26,7 +26,7 @@ async fn link(engine: &Engine) -> Arc<RedisLink> {
 /// A buffer of another process on the same Redis.
 async fn another(engine: &Engine) -> RedisBuffer {
     let floors = engine.floors.clone();
-    RedisBuffer::open(link(engine).await, 16, APPEND_TIMEOUT, floors).await.expect("redis answers")
+    RedisBuffer::open(link(engine).await, 16, floors).await.expect("redis answers")
 }
 
 fn stream_length(engine: &Engine) -> i64 {
@@ -168,17 +168,16 @@ async fn a_clock_that_disagrees_with_the_logs_is_refused_until_it_agrees() {
 async fn a_redis_of_another_installation_is_refused() {
     let engine = Engine::redis().await;
     let link = link(&engine).await;
-    let owner = |installation, shards| Owner { installation, shards };
     for _ in 0..2 {
-        stamp(&link, &owner("ours", 16)).await.expect("it is ours");
+        stamp(&link, "ours", 16).await.expect("it is ours");
     }
     for (id, shards) in [("theirs", 16), ("ours", 8)] {
-        match stamp(&link, &owner(id, shards)).await {
+        match stamp(&link, id, shards).await {
             Err(Error::Config(text)) => assert!(text.contains("ours") && text.contains("16"), "{text}"),
             other => panic!("{other:?}"),
         }
     }
-    stamp(&link, &owner("ours", 16)).await.expect("it is still ours");
+    stamp(&link, "ours", 16).await.expect("it is still ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]

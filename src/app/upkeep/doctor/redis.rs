@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Clock, Finding, Findings, bytes};
 use crate::config::Config;
 use crate::error::Result;
-use crate::redis::health::{self, Keeping, RedisHealth};
+use crate::redis::health::{Keeping, RedisHealth};
 use crate::redis::link::RedisLink;
 
 /// The first version with everything that the scripts use.
@@ -36,7 +36,7 @@ async fn ask(config: &Config, clock: &Clock) -> Result<(RedisHealth, i64, [crate
     let link = RedisLink::open(&config.redis_url, timeout).await?;
     let health = RedisHealth::ask(&link).await?;
     let before = clock();
-    let theirs_ms = health::clock_ms(&link).await?;
+    let theirs_ms = link.drains.time().await?.ms();
     Ok((health, theirs_ms, [before, clock()]))
 }
 
@@ -74,13 +74,10 @@ fn keeping(findings: &mut Findings, health: &RedisHealth) {
         Keeping::Log(None) => {
             findings.unknown("persistence", "appendonly yes; the server does not say appendfsync")
         }
-        Keeping::Snapshots(points) => findings.risk(
+        Keeping::Snapshots { save, longest } => findings.risk(
             "persistence",
-            format!("appendonly no, save {}", health::as_set(&points)),
-            format!(
-                "all ratings since the last snapshot, which may be {} ago, whenever Redis stops",
-                health::longest(&points)
-            ),
+            format!("appendonly no, save {save}"),
+            format!("all ratings since the last snapshot, which may be {longest} ago, whenever Redis stops"),
             REMEDY,
         ),
         Keeping::Nothing => findings.risk(
