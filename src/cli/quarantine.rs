@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
 use crate::app::App;
-use crate::app::upkeep::quarantine::{QuarantineId, Retried};
+use crate::app::upkeep::quarantine::QuarantineId;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::store::QuarantinedEntry;
@@ -107,13 +107,10 @@ async fn change(app: &App, chosen: &Chosen, is_retry: bool) -> Result<ExitCode> 
 
 async fn change_all(app: &App, is_retry: bool, report: &mut Report) -> Result<()> {
     let mut sweep = app.upkeep().walk_quarantine().await?;
-    loop {
-        let page = sweep.next().await?;
-        if page.is_empty() {
-            return Ok(());
-        }
+    while let Some(page) = sweep.next().await? {
         change_kept(app, &page, is_retry, report).await?;
     }
+    Ok(())
 }
 
 async fn change_some(app: &App, ids: &[QuarantineId], is_retry: bool, report: &mut Report) -> Result<()> {
@@ -137,8 +134,8 @@ async fn change_kept(
         for (kept, outcome) in kept.iter().zip(app.upkeep().retry_quarantined(kept, now()).await?) {
             let id = QuarantineId::of(kept);
             match outcome {
-                Retried::Waits(entry) => report.add(id, "retried", look::described(&entry), false),
-                Retried::Stays(reason) => report.add(id, "stays", reason, true),
+                Ok(entry) => report.add(id, "retried", look::described(&entry), false),
+                Err(reason) => report.add(id, "stays", reason, true),
             }
         }
         return Ok(());

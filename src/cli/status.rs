@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::{FAILED, JsonArg, now, open, print_json, term};
-use crate::app::upkeep::status::Status;
+use crate::app::upkeep::Status;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::model::Time;

@@ -15,9 +15,10 @@ use crate::api::gate::{Gate, Operator};
 use crate::api::pages::count;
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
+use crate::app::apart;
 use crate::app::drain::{DrainOrder, Drained};
-use crate::app::upkeep::status::Status;
-use crate::error::{Error, Kind, Result};
+use crate::app::upkeep::Status;
+use crate::error::{Kind, Result};
 use crate::store::{DrainRun, Trigger};
 
 /// A caller waits for this part of a request's time. The list of drains shows what came of a flush that takes longer.
@@ -68,9 +69,7 @@ pub async fn flush(
     let wait = Duration::from_millis(gate.app().config().api.request_timeout_ms).mul_f64(FLUSH_WAIT);
     let flushed = async {
         let turn = gate.turn_to_flush().await;
-        // In a task of its own: it goes on when the caller goes away.
-        let flushing = tokio::spawn(flushed(gate.clone(), turn));
-        flushing.await.unwrap_or_else(|e| Err(Error::Internal(format!("a flush stopped: {e}"))))
+        apart("a flush", flushed(gate.clone(), turn)).await
     };
     match tokio::time::timeout(wait, flushed).await {
         Ok(flushed) => Ok(Json(flushed?).into_response()),

@@ -30,21 +30,8 @@ pub struct ArrivalsQuery {
     #[param(value_type = Option<Time>)]
     to: Option<String>,
     /// How long a step is
-    #[param(value_type = Option<By>)]
+    #[param(value_type = Option<Step>)]
     by: Option<String>,
-}
-
-/// How long a step is.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it describes a parameter, which is read as text")]
-enum By {
-    /// A minute
-    Minute,
-    /// A clock hour
-    Hour,
-    /// A day in UTC
-    Day,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -112,10 +99,15 @@ pub async fn arrivals(
 ) -> Result<Json<ArrivalsJson>, Problem> {
     let now = now();
     let by = query.by.as_deref().unwrap_or("hour");
-    let step = Step::parse(by).ok_or_else(|| {
-        let detail = format!("by {by:?} is not minute, hour or day");
-        Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), "by")
-    })?;
+    let step = match by {
+        "minute" => Step::Minute,
+        "hour" => Step::Hour,
+        "day" => Step::Day,
+        _ => {
+            let detail = format!("by {by:?} is not minute, hour or day");
+            return Err(Problem::in_parameter(Invalid::new(Kind::InvalidQuery, detail), "by"));
+        }
+    };
     let to = query.to.as_deref().map(|text| time(text, "to")).transpose()?.unwrap_or(now);
     let from = query.from.as_deref().map(|text| time(text, "from")).transpose()?;
     let from = from.unwrap_or_else(|| to.plus_ms(-STEPS_DEFAULT * step.ms()));

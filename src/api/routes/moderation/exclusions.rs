@@ -12,6 +12,7 @@ use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::{Gate, Moderator};
 use crate::api::problem::{Problem, ProblemJson};
 use crate::api::{Shared, now};
+use crate::app::apart;
 use crate::entry::{Decision, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
 use crate::merge::Exclusion;
@@ -112,25 +113,13 @@ pub async fn exclude(
     if query.preview != Some(true) {
         return decide_one(&gate, post, by, Decision { deed: Ruling::Exclude(window), reason }).await;
     }
-    // What waits is merged first, in a task of its own: it goes on when the caller goes away.
+    // What waits is merged first.
     let (app, of) = (gate.app().clone(), post.clone());
-    let drained = tokio::spawn(async move { app.drainer().drain_post(&of, now).await });
+    let drained = apart("a drain", async move { app.drainer().drain_post(&of, now).await });
     let late = |_| Error::Unavailable("what waits is being merged; try again".into());
-    let drained = tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)?;
-    drained.map_err(|e| Error::Internal(format!("a drain stopped: {e}")))??;
-    let preview = gate.app().moderation().preview(&post, &by, window, now).await?;
-    let json = DecidedJson {
-        id: None,
-        state: "preview",
-        excluded: Some(preview.excluded),
-        restored: None,
-        approved: None,
-        rejected: None,
-        held: Some(preview.held),
-        users: Some(preview.users),
-        before: preview.before,
-        after: preview.after,
-    };
+    tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)??;
+    let (decided, users) = gate.app().moderation().preview(&post, &by, window, now).await?;
+    let json = DecidedJson { id: None, state: "preview", users: Some(users), ..decided.into() };
     Ok(Json(json).into_response())
 }
 

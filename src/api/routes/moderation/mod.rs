@@ -22,6 +22,7 @@ use crate::api::extract::{Body, NoParameters, Parameters, PostPath};
 use crate::api::gate::{Gate, Moderator};
 use crate::api::problem::Problem;
 use crate::api::{Shared, now};
+use crate::app::apart;
 use crate::entry::{Decision, Hold, Position, Reason, Ruling};
 use crate::error::{Error, Invalid, Kind, Result};
 use crate::merge::Decided;
@@ -197,7 +198,7 @@ pub async fn policy(
     PostPath(post): PostPath,
     Parameters(_): Parameters<NoParameters>,
 ) -> Result<Json<PolicyJson>, Problem> {
-    let standing = app.moderation().standing(&post).await?;
+    let standing = app.moderation().stored(&post).await?.standing;
     Ok(Json(PolicyJson::of(standing, app.config().moderation.hold)))
 }
 
@@ -231,7 +232,7 @@ pub async fn set_policy(
     match decide(&gate, &post, by, decisions).await? {
         Answer::Waits(waiting) => Ok(waiting.into_response()),
         Answer::Decided(decided) => {
-            let standing = gate.app().moderation().standing(&post).await?;
+            let standing = gate.app().moderation().stored(&post).await?.standing;
             let json = DecidedPolicyJson {
                 id: decided.position.to_string(),
                 state: if standing.is_frozen { "frozen" } else { "thawed" },
@@ -334,10 +335,9 @@ async fn wait(
     within: Duration,
 ) -> Result<Option<Decided>, Problem> {
     let app = gate.app().clone();
-    // In a task of its own: it goes on when the caller goes away.
-    let outcome = tokio::spawn(async move { app.moderation().outcome(&post, position, now).await });
+    let outcome = apart("a decision", async move { app.moderation().outcome(&post, position, now).await });
     let Ok(outcome) = tokio::time::timeout(within, outcome).await else { return Ok(None) };
-    match outcome.map_err(|e| Error::Internal(format!("a decision stopped: {e}")))? {
+    match outcome {
         // It is held, and the next tick merges it.
         Err(error) if error.is_transient() => Ok(None),
         decided => Ok(Some(decided?)),
