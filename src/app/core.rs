@@ -17,11 +17,12 @@ use crate::error::Result;
 use crate::store::Ledger;
 
 /// The three doors that every rating passes, and what they share.
+#[derive(Clone)]
 pub struct Core {
     /// Settings, parameters, timetable, shards.
     pub context: Arc<Context>,
     /// The log, with appends grouped.
-    pub buffer: Arc<dyn Buffer>,
+    pub(super) buffer: Arc<dyn Buffer>,
     /// Takes entries in.
     pub intake: Arc<Intake>,
     /// Shows posts.
@@ -42,7 +43,8 @@ impl Core {
         cache: Arc<dyn Cache>,
     ) -> Result<Self> {
         let buffer: Arc<dyn Buffer> = Arc::new(Grouped::new(buffer, config.buffer.group_max));
-        let context = Arc::new(Context::new(config, ledger.installation().await?.shards)?);
+        let shards = ledger.installation().await?.shards;
+        let context = Arc::new(Context { params: config.params()?, ticks: config.ticks()?, shards, config });
         let posts = Arc::new(PostReader::new(context.clone(), buffer.clone(), ledger.clone(), cache.clone()));
         let intake = Arc::new(Intake::new(context.clone(), buffer.clone(), ledger.clone(), posts.clone()));
         let drainer = Arc::new(Drainer::new(context.clone(), buffer.clone(), ledger, cache));

@@ -3,7 +3,7 @@
 //! API, worker, command line and tests call the doors of [`App`]; nothing else reaches a seam. Time is always an argument.
 
 pub mod catalogue;
-pub mod context;
+mod context;
 mod core;
 pub mod drain;
 mod floors;
@@ -14,6 +14,8 @@ pub mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use crate::buffer::{self, Home};
 use crate::cache;
@@ -28,12 +30,12 @@ use crate::smoothing::Params;
 use crate::store::{STAGED, Store};
 use catalogue::Catalogue;
 use drain::Drainer;
-use floors::Checkpoints;
 use intake::Intake;
 use moderation::Moderation;
 use reading::Reader;
 use upkeep::Upkeep;
 
+pub(crate) use self::context::apart;
 pub use self::core::Core;
 
 /// Closing takes at most this.
@@ -75,17 +77,17 @@ impl App {
         };
         let store = Arc::new(store);
         let installation = store.installation().await?;
-        let floors = Arc::new(Checkpoints(store.clone()));
-        let buffer = buffer::open(&config, &home, &installation.id, installation.shards, floors).await?;
+        let buffer =
+            buffer::open(&config, &home, &installation.id, installation.shards, store.clone()).await?;
         let cache = cache::open(&config, home.redis());
         let limits = Limits::new(config.limits.clone(), home.redis(), &installation.id);
         let core = Core::assemble(config, buffer, store.clone(), cache).await?;
         Ok(Arc::new(Self {
             limits,
             reader: Reader::new(core.context.clone(), core.posts.clone(), store.clone()),
-            catalogue: Catalogue::new(core.context.clone(), core.posts.clone(), store.clone()),
-            moderation: Moderation::new(&core, store.clone()),
-            upkeep: Upkeep::new(&core, store.clone()),
+            catalogue: Catalogue { core: core.clone(), store: store.clone() },
+            moderation: Moderation { core: core.clone(), store: store.clone(), sending: Mutex::default() },
+            upkeep: Upkeep { core: core.clone(), store: store.clone() },
             store,
             core,
         }))

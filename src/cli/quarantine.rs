@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{DONE, FAILED, JsonArg, now, open, print_json, term};
 use crate::app::App;
-use crate::app::upkeep::quarantine::{QuarantineId, Retried};
+use crate::app::upkeep::quarantine::QuarantineId;
 use crate::config::Settings;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
@@ -187,11 +187,7 @@ impl Change<'_> {
         }
         if chosen.all {
             let mut walk = self.app.upkeep().walk_quarantine().await?;
-            loop {
-                let page = walk.next().await?;
-                if page.is_empty() {
-                    break;
-                }
+            while let Some(page) = walk.next().await? {
                 self.page(&page).await?;
             }
         }
@@ -204,8 +200,8 @@ impl Change<'_> {
             for (kept, outcome) in page.iter().zip(upkeep.retry_quarantined(page, now()).await?) {
                 let id = QuarantineId::of(kept);
                 match outcome {
-                    Retried::Waits(entry) => self.add(id, "retried", &described(&entry), DONE),
-                    Retried::Stays(reason) => self.add(id, "stays", &reason, FAILED),
+                    Ok(entry) => self.add(id, "retried", &described(&entry), DONE),
+                    Err(reason) => self.add(id, "stays", &reason, FAILED),
                 }
             }
             return Ok(());

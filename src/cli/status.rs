@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{DONE, FAILED, JsonArg, now, open, term};
-use crate::app::upkeep::status::Status;
+use crate::app::upkeep::Status;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::model::Time;

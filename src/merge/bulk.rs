@@ -153,20 +153,11 @@ impl BulkDecision {
         is_excluded == *is_undo && keeps_out(exclusion) && !others.iter().any(keeps_out)
     }
 
-    /// Numbers of ratings and of held ratings changed so far.
-    pub fn touched(&self) -> (u64, u64) {
-        (self.decided.outcome.touched, self.decided.outcome.held)
-    }
-
-    /// The post's figures before the decision and now.
-    pub fn figures(&self) -> (Published, Published) {
-        let of = |average: &Average| Published::of(&average.at(self.decided.at, &self.params), &self.params);
-        (of(&self.before.average), of(&self.after.average))
-    }
-
     /// The changes to write, apart from the ratings.
     pub fn finish(mut self) -> Merged {
-        let (figures, touched) = (self.figures(), self.decided.outcome.touched);
+        let of = |average: &Average| Published::of(&average.at(self.decided.at, &self.params), &self.params);
+        let figures = (of(&self.before.average), of(&self.after.average));
+        let touched = self.decided.outcome.touched;
         if let Some(user) = self.only_user().filter(|_| touched == 0) {
             let why = format!("no rating of {user} is held; it was decided on, released or withdrawn");
             self.decided.outcome.refused = Some(why);

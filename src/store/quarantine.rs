@@ -42,6 +42,14 @@ impl Store {
         found.iter().map(entry).collect()
     }
 
+    /// One entry of the quarantine, if it is there.
+    pub async fn quarantined_at(&self, shard: Shard, position: Position) -> Result<Option<QuarantinedEntry>> {
+        let columns = QUARANTINE.columns();
+        let sql = format!("select {columns} from quarantine where shard = $1 and position = $2");
+        let found = self.database.ask(Patience::Patient, &sql, values![shard, position]).await?;
+        found.first().map(entry).transpose()
+    }
+
     /// How many entries are in the quarantine.
     pub async fn count_quarantined(&self) -> Result<u64> {
         let sql = "select count(*) as entries from quarantine";

@@ -6,8 +6,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::prelude::*;
 use crate::api::pages::count;
+use crate::app::apart;
 use crate::app::drain::{DrainOrder, Drained};
-use crate::app::upkeep::status::Status;
+use crate::app::upkeep::Status;
 use crate::error::Result;
 use crate::store::{DrainRun, Trigger};
 
@@ -55,9 +56,7 @@ pub async fn flush(State(gate): State<Gate>, _: Operator, _: NoParameters) -> An
     let wait = Duration::from_millis(gate.app().config().api.request_timeout_ms).mul_f64(FLUSH_WAIT);
     let flushed = async {
         let turn = gate.flushing.clone().lock_owned().await;
-        // In a task of its own: it goes on when the caller goes away.
-        let flushing = tokio::spawn(flushed(gate.clone(), turn));
-        flushing.await.unwrap_or_else(|e| Err(Error::Internal(format!("a flush stopped: {e}"))))
+        apart("a flush", flushed(gate.clone(), turn)).await
     };
     match tokio::time::timeout(wait, flushed).await {
         Ok(flushed) => Ok(Json(flushed?).into_response()),

@@ -19,25 +19,22 @@ pub const STEPS_MAX: i64 = 10_000;
 const WAVES_MS: i64 = 90 * DAY_MS;
 
 /// The length of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[repr(i64)]
 pub enum Step {
-    /// A minute.
-    Minute,
-    /// A clock hour.
-    Hour,
-    /// A day in UTC.
-    Day,
+    /// A minute
+    Minute = MINUTE_MS,
+    /// A clock hour
+    Hour = HOUR_MS,
+    /// A day in UTC
+    Day = DAY_MS,
 }
 
 impl Step {
     /// Its length in milliseconds.
     pub fn ms(self) -> i64 {
-        match self {
-            Step::Minute => MINUTE_MS,
-            Step::Hour => HOUR_MS,
-            Step::Day => DAY_MS,
-        }
+        self as i64
     }
 }
 
@@ -79,15 +76,16 @@ impl Moderation {
         step: Step,
         now: Time,
     ) -> Result<Vec<Arrivals>> {
+        let invalid = |detail| Err(Invalid::new(Kind::InvalidWindow, detail).into());
         if to <= from {
-            return Err(Invalid::new(Kind::InvalidWindow, format!("{to} is not after {from}")).into());
+            return invalid(format!("{to} is not after {from}"));
         }
         let steps = (to.ms() - from.ms()) / step.ms();
         if steps >= STEPS_MAX {
             let detail = format!("{steps} steps are more than {STEPS_MAX}; ask for longer ones, or for less");
-            return Err(Invalid::new(Kind::InvalidWindow, detail).into());
+            return invalid(detail);
         }
-        self.posts.state(post, now).await?;
+        self.core.posts.state(post, now).await?;
         self.store.arrivals(post, (from, to), step.ms()).await
     }
 
@@ -109,9 +107,8 @@ impl Moderation {
 
     /// The alert of a post; `None` when the surge that the last commit saw has ended.
     pub(super) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
-        let view = self.posts.post(post, None, now).await?;
-        let average = &view.average;
-        let params = &self.context.params;
+        let view = self.core.posts.post(post, None, now).await?;
+        let (average, params) = (&view.average, &self.core.context.params);
         let (surge, published) = (average.is_surging(params), Published::of(average, params));
         if !surge && !published.crowded {
             return Ok(None);
@@ -121,11 +118,11 @@ impl Moderation {
             since: *since,
             surge,
             intensity: average.intensity,
-            surge_above: average.surge_above(&self.context.params),
+            surge_above: average.surge_above(params),
             under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
             published,
-            window: newest_wave(&hours, &self.context.params, now),
+            window: newest_wave(&hours, params, now),
             title: view.post.title,
             post_id: post.clone(),
         }))

@@ -33,7 +33,7 @@ impl Moderation {
 
     /// When a rating held since `rated_at` is released; `None` if releases are off.
     pub fn released_at(&self, rated_at: Time) -> Option<Time> {
-        let hours = i64::from(self.context.config.moderation.hold_release_hours);
+        let hours = i64::from(self.core.context.config.moderation.hold_release_hours);
         (hours > 0).then(|| rated_at.plus_ms(hours * HOUR_MS))
     }
 
@@ -42,9 +42,9 @@ impl Moderation {
         if self.is_held(post, user).await? {
             return Ok(());
         }
-        let waiting = self.buffer.waiting_of(user, std::slice::from_ref(post)).await?.pop().flatten();
+        let waiting = self.core.buffer.waiting_of(user, std::slice::from_ref(post)).await?.pop().flatten();
         if waiting.is_some() {
-            let merged = tokio::time::timeout(CHECK_TIMEOUT, self.drainer.drain_post(post, now)).await;
+            let merged = tokio::time::timeout(CHECK_TIMEOUT, self.core.drainer.drain_post(post, now)).await;
             merged.map_err(|_| Error::Busy("what waits is being merged; try again".into()))??;
             if self.is_held(post, user).await? {
                 return Ok(());
@@ -60,9 +60,9 @@ impl Moderation {
 
     /// Appends releases of ratings that have been held too long. Those that cannot be appended now come at the next tick.
     pub async fn release_overdue(&self, now: Time) {
-        let hours = i64::from(self.context.config.moderation.hold_release_hours);
+        let hours = i64::from(self.core.context.config.moderation.hold_release_hours);
         // While nothing is merged, the same releases would be appended again and again.
-        if hours == 0 || self.drainer.is_stuck() {
+        if hours == 0 || self.core.drainer.is_stuck() {
             return;
         }
         match self.try_release(now, now.plus_ms(-hours * HOUR_MS)).await {
@@ -80,7 +80,7 @@ impl Moderation {
         };
         let releases: Vec<Entry> = overdue.into_iter().map(release).collect();
         let count = releases.len();
-        self.intake.append_all(releases, Some(now)).await?;
+        self.core.intake.append_all(releases, Some(now)).await?;
         Ok(count)
     }
 }

@@ -7,44 +7,35 @@ use super::Moderation;
 use crate::entry::{Action, Decision, Entry, Line, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
 use crate::merge::bulk::{BulkDecision, HeldFate};
-use crate::merge::{HeldRating, Key, LoadedPost};
+use crate::merge::{Decided, HeldRating, Key, LoadedPost, PostState};
 use crate::model::{PostId, Time, UserId};
-use crate::smoothing::Published;
 use crate::store::Store;
 
 /// Ratings read together.
 const PAGE: usize = 5_000;
 
-/// The effect that an exclusion would have.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Preview {
-    /// Ratings that it would exclude, each of another user.
-    pub excluded: u64,
-    /// Held ratings that it would exclude as well.
-    pub held: u64,
-    /// Users whose ratings these are, each counted once.
-    pub users: u64,
-    /// The post without it.
-    pub before: Published,
-    /// The post with it.
-    pub after: Published,
-}
-
 impl Moderation {
-    /// The effect that an exclusion would have on what is merged now.
+    /// The decision that an exclusion would be, with its outcome, on what is merged now, and the number of users whose
+    /// ratings it would exclude. Nothing is written.
     ///
     /// # Errors
     /// `NotFound` when there is no such post.
-    pub async fn preview(&self, post: &PostId, by: &UserId, window: Window, now: Time) -> Result<Preview> {
-        self.posts.state(post, now).await?;
-        let found = self.store.posts(std::slice::from_ref(post)).await?.pop().flatten();
-        let loaded = found.map(|state| LoadedPost { average: state.average, standing: state.standing });
+    pub async fn preview(
+        &self,
+        post: &PostId,
+        by: &UserId,
+        window: Window,
+        now: Time,
+    ) -> Result<(Decided, u64)> {
+        let PostState { average, standing, .. } = self.stored(post).await?;
         let decision = Decision { deed: Ruling::Exclude(window), reason: Reason::parse("a preview")? };
         let entry = Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
         // After everything in the log.
         let line = Line { position: Position::new(u64::MAX, u64::MAX), entry: Ok(entry) };
-        let begun = BulkDecision::begin(&line, loaded, Vec::new(), &self.context.params);
-        let mut fold = begun.map_err(|_| Error::NotFound(format!("there is no post {post}")))?;
+        let loaded = Some(LoadedPost { average, standing });
+        let impossible = || Error::Internal("an exclusion cannot be previewed".into());
+        let mut fold = BulkDecision::begin(&line, loaded, Vec::new(), &self.core.context.params)
+            .map_err(|_| impossible())?;
         let mut held = HeldWalk {
             store: &self.store,
             post,
@@ -66,9 +57,9 @@ impl Moderation {
             }
         }
         held.visit_through(None, &mut fold).await?;
-        let (before, after) = fold.figures();
-        let (excluded, held) = fold.touched();
-        Ok(Preview { excluded, held, users: excluded + held - both, before, after })
+        let decided = fold.finish().decided.pop().ok_or_else(impossible)?;
+        let users = decided.outcome.touched + decided.outcome.held - both;
+        Ok((decided, users))
     }
 }
 
@@ -92,14 +83,10 @@ impl HeldWalk<'_> {
                 self.after = page.last().map(|(key, _)| key.clone());
                 self.page = page.into();
             }
-            let is_next = |((_, next), _): &(Key, HeldRating)| user.is_none_or(|user| next <= user);
-            let Some(((_, next), held)) = self.page.front().filter(|held| is_next(held)) else {
-                return Ok(false);
-            };
-            let is_taken = fold.visit_held(next, held, None) != HeldFate::Stays;
-            let is_same = user == Some(next);
-            self.page.pop_front();
-            if is_same {
+            let is_next = |((_, next), _): &mut (Key, HeldRating)| user.is_none_or(|user| &*next <= user);
+            let Some(((_, next), held)) = self.page.pop_front_if(is_next) else { return Ok(false) };
+            let is_taken = fold.visit_held(&next, &held, None) != HeldFate::Stays;
+            if user == Some(&next) {
                 return Ok(is_taken);
             }
         }

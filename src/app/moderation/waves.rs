@@ -52,13 +52,11 @@ pub(super) fn newest_wave(hours: &[Hour], params: &Params, now: Time) -> Option<
 fn wave(hours: &[Hour], stands_out: impl Fn(usize) -> bool, now: Time) -> Option<Wave> {
     let last = (0..hours.len()).rev().find(|&i| stands_out(i))?;
     let mut first = last;
-    for i in (0..last).rev() {
+    for i in (0..last).rev().filter(|&i| stands_out(i)) {
         if hours[first].hour.ms() - hours[i].hour.ms() > WAVE_GAP_MS {
             break;
         }
-        if stands_out(i) {
-            first = i;
-        }
+        first = i;
     }
     let before = first.checked_sub(1).map(|i| &hours[i].average);
     Some(Wave {
@@ -73,11 +71,15 @@ fn wave(hours: &[Hour], stands_out: impl Fn(usize) -> bool, now: Time) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PostId;
-    use crate::model::Score;
+    use crate::model::{PostId, Score};
     use crate::smoothing::{Average, Knobs};
 
     const START: Time = Time::from_ms(1_700_000_000_000 / HOUR_MS * HOUR_MS);
+
+    /// A rating a day.
+    fn calm() -> Vec<(i64, u64)> {
+        (0..100).map(|day| (day * 24, 1)).collect()
+    }
 
     /// A post's hours when `count` ratings arrive in each of the given hours after the start.
     fn hours(arrivals: &[(i64, u64)], params: &Params) -> Vec<Hour> {
@@ -95,11 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_wave_is_told_from_its_first_hour_to_the_end_of_its_last() {
+    fn the_newest_wave_runs_from_its_first_hour_to_the_end_of_its_last() {
         let params = Params::new(&Knobs::default()).unwrap();
-        let calm: Vec<(i64, u64)> = (0..100).map(|day| (day * 24, 1)).collect();
         let bombs = [(2_400, 50), (2_401, 40), (2_500, 30), (2_510, 1), (2_520, 60)];
-        let all = [calm, bombs.to_vec()].concat();
+        let all = [calm(), bombs.to_vec()].concat();
         let hour = |hour: i64| START.plus_ms(hour * HOUR_MS);
         let found = newest_wave(&hours(&all, &params), &params, hour(3_000)).unwrap();
         assert_eq!((found.from, found.to, found.arrivals), (hour(2_500), hour(2_521), 91));
@@ -113,8 +114,7 @@ mod tests {
     #[test]
     fn held_arrivals_are_a_wave_too() {
         let params = Params::new(&Knobs::default()).unwrap();
-        let calm: Vec<(i64, u64)> = (0..100).map(|day| (day * 24, 1)).collect();
-        let mut all = hours(&calm, &params);
+        let mut all = hours(&calm(), &params);
         let at = START.plus_ms(2_400 * HOUR_MS);
         let mut average = all.last().unwrap().average;
         for i in 0..50 {

@@ -4,6 +4,7 @@
 //! `webhook-signature`, HMAC-SHA256 of `id.timestamp.body` with the bytes of `moderation.webhook_secret`. An answer 2xx
 //! ends it. Two workers may send the same alert twice; its id is the same.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +14,6 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::Moderation;
-use super::alerts::Alert;
 use crate::error::{Error, Result};
 use crate::model::{HOUR_MS, Time};
 use crate::store::AlertKey;
@@ -30,7 +30,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 impl Moderation {
     /// Sends the alerts that were not sent yet, if a webhook is set.
     pub async fn send_alerts(&self, now: Time) {
-        if self.context.config.moderation.webhook_url.is_empty() {
+        if self.core.context.config.moderation.webhook_url.is_empty() {
             return;
         }
         // A slow site must not make one tick's round overlap the next one's.
@@ -48,7 +48,7 @@ impl Moderation {
         let (mut sent, mut failure) = (0, None);
         for key in self.store.untold(now.plus_ms(-SENT_WITHIN_MS), ALERTS_MAX).await? {
             // One that fails does not keep the others from being sent.
-            match self.send_alert(&key, now).await {
+            match self.send(&key, now).await {
                 Ok(was_sent) => sent += u64::from(was_sent),
                 Err(error) => failure = Some(error),
             }
@@ -57,27 +57,19 @@ impl Moderation {
     }
 
     /// Sends one alert unless it has ended; returns whether it was sent.
-    async fn send_alert(&self, key: &AlertKey, now: Time) -> Result<bool> {
+    async fn send(&self, key: &AlertKey, now: Time) -> Result<bool> {
         let Some(alert) = self.alert(key, now).await? else { return Ok(false) };
-        self.send(&alert, now).await?;
-        self.store.mark_told(key).await?;
-        Ok(true)
-    }
-
-    async fn send(&self, alert: &Alert, now: Time) -> Result<()> {
         let (id, seconds) = (format!("{}@{}", alert.post_id, alert.since.ms()), now.ms() / 1_000);
         let body = json!({"type": TYPE, "timestamp": now, "data": alert}).to_string();
-        let signature =
-            sign(self.context.config.moderation.webhook_secret.expose().as_bytes(), &id, seconds, &body);
-        let url = self.context.config.moderation.webhook_url.expose().to_owned();
+        let settings = &self.core.context.config.moderation;
+        let signature = sign(settings.webhook_secret.expose().as_bytes(), &id, seconds, &body);
+        let url = settings.webhook_url.expose().to_owned();
         let asking = tokio::task::spawn_blocking(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder()
+            ureq::post(&url)
+                .config()
                 .timeout_global(Some(ANSWER_TIMEOUT))
                 .max_redirects(0)
                 .build()
-                .into();
-            agent
-                .post(&url)
                 .header("content-type", "application/json")
                 .header("webhook-id", &id)
                 .header("webhook-timestamp", seconds.to_string())
@@ -85,12 +77,13 @@ impl Moderation {
                 .send(body)
                 .map(|answer| answer.status())
         });
-        let failed = |why: String| Error::Busy(format!("the webhook: {why}"));
-        let answered = asking.await.map_err(|e| failed(e.to_string()))?;
-        match answered.map_err(|e| failed(e.to_string()))? {
-            status if status.is_success() => Ok(()),
-            status => Err(failed(format!("it answers {status}"))),
+        let failed = |why: &dyn Display| Error::Busy(format!("the webhook: {why}"));
+        let status = asking.await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
+        if !status.is_success() {
+            return Err(failed(&format_args!("it answers {status}")));
         }
+        self.store.mark_told(key).await?;
+        Ok(true)
     }
 }
 

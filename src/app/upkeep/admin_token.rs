@@ -1,7 +1,5 @@
 //! The admin token of an open Damper: created at the first start, shown once, stored as a hash.
 
-use std::fmt::Write as _;
-
 use ring::digest::{SHA256, digest};
 
 use super::Upkeep;
@@ -27,7 +25,7 @@ impl Upkeep {
     /// # Errors
     /// `Invalid` when the settings hold keys: then the admin token is not used.
     pub async fn new_admin_token(&self) -> Result<String> {
-        if self.context.config.has_keys() {
+        if self.core.context.config.has_keys() {
             let detail = "with keys in the settings operators show a token with the role admin: \
                           damper token --user NAME --role admin";
             return Err(Invalid::new(Kind::NotOpen, detail).into());
@@ -51,8 +49,5 @@ fn random() -> String {
 
 /// A token of 244 random bits cannot be guessed, so a fast hash is enough.
 fn hash(token: &str) -> String {
-    digest(&SHA256, token.as_bytes()).as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,47 +1,83 @@
-//! What operators do: look at the status, work on the quarantine, forget a user, ask the doctor.
+//! What operators do: look at the status and recount averages; in files of their own, work on the quarantine, forget a
+//! user, ask the doctor.
 
 mod admin_token;
-pub mod doctor;
-pub mod forget;
-pub mod quarantine;
-pub mod status;
+pub(crate) mod doctor;
+pub(crate) mod forget;
+pub(crate) mod quarantine;
 
 use std::sync::Arc;
 
-use super::context::Context;
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::core::Core;
-use super::drain::Drainer;
-use super::intake::Intake;
-use super::reading::PostReader;
-use crate::buffer::Buffer;
+use super::drain::Balance;
+use crate::config::Setup;
 use crate::error::Result;
-use crate::store::{DrainRun, Store};
+use crate::model::{PostId, Time};
+use crate::store::{DrainRun, Recounted, Store};
 
 /// What operators do.
 pub struct Upkeep {
-    context: Arc<Context>,
-    buffer: Arc<dyn Buffer>,
-    store: Arc<Store>,
-    intake: Arc<Intake>,
-    posts: Arc<PostReader>,
-    drainer: Arc<Drainer>,
+    pub(super) core: Core,
+    pub(super) store: Arc<Store>,
+}
+
+/// The state of Damper in one answer.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Status {
+    /// `embedded` or `servers`.
+    pub setup: &'static str,
+    /// The log that ratings wait in.
+    pub buffer: String,
+    /// The database.
+    pub store: String,
+    /// The balance over all shards.
+    #[serde(flatten)]
+    pub balance: Balance,
+    /// Whether it holds, in every shard.
+    pub balanced: bool,
+    /// Posts in the catalogue.
+    pub posts: u64,
+    /// The newest drain.
+    pub last_drain: Option<DrainRun>,
+    /// The last tick on the timetable.
+    pub last_tick: Time,
+    /// The next one.
+    pub next_tick: Time,
 }
 
 impl Upkeep {
-    pub(super) fn new(core: &Core, store: Arc<Store>) -> Self {
-        let Core { context, buffer, intake, posts, drainer } = core;
-        Self {
-            context: context.clone(),
-            buffer: buffer.clone(),
-            store,
-            intake: intake.clone(),
-            posts: posts.clone(),
-            drainer: drainer.clone(),
-        }
+    /// The state of Damper as of `now`.
+    pub async fn status(&self, now: Time) -> Result<Status> {
+        let Core { context, buffer, drainer, .. } = &self.core;
+        let (balance, balanced) = drainer.balance().await?;
+        let window = context.ticks.around(now);
+        Ok(Status {
+            setup: if context.config.setup() == Setup::Embedded { "embedded" } else { "servers" },
+            buffer: buffer.describe().await?,
+            store: self.store.describe().await?,
+            balance,
+            balanced,
+            posts: self.store.count_posts().await?,
+            last_drain: self.store.drains(1).await?.pop(),
+            last_tick: window.last,
+            next_tick: window.next,
+        })
     }
 
     /// The newest drains, newest first.
     pub async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
         self.store.drains(limit).await
+    }
+
+    /// Recounts the averages of all posts, or of one, from the ratings, in one snapshot.
+    pub async fn verify(
+        &self,
+        post: Option<&PostId>,
+        each: &mut (dyn FnMut(Recounted) + Send),
+    ) -> Result<()> {
+        self.store.verify(post, each).await
     }
 }

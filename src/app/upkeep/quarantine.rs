@@ -1,9 +1,8 @@
 //! The quarantine: entries that could not be applied are listed, retried, or dropped.
 //!
-//! A retry is an ordinary append that names the entry's first place as its origin, so that the merge never lets it
-//! beat what the same user wanted later. It is forgotten here only once it is held there: a crash between the two
-//! leaves it in both, and the merge ignores the second of two entries from one place. The balance counts what was
-//! ever put aside, so neither a retry nor a drop lowers it.
+//! A retry is an append that names the entry's first place as its origin, so the merge never lets it beat what the same
+//! user wanted later. A crash before it has left the quarantine leaves it in both; the merge ignores the second of two
+//! entries from one place. The balance counts what was ever quarantined, so neither a retry nor a drop lowers it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,14 +17,14 @@ use crate::store::{QuarantinedEntry, Store};
 
 /// Entries read together; a payload may be large.
 const PAGE: usize = 100;
+/// Behind everything in a shard.
+const LAST: Position = Position::new(u64::MAX, u64::MAX);
 
 /// A quarantined entry's name for people, `SHARD/POSITION`: `3/1790000000000-7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct QuarantineId {
-    /// In which shard's log it stood.
-    pub shard: Shard,
-    /// Where.
-    pub position: Position,
+    shard: Shard,
+    position: Position,
 }
 
 impl QuarantineId {
@@ -38,21 +37,7 @@ impl QuarantineId {
     pub fn appended_at(&self) -> Option<Time> {
         i64::try_from(self.position.high).ok().filter(|ms| *ms > 0).map(Time::from_ms)
     }
-
-    /// The position right before this one; `None` for the first.
-    fn before(self) -> Option<(Shard, Position)> {
-        let Self { shard, position: Position { high, low } } = self;
-        match (shard.0, high, low) {
-            (_, _, 1..) => Some((shard, Position::new(high, low - 1))),
-            (_, 1.., 0) => Some((shard, Position::new(high - 1, u64::MAX))),
-            (1.., 0, 0) => Some((Shard(shard.0 - 1), LAST)),
-            (0, 0, 0) => None,
-        }
-    }
 }
-
-/// Behind everything in a shard.
-const LAST: Position = Position::new(u64::MAX, u64::MAX);
 
 impl fmt::Display for QuarantineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,24 +49,14 @@ impl FromStr for QuarantineId {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let parsed = text
-            .split_once('/')
-            .and_then(|(shard, at)| Some((shard.parse().ok().map(Shard)?, Position::parse(at)?)));
-        let (shard, position) = parsed.ok_or_else(|| {
+        let parsed = text.split_once('/').and_then(|(shard, at)| {
+            Some(Self { shard: Shard(shard.parse().ok()?), position: Position::parse(at)? })
+        });
+        parsed.ok_or_else(|| {
             let example = "3/1790000000000-7 as damper quarantine list shows it";
             Invalid::new(Kind::InvalidId, format!("{text:?} is no quarantined entry's id; write {example}"))
-        })?;
-        Ok(Self { shard, position })
+        })
     }
-}
-
-/// The outcome of a retry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Retried {
-    /// It waits in the log and has left the quarantine.
-    Waits(Entry),
-    /// It stays in the quarantine, for this reason.
-    Stays(String),
 }
 
 /// A walk through everything that is in the quarantine when it begins.
@@ -93,19 +68,17 @@ pub struct QuarantineWalk<'a> {
 }
 
 impl QuarantineWalk<'_> {
-    /// The next entries; empty at the end.
-    pub async fn next(&mut self) -> Result<Vec<QuarantinedEntry>> {
+    /// The next entries; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<QuarantinedEntry>>> {
         loop {
             let mut page = self.store.quarantined(self.after, PAGE).await?;
-            let Some(last) = page.last().map(QuarantineId::of) else {
-                return Ok(page);
-            };
+            let Some(last) = page.last().map(QuarantineId::of) else { return Ok(None) };
             let is_in =
                 |id: QuarantineId| self.ends.get(id.shard.index()).is_none_or(|end| id.position <= *end);
             self.after = Some((last.shard, if is_in(last) { last.position } else { LAST }));
             page.retain(|kept| is_in(QuarantineId::of(kept)));
             if !page.is_empty() {
-                return Ok(page);
+                return Ok(Some(page));
             }
         }
     }
@@ -120,46 +93,42 @@ impl Upkeep {
 
     /// One entry of the quarantine, if it is there.
     pub async fn quarantined(&self, id: QuarantineId) -> Result<Option<QuarantinedEntry>> {
-        let found = self.store.quarantined(id.before(), 1).await?.pop();
-        Ok(found.filter(|kept| QuarantineId::of(kept) == id))
+        self.store.quarantined_at(id.shard, id.position).await
     }
 
     /// Begins a walk through the quarantine.
     pub async fn walk_quarantine(&self) -> Result<QuarantineWalk<'_>> {
         let mut ends = Vec::new();
-        for shard in self.context.all_shards() {
+        for shard in self.core.context.all_shards() {
             ends.push(self.store.checkpoint(shard).await?.position);
         }
         Ok(QuarantineWalk { store: &self.store, after: None, ends })
     }
 
     /// Appends those of `kept` that can be read now and whose posts exist now, in this order, and removes them from the
-    /// quarantine. Returns the outcome of each.
+    /// quarantine. Returns each as it waits in the log now, or why it stays.
     ///
     /// # Errors
     /// When some may be in the log and still in the quarantine. Trying again is safe.
-    pub async fn retry_quarantined(&self, kept: &[QuarantinedEntry], now: Time) -> Result<Vec<Retried>> {
+    pub async fn retry_quarantined(
+        &self,
+        kept: &[QuarantinedEntry],
+        now: Time,
+    ) -> Result<Vec<Result<Entry, String>>> {
         let mut entries: Vec<_> = kept.iter().map(entry_of).collect();
         let readable: Vec<Entry> = entries.iter().flatten().cloned().collect();
-        // An entry without its post would be put aside again, under another id.
-        let mut refusals = self.intake.take(readable, Source::Quarantine, now).await?.into_iter();
+        // An entry without its post would be quarantined again, under another id.
+        let mut refusals = self.core.intake.take(readable, Source::Quarantine, now).await?.into_iter();
         for entry in entries.iter_mut().filter(|entry| entry.is_ok()) {
             if let Some(refusal) = refusals.next().flatten() {
                 *entry = Err(refusal.to_string());
             }
         }
         faults::reach("retry.held");
-        let mut outcomes = Vec::with_capacity(kept.len());
-        for (kept, entry) in kept.iter().zip(entries) {
-            outcomes.push(match entry {
-                Ok(entry) => {
-                    self.store.forget_quarantined(kept.shard, kept.entry.position).await?;
-                    Retried::Waits(entry)
-                }
-                Err(reason) => Retried::Stays(reason),
-            });
+        for (kept, _) in kept.iter().zip(&entries).filter(|(_, entry)| entry.is_ok()) {
+            self.store.forget_quarantined(kept.shard, kept.entry.position).await?;
         }
-        Ok(outcomes)
+        Ok(entries)
     }
 
     /// Drops an entry for good; returns whether it was there.
@@ -172,7 +141,7 @@ impl Upkeep {
 ///
 /// # Errors
 /// Why it still cannot be read.
-pub fn entry_of(kept: &QuarantinedEntry) -> Result<Entry, String> {
+pub(super) fn entry_of(kept: &QuarantinedEntry) -> Result<Entry, String> {
     let entry = Entry::decode(&kept.entry.payload).map_err(|bad| bad.reason)?;
     if matches!(entry.action, Action::Decide(_)) {
         return Err("a decision is not retried, since others may have followed it; decide again".to_owned());
@@ -192,14 +161,5 @@ mod tests {
         for wrong in ["", "3", "3/7", "x/1-1", "70000/1-1", "3/1-1/2"] {
             assert!(wrong.parse::<QuarantineId>().unwrap_err().detail.contains("damper quarantine list"));
         }
-    }
-
-    #[test]
-    fn the_place_before_is_right_before() {
-        let id = |text: &str| text.parse::<QuarantineId>().unwrap();
-        assert_eq!(id("2/5-1").before(), Some((Shard(2), Position::new(5, 0))));
-        assert_eq!(id("2/5-0").before(), Some((Shard(2), Position::new(4, u64::MAX))));
-        assert_eq!(id("2/0-0").before(), Some((Shard(1), LAST)));
-        assert_eq!(id("0/0-0").before(), None);
     }
 }

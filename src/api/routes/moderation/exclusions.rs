@@ -6,9 +6,9 @@ use super::{
     DecidedJson, Effect, ReasonQuery, WaitingDecision, decide_one, outcome_wait, reason, scores, time_in_body,
 };
 use crate::api::routes::prelude::*;
-use crate::app::moderation::preview::Preview;
+use crate::app::apart;
 use crate::entry::{Decision, Position, Reason, Ruling, Window};
-use crate::merge::Exclusion;
+use crate::merge::{Exclusion, Outcome};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -97,14 +97,13 @@ pub async fn exclude(
         let decision = Decision { deed: Ruling::Exclude(window), reason };
         return decide_one(&gate, &post, moderator, decision, effect).await;
     }
-    // What waits is merged first, in a task of its own: it goes on when the caller goes away.
+    // What waits is merged first.
     let (app, of) = (gate.app().clone(), post.clone());
-    let drained = tokio::spawn(async move { app.drainer().drain_post(&of, now).await });
+    let drained = apart("a drain", async move { app.drainer().drain_post(&of, now).await });
     let late = |_| Error::Unavailable("what waits is being merged; try again".into());
-    let drained = tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)?;
-    drained.map_err(|e| Error::Internal(format!("a drain stopped: {e}")))??;
-    let preview = gate.app().moderation().preview(&post, &moderator.0, window, now).await?;
-    let Preview { excluded, held, users, before, after } = preview;
+    tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)??;
+    let (decided, users) = gate.app().moderation().preview(&post, &moderator.0, window, now).await?;
+    let Outcome { touched: excluded, held, before, after, .. } = decided.outcome;
     let effect = Effect::Preview { excluded, held, users };
     Ok(Json(DecidedJson { id: None, effect, before, after }).into_response())
 }

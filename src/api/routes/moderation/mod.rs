@@ -10,6 +10,7 @@ pub mod held;
 use std::time::Duration;
 
 use crate::api::routes::prelude::*;
+use crate::app::apart;
 use crate::entry::{Decision, Hold, Position, Reason, Ruling};
 use crate::merge::{Decided, Standing};
 use crate::model::json;
@@ -122,7 +123,8 @@ pub struct WaitingDecision {
 
 impl Policy {
     async fn of(app: &App, post: &PostId) -> Answer<Self> {
-        let Standing { is_frozen: frozen, excluded, hold, held } = app.moderation().standing(post).await?;
+        let Standing { is_frozen: frozen, excluded, hold, held } =
+            app.moderation().stored(post).await?.standing;
         Ok(Self { hold, default_hold: app.config().moderation.hold, frozen, held, excluded })
     }
 }
@@ -276,10 +278,9 @@ async fn wait(
     within: Duration,
 ) -> Answer<Option<Decided>> {
     let app = gate.app().clone();
-    // In a task of its own: it goes on when the caller goes away.
-    let outcome = tokio::spawn(async move { app.moderation().outcome(&post, position, now).await });
+    let outcome = apart("a decision", async move { app.moderation().outcome(&post, position, now).await });
     let Ok(outcome) = tokio::time::timeout(within, outcome).await else { return Ok(None) };
-    match outcome.map_err(|e| Error::Internal(format!("a decision stopped: {e}")))? {
+    match outcome {
         // It is in the log, and the next tick merges it.
         Err(error) if error.is_transient() => Ok(None),
         decided => Ok(Some(decided?)),

@@ -11,7 +11,7 @@ mod sqlite;
 use serde::Serialize;
 
 use crate::config::{Config, Setup};
-use crate::error::Error;
+use crate::error::Result;
 use crate::model::Time;
 
 /// The time of this machine; the doctor compares it with the servers'.
@@ -38,96 +38,80 @@ pub enum Verdict {
 pub struct Finding {
     /// `redis`, `postgres`, or `data file`.
     pub part: &'static str,
-    /// What was checked.
     pub check: &'static str,
-    /// The judgement.
     pub verdict: Verdict,
-    /// What was found.
     pub found: String,
-    /// What is at risk.
     pub at_risk: Option<String>,
     /// What to set or do.
     pub remedy: Option<String>,
 }
 
+/// The checks of one part, each by its name.
+type Checks = Vec<(&'static str, Judgement)>;
+
+/// What a check found, what is at risk, and the remedy.
+type Judgement = (Verdict, String, Option<[String; 2]>);
+
 /// Examines everything that `config` chooses, in a fixed order.
 pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     match config.setup() {
-        Setup::Embedded => sqlite::examine(config).await,
+        Setup::Embedded => findings("data file", sqlite::examine(config).await),
         Setup::Servers => {
             let (redis, postgres) =
                 futures_util::future::join(redis::examine(config, clock), postgres::examine(config, clock))
                     .await;
-            [redis, postgres].concat()
+            [findings("redis", redis), findings("postgres", postgres)].concat()
         }
     }
 }
 
-/// Findings of one part.
-struct Findings {
-    part: &'static str,
-    all: Vec<Finding>,
-}
-
-impl Findings {
-    fn of(part: &'static str) -> Self {
-        Self { part, all: Vec::new() }
-    }
-
-    fn add(
-        &mut self,
-        check: &'static str,
-        verdict: Verdict,
-        found: impl Into<String>,
-        why: Option<[String; 2]>,
-    ) {
-        let (at_risk, remedy) = why.map(|[at_risk, remedy]| (at_risk, remedy)).unzip();
-        self.all.push(Finding { part: self.part, check, verdict, found: found.into(), at_risk, remedy });
-    }
-
-    fn ok(&mut self, check: &'static str, found: impl Into<String>) {
-        self.add(check, Verdict::Ok, found, None);
-    }
-
-    fn unknown(&mut self, check: &'static str, found: impl Into<String>) {
-        self.add(check, Verdict::Unknown, found, None);
-    }
-
-    fn risk(
-        &mut self,
-        check: &'static str,
-        found: impl Into<String>,
-        at_risk: impl Into<String>,
-        remedy: impl Into<String>,
-    ) {
-        self.add(check, Verdict::Risk, found, Some([at_risk.into(), remedy.into()]));
-    }
-
-    /// The one finding about a part that could not be examined.
-    fn missing(mut self, error: &Error) -> Vec<Finding> {
+/// The findings of a part; one alone if it could not be examined.
+fn findings(part: &'static str, examined: Result<Checks>) -> Vec<Finding> {
+    let checks = examined.unwrap_or_else(|error| {
         let verdict = if error.is_transient() { Verdict::Down } else { Verdict::Refused };
-        self.add("answer", verdict, error.to_string(), None);
-        self.all
-    }
+        vec![("answer", (verdict, error.to_string(), None))]
+    });
+    let finding = |(check, (verdict, found, why)): (_, Judgement)| {
+        let (at_risk, remedy) = why.map(|[at_risk, remedy]| (at_risk, remedy)).unzip();
+        Finding { part, check, verdict, found, at_risk, remedy }
+    };
+    checks.into_iter().map(finding).collect()
+}
 
-    fn clock(&mut self, theirs_ms: i64, [before, after]: [Time; 2], at_risk: &str) {
-        // The question lies between the two moments of our clock.
-        let (from, to) = (theirs_ms - after.ms(), theirs_ms - before.ms());
-        let apart_ms = if from <= 0 && to >= 0 { 0 } else { from.abs().min(to.abs()) };
-        let found = match apart_ms {
-            0 => "agrees with this machine's".to_owned(),
-            ms => format!("{}.{:03} s from this machine's", ms / 1_000, ms % 1_000),
-        };
-        if apart_ms <= CLOCKS_APART_MAX_MS {
-            self.ok("clock", found);
-        } else {
-            self.risk("clock", found, at_risk, "let both machines keep their time by NTP");
-        }
-    }
+fn ok(found: impl Into<String>) -> Judgement {
+    (Verdict::Ok, found.into(), None)
+}
+
+fn unknown(found: impl Into<String>) -> Judgement {
+    (Verdict::Unknown, found.into(), None)
+}
+
+/// For a server that does not answer a question.
+fn silent() -> Judgement {
+    unknown("the server does not say")
+}
+
+fn risk(found: impl Into<String>, at_risk: impl Into<String>, remedy: impl Into<String>) -> Judgement {
+    (Verdict::Risk, found.into(), Some([at_risk.into(), remedy.into()]))
 }
 
 /// Clocks this far apart are not synchronised.
 const CLOCKS_APART_MAX_MS: i64 = 5_000;
+
+/// Compares a server's clock with ours right before and after the question.
+fn clocks(theirs_ms: i64, [before, after]: [Time; 2], at_risk: &str) -> Judgement {
+    // The question lies between the two moments of our clock.
+    let (from, to) = (theirs_ms - after.ms(), theirs_ms - before.ms());
+    let apart_ms = if from <= 0 && to >= 0 { 0 } else { from.abs().min(to.abs()) };
+    let found = match apart_ms {
+        0 => "agrees with this machine's".to_owned(),
+        ms => format!("{}.{:03} s from this machine's", ms / 1_000, ms % 1_000),
+    };
+    if apart_ms <= CLOCKS_APART_MAX_MS {
+        return ok(found);
+    }
+    risk(found, at_risk, "let both machines keep their time by NTP")
+}
 
 /// `1.4 MiB`
 fn bytes(count: u64) -> String {
@@ -147,16 +131,15 @@ mod tests {
 
     #[test]
     fn a_clock_is_judged_within_what_the_answer_took() {
-        for (theirs, verdict, found) in [
+        for (theirs, verdict, said) in [
             (1_050, Verdict::Ok, "agrees"),
             (1_200, Verdict::Ok, "0.100 s"),
             (900, Verdict::Ok, "0.100 s"),
             (6_200, Verdict::Risk, "5.100 s"),
         ] {
-            let mut findings = Findings::of("redis");
-            findings.clock(theirs, [1_000, 1_100].map(Time::from_ms), "ratings");
-            assert_eq!(findings.all[0].verdict, verdict, "{theirs}");
-            assert!(findings.all[0].found.contains(found), "{:?}", findings.all[0]);
+            let (judged, found, _) = clocks(theirs, [1_000, 1_100].map(Time::from_ms), "ratings");
+            assert_eq!(judged, verdict, "{theirs}");
+            assert!(found.contains(said), "{found}");
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{Finding, Findings, bytes};
+use super::{Checks, Judgement, bytes, ok, risk, unknown};
 use crate::config::Config;
 use crate::database::sqlite::health::{FileSystem, SqliteHealth};
+use crate::error::Result;
 
 /// With less free space than this the disk is nearly full: the write-ahead log alone takes an eighth of it.
 const FREE_MIN: u64 = 512 << 20;
@@ -27,105 +28,77 @@ const TMPFS: u64 = 0x0102_1994;
 const OVERLAY: u64 = 0x794c_7630;
 const FUSE: u64 = 0x6573_5546;
 
-pub(super) async fn examine(config: &Config) -> Vec<Finding> {
+pub(super) async fn examine(config: &Config) -> Result<Checks> {
     let data = config.data.as_path();
-    let mut findings = Findings::of("data file");
-    let health = match SqliteHealth::ask(data).await {
-        Ok(health) => health,
-        Err(error) => return findings.missing(&error),
-    };
+    let health = SqliteHealth::ask(data).await?;
     let place = data.display();
     let folder = data.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match &health {
-        Some(health) => findings.ok("answer", format!("{place}, {}", bytes(health.size))),
-        None if folder.is_dir() => {
-            findings.ok("answer", format!("{place} does not exist yet; a start creates it"))
-        }
-        None => findings.risk(
-            "answer",
+    let answer = match &health {
+        Some(health) => ok(format!("{place}, {}", bytes(health.size))),
+        None if folder.is_dir() => ok(format!("{place} does not exist yet; a start creates it")),
+        None => risk(
             format!("there is no folder {}", folder.display()),
             "a start is refused",
             "create the folder, or name another file with DAMPER_DATA",
         ),
-    }
+    };
+    let mut checks = vec![("answer", answer)];
     if let Some(health) = &health {
-        structure(&mut findings, health);
+        checks.extend([
+            ("journal mode", journal_mode(health)),
+            ("synchronous", ok("full: Damper sets it with every connection")),
+            ("integrity", integrity(health)),
+        ]);
     }
     // The file itself may be a link to another file system.
-    let file_system = FileSystem::of(if health.is_some() { data } else { folder });
-    match file_system {
-        Some(file_system) => {
-            free(&mut findings, file_system, health.map_or(0, |health| health.size));
-            kind(&mut findings, file_system);
-        }
-        None => findings.unknown("free space", "the system does not say"),
+    match FileSystem::of(if health.is_some() { data } else { folder }) {
+        Some(FileSystem { free, kind }) => checks.extend([
+            ("free space", free_space(free, health.map_or(0, |health| health.size))),
+            ("file system", file_system(kind)),
+        ]),
+        None => checks.push(("free space", unknown("the system does not say"))),
     }
-    findings.all
+    Ok(checks)
 }
 
-fn structure(findings: &mut Findings, health: &SqliteHealth) {
+fn journal_mode(health: &SqliteHealth) -> Judgement {
     match health.is_write_ahead {
-        Some(true) => findings.ok("journal mode", "write-ahead log"),
-        Some(false) => findings.ok("journal mode", "rollback; a start changes it to the write-ahead log"),
-        None => findings.risk(
-            "journal mode",
-            "this is not a SQLite file",
-            "a start is refused",
-            "name another file with DAMPER_DATA",
-        ),
-    }
-    findings.ok("synchronous", "full: Damper sets it with every connection");
-    match health.problems.as_slice() {
-        [] => findings.ok("integrity", "quick check found nothing"),
-        problems => findings.risk(
-            "integrity",
-            problems.join("; "),
-            "what lies on the broken pages",
-            "stop Damper, keep the file, and restore a backup",
-        ),
+        Some(true) => ok("write-ahead log"),
+        Some(false) => ok("rollback; a start changes it to the write-ahead log"),
+        None => risk("this is not a SQLite file", "a start is refused", "name another file with DAMPER_DATA"),
     }
 }
 
-fn free(findings: &mut Findings, file_system: FileSystem, size: u64) {
-    let found = format!("{} free", bytes(file_system.free));
-    if file_system.free < FREE_MIN {
-        findings.risk(
-            "free space",
-            found,
-            "a full disk takes no ratings: they are answered 503",
-            "make room",
-        );
-    } else if file_system.free < size {
+fn integrity(health: &SqliteHealth) -> Judgement {
+    if health.problems.is_empty() {
+        return ok("quick check found nothing");
+    }
+    let remedy = "stop Damper, keep the file, and restore a backup";
+    risk(health.problems.join("; "), "what lies on the broken pages", remedy)
+}
+
+fn free_space(free: u64, size: u64) -> Judgement {
+    let found = format!("{} free", bytes(free));
+    if free < FREE_MIN {
+        return risk(found, "a full disk takes no ratings: they are answered 503", "make room");
+    }
+    if free < size {
         let found = format!("{found}, less than the file's {}", bytes(size));
-        findings.risk("free space", found, "a backup beside the file does not fit", "make room");
-    } else {
-        findings.ok("free space", found);
+        return risk(found, "a backup beside the file does not fit", "make room");
     }
+    ok(found)
 }
 
-fn kind(findings: &mut Findings, FileSystem { kind, .. }: FileSystem) {
-    const CHECK: &str = "file system";
+fn file_system(kind: u64) -> Judgement {
     if let Some((_, name)) = NETWORKED.iter().find(|(number, _)| *number == kind) {
         let at_risk =
             "the file: a write-ahead log needs memory that all processes share, and locks that hold";
-        return findings.risk(
-            CHECK,
-            format!("{name}, over a network"),
-            at_risk,
-            "keep the file on a local disk",
-        );
+        return risk(format!("{name}, over a network"), at_risk, "keep the file on a local disk");
     }
     match kind {
-        TMPFS => findings.risk(
-            CHECK,
-            "tmpfs, in memory",
-            "everything, when the machine stops",
-            "keep the file on a disk",
-        ),
-        OVERLAY => {
-            findings.unknown(CHECK, "overlay: a container's own layer goes with it; is this a volume?")
-        }
-        FUSE => findings.unknown(CHECK, "fuse: it may be over a network, where write-ahead logs do not work"),
-        _ => findings.ok(CHECK, "local"),
+        TMPFS => risk("tmpfs, in memory", "everything, when the machine stops", "keep the file on a disk"),
+        OVERLAY => unknown("overlay: a container's own layer goes with it; is this a volume?"),
+        FUSE => unknown("fuse: it may be over a network, where write-ahead logs do not work"),
+        _ => ok("local"),
     }
 }
