@@ -77,7 +77,10 @@ async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
 /// The post that the path names.
 #[derive(IntoParams)]
 #[into_params(names("id"), parameter_in = Path)]
-pub struct PostPath(pub PostId);
+pub struct PostPath(
+    /// The post
+    pub PostId,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for PostPath {
     type Rejection = Problem;
@@ -94,7 +97,12 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
 /// The rating that the path names by its post and its user.
 #[derive(IntoParams)]
 #[into_params(names("post_id", "user_id"), parameter_in = Path)]
-pub struct RatingPath(pub PostId, pub UserId);
+pub struct RatingPath(
+    /// The post
+    pub PostId,
+    /// Whose rating
+    pub UserId,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for RatingPath {
     type Rejection = Problem;
@@ -110,7 +118,10 @@ impl<S: Send + Sync> FromRequestParts<S> for RatingPath {
 /// The user that the path names.
 #[derive(IntoParams)]
 #[into_params(names("id"), parameter_in = Path)]
-pub struct UserPath(pub UserId);
+pub struct UserPath(
+    /// The user
+    pub UserId,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     type Rejection = Problem;

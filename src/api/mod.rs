@@ -55,7 +55,7 @@ type Answer<T = Response> = Result<T, Problem>;
 
 /// Bears a request's id, in requests, answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A caller's own request id may have this length.
+/// A caller's own request id is taken up to this length.
 const REQUEST_ID_CHARS_MAX: usize = 64;
 /// How long a browser may remember what CORS allows.
 const CORS_MAX_AGE: Duration = Duration::from_secs(600);

@@ -49,7 +49,7 @@ pub async fn check_site(State(gate): State<Gate>, request: Request, next: Next) 
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    // No host or origin is called so.
+    // No host or origin has this name.
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 

@@ -142,7 +142,7 @@ fn settings(arguments: &ArgMatches) -> Result<Settings> {
 }
 
 /// The programs `damper`, `damper-api` and `damper-worker`: runs what the arguments say, prints an error if there is
-/// one, and returns the exit code. Not generic: the whole service would be compiled once more for each program.
+/// one, and returns the exit code. Not generic, so that the service is not compiled again for each program.
 pub fn run(parts: Parts) -> ExitCode {
     let arguments = arguments(parts).get_matches();
     let command = arguments.subcommand_name().map(|_| Command::from_arg_matches(&arguments));

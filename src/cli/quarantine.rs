@@ -57,14 +57,21 @@ enum Command {
 
 #[derive(Args)]
 struct Chosen {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    output: JsonArg,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Which {
     /// SHARD/POSITION, as listed
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID")]
     ids: Vec<QuarantineId>,
     /// Everything in the quarantine now
     #[arg(long)]
     all: bool,
-    #[command(flatten)]
-    output: JsonArg,
 }
 
 /// Runs one of the four subcommands.
@@ -84,27 +91,29 @@ pub async fn quarantine(settings: Settings, args: &QuarantineArgs) -> Result<u8>
 async fn list(app: &App, limit: usize, output: &JsonArg) -> Result<u8> {
     let (kept, count) = app.upkeep().quarantine(limit).await?;
     let more = count.saturating_sub(kept.len() as u64);
-    let shown = json!({"entries": kept.iter().map(as_json).collect::<Vec<_>>(), "more": more});
-    output.print(&shown, || {
-        let rows = kept.iter().map(|kept| {
-            let id = QuarantineId::of(kept);
-            let reason = shortened(term::printable(&kept.entry.reason), REASON_CHARS);
-            // Each byte becomes at least one character.
-            let begin = &kept.entry.payload[..kept.entry.payload.len().min(PAYLOAD_CHARS + 1)];
-            let payload = shortened(begin.escape_ascii().to_string(), PAYLOAD_CHARS);
-            [id.to_string(), when(id), reason, payload]
-        });
-        let header = ["id", "when (UTC)", "reason", "payload"];
-        let mut text = match (count, kept.is_empty()) {
-            (0, _) => NOTHING.to_owned(),
-            (_, true) => String::new(),
-            _ => term::table(header, term::CellAlignment::Left, rows),
-        };
-        if more > 0 {
-            let _ = writeln!(text, "and {} more: --limit {count}", term::number(more));
-        }
-        text
-    })
+    if output.json {
+        let entries: Vec<_> = kept.iter().map(as_json).collect();
+        return print_json(&json!({"entries": entries, "more": more}));
+    }
+    let rows = kept.iter().map(|kept| {
+        let id = QuarantineId::of(kept);
+        let reason = shortened(term::printable(&kept.entry.reason), REASON_CHARS);
+        // Each byte becomes at least one character.
+        let begin = &kept.entry.payload[..kept.entry.payload.len().min(PAYLOAD_CHARS + 1)];
+        let payload = shortened(begin.escape_ascii().to_string(), PAYLOAD_CHARS);
+        [id.to_string(), when(id), reason, payload]
+    });
+    let header = ["id", "when (UTC)", "reason", "payload"];
+    let mut text = match (count, kept.is_empty()) {
+        (0, _) => NOTHING.to_owned(),
+        (_, true) => String::new(),
+        _ => term::table(header, term::CellAlignment::Left, rows),
+    };
+    if more > 0 {
+        let _ = writeln!(text, "and {} more: --limit {count}", term::number(more));
+    }
+    term::print(&text);
+    Ok(DONE)
 }
 
 /// One entry: reason, content, bytes.
@@ -112,21 +121,23 @@ async fn show(app: &App, id: QuarantineId, output: &JsonArg) -> Result<u8> {
     let kept = app.upkeep().quarantined(id).await?;
     let kept = kept
         .ok_or_else(|| Error::NotFound(format!("{id} {NOT_THERE}; damper quarantine list shows what is")))?;
-    output.print(&as_json(&kept), || {
-        let bytes = &kept.entry.payload;
-        let entry = match Entry::decode(bytes) {
-            Ok(entry) => described(&entry),
-            Err(bad) => format!("cannot be read: {}", term::printable(&bad.reason)),
-        };
-        let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
-        let cut = if shown.len() < bytes.len() { ", the first of them here, all with --json" } else { "" };
-        let mut text = format!("{id}   {}\n", when(id));
-        let _ = writeln!(text, "  reason   {}", term::printable(&kept.entry.reason));
-        let _ = writeln!(text, "  entry    {entry}");
-        let _ = writeln!(text, "  payload  {} bytes{cut}", term::number(bytes.len() as u64));
-        let _ = writeln!(text, "  text     {}\n", shown.escape_ascii());
-        text + &dump(shown)
-    })
+    if output.json {
+        return print_json(&as_json(&kept));
+    }
+    let bytes = &kept.entry.payload;
+    let entry = match Entry::decode(bytes) {
+        Ok(entry) => described(&entry),
+        Err(bad) => format!("cannot be read: {}", term::printable(&bad.reason)),
+    };
+    let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
+    let cut = if shown.len() < bytes.len() { ", the first of them here, all with --json" } else { "" };
+    let mut text = format!("{id}   {}\n", when(id));
+    let _ = writeln!(text, "  reason   {}", term::printable(&kept.entry.reason));
+    let _ = writeln!(text, "  entry    {entry}");
+    let _ = writeln!(text, "  payload  {} bytes{cut}", term::number(bytes.len() as u64));
+    let _ = writeln!(text, "  text     {}\n", shown.escape_ascii());
+    term::print(&(text + &dump(shown)));
+    Ok(DONE)
 }
 
 fn as_json(kept: &QuarantinedEntry) -> Value {
@@ -179,13 +190,13 @@ struct Change<'a> {
 impl Change<'_> {
     async fn run(&mut self, chosen: &Chosen) -> Result<()> {
         // One at a time, in the order given.
-        for id in &chosen.ids {
+        for id in &chosen.which.ids {
             match self.app.upkeep().quarantined(*id).await? {
                 Some(kept) => self.page(&[kept]).await?,
                 None => self.add(*id, "unknown", NOT_THERE, FAILED),
             }
         }
-        if chosen.all {
+        if chosen.which.all {
             let mut walk = self.app.upkeep().walk_quarantine().await?;
             while let Some(page) = walk.next().await? {
                 self.page(&page).await?;

@@ -39,12 +39,17 @@ impl Config {
 
     /// How long a body may take: at most half of the time of a request that its appends leave.
     pub fn body_timeout(&self) -> Duration {
-        self.find_timeout().min(Duration::from_millis(self.api.body_timeout_ms))
+        self.half_of_the_rest().min(Duration::from_millis(self.api.body_timeout_ms))
     }
 
-    /// How long the search for a post may take: the other half. Appends take three time-outs at most: the group under
-    /// way, the group of the request, and what Redis is asked before.
+    /// How long the search for a post may take: the other half.
     pub fn find_timeout(&self) -> Duration {
+        self.half_of_the_rest()
+    }
+
+    /// Half of the time of a request that its appends leave. They take three time-outs at most: the group under way, the
+    /// group of the request, and what Redis is asked before.
+    fn half_of_the_rest(&self) -> Duration {
         let appends_ms = 3 * self.buffer.append_timeout_ms;
         Duration::from_millis(self.api.request_timeout_ms.saturating_sub(appends_ms) / 2)
     }

@@ -40,9 +40,9 @@ impl<'de> Deserialize<'de> for Networks {
         }
         let written = Written::deserialize(deserializer)
             .map_err(|_| D::Error::custom("write a list of networks: [\"10.0.0.0/8\", \"::1\"]"))?;
-        let networks = match written {
-            Written::Text(text) => text,
-            Written::List(list) => list.join(","),
+        let networks: Vec<String> = match written {
+            Written::Text(text) => text.split(',').map(str::to_owned).collect(),
+            Written::List(list) => list,
         };
         let parse = |text: &str| {
             let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -50,8 +50,13 @@ impl<'de> Deserialize<'de> for Networks {
                 D::Error::custom(format!("{text:?} is not a network; write 10.0.0.0/8 or 10.1.2.3"))
             })
         };
-        let networks = networks.split(',').map(str::trim).filter(|text| !text.is_empty());
-        networks.map(parse).collect::<Result<_, _>>().map(Self)
+        networks
+            .iter()
+            .map(|text| text.trim())
+            .filter(|text| !text.is_empty())
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// A word, and what takes its place in Postgres and in SQLite.
+/// A word, and what takes its place in Postgres and in SQLite. A list is always the statement's first value.
 const WORDS: [(&str, &str, &str); 4] = [
     // The table k (id) of a list of ids.
     (

@@ -64,8 +64,11 @@ impl Action {
 
     /// Whether it is a decision that may touch any number of ratings, which is merged in its own batch.
     pub fn is_bulk(&self) -> bool {
-        let is_single = |ruling: &Ruling| matches!(ruling, Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_));
-        matches!(self, Action::Decide(decision) if !is_single(&decision.deed))
+        let Action::Decide(decision) = self else { return false };
+        match &decision.deed {
+            Ruling::Exclude(_) | Ruling::Undo(_) | Ruling::Approve(_) | Ruling::Reject(_) => true,
+            Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_) => false,
+        }
     }
 }
 

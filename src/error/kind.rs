@@ -34,7 +34,8 @@ macro_rules! kinds {
             /// The pages of all kinds that the API answers, by status.
             pub const PAGES: &[&Page] = &[$(Kind::$kind.page(),)*];
 
-            /// What the API says about it. It never meets a kind of commands; if it did, the body would be invalid.
+            /// What the API says about it. Kinds that only commands meet have no page; if one reached the API, it would be
+            /// answered as an invalid body.
             pub const fn page(self) -> &'static Page {
                 match self {
                     $(Kind::$kind => &Page {
@@ -117,5 +118,5 @@ kinds! {
         "Try again after Retry-After seconds; a rating that was stored all the same is not counted twice.",
     of commands only:
         BadLine EmptyFile FailedBackup FileTooLong NotEmbedded NotOpen SettingOutOfRange TooManyEntries
-        UnknownHeader UnknownLane UnreadableFile UnwritableFile
+        UnknownHeader UnreadableFile UnwritableFile
 }

@@ -1,5 +1,7 @@
-//! Tokens: verified, remembered, and minted where the key is a secret. A token's signature, audience and issuer are checked once; its times at every call, since they are all that
-//! changes. What was verified is forgotten when it expires or the keys change.
+//! Tokens: verified, remembered, and minted where the key is a secret.
+//!
+//! A token's signature, audience and issuer are checked once; its times at every call, since they are all that changes.
+//! What was verified is forgotten when it expires or the keys change.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,18 +46,18 @@ struct Verified {
 
 /// Verifies tokens and remembers them.
 pub(super) struct Tokens {
-    /// What a token must say, besides who it is about and until when.
-    rules: AuthKnobs,
+    /// The settings `[auth]`.
+    auth: AuthKnobs,
     /// The keys, and how often they were changed.
     trusted: Mutex<(u64, Arc<Vec<TrustedKey>>)>,
     remembered: Cache<String, Arc<Verified>>,
 }
 
 impl Tokens {
-    pub fn new(rules: AuthKnobs, keys: Vec<TrustedKey>) -> Self {
+    pub fn new(auth: AuthKnobs, keys: Vec<TrustedKey>) -> Self {
         let bytes = |token: &String, _: &Arc<Verified>| (token.len() + size_of::<Verified>()) as u32;
         let remembered = Cache::builder().weigher(bytes).max_capacity(REMEMBERED_BYTES_MAX).build();
-        Self { rules, trusted: Mutex::new((0, Arc::new(keys))), remembered }
+        Self { auth, trusted: Mutex::new((0, Arc::new(keys))), remembered }
     }
 
     /// Trusts these keys from now on, and no others.
@@ -100,7 +102,7 @@ impl Tokens {
             match decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
                 Ok(data) => return self.verified(data.claims, number),
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
-                Err(error) => outcome = Err(explain(error.kind(), &self.rules)),
+                Err(error) => outcome = Err(explain(error.kind(), &self.auth)),
             }
         }
         outcome
@@ -119,7 +121,7 @@ impl Tokens {
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
-        let AuthKnobs { audience, issuer, .. } = &self.rules;
+        let AuthKnobs { audience, issuer, .. } = &self.auth;
         let mut validation = Validation::new(algorithm);
         let mut required = vec!["exp", "sub"];
         // Times are compared by us, at every call.
@@ -139,7 +141,7 @@ impl Tokens {
 
     /// When the account was created, if the token says so in a way that can be read.
     fn account_created_at(&self, claims: &Value) -> Option<Time> {
-        match claims.get(&self.rules.account_created_claim)? {
+        match claims.get(&self.auth.account_created_claim)? {
             text @ Value::String(_) => Time::deserialize(text).ok(),
             number => time(number.as_f64()?).ok(),
         }
@@ -147,7 +149,7 @@ impl Tokens {
 
     /// The roles in a token's claims; words that are not ours belong to the site.
     fn roles(&self, claims: &Value) -> Result<Vec<Role>, Invalid> {
-        let claim = &self.rules.roles_claim;
+        let claim = &self.auth.roles_claim;
         let found = if claim.starts_with('/') { claims.pointer(claim) } else { claims.get(claim) };
         let Some(found) = found else { return Ok(Vec::new()) };
         let names = found.as_array().and_then(|names| names.iter().map(Value::as_str).collect());
@@ -184,10 +186,10 @@ fn refused(why: impl std::fmt::Display) -> Invalid {
     Invalid::new(Kind::TokenInvalid, format!("the token is not accepted: {why}"))
 }
 
-fn explain(kind: &ErrorKind, rules: &AuthKnobs) -> Invalid {
+fn explain(kind: &ErrorKind, auth: &AuthKnobs) -> Invalid {
     match kind {
-        ErrorKind::InvalidAudience => refused(format!("its aud does not name {:?}", rules.audience)),
-        ErrorKind::InvalidIssuer => refused(format!("its iss is not {:?}", rules.issuer)),
+        ErrorKind::InvalidAudience => refused(format!("its aud does not name {:?}", auth.audience)),
+        ErrorKind::InvalidIssuer => refused(format!("its iss is not {:?}", auth.issuer)),
         ErrorKind::MissingRequiredClaim(claim) => {
             refused(format!("its claim {claim} is missing or has no value"))
         }

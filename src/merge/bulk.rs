@@ -4,8 +4,9 @@
 //! back. So memory holds one page. All ratings are folded at the decision's own time.
 
 use super::state::hour_of;
-use super::{Decided, Exclusion, HeldRating, Hour, LoadedPost, Merged, MergedAverage, Outcome};
-use super::{Quarantined, Rating};
+use super::{
+    Decided, Exclusion, HeldRating, Hour, LoadedPost, Merged, MergedAverage, Outcome, Quarantined, Rating,
+};
 use crate::entry::{Action, Line, Position, Ruling, Which};
 use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Params, Published};

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::state::hour_of;
-use super::{Decided, HeldRating, Hour, Key, Loaded, LoadedPost, Merged, MergedAverage, Outcome};
-use super::{Quarantined, Rating};
+use super::{
+    Decided, HeldRating, Hour, Key, Loaded, LoadedPost, Merged, MergedAverage, Outcome, Quarantined, Rating,
+};
 use crate::entry::{Action, Batch, Entry, Hold, Position, Ruling};
 use crate::model::post::Post;
 use crate::model::{PostId, Score, Time};
@@ -90,7 +91,9 @@ impl Fold<'_> {
                 let is_excluded = self.loaded.keep_out(entry, place, *score);
                 let new = HeldRating { score: *score, rated_at: at, position: place, is_excluded };
                 post.average.arrive(at, params);
-                held.iter().for_each(|held| post.standing.count_held(held, -1));
+                if let Some(held) = held {
+                    post.standing.count_held(&held, -1);
+                }
                 post.standing.count_held(&new, 1);
                 self.held.insert(key, Some(new));
                 self.note_hour(&entry.post, 0);
@@ -110,7 +113,9 @@ impl Fold<'_> {
             Action::Withdraw => {
                 post.forget_excluded(rated);
                 let row = counted(rated);
-                row.iter().for_each(|row| post.average.withdraw(row, at, params));
+                if let Some(row) = &row {
+                    post.average.withdraw(row, at, params);
+                }
                 (Err(place), row.map(|_| 0))
             }
         };

@@ -65,7 +65,7 @@ impl Loaded {
     }
 }
 
-/// A post before the merge.
+/// A post's average and moderation state, before a merge and while it goes on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadedPost {
     /// All zero if it was never rated.

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use futures_util::future::try_join_all;
+
 use super::link::RedisLink;
 use crate::error::{Error, Result};
 
@@ -48,14 +50,12 @@ impl RedisHealth {
     /// Asks a server; of a cluster, one of them. A refused question is not an error.
     pub async fn ask(link: &RedisLink) -> Result<Self> {
         let info: Option<String> = answered(link.drains.command("INFO", &[]).await)?;
-        let mut health = Self { info: parse_info(&info.unwrap_or_default()), ..Self::default() };
-        for name in SETTINGS {
+        let setting = async |name| {
             let pair: Option<Vec<String>> = answered(link.drains.command("CONFIG", &["GET", name]).await)?;
-            if let Some(value) = pair.and_then(|pair| pair.into_iter().nth(1)) {
-                health.settings.insert(name, value);
-            }
-        }
-        Ok(health)
+            Ok::<_, Error>(pair.and_then(|pair| pair.into_iter().nth(1)).map(|value| (name, value)))
+        };
+        let settings = try_join_all(SETTINGS.map(setting)).await?.into_iter().flatten().collect();
+        Ok(Self { info: parse_info(&info.unwrap_or_default()), settings })
     }
 
     /// What `INFO` says under this name.

@@ -82,9 +82,9 @@ pub(super) fn average(row: &Row) -> Result<Average> {
     })
 }
 
-fn hour(row: &Row) -> Result<Hour> {
+fn hour(post: &PostId, row: &Row) -> Result<Hour> {
     Ok(Hour {
-        post: row.post_id("post_id")?,
+        post: post.clone(),
         hour: row.time("hour")?,
         arrivals: row.count("arrivals")?,
         average: average(row)?,
@@ -92,7 +92,8 @@ fn hour(row: &Row) -> Result<Hour> {
 }
 
 impl Store {
-    /// The averages of those of the posts that were ever rated, in the order of the ids.
+    /// The averages of those of the posts that were ever rated, in the order of the ids (at most
+    /// [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
     pub async fn averages(&self, ids: &[PostId]) -> Result<Vec<(PostId, Average)>> {
         let sql = AVERAGES.select_listed("a", "{ids}", "a.post_id = k.id order by a.post_id");
         let found = self.database.ask(Patience::Quick, &sql, values![ids]).await?;
@@ -102,12 +103,14 @@ impl Store {
     /// A post's hours in order of time.
     pub async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
         let sql = HISTORY.select("where post_id = $1 order by hour");
-        self.database.ask(Patience::Quick, &sql, values![post]).await?.iter().map(hour).collect()
+        let found = self.database.ask(Patience::Quick, &sql, values![post]).await?;
+        found.iter().map(|row| hour(post, row)).collect()
     }
 
     /// A post's hours from `since` on, in order of time.
     pub async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>> {
         let sql = HISTORY.select("where post_id = $1 and hour >= $2 order by hour");
-        self.database.ask(Patience::Long, &sql, values![post, since]).await?.iter().map(hour).collect()
+        let found = self.database.ask(Patience::Long, &sql, values![post, since]).await?;
+        found.iter().map(|row| hour(post, row)).collect()
     }
 }

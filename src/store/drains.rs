@@ -13,15 +13,15 @@ pub struct DrainRun {
     pub started_at: Time,
     /// What started it.
     pub trigger: Trigger,
-    /// Entries folded in.
+    /// Entries merged.
     pub applied: u64,
-    /// Entries put aside.
+    /// Entries quarantined.
     pub quarantined: u64,
     /// Commits.
     pub batches: u64,
     /// How long it took.
     pub duration_ms: u64,
-    /// Why it stopped early; nothing when it did not.
+    /// Why it stopped early; null if it did not.
     pub error: Option<String>,
 }
 

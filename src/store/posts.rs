@@ -129,7 +129,7 @@ impl Store {
         Ok(self.database.change(Patience::Patient, sql, values).await? == 1)
     }
 
-    /// Posts with their averages, in the order asked.
+    /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
     pub async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
         let sql = format!(
             "select p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision,
@@ -141,7 +141,7 @@ impl Store {
         in_order(ids, &found, "id", state)
     }
 
-    /// Those of the ids that posts have.
+    /// Those of the ids that posts have (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
     pub async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>> {
         let sql = "select p.id from {ids} {join} posts p on p.id = k.id";
         let found = self.database.ask(Patience::Quick, sql, values![ids]).await?;

@@ -44,10 +44,9 @@ impl Store {
 
     /// One entry of the quarantine, if it is there.
     pub async fn quarantined_at(&self, shard: Shard, position: Position) -> Result<Option<QuarantinedEntry>> {
-        let columns = QUARANTINE.columns();
-        let sql = format!("select {columns} from quarantine where shard = $1 and position = $2");
-        let found = self.database.ask(Patience::Patient, &sql, values![shard, position]).await?;
-        found.first().map(entry).transpose()
+        let sql = QUARANTINE.select("where shard = $1 and position = $2");
+        let found = self.database.ask_optional(Patience::Patient, &sql, values![shard, position]).await?;
+        found.as_ref().map(entry).transpose()
     }
 
     /// How many entries are in the quarantine.

@@ -72,7 +72,7 @@ pub async fn ingest(State(gate): State<Gate>, _: Ingester, _: NoParameters, requ
     check_encoding(&request)?;
     let patience = gate.app().config().body_timeout();
     let mut pieces = request.into_body().into_data_stream();
-    // Read before the answer begins, since a sender may wait for it (Expect: 100-continue).
+    // Read before the answer begins: a sender may send nothing until it gets 100 Continue.
     let first = tokio::time::timeout(patience, pieces.next()).await.map_err(|_| too_slow(patience))?;
     let first = first.transpose().map_err(|e| broken_off(&e))?;
     let (answer, mut answers) = mpsc::channel(ANSWERS_MAX);

@@ -18,7 +18,7 @@ const MOVES_MAX: usize = 10;
 /// Moves that are kept of one shard while it drains; the smallest are forgotten first.
 const MOVES_TRACKED_MAX: usize = 10_000;
 
-/// What a drain did.
+/// The result of a flush.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = Flushed)]
 pub struct Drained {
@@ -28,8 +28,7 @@ pub struct Drained {
     pub quarantined: u64,
     /// Posts whose average changed.
     pub posts: u64,
-    /// Entries that wait now.
-    // Only a flush counts them.
+    /// Entries that wait now. A drain at a tick does not count them, and says 0.
     pub waiting: u64,
     /// Commits.
     pub batches: u64,

@@ -11,13 +11,13 @@ const LIFE_MS: i64 = 500;
 
 #[derive(Default)]
 pub struct Frozen {
-    known: RwLock<Known>,
+    known: RwLock<Answer>,
     /// Held by the one request that asks.
     asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Default)]
-struct Known {
+struct Answer {
     posts: Arc<HashSet<PostId>>,
     /// When the store was asked; `None` when it must be asked again.
     asked_at: Option<Time>,
@@ -28,7 +28,7 @@ struct Known {
 impl Frozen {
     /// The frozen posts at `now`; those known before when the store does not answer.
     pub async fn at(&self, now: Time, store: &dyn Ledger) -> Arc<HashSet<PostId>> {
-        let is_fresh = |known: &Known| {
+        let is_fresh = |known: &Answer| {
             known.asked_at.is_some_and(|asked_at| (0..LIFE_MS).contains(&(now.ms() - asked_at.ms())))
         };
         let known = self.read();
@@ -64,7 +64,7 @@ impl Frozen {
         known.decisions += 1;
     }
 
-    fn read(&self) -> Known {
+    fn read(&self) -> Answer {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Moderation: decisions, taken and looked up; in files of their own previews, held ratings, and alerts that lead to them.
+//! Moderation: decisions are taken and looked up here; previews, held ratings and alerts have files of their own.
 //!
 //! Every decision is an entry in the log, so the drain stays the only writer of averages and each can be undone exactly.
 //! Its caller then drains the shard and sees the outcome.

@@ -7,7 +7,8 @@ use moka::future::Cache;
 
 use crate::model::Time;
 
-/// Most remembered answers of each kind; those not asked for lately are forgotten first.
+/// Most remembered answers of each kind; those not asked for lately are forgotten first. An outdated no counts
+/// among them until then.
 const ANSWERS_MAX: u64 = 200_000;
 
 /// Remembered answers to one question.

@@ -50,15 +50,19 @@ impl UserData {
     }
 }
 
-/// All pages of `read`, which returns what comes after a post.
+/// All pages of `read`, which returns what comes after a post; `rated` makes the score and time of each row.
 async fn pages<T, F: Future<Output = Result<Vec<(PostId, T)>>>>(
     read: impl Fn(Option<PostId>) -> F,
-) -> Result<Vec<(PostId, T)>> {
-    let mut all: Vec<(PostId, T)> = Vec::new();
+    rated: impl Fn(T) -> (Score, Time),
+) -> Result<Vec<RatedPost>> {
+    let mut all: Vec<RatedPost> = Vec::new();
     loop {
-        let mut page = read(all.last().map(|(post, _)| post.clone())).await?;
+        let page = read(all.last().map(|last| last.post_id.clone())).await?;
         let is_end = page.len() < PAGE;
-        all.append(&mut page);
+        all.extend(page.into_iter().map(|(post_id, row)| {
+            let (score, rated_at) = rated(row);
+            RatedPost { post_id, score, rated_at }
+        }));
         if is_end {
             return Ok(all);
         }
@@ -69,15 +73,13 @@ impl Upkeep {
     /// Everything stored about `user`. What waits in the log is merged first.
     pub async fn user_data(&self, user: &UserId, now: Time) -> Result<UserData> {
         self.core.drainer.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
-        let ratings = pages(|after| async move { self.store.ratings_by(user, after.as_ref(), PAGE).await });
-        let held = pages(|after| async move { self.store.held_by(user, after.as_ref(), PAGE).await });
-        let rated = |post_id, score, rated_at| RatedPost { post_id, score, rated_at };
-        let (ratings, held) = (ratings.await?.into_iter(), held.await?.into_iter());
+        let ratings = async |after: Option<PostId>| self.store.ratings_by(user, after.as_ref(), PAGE).await;
+        let held = async |after: Option<PostId>| self.store.held_by(user, after.as_ref(), PAGE).await;
         Ok(UserData {
             user_id: user.clone(),
             username: self.store.user(user).await?.map(|user| user.username),
-            ratings: ratings.map(|(post, it)| rated(post, it.row.score, it.rated_at)).collect(),
-            held: held.map(|(post, it)| rated(post, it.score, it.rated_at)).collect(),
+            ratings: pages(ratings, |rating| (rating.row.score, rating.rated_at)).await?,
+            held: pages(held, |held| (held.score, held.rated_at)).await?,
             posts: self.store.posts_by(user).await?,
             quarantined: self.quarantined_of(user).await?.iter().map(QuarantineId::to_string).collect(),
         })

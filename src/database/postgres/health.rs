@@ -12,6 +12,18 @@ use crate::error::{Error, Result};
 
 /// The limit of all questions together.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The settings that are asked for.
+const SETTINGS: [&str; 9] = [
+    "server_version",
+    "server_version_num",
+    "synchronous_commit",
+    "fsync",
+    "full_page_writes",
+    "default_transaction_read_only",
+    "max_connections",
+    "superuser_reserved_connections",
+    "reserved_connections",
+];
 /// Connections of all, and of Damper's own processes (and this one); the limits of this role and this database, if there
 /// are any; whether it follows another server; its clock.
 const STATE: &str = "
@@ -55,7 +67,8 @@ impl PostgresHealth {
 
     async fn ask_over(connection: &mut PgConnection) -> Result<Self> {
         let settings: Vec<(String, String)> =
-            sqlx::query_as("select name, coalesce(setting, '') from pg_settings")
+            sqlx::query_as("select name, coalesce(setting, '') from pg_settings where name = any($1)")
+                .bind(&SETTINGS[..])
                 .fetch_all(&mut *connection)
                 .await?;
         let settings: HashMap<String, String> = settings.into_iter().collect();

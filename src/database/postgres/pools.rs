@@ -69,7 +69,7 @@ impl Pools {
         self.drains.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The pool for what is waited for so long.
+    /// The pool for questions of this patience.
     pub fn of(&self, patience: Patience) -> PgPool {
         match patience {
             Patience::Quick | Patience::Patient | Patience::Long => self.readers(),

@@ -9,7 +9,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, PgConnection};
 use crate::database::rows::{Field, Sink, Table, Write};
 use crate::error::Result;
 
-/// From so many rows on COPY is faster.
+/// COPY is faster from this many rows on.
 const COPY_ROWS_MIN: usize = 5_000;
 /// Signature, no flags, no extension (Postgres documentation, "COPY", binary format).
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";

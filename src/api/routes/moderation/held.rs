@@ -1,7 +1,7 @@
 //! Held ratings: the list of them, and verdicts on one, on all that match, or on many by name.
 //!
-//! Each call on them exists twice, with the verdict as a word of its path. They are written once here, and `routes`
-//! makes two of each.
+//! Each call that decides exists twice, with the verdict as a word of its path. It is written once here, and `routes` makes
+//! two of it.
 
 use std::time::Instant;
 
@@ -102,8 +102,9 @@ pub struct OneDecided {
 
 /// What a moderator decides about held ratings.
 struct Verdict {
-    /// Its word in a path.
+    /// Its word in a path, and in a title.
     word: &'static str,
+    title: &'static str,
     /// The state of a rating afterwards; the reason, too, when none is given.
     done: &'static str,
     ruling: fn(Which) -> Ruling,
@@ -113,12 +114,14 @@ struct Verdict {
 
 static APPROVE: Verdict = Verdict {
     word: "approve",
+    title: "Approve",
     done: "approved",
     ruling: Ruling::Approve,
     effect: |approved| Effect::Approved { approved },
 };
 static REJECT: Verdict = Verdict {
     word: "reject",
+    title: "Reject",
     done: "rejected",
     ruling: Ruling::Reject,
     effect: |rejected| Effect::Rejected { rejected },
@@ -131,8 +134,10 @@ pub fn routes() -> OpenApiRouter<Gate> {
         for verdict in [&APPROVE, &REJECT] {
             let mut own = Paths::new();
             for (path, mut item) in paths.paths.clone() {
-                if let Some(id) = item.post.as_mut().and_then(|operation| operation.operation_id.as_mut()) {
-                    *id = id.replace("{verdict}", verdict.word);
+                if let Some(operation) = item.post.as_mut() {
+                    for text in [&mut operation.operation_id, &mut operation.summary].into_iter().flatten() {
+                        *text = text.replace("{verdict}", verdict.word).replace("{Verdict}", verdict.title);
+                    }
                 }
                 own.paths.insert(path.replace("{verdict}", verdict.word), item);
             }
@@ -159,7 +164,7 @@ pub async fn held(State(app): Shared, _: Moderator, paged: Paged<OfPost, Key>) -
     Ok(paged.answer(page.next.as_ref(), |next_cursor| HeldRatings { ratings, next_cursor }))
 }
 
-/// Approve or reject a held rating
+/// {Verdict} a held rating
 ///
 /// Approved, it counts as a new rating of its user, at the time of the approval. Rejected, it is deleted; an earlier
 /// rating of the same user that counts still counts.
@@ -181,7 +186,7 @@ async fn one(
         .await
 }
 
-/// Approve or reject all held ratings of a post that match
+/// {Verdict} all held ratings of a post that match
 #[utoipa::path(post, path = "/api/admin/posts/{id}/held/{verdict}", tag = "moderation",
     operation_id = "{verdict}_matching", params(PostPath), request_body = MatchBody, responses(
         (status = 200, description = "They count, or are deleted", body = DecidedJson),
@@ -204,7 +209,7 @@ async fn matching(
         .await
 }
 
-/// Approve or reject many held ratings
+/// {Verdict} many held ratings
 #[utoipa::path(post, path = "/api/admin/held/{verdict}", tag = "moderation", operation_id = "{verdict}_many",
     request_body = ManyBody, responses((status = 200, description = "The outcome of each", body = ManyDecided)))]
 async fn many(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::api::routes::prelude::*;
 use crate::app::apart;
 use crate::entry::{Decision, Hold, Position, Reason, Ruling};
-use crate::merge::{Decided, Standing};
+use crate::merge::{Decided, Outcome, Standing};
 use crate::model::json;
 use crate::smoothing::Published;
 
@@ -102,15 +102,41 @@ pub struct DecidedJson {
     after: Published,
 }
 
-/// What a decision changes, in ratings: `held` are held ones besides, `users` those whose ratings they are.
+/// What a decision changes
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "lowercase")]
 enum Effect {
-    Preview { excluded: u64, held: u64, users: u64 },
-    Active { excluded: u64, held: u64 },
-    Undone { restored: u64, held: u64 },
-    Approved { approved: u64 },
-    Rejected { rejected: u64 },
+    /// Nothing yet: what an exclusion would change
+    Preview {
+        /// Ratings that would be excluded
+        excluded: u64,
+        /// Held ratings that would be excluded besides
+        held: u64,
+        /// The number of users whose ratings these are
+        users: u64,
+    },
+    /// An exclusion
+    Active {
+        /// Ratings that were excluded
+        excluded: u64,
+        /// Held ratings that were excluded besides
+        held: u64,
+    },
+    /// The undoing of an exclusion
+    Undone {
+        /// Ratings that were restored
+        restored: u64,
+        /// Held ratings that were restored besides
+        held: u64,
+    },
+    Approved {
+        /// Held ratings that count now
+        approved: u64,
+    },
+    Rejected {
+        /// Held ratings that were deleted
+        rejected: u64,
+    },
 }
 
 /// A decision that is not merged yet.
@@ -168,13 +194,11 @@ pub async fn set_policy(
         let detail = "there is nothing to decide; send hold, frozen, or both";
         return Err(Problem::in_body(Invalid::new(Kind::InvalidBody, detail), ""));
     }
-    let decided = match decide(&gate, &post, by, decisions).await? {
-        Ok(decided) => decided,
-        Err(position) => return Ok(waiting(position)),
-    };
+    let (position, decided) = decide(&gate, &post, by, decisions).await?;
+    let Some(decided) = decided else { return Ok(waiting(position)) };
     let policy = Policy::of(gate.app(), &post).await?;
     let json = DecidedPolicy {
-        id: decided.position.to_string(),
+        id: position.to_string(),
         state: if policy.frozen { "frozen" } else { "thawed" },
         policy,
         before: decided.outcome.before,
@@ -241,31 +265,27 @@ async fn decide_one(
     decision: Decision,
     effect: impl FnOnce(u64, u64) -> Effect,
 ) -> Answer {
-    let (position, outcome) = match decide(gate, post, by, vec![decision]).await? {
-        Ok(decided) => (decided.position, decided.outcome),
-        Err(position) => return Ok(waiting(position)),
-    };
+    let (position, decided) = decide(gate, post, by, vec![decision]).await?;
+    let Some(Decided { outcome, .. }) = decided else { return Ok(waiting(position)) };
     let effect = effect(outcome.touched, outcome.held);
     let id = Some(position.to_string());
     Ok(Json(DecidedJson { id, effect, before: outcome.before, after: outcome.after }).into_response())
 }
 
-/// Takes decisions on one post, all or none. Answers the outcome of the last, or its position if it is not merged in
-/// time.
+/// Takes decisions on one post, all or none. Returns the position of the last, and its outcome if it is merged in time.
 async fn decide(
     gate: &Gate,
     post: &PostId,
     by: UserId,
     decisions: Vec<Decision>,
-) -> Answer<Result<Decided, Position>> {
+) -> Answer<(Position, Option<Decided>)> {
     let now = now();
     let positions = gate.app().moderation().decide_all(post, &by, decisions, now).await?;
     let position = *positions.last().ok_or_else(|| Error::Internal("nothing was decided".into()))?;
     let decided = wait(gate, post.clone(), position, now, outcome_wait(gate)).await?;
-    let Some(decided) = decided else { return Ok(Err(position)) };
-    match decided.outcome.refused {
-        Some(why) => Err(Error::Conflict(why).into()),
-        None => Ok(Ok(decided)),
+    match decided {
+        Some(Decided { outcome: Outcome { refused: Some(why), .. }, .. }) => Err(Error::Conflict(why).into()),
+        decided => Ok((position, decided)),
     }
 }
 
