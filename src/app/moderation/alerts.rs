@@ -68,7 +68,7 @@ impl Moderation {
     /// A post's arrivals from `from` up to `to`, without the steps in which there were none.
     ///
     /// # Errors
-    /// `Invalid` when there would be more than [`STEPS_MAX`] steps; `NotFound` when there is no such post.
+    /// `Invalid` when there would be more than 10,000 steps; `NotFound` when there is no such post.
     pub async fn arrivals(
         &self,
         post: &PostId,
