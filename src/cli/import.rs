@@ -54,6 +54,7 @@ struct Imported {
     posts: u64,
     new_posts: u64,
     half_stars_rounded_up: u64,
+    superseded: u64,
     out_of_order: u64,
     duration_ms: u64,
     bad_lines: Vec<BadLine>,
@@ -96,8 +97,7 @@ pub async fn import(settings: Settings, args: &ImportArgs) -> Result<u8> {
     }
     bar.finish_and_clear();
     if !args.sorted {
-        // Entries of one time keep the file's order.
-        entries.sort_by_key(|entry| entry.at);
+        importer.done.superseded = sort(&mut entries);
     }
     let bar = term::progress("importing", term::ENTRIES, entries.len() as u64);
     for chunk in entries.chunks(CHUNK_ENTRIES) {
@@ -114,6 +114,16 @@ pub async fn import(settings: Settings, args: &ImportArgs) -> Result<u8> {
     };
     args.output.print(&done, || summary(&done))?;
     Ok(if done.refused == 0 { DONE } else { FAILED })
+}
+
+/// Sorts entries by time, in the same order however the file's lines are ordered. Of several with the same post, user and
+/// time only the last stays: sent again, they would edit there and back. Returns how many went.
+fn sort(entries: &mut Vec<Entry>) -> u64 {
+    let all = entries.len();
+    entries.reverse();
+    entries.sort_by(|a, b| (a.at, &a.post, &a.user).cmp(&(b.at, &b.post, &b.user)));
+    entries.dedup_by(|a, b| (a.at, &a.post, &a.user) == (b.at, &b.post, &b.user));
+    (all - entries.len()) as u64
 }
 
 /// The file and its size in bytes (0 for standard input).
@@ -180,6 +190,12 @@ fn summary(done: &Imported) -> String {
     );
     if done.half_stars_rounded_up > 0 {
         text += &format!("{} half stars rounded up\n", term::number(done.half_stars_rounded_up));
+    }
+    if done.superseded > 0 {
+        text += &format!(
+            "{} lines had a later line with the same post, user and time, which counts\n",
+            term::number(done.superseded)
+        );
     }
     if done.out_of_order > 0 {
         text += &format!(

@@ -87,7 +87,12 @@ impl Entry {
         Self { post, user, at, action, terms: Terms::default(), origin: None }
     }
 
-    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, a word for its terms
+    /// The same entry, which states its time.
+    pub fn stated(self) -> Self {
+        Self { terms: Terms { is_stated: true, ..self.terms }, ..self }
+    }
+
+    /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, words for its terms
     /// (if any), origin (retries only). The kind is `r` or `w`, in upper case if the entry may create its
     /// post. Kind `l` releases the held rating whose position follows the milliseconds. Kind `d` is a
     /// decision; JSON follows its milliseconds.

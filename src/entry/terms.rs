@@ -42,27 +42,36 @@ pub struct Terms {
     pub hold: Hold,
     /// Whether the account was too young to count at once. Its ratings are held under every policy.
     pub is_too_young: bool,
+    /// Whether the entry states its time, as imports do. Then it loses to anything later that is known of its user.
+    pub is_stated: bool,
 }
 
 /// The word for an account that is too young.
 const TOO_YOUNG: &str = "young";
+/// The word for an entry that states its time.
+const STATED: &str = "stated";
+/// Between two words.
+const AND: char = '+';
 
 impl Terms {
-    /// The word in an entry's text; `None` for default terms.
-    pub(super) fn word(&self) -> Option<&'static str> {
-        match (self.is_too_young, self.hold) {
+    /// The word in an entry's text, `surge+stated`; `None` for default terms.
+    pub(super) fn word(&self) -> Option<String> {
+        let held = match (self.is_too_young, self.hold) {
             (true, _) => Some(TOO_YOUNG),
             (false, Hold::Off) => None,
             (false, hold) => Some(hold.as_str()),
-        }
+        };
+        let words: Vec<&str> = held.into_iter().chain(self.is_stated.then_some(STATED)).collect();
+        (!words.is_empty()).then(|| words.join(&AND.to_string()))
     }
 
     /// These terms with what [`word`](Self::word) says. For an account that is too young the policy does not matter.
     pub(super) fn with_word(self, word: &str) -> Option<Self> {
-        match word {
-            TOO_YOUNG => Some(Self { is_too_young: true, ..self }),
-            word => Hold::parse(word).map(|hold| Self { hold, ..self }),
-        }
+        word.split(AND).try_fold(self, |terms, word| match word {
+            TOO_YOUNG => Some(Self { is_too_young: true, ..terms }),
+            STATED => Some(Self { is_stated: true, ..terms }),
+            word => Hold::parse(word).map(|hold| Self { hold, ..terms }),
+        })
     }
 
     /// The policy for a rating of a post; `own` is the post's own policy, if it has one.

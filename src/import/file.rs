@@ -146,7 +146,11 @@ mod tests {
         let (good, bad, _) = read(text);
         assert_eq!(
             good,
-            ["1 r a u1 5 1412424000000", "1 r a u6 0 1412424000250", "1 r a u8 1 1412424000007"]
+            [
+                "1 r a u1 5 1412424000000 stated",
+                "1 r a u6 0 1412424000250 stated",
+                "1 r a u8 1 1412424000007 stated"
+            ]
         );
         assert_eq!(numbers(&bad), [3, 4, 5, 6, 8, 10]);
         let reason = |i: usize| bad[i].reason.as_str();
@@ -161,7 +165,7 @@ mod tests {
     fn movielens_half_stars_are_rounded_up_and_counted() {
         let text = "userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n1,32,4.0,1260759179\r\n1,33,5.5,1\r\n1,34,-0.5,1260759180\r\n";
         let (good, bad, rounded) = read(text);
-        assert_eq!(good, ["1 r 31 1 3 1260759144000", "1 r 32 1 4 1260759179000"]);
+        assert_eq!(good, ["1 r 31 1 3 1260759144000 stated", "1 r 32 1 4 1260759179000 stated"]);
         assert_eq!((bad.len(), rounded), (2, 1));
     }
 
@@ -180,7 +184,7 @@ mod tests {
             b"\n\n\"a\",\"u2\",\"5\",\"1412424000\"\na,u3,5,1412424000",
         ];
         let (good, bad, _) = read(text.concat());
-        assert_eq!(good, ["1 r a u2 5 1412424000000", "1 r a u3 5 1412424000000"]);
+        assert_eq!(good, ["1 r a u2 5 1412424000000 stated", "1 r a u3 5 1412424000000 stated"]);
         assert_eq!(numbers(&bad), [2, 3, 4]);
     }
 

@@ -57,7 +57,7 @@ impl Format {
         };
         let at = parse_time(&record[3])?.check_entry(now)?;
         let entry = Entry::new(PostId::parse(post)?, UserId::parse(user)?, at, Action::Rate(score));
-        Ok((entry, was_half))
+        Ok((entry.stated(), was_half))
     }
 }
 

@@ -39,7 +39,8 @@ pub fn parse(line: &[u8], now: Time) -> Result<Entry, Misfit> {
     };
     let post = PostId::parse(&rating.post_id).map_err(|e| Misfit::at("/post_id", e))?;
     let user = UserId::parse(&rating.user_id).map_err(|e| Misfit::at("/user_id", e))?;
-    Ok(Entry::new(post, user, at, action))
+    let entry = Entry::new(post, user, at, action);
+    Ok(if rating.at.is_some() { entry.stated() } else { entry })
 }
 
 fn time(value: &Value) -> Result<Time, Invalid> {
@@ -61,11 +62,14 @@ mod tests {
             (r#"{"post_id":"p","user_id":"u","score":5}"#, "1 r p u 5 1790000000000"),
             (r#" {"score":null,"user_id":"u","post_id":"p"} "#, "1 w p u 1790000000000"),
             (r#"{"post_id":"p","user_id":"u","score":0,"at":null}"#, "1 r p u 0 1790000000000"),
-            (r#"{"post_id":"p","user_id":"u","score":0,"at":1412424000}"#, "1 r p u 0 1412424000000"),
-            (r#"{"post_id":"p","user_id":"u","score":0,"at":1412424000.25}"#, "1 r p u 0 1412424000250"),
+            (r#"{"post_id":"p","user_id":"u","score":0,"at":1412424000}"#, "1 r p u 0 1412424000000 stated"),
+            (
+                r#"{"post_id":"p","user_id":"u","score":0,"at":1412424000.25}"#,
+                "1 r p u 0 1412424000250 stated",
+            ),
             (
                 r#"{"post_id":"p","user_id":"u","score":0,"at":"2014-10-04T12:00:00.25Z"}"#,
-                "1 r p u 0 1412424000250",
+                "1 r p u 0 1412424000250 stated",
             ),
         ] {
             assert_eq!(parse(line.as_bytes(), NOW).unwrap().encode(), entry, "{line}");

@@ -5,11 +5,12 @@
 
 use super::state::hour_of;
 use super::{
-    Decided, Exclusion, HeldRating, Hour, LoadedPost, Merged, MergedAverage, Outcome, Quarantined, Rating,
+    Decided, Exclusion, HeldRating, Hour, Kept, LoadedPost, Merged, MergedAverage, Outcome, Quarantined,
+    Rating, Withdrawal,
 };
 use crate::entry::{Action, Line, Position, Ruling, Which};
 use crate::model::{PostId, Score, Time, UserId};
-use crate::smoothing::{Average, Params, Published};
+use crate::smoothing::{Average, Params, Published, Rated};
 
 /// A decision while it is merged.
 pub struct BulkDecision {
@@ -29,8 +30,8 @@ pub enum HeldFate {
     Stays,
     /// It stays held, with this state.
     Becomes(HeldRating),
-    /// It is removed.
-    Goes,
+    /// It is removed, and this is remembered.
+    Goes(Withdrawal),
     /// It counts as this rating.
     Counts(Rating),
 }
@@ -115,17 +116,25 @@ impl BulkDecision {
             return None;
         }
         self.decided.outcome.touched += 1;
-        Some(self.after.turn(*rating, self.decided.at, &self.params))
+        let known = Kept { rating: Some(*rating), ..Kept::default() }.user();
+        let mut user = known;
+        let (average, at) = (&mut self.after.average, self.decided.at);
+        if !user.exclude(average, at, &self.params) {
+            user.restore(average, at, &self.params);
+        }
+        self.after.standing.follow(&known, &user);
+        // It keeps its position.
+        user.rated.map(|Rated { row, rated_at, is_excluded }| Rating { row, rated_at, is_excluded, position })
     }
 
     /// Folds one of the post's held ratings; `beside` is the same user's rating that is not held, if there is
     /// one.
     pub fn visit_held(&mut self, user: &UserId, held: &HeldRating, beside: Option<&Rating>) -> HeldFate {
-        let HeldRating { score, rated_at, position, is_excluded } = *held;
+        let HeldRating { score, rated_at, position, is_excluded, .. } = *held;
         if self.turns(is_excluded, position, rated_at, score) {
             let turned = HeldRating { is_excluded: !is_excluded, ..*held };
-            self.after.standing.count_held(held, -1);
-            self.after.standing.count_held(&turned, 1);
+            let only = |held| Kept { held: Some(held), ..Kept::default() }.user();
+            self.after.standing.follow(&only(*held), &only(turned));
             self.decided.outcome.held += 1;
             return HeldFate::Becomes(turned);
         }
@@ -137,14 +146,25 @@ impl BulkDecision {
         if is_excluded || !is_meant {
             return HeldFate::Stays;
         }
-        self.after.standing.count_held(held, -1);
+        let is_approval = *is_approval;
         self.decided.outcome.touched += 1;
-        if !is_approval {
-            return HeldFate::Goes;
+        let kept = Kept { rating: beside.copied(), held: Some(*held), withdrawal: None };
+        let (known, Decided { at, position: decided, .. }) = (kept.user(), &self.decided);
+        let mut user = known;
+        if is_approval {
+            user.release(&mut self.after.average, *at, &self.params);
+        } else {
+            user.reject(*at);
         }
-        // An approval is a new rating, with the approval's time and position.
-        let Decided { at, position, .. } = self.decided;
-        HeldFate::Counts(self.after.rate(beside.copied(), score, at, position, &self.params))
+        self.after.standing.follow(&known, &user);
+        match user.rated.filter(|_| is_approval) {
+            // It has the approval's position: an older entry that is retried does not replace it.
+            Some(Rated { row, rated_at, is_excluded }) => {
+                HeldFate::Counts(Rating { row, rated_at, is_excluded, position: *decided })
+            }
+            // It keeps the position of the rejected one, so that no older entry can take its place.
+            None => HeldFate::Goes(Withdrawal { position, mark: user.mark }),
+        }
     }
 
     /// Whether it excludes a rating, or restores an excluded one.
@@ -166,9 +186,8 @@ impl BulkDecision {
         let Self { mut decided, work, before, after, .. } = self;
         (decided.outcome.before, decided.outcome.after) = figures;
         let (post, average) = (decided.post.clone(), after.average);
-        let arrivals = if matches!(work, Some(Work::Judge { is_approval: true, .. })) { touched } else { 0 };
         let changed = average.last.filter(|_| average != before.average);
-        let hour = changed.map(|last| Hour { post: post.clone(), hour: hour_of(last), arrivals, average });
+        let hour = changed.map(|last| Hour { post: post.clone(), hour: hour_of(last), arrivals: 0, average });
         let exclusion = match work {
             Some(Work::Exclude { exclusion, is_undo: true, .. }) => {
                 Some(Exclusion { is_undone: true, ..exclusion })

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::state::hour_of;
 use super::{
-    Decided, HeldRating, Hour, Key, Loaded, LoadedPost, Merged, MergedAverage, Outcome, Quarantined, Rating,
+    Decided, Hour, Kept, Key, Loaded, LoadedPost, Merged, MergedAverage, Outcome, Quarantined, Standing,
+    Withdrawal,
 };
 use crate::entry::{Action, Batch, Entry, Hold, Position, Ruling};
 use crate::model::post::Post;
 use crate::model::{PostId, Score, Time};
-use crate::smoothing::{LaneName, Params, Published, Row};
+use crate::smoothing::{Average, Effect, LaneName, Params, Published, UserState, When};
 
 /// Folds `batch` into the state in `loaded`.
 pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
@@ -17,8 +18,7 @@ pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
         params,
         loaded,
         merged: Merged::default(),
-        changed: HashMap::new(),
-        held: HashMap::new(),
+        kept: HashMap::new(),
         posts: HashMap::new(),
         hours: BTreeMap::new(),
     };
@@ -43,10 +43,8 @@ struct Fold<'a> {
     params: &'a Params,
     loaded: Loaded,
     merged: Merged,
-    /// Touched ratings, with their new state; for a withdrawn rating, the withdrawal's position.
-    changed: HashMap<Key, Result<Rating, Position>>,
-    /// Touched held ratings, with their new state.
-    held: HashMap<Key, Option<HeldRating>>,
+    /// What is kept for the touched keys: before the batch, and now.
+    kept: HashMap<Key, (Kept, Kept)>,
     posts: HashMap<PostId, Folded>,
     hours: BTreeMap<(PostId, Time), Hour>,
 }
@@ -62,24 +60,27 @@ impl Fold<'_> {
     fn apply(&mut self, entry: &Entry, position: Position) -> Result<(), String> {
         let (key, place) = ((entry.post.clone(), entry.user.clone()), entry.place(position));
         let (at, params) = (entry.at, self.params);
-        let (rated, held, newest) = self.known(&key);
+        let (before, kept) = self.kept(&key);
         // A retry of an older wish is applied without effect.
-        let is_late = entry.origin.is_some() && newest >= Some(place);
-        let Some(before) = self.post_of(entry, is_late)? else {
-            if !is_late {
-                self.changed.insert(key, Err(place));
+        let is_late = entry.origin.is_some() && kept.newest() >= Some(place);
+        let is_remembered = self.loaded.has_quarantined || !self.merged.quarantined.is_empty();
+        let wished = Kept { withdrawal: Some(Withdrawal { position: place, mark: None }), ..kept };
+        let Some(loaded) = self.post_of(entry, is_late)? else {
+            if !is_late && is_remembered {
+                self.kept.insert(key, (before, wished));
             }
             return Ok(());
         };
-        let untouched = Folded { before, now: before, version: position };
+        let untouched = Folded { before: loaded, now: loaded, version: position };
         let Folded { now: post, version, .. } = self.posts.entry(entry.post.clone()).or_insert(untouched);
         *version = position;
         if is_late {
             return Ok(());
         }
-        // While a user has a held rating, their new ones are held too.
-        let is_held = held.is_some_and(|held| !held.is_excluded);
-        let (rating, arrivals) = match &entry.action {
+        let when = When { at, is_stated: entry.terms.is_stated };
+        let known = kept.user();
+        let mut user = known;
+        let effect = match &entry.action {
             Action::Decide(decision) => {
                 post.decide(&decision.deed)?;
                 let figures = Published::of(&post.average.at(at, params), params);
@@ -87,66 +88,64 @@ impl Fold<'_> {
                 self.merged.decided.push(Decided::new(entry, position, decision, outcome));
                 return Ok(());
             }
-            Action::Rate(score) if is_held || post.holds(rated, *score, entry, params) => {
-                let is_excluded = self.loaded.keep_out(entry, place, *score);
-                let new = HeldRating { score: *score, rated_at: at, position: place, is_excluded };
-                post.average.arrive(at, params);
-                if let Some(held) = held {
-                    post.standing.count_held(&held, -1);
-                }
-                post.standing.count_held(&new, 1);
-                self.held.insert(key, Some(new));
-                self.note_hour(&entry.post, 0);
-                return Ok(());
-            }
             Action::Rate(score) => {
-                let rating = post.rate(rated, *score, at, place, params);
                 let is_kept_out = self.loaded.keep_out(entry, place, *score);
-                (Ok(if is_kept_out { post.turn(rating, at, params) } else { rating }), Some(1))
+                let average = &mut post.average;
+                let effect = if post.standing.holds(&user, average, *score, entry, params) {
+                    user.hold(average, *score, when, params)
+                } else {
+                    user.rate(average, *score, when, params)
+                };
+                match &mut user.held {
+                    _ if effect != Effect::Change || !is_kept_out => {}
+                    Some(held) => held.is_excluded = true,
+                    None => drop(user.exclude(average, at, params)),
+                }
+                effect
             }
             Action::Release(meant) => {
-                let is_meant = |held: &HeldRating| held.position == *meant && !held.is_excluded;
                 // A moderator, the user or another drain may have been faster.
-                let Some(held) = held.filter(is_meant) else { return Ok(()) };
-                (Ok(post.rate(rated, held.score, at, place, params)), Some(1))
+                let is_meant = kept.held.is_some_and(|held| held.position == *meant);
+                changed(is_meant && user.release(&mut post.average, at, params))
             }
-            Action::Withdraw => {
-                post.forget_excluded(rated);
-                let row = counted(rated);
-                if let Some(row) = &row {
-                    post.average.withdraw(row, at, params);
-                }
-                (Err(place), row.map(|_| 0))
-            }
+            Action::Withdraw => changed(user.withdraw(&mut post.average, when, params)),
         };
-        // What was merged ends the user's held rating.
-        if let Some(held) = held {
-            post.standing.count_held(&held, -1);
-            self.held.insert(key.clone(), None);
+        post.standing.follow(&known, &user);
+        let mut now = kept.with(&user, place);
+        match effect {
+            Effect::Nothing
+                if entry.action == Action::Withdraw && known == UserState::default() && is_remembered =>
+            {
+                now = wished;
+            }
+            Effect::Nothing => return Ok(()),
+            // A retry of an older wish must lose to it. The undoing of an exclusion goes by the position of what it covers.
+            Effect::Repeat => now.move_to(place),
+            Effect::Change => {
+                if let (Action::Release(_), Some(rating)) = (&entry.action, &mut now.rating) {
+                    rating.position = place;
+                }
+                self.note_hour(&entry.post, u64::from(entry.action.score().is_some()));
+            }
         }
-        if let Some(arrivals) = arrivals {
-            self.note_hour(&entry.post, arrivals);
-        }
-        self.changed.insert(key, rating);
+        self.kept.insert(key, (before, now));
         Ok(())
     }
 
-    /// A user's rating and held rating of a post, and the position of the user's newest wish.
-    fn known(&self, key: &Key) -> (Option<Rating>, Option<HeldRating>, Option<Position>) {
-        let (rating, withdrawn) = match self.changed.get(key) {
-            Some(changed) => (changed.ok(), changed.err()),
-            None => (self.loaded.ratings.get(key).copied(), self.loaded.withdrawals.get(key).copied()),
-        };
-        let held = match self.held.get(key) {
-            Some(held) => *held,
-            None => self.loaded.held.get(key).copied(),
-        };
-        let rated = rating.map(|rating| rating.position);
-        (rating, held, rated.max(held.map(|held| held.position)).max(withdrawn))
+    /// What is kept for a user and a post: before the batch, and now.
+    fn kept(&self, key: &Key) -> (Kept, Kept) {
+        self.kept.get(key).copied().unwrap_or_else(|| {
+            let loaded = Kept {
+                rating: self.loaded.ratings.get(key).copied(),
+                held: self.loaded.held.get(key).copied(),
+                withdrawal: self.loaded.withdrawals.get(key).copied(),
+            };
+            (loaded, loaded)
+        })
     }
 
     /// The post before the batch. A rating creates a missing post if its terms allow that. A withdrawal or a
-    /// late retry with such terms creates nothing and gets `None`; any other entry is refused.
+    /// late retry with such terms creates nothing, leaves nothing and gets `None`; any other entry is refused.
     fn post_of(&mut self, entry: &Entry, is_late: bool) -> Result<Option<LoadedPost>, String> {
         if let Some(stored) = self.loaded.posts.get(&entry.post) {
             return Ok(Some(*stored));
@@ -174,17 +173,10 @@ impl Fold<'_> {
 
     fn finish(self) -> Merged {
         let mut merged = self.merged;
-        for (key, rating) in self.changed {
-            match rating {
-                Ok(rating) => merged.ratings.push((key, rating)),
-                Err(place) => merged.withdrawn.push((key, place)),
-            }
-        }
-        for (key, held) in self.held {
-            match held {
-                Some(held) => merged.held.push((key, held)),
-                None => merged.unheld.push(key),
-            }
+        for (key, (before, now)) in self.kept {
+            put(&key, before.rating, now.rating, &mut merged.ratings, &mut merged.unrated);
+            put(&key, before.held, now.held, &mut merged.held, &mut merged.unheld);
+            put(&key, before.withdrawal, now.withdrawal, &mut merged.withdrawn, &mut merged.unmarked);
         }
         for (post, Folded { before, now, version }) in self.posts {
             if now.standing != before.standing {
@@ -195,7 +187,9 @@ impl Fold<'_> {
         }
         merged.created.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         merged.ratings.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        merged.withdrawn.sort_unstable();
+        merged.unrated.sort_unstable();
+        merged.withdrawn.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        merged.unmarked.sort_unstable();
         merged.held.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         merged.unheld.sort_unstable();
         merged.standings.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -205,45 +199,28 @@ impl Fold<'_> {
     }
 }
 
-impl LoadedPost {
-    /// Whether a rating is held for a moderator.
-    fn holds(&self, rated: Option<Rating>, score: Score, entry: &Entry, params: &Params) -> bool {
-        match entry.terms.hold(self.standing.hold) {
-            Hold::Off => false,
-            Hold::Always => true,
-            Hold::Surge => {
-                let mut average = self.average;
-                average.rate(counted(rated).as_ref(), score, entry.at, params).lane == LaneName::Surge
-            }
-        }
-    }
-
-    /// Folds a rating in. It replaces the user's current one; an excluded one ends.
-    pub(super) fn rate(
-        &mut self,
-        current: Option<Rating>,
+impl Standing {
+    /// Whether a rating is held for a moderator. While a user has a held rating, their new ones are held too.
+    fn holds(
+        &self,
+        user: &UserState,
+        average: &Average,
         score: Score,
-        at: Time,
-        position: Position,
+        entry: &Entry,
         params: &Params,
-    ) -> Rating {
-        self.forget_excluded(current);
-        let row = self.average.rate(counted(current).as_ref(), score, at, params);
-        Rating { row, rated_at: at, position, is_excluded: false }
+    ) -> bool {
+        let when = When { at: entry.at, is_stated: entry.terms.is_stated };
+        let is_surge = || user.lane_of(average, score, when, params) == Some(LaneName::Surge);
+        user.held.is_some_and(|held| !held.is_excluded)
+            || match entry.terms.hold(self.hold) {
+                Hold::Off => false,
+                Hold::Always => true,
+                Hold::Surge => is_surge(),
+            }
     }
+}
 
-    /// Excludes a rating that counts, or lets an excluded one count again.
-    pub(super) fn turn(&mut self, rating: Rating, at: Time, params: &Params) -> Rating {
-        let row = if rating.is_excluded {
-            self.forget_excluded(Some(rating));
-            self.average.restore(&rating.row, at, params)
-        } else {
-            self.standing.excluded += 1;
-            self.average.exclude(&rating.row, at, params)
-        };
-        Rating { row, is_excluded: !rating.is_excluded, ..rating }
-    }
-
+impl LoadedPost {
     /// Applies a decision that changes no rating.
     fn decide(&mut self, ruling: &Ruling) -> Result<(), String> {
         match ruling {
@@ -256,14 +233,34 @@ impl LoadedPost {
         }
         Ok(())
     }
+}
 
-    fn forget_excluded(&mut self, current: Option<Rating>) {
-        let gone = u64::from(current.is_some_and(|rating| rating.is_excluded));
-        self.standing.excluded = self.standing.excluded.saturating_sub(gone);
+impl Kept {
+    /// Gives what a repeated wish confirms that wish's position. An excluded rating keeps its own.
+    fn move_to(&mut self, place: Position) {
+        match (&mut self.held, &mut self.rating) {
+            (Some(held), _) if !held.is_excluded => held.position = place,
+            (_, Some(rating)) if !rating.is_excluded => rating.position = place,
+            _ => {}
+        }
     }
 }
 
-/// The row of a rating, if it counts.
-fn counted(rating: Option<Rating>) -> Option<Row> {
-    rating.filter(|rating| !rating.is_excluded).map(|rating| rating.row)
+fn changed(is_change: bool) -> Effect {
+    if is_change { Effect::Change } else { Effect::Nothing }
+}
+
+/// Notes what has to be written, or deleted, for a key.
+fn put<T: PartialEq>(
+    key: &Key,
+    before: Option<T>,
+    now: Option<T>,
+    written: &mut Vec<(Key, T)>,
+    deleted: &mut Vec<Key>,
+) {
+    match now {
+        Some(now) if before.as_ref() != Some(&now) => written.push((key.clone(), now)),
+        None if before.is_some() => deleted.push(key.clone()),
+        _ => {}
+    }
 }

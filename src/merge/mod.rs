@@ -8,6 +8,6 @@ mod state;
 
 pub use fold::merge;
 pub use state::{
-    Decided, Exclusion, HeldRating, Hour, Key, Loaded, LoadedPost, Merged, MergedAverage, Outcome, PostState,
-    Quarantined, Rating, Standing, keys_of,
+    Decided, Exclusion, HeldRating, Hour, Kept, Key, Loaded, LoadedPost, Merged, MergedAverage, Outcome,
+    PostState, Quarantined, Rating, Standing, Withdrawal, keys_of,
 };

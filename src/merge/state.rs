@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::entry::{Batch, Decision, Entry, Hold, Position, Reason, Window};
 use crate::model::post::Post;
 use crate::model::{HOUR_MS, PostId, Score, Time, UserId};
-use crate::smoothing::{Average, Published, Row};
+use crate::smoothing::{Arrival, Average, Held, Mark, Published, Rated, Row, UserState};
 
 /// A rating's key.
 pub type Key = (PostId, UserId);
@@ -28,16 +28,82 @@ pub struct Rating {
 }
 
 /// A rating held for a moderator. The same user may also have a rating that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeldRating {
     /// The score that it will count with.
     pub score: Score,
+    /// Its arrival.
+    pub arrival: Arrival,
     /// The entry's own time.
     pub rated_at: Time,
     /// The entry's position in the log.
     pub position: Position,
     /// Whether an exclusion covers it. Then it can be neither approved nor released.
     pub is_excluded: bool,
+}
+
+/// What is left of a rating that was withdrawn or rejected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Withdrawal {
+    /// The position in the log: an older entry that is retried does not bring the rating back.
+    pub position: Position,
+    /// Its mark. `None` beside a rating, and of a withdrawal from before marks were kept.
+    pub mark: Option<Mark>,
+}
+
+/// What is kept for a user and a post.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Kept {
+    /// The rating.
+    pub rating: Option<Rating>,
+    /// The held rating.
+    pub held: Option<HeldRating>,
+    /// The last withdrawal.
+    pub withdrawal: Option<Withdrawal>,
+}
+
+impl Kept {
+    /// The same without positions in the log, as the arithmetic sees it.
+    pub(super) fn user(&self) -> UserState {
+        let rated = |Rating { row, rated_at, is_excluded, .. }: Rating| Rated { row, rated_at, is_excluded };
+        let held = |held: HeldRating| {
+            let HeldRating { score, arrival, rated_at, is_excluded, .. } = held;
+            Held { score, arrival, rated_at, is_excluded }
+        };
+        UserState {
+            rated: self.rating.map(rated),
+            held: self.held.map(held),
+            mark: self.withdrawal.and_then(|withdrawal| withdrawal.mark),
+        }
+    }
+
+    /// What `user` has become by an entry at `place`. What did not change keeps its position.
+    pub(super) fn with(&self, user: &UserState, place: Position) -> Self {
+        let before = self.user();
+        let rating = user.rated.map(|rated| {
+            let Rated { row, rated_at, is_excluded } = rated;
+            let same = self.rating.filter(|_| before.rated == Some(rated));
+            Rating { row, rated_at, is_excluded, position: same.map_or(place, |same| same.position) }
+        });
+        let held = user.held.map(|held| {
+            let Held { score, arrival, rated_at, is_excluded } = held;
+            let same = self.held.filter(|_| before.held == Some(held));
+            let position = same.map_or(place, |same| same.position);
+            HeldRating { score, arrival, rated_at, is_excluded, position }
+        });
+        let withdrawal = user.mark.map(|mark| {
+            let same = self.withdrawal.filter(|_| before.mark == Some(mark));
+            Withdrawal { position: same.map_or(place, |same| same.position), mark: Some(mark) }
+        });
+        Self { rating, held, withdrawal }
+    }
+
+    /// The position of the user's newest wish.
+    pub(super) fn newest(&self) -> Option<Position> {
+        let rated = self.rating.map(|rating| rating.position);
+        let held = self.held.map(|held| held.position);
+        rated.max(held).max(self.withdrawal.map(|withdrawal| withdrawal.position))
+    }
 }
 
 /// The state of a batch's keys before the merge.
@@ -49,10 +115,13 @@ pub struct Loaded {
     pub ratings: HashMap<Key, Rating>,
     /// The held ratings that exist.
     pub held: HashMap<Key, HeldRating>,
-    /// Positions of the newest withdrawals; only for keys of retries.
-    pub withdrawals: HashMap<Key, Position>,
+    /// The withdrawals that are remembered.
+    pub withdrawals: HashMap<Key, Withdrawal>,
     /// Exclusions of the posts of retries, or of a bulk decision's post.
     pub exclusions: Vec<Exclusion>,
+    /// Whether the shard has ever had an entry in the quarantine. If so, a withdrawal of nothing is remembered too: an
+    /// older entry that is retried must lose to it.
+    pub has_quarantined: bool,
 }
 
 impl Loaded {
@@ -81,8 +150,12 @@ pub struct Merged {
     pub created: Vec<Post>,
     /// Ratings, with their new state.
     pub ratings: Vec<(Key, Rating)>,
-    /// Withdrawn ratings, with the position of the withdrawal.
-    pub withdrawn: Vec<(Key, Position)>,
+    /// Ratings that are gone.
+    pub unrated: Vec<Key>,
+    /// Withdrawals to remember.
+    pub withdrawn: Vec<(Key, Withdrawal)>,
+    /// Withdrawals to forget.
+    pub unmarked: Vec<Key>,
     /// Held ratings, with their new state.
     pub held: Vec<(Key, HeldRating)>,
     /// Ratings that are no longer held.
@@ -123,7 +196,7 @@ pub struct Hour {
     pub post: PostId,
     /// The start of the hour.
     pub hour: Time,
-    /// Ratings folded in during the hour (by one batch, or by all).
+    /// Ratings that arrived during the hour, held ones included (by one batch, or by all).
     pub arrivals: u64,
     /// The state after the hour's last entry.
     pub average: Average,
@@ -245,10 +318,15 @@ impl Standing {
         self.excluded + self.held
     }
 
-    /// Counts a held rating once more, or once less.
-    pub(super) fn count_held(&mut self, held: &HeldRating, change: i64) {
-        let count = if held.is_excluded { &mut self.excluded } else { &mut self.held };
-        *count = count.saturating_add_signed(change);
+    /// Follows a change of what is kept for a user.
+    pub(super) fn follow(&mut self, before: &UserState, after: &UserState) {
+        for (user, change) in [(before, -1), (after, 1)] {
+            let is_excluded = user.rated.is_some_and(|rated| rated.is_excluded);
+            let of_held = |is_excluded| user.held.is_some_and(|held| held.is_excluded == is_excluded);
+            let excluded = i64::from(is_excluded) + i64::from(of_held(true));
+            self.excluded = self.excluded.saturating_add_signed(change * excluded);
+            self.held = self.held.saturating_add_signed(change * i64::from(of_held(false)));
+        }
     }
 }
 

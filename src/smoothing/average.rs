@@ -11,7 +11,7 @@ use crate::model::{Score, Time};
 
 use super::lane::Lane;
 use super::params::Params;
-use super::row::{LaneName, Row, one_zero};
+use super::row::{LaneName, Row};
 
 /// Below this settled count a post's smoothed mean is marked early.
 const EARLY_BELOW: f64 = 5.0;
@@ -39,67 +39,6 @@ pub struct Average {
 }
 
 impl Average {
-    /// Folds a user's rating, a new one or an edit. `previous` is the user's row that counts, if there is
-    /// one; for an excluded row pass `None`. The returned row replaces the old one.
-    pub fn rate(&mut self, previous: Option<&Row>, score: Score, at: Time, params: &Params) -> Row {
-        self.enter(at, params);
-        let new_score = f64::from(score.get());
-        // An edit takes over what its old score has settled, so the old one fades out as the new one vests.
-        let (weight, unvested_sum, unvested_count) = match previous {
-            Some(old) => {
-                let weight = old.weight(self.lane(old.lane).clock);
-                let sum = old.unvested_sum * weight + new_score - f64::from(old.score.get());
-                (weight, sum, old.unvested_count * weight)
-            }
-            None => (0.0, new_score, 1.0),
-        };
-        self.intensity += 1.0 - weight;
-        // Decided before the old row goes, because the post's history includes it.
-        let lane = if self.is_surging(params) { LaneName::Surge } else { LaneName::Calm };
-        if let Some(old) = previous {
-            self.take_out(old, weight);
-        }
-        let row = Row {
-            score,
-            lane,
-            vest_clock: self.lane(lane).clock,
-            unvested_sum: one_zero(unvested_sum),
-            unvested_count: one_zero(unvested_count),
-        };
-        self.put(&row, 1.0);
-        row
-    }
-
-    /// Takes out a counted row for good; the caller deletes it.
-    pub fn withdraw(&mut self, row: &Row, at: Time, params: &Params) {
-        self.exclude(row, at, params);
-    }
-
-    /// Takes out a counted row so that it can be restored. Store the returned row for
-    /// [`restore`](Self::restore): it holds its lag behind the clock, since an excluded row does not vest.
-    pub fn exclude(&mut self, row: &Row, at: Time, params: &Params) -> Row {
-        self.enter(at, params);
-        let clock = self.lane(row.lane).clock;
-        self.take_out(row, row.weight(clock));
-        Row { vest_clock: one_zero(row.vest_clock - clock), ..*row }
-    }
-
-    /// Puts an excluded row back into its lane, vested as far as it was when it was excluded. The row
-    /// returned counts again.
-    pub fn restore(&mut self, row: &Row, at: Time, params: &Params) -> Row {
-        self.enter(at, params);
-        // `vest_clock` holds the lag now, which is the weight at a clock of zero.
-        self.put(row, row.weight(0.0));
-        Row { vest_clock: one_zero(self.lane(row.lane).clock + row.vest_clock), ..*row }
-    }
-
-    /// Folds the arrival of a held rating, which raises the intensity and counts for nothing else. Its
-    /// release is a new rating.
-    pub fn arrive(&mut self, at: Time, params: &Params) {
-        self.enter(at, params);
-        self.intensity += 1.0;
-    }
-
     /// The state at `time` if no entry comes before; for a time before the last entry's, the state
     /// as it is.
     pub fn at(&self, time: Time, params: &Params) -> Self {
@@ -159,7 +98,7 @@ impl Average {
     }
 
     /// Advances to an entry's time. The first entry sets the birth of the post.
-    fn enter(&mut self, at: Time, params: &Params) {
+    pub(super) fn enter(&mut self, at: Time, params: &Params) {
         if self.born.is_none() {
             (self.born, self.last) = (Some(at), Some(at));
         }
@@ -210,7 +149,7 @@ impl Average {
         self.born.zip(self.last).map_or(0.0, |(born, last)| elapsed_ms(born, last))
     }
 
-    fn lane(&self, name: LaneName) -> &Lane {
+    pub(super) fn lane(&self, name: LaneName) -> &Lane {
         match name {
             LaneName::Calm => &self.calm,
             LaneName::Surge => &self.surge,
@@ -224,12 +163,12 @@ impl Average {
         }
     }
 
-    fn put(&mut self, row: &Row, weight: f64) {
+    pub(super) fn put(&mut self, row: &Row, weight: f64) {
         self.lane_mut(row.lane).put(row, weight);
         self.histogram[row.score.index()] += 1;
     }
 
-    fn take_out(&mut self, row: &Row, weight: f64) {
+    pub(super) fn take_out(&mut self, row: &Row, weight: f64) {
         self.lane_mut(row.lane).take_out(row, weight);
         let bar = &mut self.histogram[row.score.index()];
         *bar = bar.saturating_sub(1);
@@ -245,16 +184,12 @@ fn elapsed_ms(from: Time, to: Time) -> f64 {
 mod tests {
     use super::*;
     use crate::model::{DAY_MS, HOUR_MS};
-    use crate::smoothing::Knobs;
+    use crate::smoothing::{Knobs, UserState, When};
 
     const NOON: Time = Time::from_ms(1_700_000_000_000);
 
     fn params() -> Params {
         Params::new(&Knobs::default()).unwrap()
-    }
-
-    fn score(value: i64) -> Score {
-        Score::parse(value).unwrap()
     }
 
     #[test]
@@ -268,25 +203,26 @@ mod tests {
     #[test]
     fn zero_is_a_score() {
         let (params, mut average) = (params(), Average::default());
-        let first = average.rate(None, score(0), NOON, &params);
+        let mut user = UserState::rated(&mut average, 0, NOON, &params);
         assert_eq!((average.smoothed_mean(&params), average.histogram), (Some(0.0), [1, 0, 0, 0, 0, 0]));
-        let edited = average.rate(Some(&first), score(5), NOON.plus_ms(DAY_MS), &params);
-        assert_eq!((average.raw_mean(), average.histogram), (Some(5.0), [0, 0, 0, 0, 0, 1]));
-        average.rate(Some(&edited), score(0), NOON.plus_ms(2 * DAY_MS), &params);
-        assert_eq!((average.raw_mean(), average.histogram), (Some(0.0), [1, 0, 0, 0, 0, 0]));
+        for (days, score, histogram) in [(1, 5, [0, 0, 0, 0, 0, 1]), (2, 0, [1, 0, 0, 0, 0, 0])] {
+            let when = When { at: NOON.plus_ms(days * DAY_MS), is_stated: false };
+            user.rate(&mut average, Score::parse(score).unwrap(), when, &params);
+            assert_eq!((average.raw_mean(), average.histogram), (Some(score as f64), histogram));
+        }
     }
 
     #[test]
     fn a_crowd_phases_in_and_settles() {
         let (params, mut average) = (params(), Average::default());
         for _ in 0..20 {
-            average.rate(None, score(4), NOON, &params);
+            UserState::rated(&mut average, 4, NOON, &params);
         }
         assert!(average.is_early() && !average.is_crowded(&params), "a post of age 0 is not crowded");
         let grown = NOON.plus_ms(60 * DAY_MS);
         assert!(!average.at(grown, &params).is_early());
         for _ in 0..200 {
-            average.rate(None, score(1), grown, &params);
+            UserState::rated(&mut average, 1, grown, &params);
         }
         let counts = (average.calm.count, average.surge.count);
         assert_eq!(counts, (25, 195), "the first five are below the floor");
@@ -298,9 +234,10 @@ mod tests {
     #[test]
     fn a_held_rating_is_an_arrival_and_nothing_else() {
         let (params, mut average) = (params(), Average::default());
-        average.arrive(NOON, &params);
-        assert_eq!((average.born, average.intensity, average.count()), (Some(NOON), 1.0, 0));
-        average.arrive(NOON.plus_ms(HOUR_MS), &params);
-        assert_eq!((average.born, average.intensity, average.count()), (Some(NOON), 1.5, 0));
+        for (at, intensity) in [(NOON, 1.0), (NOON.plus_ms(HOUR_MS), 1.5)] {
+            let (score, when) = (Score::parse(3).unwrap(), When { at, is_stated: false });
+            UserState::default().hold(&mut average, score, when, &params);
+            assert_eq!((average.born, average.intensity, average.count()), (Some(NOON), intensity, 0));
+        }
     }
 }

@@ -29,7 +29,7 @@ pub struct Lane {
     pub settled_count: f64,
     /// L: settled sum, in scores; each row gives r − a·w.
     pub settled_sum: f64,
-    /// Z: the vesting clock, without a unit; only grows, and rests while nothing is unvested.
+    /// Z: the vesting clock, without a unit; only grows, at λ while nothing is unvested.
     pub clock: f64,
 }
 
@@ -83,9 +83,6 @@ impl Lane {
     /// does not become so by vesting.
     pub(super) fn vest(&mut self, name: LaneName, room: f64, age_ms: f64, end_ms: f64, params: &Params) {
         let unvested = self.unvested();
-        if unvested <= 0.0 {
-            return;
-        }
         let (vest, pace, grown) = (params.vest_per_ms, params.pace_per_ms, params.grown_age_ms);
         let (mut q, mut x, mut age) = (unvested, room, age_ms);
         let mut moved = 0.0;
@@ -109,7 +106,7 @@ impl Lane {
         let rest_ms = (end_ms - age).max(0.0);
         // ln(1 − m/q) of a bomb's first milliseconds would be lost if 1 − m/q were rounded first. All moved,
         // or by rounding more than all, the logarithm is no number, and `max` takes the other.
-        let left_log = (-moved / unvested).ln_1p().max(LEFT_LOG_MIN);
+        let left_log = if moved > 0.0 { (-moved / unvested).ln_1p().max(LEFT_LOG_MIN) } else { 0.0 };
         let step = vest * rest_ms - left_log;
         let share = -(-step).exp_m1();
 

@@ -10,12 +10,12 @@
 //! well. So there are two *lanes*. A rating that comes in a *surge*, far more within an hour than the post's
 //! own history would suggest, takes the surge lane, where only the slow pace of a grown post applies, whatever
 //! the post's age. All others take the calm lane and do not wait behind a bomb. The pace depends on counts
-//! and times only, never on scores: praise and blame are treated alike.
+//! and times, and in edits on how far they go, never on whether scores are high or low: praise and blame are treated alike.
 //!
 //! Values in, values out: no clock, no I/O, no logging, and one order of evaluation, so a log gives the same
 //! state bit for bit however it was cut into batches (same build, same platform). Formulas and laws are those
-//! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors and its nine laws. The
-//! caller stores the rows.
+//! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors, its eleven laws and a naive
+//! reference. `user` has what an entry does; the caller stores what is kept of each user.
 
 mod average;
 mod lane;
@@ -23,6 +23,7 @@ mod params;
 mod published;
 mod recount;
 mod row;
+mod user;
 
 pub use average::Average;
 pub use lane::Lane;
@@ -30,3 +31,4 @@ pub use params::{Knobs, Params};
 pub use published::Published;
 pub use recount::{Difference, Recount};
 pub use row::{LaneName, Row};
+pub use user::{Arrival, Effect, Held, Mark, Rated, UserState, When};

@@ -126,21 +126,22 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::model::Time;
-    use crate::smoothing::{Knobs, Params};
+    use crate::smoothing::{Knobs, Params, UserState, When};
 
     /// A post with rows in both lanes and an edit, and its rows.
     fn post() -> (Average, Vec<Row>) {
         let params = Params::new(&Knobs::default()).unwrap();
         let at = |hours: i64| Time::from_ms(1_700_000_000_000).plus_ms(hours * 3_600_000);
         let mut average = Average::default();
-        let mut rows: Vec<Row> =
-            (0..30).map(|i| average.rate(None, Score::parse(i % 6).unwrap(), at(24 * i), &params)).collect();
+        let mut users: Vec<UserState> =
+            (0..30).map(|i| UserState::rated(&mut average, i % 6, at(24 * i), &params)).collect();
         for _ in 0..40 {
-            rows.push(average.rate(None, Score::parse(1).unwrap(), at(24 * 31), &params));
+            users.push(UserState::rated(&mut average, 1, at(24 * 31), &params));
         }
-        rows[7] = average.rate(Some(&rows[7]), Score::parse(5).unwrap(), at(24 * 32), &params);
+        let when = When { at: at(24 * 32), is_stated: false };
+        users[7].rate(&mut average, Score::parse(5).unwrap(), when, &params);
         assert!(average.surge.count > 0 && average.calm.count > 0);
-        (average, rows)
+        (average, users.iter().filter_map(|user| user.rated).map(|rated| rated.row).collect())
     }
 
     fn differences(average: &Average, rows: &[Row]) -> Vec<Difference> {

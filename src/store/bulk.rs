@@ -93,9 +93,8 @@ async fn visit_held(transaction: &mut Transaction, post: &PostId, decision: &mut
             match decision.visit_held(&key.1, &found, beside.get(&key.1)) {
                 HeldFate::Stays => {}
                 HeldFate::Becomes(held) => changed.push((key, held)),
-                HeldFate::Goes => {
-                    // The position of a rejected one is kept, so that no older entry can take its place.
-                    marks.push((key.clone(), found.position));
+                HeldFate::Goes(withdrawal) => {
+                    marks.push((key.clone(), withdrawal));
                     unheld.push(key);
                 }
                 HeldFate::Counts(rating) => {

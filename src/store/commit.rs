@@ -112,8 +112,8 @@ pub(super) async fn write(
     if !merged.created.is_empty() {
         posts::add(transaction, &merged.created).await?;
     }
-    let withdrawn: Vec<_> = merged.withdrawn.iter().map(|(key, _)| key.clone()).collect();
-    delete(transaction, &RATINGS, &withdrawn).await?;
+    delete(transaction, &RATINGS, &merged.unrated).await?;
+    delete(transaction, &WITHDRAWALS, &merged.unmarked).await?;
     transaction.insert(&WITHDRAWALS, &merged.withdrawn, write_withdrawal).await?;
     transaction.write_staged(&RATINGS, &merged.ratings, write_rating).await?;
     faults::reach("commit.upserted");

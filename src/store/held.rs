@@ -1,10 +1,13 @@
 //! Held ratings: kept for a moderator; a counted one of the same user may stand in `ratings` beside it.
 
 use super::prelude::*;
-use super::ratings::{EXCLUDED, in_order, key};
+use super::ratings::{EXCLUDED, arrival, in_order, key};
 
-pub(super) const HELD: Table =
-    Table::new("held", &["post_id", "user_id"], &["score", "status", "rated_at", "position"]);
+pub(super) const HELD: Table = Table::new(
+    "held",
+    &["post_id", "user_id"],
+    &["score", "status", "rated_at", "position", "lane", "vest_clock"],
+);
 
 pub(super) fn write_held(sink: &mut dyn Sink, ((post, user), held): &(Key, HeldRating)) {
     sink.text(post.as_str());
@@ -13,11 +16,14 @@ pub(super) fn write_held(sink: &mut dyn Sink, ((post, user), held): &(Key, HeldR
     sink.text(if held.is_excluded { EXCLUDED } else { "held" });
     sink.int(held.rated_at.ms());
     sink.bytes(&held.position.to_bytes());
+    sink.text(held.arrival.lane.as_str());
+    sink.float(held.arrival.vest_clock);
 }
 
 pub(super) fn held(row: &Row) -> Result<HeldRating> {
     Ok(HeldRating {
         score: row.score("score")?,
+        arrival: arrival(row)?,
         rated_at: row.time("rated_at")?,
         position: row.position("position")?,
         is_excluded: row.text("status")? == EXCLUDED,

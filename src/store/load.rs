@@ -9,12 +9,12 @@ use super::decisions::{EXCLUSIONS, exclusion};
 use super::held::{HELD, held};
 use super::posts::loaded;
 use super::prelude::*;
-use super::ratings::{RATINGS, WITHDRAWALS, key, of_keys, rating};
+use super::ratings::{RATINGS, WITHDRAWALS, key, of_keys, rating, withdrawal};
 use crate::merge::{Loaded, keys_of};
 
 impl Store {
-    /// What the batch touches. Withdrawals and exclusions only where it holds retried entries, held ratings only of posts
-    /// under review; of a decision that is merged by itself, all exclusions of its post.
+    /// What the batch touches. Withdrawals only while there are any, exclusions only where it holds retried entries, held
+    /// ratings only of posts under review; of a decision that is merged by itself, all exclusions of its post.
     pub async fn load(&self, batch: &Batch) -> Result<Loaded> {
         let (keys, mut result) = (keys_of(batch, |_| true), Loaded::default());
         result.ratings = self.of_keys(&RATINGS, "r", &keys, rating).await?;
@@ -32,14 +32,16 @@ impl Store {
         if !reviewed.is_empty() {
             result.held = self.of_keys(&HELD, "h", &reviewed, held).await?;
         }
+        let marks = "select user_id from withdrawals limit 1";
+        if !self.database.ask(Patience::Commit, marks, values![]).await?.is_empty() {
+            result.withdrawals = self.of_keys(&WITHDRAWALS, "w", &keys, withdrawal).await?;
+        }
         if let Some((_, decision)) = batch.bulk() {
             result.exclusions = self.exclusions_of(Patience::Commit, &decision.post).await?;
             return Ok(result);
         }
         let retried = keys_of(batch, |entry| entry.origin.is_some());
         if !retried.is_empty() {
-            let position = |row: &Row| row.position("position");
-            result.withdrawals = self.of_keys(&WITHDRAWALS, "w", &retried, position).await?;
             let sql = EXCLUSIONS.select_listed("e", "{ids}", "e.post_id = k.id where e.undone = 0");
             let found = self.of_posts(&sql, &retried).await?;
             result.exclusions = found.iter().map(exclusion).collect::<Result<_>>()?;

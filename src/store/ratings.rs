@@ -1,16 +1,20 @@
-//! Ratings, one row for each user and post, and withdrawals: where the newest of each stood in the log.
+//! Ratings, one row for each user and post, and withdrawals: where the newest of each stood in the log, and what is left
+//! of its arrival.
 
 use std::collections::HashMap;
 
 use super::prelude::*;
-use crate::smoothing::{self, LaneName};
+use crate::error::Error;
+use crate::merge::Withdrawal;
+use crate::smoothing::{self, Arrival, LaneName, Mark};
 
 pub(super) const RATINGS: Table = Table::new(
     "ratings",
     &["post_id", "user_id"],
     &["score", "status", "lane", "rated_at", "position", "vest_clock", "unvested_sum", "unvested_count"],
 );
-pub(super) const WITHDRAWALS: Table = Table::new("withdrawals", &["post_id", "user_id"], &["position"]);
+pub(super) const WITHDRAWALS: Table =
+    Table::new("withdrawals", &["post_id", "user_id"], &["position", "lane", "vest_clock", "withdrawn_at"]);
 
 /// The status of a rating, or a held rating, that a moderator excluded.
 pub(super) const EXCLUDED: &str = "excluded";
@@ -46,10 +50,14 @@ pub(super) fn write_rating(sink: &mut dyn Sink, ((post, user), rating): &(Key, R
     sink.float(rating.row.unvested_count);
 }
 
-pub(super) fn write_withdrawal(sink: &mut dyn Sink, ((post, user), place): &(Key, Position)) {
+pub(super) fn write_withdrawal(sink: &mut dyn Sink, ((post, user), withdrawal): &(Key, Withdrawal)) {
+    let Withdrawal { position, mark } = withdrawal;
     sink.text(post.as_str());
     sink.text(user.as_str());
-    sink.bytes(&place.to_bytes());
+    sink.bytes(&position.to_bytes());
+    sink.text_or_null(mark.map(|mark| mark.arrival.lane.as_str()));
+    sink.float(mark.map_or(0.0, |mark| mark.arrival.vest_clock));
+    sink.int(mark.map_or(0, |mark| mark.withdrawn_at.ms()));
 }
 
 /// The key of a row of `ratings`, `held` or `withdrawals`.
@@ -70,6 +78,17 @@ pub(super) fn rating(row: &Row) -> Result<Rating> {
         position: row.position("position")?,
         is_excluded: row.text("status")? == EXCLUDED,
     })
+}
+
+/// A row's lane and clock.
+pub(super) fn arrival(row: &Row) -> Result<Arrival> {
+    Ok(Arrival { lane: row.parsed("lane", LaneName::parse)?, vest_clock: row.float("vest_clock")? })
+}
+
+pub(super) fn withdrawal(row: &Row) -> Result<Withdrawal> {
+    let mark = || Ok::<_, Error>(Mark { arrival: arrival(row)?, withdrawn_at: row.time("withdrawn_at")? });
+    let mark = row.text_or_null("lane")?.map(|_| mark()).transpose()?;
+    Ok(Withdrawal { position: row.position("position")?, mark })
 }
 
 /// What `read` makes of the rows, in the order in which posts were asked for.

@@ -8,7 +8,8 @@ use damper::entry::{Batch, Position, Shard};
 use damper::error::{Error, Result};
 use damper::merge::bulk::{BulkDecision, HeldFate};
 use damper::merge::{
-    Exclusion, HeldRating, Key, Loaded, LoadedPost, Merged, PostState, Quarantined, Rating, Standing, keys_of,
+    Exclusion, HeldRating, Key, Loaded, LoadedPost, Merged, PostState, Quarantined, Rating, Standing,
+    Withdrawal, keys_of,
 };
 use damper::model::post::Post;
 use damper::model::{PostId, UserId};
@@ -25,7 +26,7 @@ pub struct Tables {
     pub posts: BTreeMap<PostId, Post>,
     pub averages: BTreeMap<PostId, (Average, Position)>,
     pub ratings: BTreeMap<Key, Rating>,
-    pub withdrawals: BTreeMap<Key, Position>,
+    pub withdrawals: BTreeMap<Key, Withdrawal>,
     pub held: BTreeMap<Key, HeldRating>,
     pub standings: BTreeMap<PostId, Standing>,
     pub exclusions: BTreeMap<(PostId, Position), Exclusion>,
@@ -50,8 +51,7 @@ impl Tables {
             loaded.exclusions.extend(self.exclusions.values().filter(of_post).cloned());
         }
         let withdrawn = |key: Key| Some((key.clone(), *self.withdrawals.get(&key)?));
-        let retried = keys_of(batch, |entry| entry.origin.is_some());
-        loaded.withdrawals = retried.into_iter().filter_map(withdrawn).collect();
+        loaded.withdrawals = keys_of(batch, |_| true).into_iter().filter_map(withdrawn).collect();
         loaded
     }
 
@@ -78,8 +78,8 @@ impl Tables {
             match decision.visit_held(&key.1, found, self.ratings.get(key)) {
                 HeldFate::Stays => continue,
                 HeldFate::Becomes(now) => held.push((key.clone(), now)),
-                HeldFate::Goes => {
-                    self.withdrawals.insert(key.clone(), found.position);
+                HeldFate::Goes(withdrawal) => {
+                    self.withdrawals.insert(key.clone(), withdrawal);
                     unheld.push(key.clone());
                 }
                 HeldFate::Counts(rating) => {
@@ -119,9 +119,14 @@ impl Tables {
         for post in &merged.created {
             self.posts.entry(post.id.clone()).or_insert_with(|| post.clone());
         }
-        for (key, position) in &merged.withdrawn {
+        for key in &merged.unrated {
             self.ratings.remove(key);
-            self.withdrawals.insert(key.clone(), *position);
+        }
+        for key in &merged.unmarked {
+            self.withdrawals.remove(key);
+        }
+        for (key, withdrawal) in &merged.withdrawn {
+            self.withdrawals.insert(key.clone(), *withdrawal);
         }
         for (key, rating) in &merged.ratings {
             self.ratings.insert(key.clone(), *rating);

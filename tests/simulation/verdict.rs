@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use damper::entry::{Action, Entry, Position, Shard};
 use damper::merge::Key;
 use damper::model::{PostId, Time};
-use damper::smoothing::{Average, Params, Row};
+use damper::smoothing::{Average, Effect, Params, Row, UserState, When};
 
 use crate::tables::REFUSED_USER;
 use crate::world::World;
@@ -19,7 +19,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 #[derive(Default)]
 struct Folded {
     averages: BTreeMap<PostId, (Average, Position)>,
-    rows: BTreeMap<Key, (Row, Time, Position)>,
+    users: BTreeMap<Key, (UserState, Position)>,
     arrivals: BTreeMap<PostId, u64>,
     poison: BTreeSet<(Shard, Position)>,
 }
@@ -28,14 +28,22 @@ impl Folded {
     fn of(world: &World, params: &Params) -> Self {
         let mut folded = Self::default();
         for (shard, lines) in world.oracle.lines.iter().enumerate() {
+            let mut has_quarantined = false;
             for (position, bytes) in lines {
                 let entry = Entry::decode(bytes).ok();
-                let is_wanted = |entry: &Entry| {
-                    world.tables.posts.contains_key(&entry.post) && entry.user.as_str() != REFUSED_USER
+                // A withdrawal of nothing is kept, and so refused, only where something was quarantined before.
+                let is_refused = |entry: &Entry| {
+                    let is_kept = entry.action != Action::Withdraw || has_quarantined;
+                    entry.user.as_str() == REFUSED_USER && is_kept
                 };
+                let is_wanted =
+                    |entry: &Entry| world.tables.posts.contains_key(&entry.post) && !is_refused(entry);
                 match entry.filter(is_wanted) {
                     Some(entry) => folded.apply(&entry, *position, params),
-                    None => drop(folded.poison.insert((Shard(shard as u16), *position))),
+                    None => {
+                        has_quarantined = true;
+                        folded.poison.insert((Shard(shard as u16), *position));
+                    }
                 }
             }
         }
@@ -45,20 +53,27 @@ impl Folded {
     fn apply(&mut self, entry: &Entry, position: Position, params: &Params) {
         let (average, version) = self.averages.entry(entry.post.clone()).or_default();
         *version = position;
-        let key = (entry.post.clone(), entry.user.clone());
+        let (user, place) = self.users.entry((entry.post.clone(), entry.user.clone())).or_default();
+        let when = When { at: entry.at, is_stated: entry.terms.is_stated };
         match entry.action {
             Action::Rate(score) => {
-                let row = average.rate(self.rows.get(&key).map(|(row, ..)| row), score, entry.at, params);
-                self.rows.insert(key, (row, entry.at, position));
-                *self.arrivals.entry(entry.post.clone()).or_default() += 1;
+                let effect = user.rate(average, score, when, params);
+                if effect != Effect::Nothing {
+                    *place = position;
+                }
+                *self.arrivals.entry(entry.post.clone()).or_default() += u64::from(effect == Effect::Change);
             }
             Action::Decide(_) | Action::Release(_) => panic!("the simulation has no decisions"),
-            Action::Withdraw => {
-                if let Some((row, ..)) = self.rows.remove(&key) {
-                    average.withdraw(&row, entry.at, params);
-                }
-            }
+            Action::Withdraw => drop(user.withdraw(average, when, params)),
         }
+    }
+
+    /// The rows that are left.
+    fn rows(&self) -> BTreeMap<Key, (Row, Time, Position)> {
+        let rated = self.users.iter().filter_map(|(key, (user, place))| {
+            user.rated.map(|rated| (key.clone(), (rated.row, rated.rated_at, *place)))
+        });
+        rated.collect()
     }
 }
 
@@ -110,7 +125,7 @@ pub fn judge(world: &mut World, params: &Params) -> Result<(), String> {
     same("average", &averages, &folded.averages.iter().map(|(p, average)| (p, bits(average))).collect())?;
     let kept = tables.ratings.iter().map(|(key, r)| (key, row_bits((r.row, r.rated_at, r.position))));
     let rows: BTreeMap<_, _> = kept.collect();
-    same("rating", &rows, &folded.rows.iter().map(|(key, row)| (key, row_bits(*row))).collect())?;
+    same("rating", &rows, &folded.rows().iter().map(|(key, row)| (key, row_bits(*row))).collect())?;
     let mut arrivals = BTreeMap::new();
     for ((post, _), ratings) in tables.history.iter().filter(|(_, ratings)| **ratings > 0) {
         *arrivals.entry(post.clone()).or_default() += ratings;

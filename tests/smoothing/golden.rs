@@ -8,12 +8,12 @@ use damper::model::{Score, Time};
 use damper::smoothing::{Knobs, Params};
 use serde_json::{Map, Value};
 
-use crate::log::Post;
+use crate::log::{Entry, Op, Post};
 
 /// The precision of the vectors.
 const TOLERANCE: f64 = 1e-9;
 /// The number of cases: a truncated file must not pass.
-const CASES: usize = 28;
+const CASES: usize = 51;
 
 #[test]
 fn every_golden_vector_is_met() {
@@ -37,15 +37,20 @@ fn misses(case: &Value) -> Vec<String> {
             reads.push(post.average.at(at, &params).smoothed_mean(&params));
             continue;
         }
+        let score = || Score::parse(integer(4)).unwrap();
+        let op_of = || match kind {
+            "rate" => Op::Rate(score()),
+            "hold" => Op::Hold(score()),
+            "remove" => Op::Withdraw,
+            "exclude" => Op::Exclude,
+            "restore" => Op::Restore,
+            "release" => Op::Release,
+            "reject" => Op::Reject,
+            other => panic!("{name}: no such op: {other}"),
+        };
+        let is_stated = op.as_array().unwrap().last().unwrap() == "stated";
         for user in integer(2)..integer(2) + integer(3) {
-            let user = user.try_into().unwrap();
-            match kind {
-                "rate" => post.rate(user, Score::parse(integer(4)).unwrap(), at),
-                "remove" => post.withdraw(user, at),
-                "exclude" => post.exclude(user, at),
-                "restore" => post.restore(user, at),
-                other => panic!("{name}: no such op: {other}"),
-            }
+            post.apply(&Entry { at, is_stated, user: user.try_into().unwrap(), op: op_of() });
         }
     }
     let expected: Vec<Option<f64>> = case["expected"].as_array().unwrap().iter().map(Value::as_f64).collect();

@@ -1,9 +1,9 @@
-//! Random logs and knobs for the laws, and a post that folds them and stores its rows as a database would.
+//! Random logs and knobs for the laws, and a post that folds them and keeps its users as a database would.
 
 use std::collections::BTreeMap;
 
 use damper::model::{Score, Time};
-use damper::smoothing::{Average, Knobs, Lane, LaneName, Params, Row};
+use damper::smoothing::{Average, Effect, Knobs, Lane, LaneName, Params, Row, UserState, When};
 use proptest::prelude::*;
 
 pub const HOUR_MS: i64 = 3_600_000;
@@ -11,71 +11,53 @@ pub const DAY_MS: i64 = 24 * HOUR_MS;
 /// The birth of the random posts.
 pub const START: Time = Time::from_ms(1_700_000_000_123);
 
-/// An average and the rows it was made of, by user.
+/// An average and what is kept of its users.
 #[derive(Debug, Clone)]
 pub struct Post {
     pub params: Params,
     pub average: Average,
-    pub counted: BTreeMap<u16, Row>,
-    pub excluded: BTreeMap<u16, Row>,
+    pub users: BTreeMap<u16, UserState>,
 }
 
 impl Post {
     pub fn new(params: Params) -> Self {
-        Self { params, average: Average::default(), counted: BTreeMap::new(), excluded: BTreeMap::new() }
+        Self { params, average: Average::default(), users: BTreeMap::new() }
     }
 
-    pub fn rate(&mut self, user: u16, score: Score, at: Time) {
-        let row = self.average.rate(self.counted.get(&user), score, at, &self.params);
-        self.counted.insert(user, row);
-        self.excluded.remove(&user);
-    }
-
-    pub fn withdraw(&mut self, user: u16, at: Time) {
-        if let Some(row) = self.counted.remove(&user) {
-            self.average.withdraw(&row, at, &self.params);
-        }
-    }
-
-    pub fn exclude(&mut self, user: u16, at: Time) {
-        if let Some(row) = self.counted.remove(&user) {
-            self.excluded.insert(user, self.average.exclude(&row, at, &self.params));
-        }
-    }
-
-    pub fn restore(&mut self, user: u16, at: Time) {
-        if let Some(row) = self.excluded.remove(&user) {
-            self.counted.insert(user, self.average.restore(&row, at, &self.params));
-        }
-    }
-
-    /// Folds one entry. An entry that finds no row to act on does nothing.
-    pub fn apply(&mut self, entry: &Entry) {
-        match entry.op {
-            Op::Rate { user, score } => self.rate(user, score, entry.at),
-            Op::Withdraw(pick) => {
-                if let Some(user) = nth(&self.counted, pick) {
-                    self.withdraw(user, entry.at);
-                }
-            }
-            Op::Exclude(pick) => {
-                if let Some(user) = nth(&self.counted, pick) {
-                    self.exclude(user, entry.at);
-                }
-            }
-            Op::Restore(pick) => {
-                if let Some(user) = nth(&self.excluded, pick) {
-                    self.restore(user, entry.at);
-                }
-            }
-            Op::Arrive => self.average.arrive(entry.at, &self.params),
+    /// Folds one entry. An entry that finds nothing to act on does nothing. Returns whether anything changed.
+    pub fn apply(&mut self, entry: &Entry) -> bool {
+        let Entry { at, is_stated, user, op } = *entry;
+        let (average, params, when) = (&mut self.average, &self.params, When { at, is_stated });
+        let state = self.users.entry(user).or_default();
+        match op {
+            Op::Rate(score) => state.rate(average, score, when, params) == Effect::Change,
+            Op::Hold(score) => state.hold(average, score, when, params) == Effect::Change,
+            Op::Withdraw => state.withdraw(average, when, params),
+            Op::Exclude => state.exclude(average, at, params),
+            Op::Restore => state.restore(average, at, params),
+            Op::Release => state.release(average, at, params),
+            Op::Reject => state.reject(at),
         }
     }
 
     pub fn fold(params: Params, log: &[Entry]) -> Self {
         let mut post = Self::new(params);
-        log.iter().for_each(|entry| post.apply(entry));
+        for entry in log {
+            post.apply(entry);
+        }
         post
+    }
+
+    /// The rows that count.
+    pub fn counted(&self) -> impl Iterator<Item = &Row> {
+        let rated = self.users.values().filter_map(|user| user.rated.as_ref());
+        rated.filter(|rated| !rated.is_excluded).map(|rated| &rated.row)
+    }
+
+    /// The row of a user, if it counts.
+    pub fn row(&self, user: u16) -> Option<&Row> {
+        let rated = self.users.get(&user)?.rated.as_ref()?;
+        (!rated.is_excluded).then_some(&rated.row)
     }
 
     /// x = n0 + V of both lanes.
@@ -88,16 +70,9 @@ impl Post {
         self.average.at(at, &self.params).smoothed_mean(&self.params)
     }
 
-    /// Σ(1 − w) of these users' rows, as of `average`.
-    pub fn vested_of(&self, users: &[u16], average: &Average) -> f64 {
-        users
-            .iter()
-            .map(|user| {
-                let row = &self.counted[user];
-                let clock = lane_of(average, row).clock;
-                1.0 - (row.vest_clock - clock).exp()
-            })
-            .sum()
+    /// 1 − w of a user's row, as of `average`; 0 without one.
+    pub fn vested_of(&self, user: u16, average: &Average) -> f64 {
+        self.row(user).map_or(0.0, |row| 1.0 - (row.vest_clock - lane_of(average, row.lane).clock).exp())
     }
 }
 
@@ -116,40 +91,46 @@ pub fn settled_sum(average: &Average) -> f64 {
     average.calm.settled_sum + average.surge.settled_sum
 }
 
-fn lane_of<'a>(average: &'a Average, row: &Row) -> &'a Lane {
-    match row.lane {
+pub fn lane_of(average: &Average, lane: LaneName) -> &Lane {
+    match lane {
         LaneName::Calm => &average.calm,
         LaneName::Surge => &average.surge,
     }
-}
-
-/// The user of the row picked by a random number.
-pub fn nth(rows: &BTreeMap<u16, Row>, pick: u16) -> Option<u16> {
-    rows.keys().nth(usize::from(pick) % rows.len().max(1)).copied()
 }
 
 /// One entry of a random log.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
     pub at: Time,
+    pub is_stated: bool,
+    pub user: u16,
     pub op: Op,
 }
 
-/// The kinds of entries. The numbers pick one of the existing rows.
-#[derive(Debug, Clone, Copy)]
+/// The kinds of entries.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
-    Rate { user: u16, score: Score },
-    Withdraw(u16),
-    Exclude(u16),
-    Restore(u16),
-    Arrive,
+    Rate(Score),
+    Hold(Score),
+    Withdraw,
+    Exclude,
+    Restore,
+    Release,
+    Reject,
 }
 
-/// An op and its number of repetitions, each a moment after the other: bombs and their removal.
+impl Op {
+    /// Whether a user does it; a moderator does the others.
+    pub fn is_wish(self) -> bool {
+        matches!(self, Op::Rate(_) | Op::Hold(_) | Op::Withdraw)
+    }
+}
+
+/// An op by neighbouring users, each a moment after the other: bombs and their removal.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     after_ms: i64,
-    op: Op,
+    first: Entry,
     times: u16,
     every_ms: i64,
 }
@@ -176,41 +157,40 @@ fn repetition() -> impl Strategy<Value = (u16, i64)> {
 }
 
 fn step(op: impl Strategy<Value = Op>) -> impl Strategy<Value = Step> {
-    (pause(), op, repetition()).prop_map(|(after_ms, op, (times, every_ms))| Step {
-        after_ms,
-        op,
-        times,
-        every_ms,
-    })
+    let user = prop_oneof![3 => 0..6_u16, 2 => 0..40_u16, 3 => 0..2_000_u16];
+    let is_stated = prop::bool::weighted(0.2);
+    (pause(), op, user, is_stated, repetition()).prop_map(
+        |(after_ms, op, user, is_stated, (times, every_ms))| {
+            let first = Entry { at: START, is_stated: is_stated && op.is_wish(), user, op };
+            Step { after_ms, first, times, every_ms }
+        },
+    )
 }
 
 fn rating() -> impl Strategy<Value = Op> {
-    let user = prop_oneof![1 => 0..20_u16, 3 => 0..2_000_u16];
-    (user, score()).prop_map(|(user, score)| Op::Rate { user, score })
+    score().prop_map(Op::Rate)
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => rating(),
-        2 => any::<u16>().prop_map(Op::Withdraw),
-        2 => any::<u16>().prop_map(Op::Exclude),
-        2 => any::<u16>().prop_map(Op::Restore),
-        1 => Just(Op::Arrive),
+        3 => score().prop_map(Op::Hold),
+        3 => Just(Op::Withdraw),
+        2 => Just(Op::Exclude),
+        2 => Just(Op::Restore),
+        2 => Just(Op::Release),
+        1 => Just(Op::Reject),
     ]
 }
 
-/// The steps one after the other, beginning at `start`. A step's ratings come from neighbouring users.
+/// The steps one after the other, beginning at `start`.
 fn expand(start: Time, steps: &[Step]) -> Vec<Entry> {
     let mut now = start;
     let mut log = Vec::new();
     for step in steps {
         now = now.plus_ms(step.after_ms);
         for i in 0..step.times {
-            let op = match step.op {
-                Op::Rate { user, score } => Op::Rate { user: user + i, score },
-                other => other,
-            };
-            log.push(Entry { at: now, op });
+            log.push(Entry { at: now, user: step.first.user + i, ..step.first });
             now = now.plus_ms(step.every_ms);
         }
     }
@@ -222,9 +202,10 @@ pub fn log() -> impl Strategy<Value = Vec<Entry>> {
     prop::collection::vec(step(any_op()), 1..25).prop_map(|steps| expand(START, &steps))
 }
 
-/// A log of ratings and edits only, from `START` on. The caller moves it to another time.
-pub fn ratings() -> impl Strategy<Value = Vec<Entry>> {
-    prop::collection::vec(step(rating()), 1..8).prop_map(|steps| expand(START, &steps))
+/// A log of ratings, edits, holds and releases only, from `START` on. The caller moves it to another time.
+pub fn arrivals() -> impl Strategy<Value = Vec<Entry>> {
+    let op = prop_oneof![6 => rating(), 1 => score().prop_map(Op::Hold), 1 => Just(Op::Release)];
+    prop::collection::vec(step(op), 1..8).prop_map(|steps| expand(START, &steps))
 }
 
 /// The same log, shifted by a time.

@@ -1,5 +1,7 @@
-//! The contract of the smoothing: its golden vectors and its nine laws (docs/SMOOTHING.md).
+//! The contract of the smoothing: its golden vectors and its eleven laws (docs/SMOOTHING.md).
 
+mod attacks;
 mod golden;
 mod laws;
 mod log;
+mod naive;

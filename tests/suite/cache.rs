@@ -11,7 +11,7 @@ use damper::merge::{PostState, Standing};
 use damper::model::Time;
 use damper::model::post::Post;
 use damper::redis::link::RedisLink;
-use damper::smoothing::{Average, Knobs, Params};
+use damper::smoothing::{Average, Knobs, Params, UserState, When};
 
 use crate::support::log::{START, entry, post_id, posts};
 use crate::support::redis::Reply;
@@ -99,7 +99,8 @@ async fn every_bit_of_a_state_comes_back(cache: &dyn Cache) {
     let mut average = Average::default();
     for i in 0..50 {
         let score = entry("p", "u", Some(i % 6), START).action.score().expect("a score");
-        average.rate(None, score, START.plus_ms(i * 7_000_001), &params);
+        let when = When { at: START.plus_ms(i * 7_000_001), is_stated: false };
+        UserState::default().rate(&mut average, score, when, &params);
     }
     let mut whole = (*cached("p", 3, 4, 5)).clone();
     whole.state.average = average;

@@ -161,7 +161,9 @@ fn processes_share_their_limits_through_redis_and_go_on_without_it() {
         until("ratings to be taken again", || rate(api, &next(), &[]).status == 202);
     }
     let mut users = 0..;
-    until("limits to be shared again", || outcome(&format!("erin{}", users.next().unwrap_or_default()), 20) == 6);
+    until("limits to be shared again", || {
+        outcome(&format!("erin{}", users.next().unwrap_or_default()), 20) == 6
+    });
     world.redis().command(&["SET", "damper:{limit}:user:dave", "no time at all"]);
     assert_eq!(outcome("dave", 20), 6, "an invalid value starts again from zero");
 }

@@ -246,6 +246,7 @@ impl Drainer {
     /// Loads, merges and commits a batch; `None` when another drain was faster.
     async fn commit(&self, batch: &Batch, seen: &ShardState, as_of: AsOf<'_>) -> Result<Option<Merged>> {
         let mut loaded = self.ledger.load(batch).await?;
+        loaded.has_quarantined = seen.checkpoint.quarantined > 0;
         faults::reach("commit.loaded");
         let merged = match batch.bulk() {
             None => merge(batch, loaded, &self.context.params),

@@ -143,9 +143,11 @@ impl Intake {
             })
             .collect();
         let accepted = entries.into_iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none());
-        let on_terms = |(entry, _)| match source {
+        let on_terms = |(entry, _): (Entry, _)| match source {
             Source::Quarantine => entry,
-            Source::Site | Source::File => Entry { terms: self.terms(), ..entry },
+            Source::Site | Source::File => {
+                Entry { terms: Terms { is_stated: entry.terms.is_stated, ..self.terms() }, ..entry }
+            }
         };
         // Only a site's entries carry the time of this machine's clock.
         self.append_all(accepted.map(on_terms).collect(), is_site.then_some(now)).await?;
@@ -211,7 +213,7 @@ impl Intake {
     /// The terms of a rating by an account that is old enough.
     fn terms(&self) -> Terms {
         let hold = self.context.config.moderation.hold;
-        Terms { creates_post: self.creates_posts(), hold, is_too_young: false }
+        Terms { creates_post: self.creates_posts(), hold, ..Terms::default() }
     }
 
     /// Whether an account is too young for its ratings to count at once, or of unknown age: they are held, and released by

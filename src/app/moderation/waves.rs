@@ -19,7 +19,7 @@ pub struct Wave {
     pub from: Time,
     /// The first moment after it
     pub to: Time,
-    /// Ratings that arrived within and were not held, edits included
+    /// Ratings that arrived within, edits and held ones included
     pub arrivals: u64,
     /// The exact mean before it
     pub raw_average_before: Option<f64>,
@@ -72,7 +72,7 @@ fn wave(hours: &[Hour], stands_out: impl Fn(usize) -> bool, now: Time) -> Option
 mod tests {
     use super::*;
     use crate::model::{PostId, Score};
-    use crate::smoothing::{Average, Knobs};
+    use crate::smoothing::{Average, Knobs, UserState, When};
 
     const START: Time = Time::from_ms(1_700_000_000_000 / HOUR_MS * HOUR_MS);
 
@@ -88,7 +88,7 @@ mod tests {
         for &(hour, count) in arrivals {
             let at = START.plus_ms(hour * HOUR_MS);
             for i in 0..count {
-                average.rate(None, Score::parse(3).unwrap(), at.plus_ms(i as i64), params);
+                UserState::rated(&mut average, 3, at.plus_ms(i as i64), params);
             }
             let post = PostId::parse("p").unwrap();
             hours.push(Hour { post, hour: at, arrivals: count, average });
@@ -118,11 +118,12 @@ mod tests {
         let at = START.plus_ms(2_400 * HOUR_MS);
         let mut average = all.last().unwrap().average;
         for i in 0..50 {
-            average.arrive(at.plus_ms(i), &params);
+            let when = When { at: at.plus_ms(i), is_stated: false };
+            UserState::default().hold(&mut average, Score::parse(3).unwrap(), when, &params);
         }
-        all.push(Hour { post: PostId::parse("p").unwrap(), hour: at, arrivals: 0, average });
+        all.push(Hour { post: PostId::parse("p").unwrap(), hour: at, arrivals: 50, average });
         let found = newest_wave(&all, &params, at.plus_ms(DAY_MS)).unwrap();
-        assert_eq!((found.from, found.to, found.arrivals), (at, at.plus_ms(HOUR_MS), 0));
+        assert_eq!((found.from, found.to, found.arrivals), (at, at.plus_ms(HOUR_MS), 50));
     }
 
     #[test]

@@ -61,8 +61,8 @@ fn series(hours: &[Hour], last_tick: Time, points: usize, params: &Params) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HOUR_MS, Score};
-    use crate::smoothing::Knobs;
+    use crate::model::HOUR_MS;
+    use crate::smoothing::{Knobs, UserState};
 
     const BORN: Time = Time::from_ms(1_700_000_000_000);
 
@@ -73,7 +73,7 @@ mod tests {
         let mut hours = Vec::new();
         for i in 0..20 {
             let at = BORN.plus_ms(i * HOUR_MS);
-            average.rate(None, Score::parse(i % 6).unwrap(), at, &params);
+            UserState::rated(&mut average, i % 6, at, &params);
             hours.push(Hour { post: PostId::parse("p").unwrap(), hour: at, arrivals: 1, average });
         }
         let tick = BORN.plus_ms(40 * HOUR_MS);

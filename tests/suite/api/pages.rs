@@ -108,7 +108,7 @@ fn a_series_counts_edits_as_arrivals_and_not_what_was_withdrawn(world: World) {
     let service = world.start_api();
     let api = service.http();
     let begin = now().ms() / 1_000 - 100 * 86_400;
-    let line = |day: i64, user: i64| format!("p,u{user},{},{}\n", day % 6, begin + day * 86_400);
+    let line = |day: i64, user: i64| format!("p,u{user},{},{}\n", (day + day / 30) % 6, begin + day * 86_400);
     let first: String = (0..30).map(|day| line(day, day)).collect();
     let edits: String = (30..35).map(|day| line(day, day - 30)).collect();
     world.import(&(first + &edits));

@@ -7,7 +7,7 @@ use damper::entry::{Action, Entry, Hold, Position, Ruling, Terms, Which, Window}
 use damper::error::Error;
 use damper::model::{Score, Time};
 
-use damper::smoothing::Average;
+use damper::smoothing::{Average, UserState, When};
 use serde_json::{Value, json};
 
 use super::{
@@ -86,13 +86,14 @@ async fn holding(world: &World, score: i64) -> Arc<App> {
 async fn a_held_rating_is_an_arrival_until_it_is_approved_and_counts_once(world: World) {
     let app = holding(&world, 4).await;
     assert_eq!(counts(&app).await, ([0; 6], 1, 0));
-    let mut expected = Average::default();
-    expected.arrive(NOW.plus_ms(-HOUR_MS), app.params());
+    let (mut expected, mut u) = (Average::default(), UserState::default());
+    let when = When { at: NOW.plus_ms(-HOUR_MS), is_stated: false };
+    u.hold(&mut expected, Score::parse(4).unwrap(), when, app.params());
     assert_eq!(bits(&average(&world).await), bits(&expected));
     let (_, decided) = decide(&app, approve("u"), NOW).await;
     assert_eq!((decided.outcome.touched, decided.outcome.after.count), (1, 1));
-    expected.rate(None, Score::parse(4).unwrap(), NOW, app.params());
-    assert_eq!(bits(&average(&world).await), bits(&expected), "a new rating, at the time of the approval");
+    u.release(&mut expected, NOW, app.params());
+    assert_eq!(bits(&average(&world).await), bits(&expected), "it arrived when it was held");
     let (_, twice) = decide(&app, approve("u"), NOW.plus_ms(1)).await;
     assert!(twice.outcome.refused.is_some_and(|why| why.contains("no rating of u is held")));
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 0], 0, 0));
@@ -151,7 +152,8 @@ async fn only_ratings_for_the_surge_lane_are_held(world: World) {
     // The bomb's ratings that would not take the surge lane count.
     let mut unheld = Average::default();
     for entry in &log {
-        unheld.rate(None, entry.action.score().expect("a score"), entry.at, app.params());
+        let (score, when) = (entry.action.score().expect("a score"), When { at: entry.at, is_stated: false });
+        UserState::default().rate(&mut unheld, score, when, app.params());
     }
     assert_eq!((held, histogram[4]), (unheld.surge.count, 60));
     assert!(held > 40, "{held}");

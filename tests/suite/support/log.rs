@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use damper::entry::{Action, Entry};
 use damper::model::post::Post;
 use damper::model::{PostId, Score, Time, UserId};
-use damper::smoothing::{Average, Params, Row};
+use damper::smoothing::{Average, Effect, Params, Row, UserState, When};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -96,6 +96,9 @@ pub fn latest(log: &[Entry]) -> BTreeMap<(String, String), i64> {
 pub struct Folded {
     pub averages: BTreeMap<PostId, Average>,
     pub rows: BTreeMap<(PostId, UserId), Row>,
+    /// Ratings that changed something, by post.
+    pub arrivals: BTreeMap<PostId, u64>,
+    users: BTreeMap<(PostId, UserId), UserState>,
 }
 
 impl Folded {
@@ -111,17 +114,19 @@ impl Folded {
     fn apply(&mut self, entry: &Entry, params: &Params) {
         let average = self.averages.entry(entry.post.clone()).or_default();
         let key = (entry.post.clone(), entry.user.clone());
+        let user = self.users.entry(key.clone()).or_default();
+        let when = When { at: entry.at, is_stated: entry.terms.is_stated };
         match entry.action {
             Action::Rate(score) => {
-                let row = average.rate(self.rows.get(&key), score, entry.at, params);
-                self.rows.insert(key, row);
+                let is_change = user.rate(average, score, when, params) == Effect::Change;
+                *self.arrivals.entry(entry.post.clone()).or_default() += u64::from(is_change);
             }
+            Action::Withdraw => drop(user.withdraw(average, when, params)),
             Action::Decide(_) | Action::Release(_) => panic!("logs of ratings have no decisions"),
-            Action::Withdraw => {
-                if let Some(row) = self.rows.remove(&key) {
-                    average.withdraw(&row, entry.at, params);
-                }
-            }
+        }
+        match user.rated {
+            Some(rated) => drop(self.rows.insert(key, rated.row)),
+            None => drop(self.rows.remove(&key)),
         }
     }
 }

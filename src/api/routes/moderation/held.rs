@@ -166,7 +166,7 @@ pub async fn held(State(app): Shared, _: Moderator, paged: Paged<OfPost, Key>) -
 
 /// {Verdict} a held rating
 ///
-/// Approved, it counts as a new rating of its user, at the time of the approval. Rejected, it is deleted; an earlier
+/// Approved, it counts from then on, with its own time and in the lane that it took when it was held. Rejected, it is deleted; an earlier
 /// rating of the same user that counts still counts.
 #[utoipa::path(post, path = "/api/rating/{verdict}/{post_id}/{user_id}", tag = "moderation",
     operation_id = "{verdict}", params(RatingPath, ReasonQuery), responses(
