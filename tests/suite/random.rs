@@ -28,6 +28,8 @@ impl Caller {
     fn of(service: &Process) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            // The service closes a connection that sends nothing for ten seconds, as on a busy machine.
+            .max_idle_age(Duration::from_secs(5))
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(30)));
         Self { agent: config.build().into(), base: format!("http://{}", service.http().address()) }
