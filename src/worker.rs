@@ -75,9 +75,15 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     let until = Instant::now().checked_add(Duration::from_millis(limit_ms));
     app.moderation().release_overdue(now).await;
     let order = DrainOrder { until, stop: &|| stop.is_cancelled(), ..DrainOrder::quiet(Trigger::Tick) };
+    let retries = app.upkeep().retries().await;
     let drained = app.drainer().drain(now, &order).await;
     // A failure is only logged here. The next tick retries it and takes all waiting entries.
     report(&drained);
+    if let (true, Ok(retries)) = (drained.complete, retries)
+        && let Err(error) = app.upkeep().forget_marks(retries, now).await
+    {
+        debug!(%error, "old marks of withdrawals stay until the next tick");
+    }
     let alerting = app.clone();
     // A webhook that is slow to answer must not delay the drain.
     tokio::spawn(async move { alerting.moderation().send_alerts(chrono::Utc::now().into()).await });

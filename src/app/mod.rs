@@ -33,7 +33,7 @@ use drain::Drainer;
 use intake::Intake;
 use moderation::Moderation;
 use reading::Reader;
-use upkeep::Upkeep;
+use upkeep::{Place, Upkeep};
 
 pub(crate) use self::context::apart;
 pub use self::core::Core;
@@ -87,7 +87,7 @@ impl App {
             reader: Reader::new(core.context.clone(), core.posts.clone(), store.clone()),
             catalogue: Catalogue { core: core.clone(), store: store.clone() },
             moderation: Moderation { core: core.clone(), store: store.clone(), sending: Mutex::default() },
-            upkeep: Upkeep { core: core.clone(), store: store.clone() },
+            upkeep: Upkeep { core: core.clone(), store: store.clone(), swept: Place::default() },
             store,
             core,
         }))

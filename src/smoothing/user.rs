@@ -15,12 +15,15 @@ const SCALE: f64 = Score::MAX as f64;
 /// Below this much of new weight an entry stays in the lane of the user's last arrival.
 const FRESH_MIN: f64 = 0.1;
 
+/// 2^-54: a weight below this changes no bit of 1 when it is added or taken away.
+const FADED: f64 = f64::EPSILON / 4.0;
+
 /// What is left of a user's last arrival.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Arrival {
     /// The lane that it took.
     pub lane: LaneName,
-    /// z: the lane's clock when the weight was 1. Of an excluded row its lag, until it is put on the clock again.
+    /// z: the lane's clock when the weight was 1.
     pub vest_clock: f64,
 }
 
@@ -62,6 +65,13 @@ pub struct Mark {
     pub arrival: Arrival,
     /// The time of the withdrawal.
     pub withdrawn_at: Time,
+}
+
+impl Mark {
+    /// Whether so little of it is left that it changes no bit of what comes, in a post whose average is this now.
+    pub fn has_faded(&self, average: &Average) -> bool {
+        self.arrival.weight(average.lane(self.arrival.lane).clock) < FADED
+    }
 }
 
 /// What is kept for a user and a post. There is no mark beside a rating.

@@ -106,6 +106,34 @@ pub(super) fn in_order<T: Clone>(
 }
 
 impl Store {
+    /// Withdrawals in the order of their keys: at most `limit` that come after `after`.
+    pub async fn withdrawals_page(
+        &self,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Withdrawal)>> {
+        let sql =
+            WITHDRAWALS.select("where (post_id, user_id) > ($1, $2) order by post_id, user_id limit $3");
+        let (post, user) = after.map_or(("", ""), |(post, user)| (post.as_str(), user.as_str()));
+        let found = self.database.ask(Patience::Patient, &sql, values![post, user, limit]).await?;
+        found.iter().map(|row| Ok((key(row)?, withdrawal(row)?))).collect()
+    }
+
+    /// Forgets withdrawals that are still what they were; returns how many.
+    pub async fn forget_withdrawals(&self, gone: &[(Key, Withdrawal)]) -> Result<u64> {
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let sql = "delete from withdrawals where post_id = $1 and user_id = $2 and position = $3";
+        let mut transaction = self.database.begin(Patience::Commit).await?;
+        let mut forgotten = 0;
+        for ((post, user), withdrawal) in gone {
+            forgotten += transaction.change(sql, values![post, user, withdrawal.position]).await?;
+        }
+        transaction.commit().await?;
+        Ok(forgotten)
+    }
+
     /// A user's ratings of these posts, in the order asked.
     pub async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
         let sql = RATINGS.select_listed("r", "{ids}", "r.post_id = k.id and r.user_id = $2");

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use damper::App;
 use damper::app::drain::{DrainOrder, Drained, Progress};
-use damper::entry::Entry;
+use damper::app::upkeep::Retries;
+use damper::entry::{Entry, Position};
 use damper::model::{PostId, Time};
 use damper::store::Trigger;
 
@@ -29,6 +30,7 @@ in_both_setups!(async
     a_drain_that_is_out_of_time_leaves_the_rest_to_the_next,
     a_drain_that_is_stopped_ends_between_batches,
     a_drain_leaves_nothing_in_the_log,
+    marks_of_withdrawals_that_no_longer_matter_are_forgotten,
 );
 
 const DAY_MS: i64 = 86_400_000;
@@ -267,4 +269,35 @@ async fn both_set_ups_give_the_same_averages_bit_for_bit() {
     }
     assert_eq!(found[0].len(), POSTS.len());
     assert_eq!(found[0], found[1]);
+}
+
+async fn marks_of_withdrawals_that_no_longer_matter_are_forgotten(world: World) {
+    let world = world.with("smoothing.vest_half_life_hours", 1);
+    let app = world.app().await;
+    let (old, recent) = (NOW.plus_ms(-10 * DAY_MS), NOW.plus_ms(-DAY_MS));
+    let log: Vec<Entry> = [("ann", old), ("bob", old), ("eve", recent)]
+        .into_iter()
+        .flat_map(|(user, at)| [entry("quiet", user, Some(5), at), entry("quiet", user, None, at.plus_ms(1))])
+        .collect();
+    submit(&app, &log).await;
+    drain(&app).await;
+    let left = || {
+        let rows: Vec<(String,)> = world.db().all("select user_id from withdrawals order by user_id");
+        rows.into_iter().map(|(user,)| user).collect::<Vec<_>>()
+    };
+    assert_eq!(left(), ["ann", "bob", "eve"]);
+    // What may still be retried is older.
+    assert_eq!(app.upkeep().forget_marks(Retries::From(Position::START), NOW).await.unwrap(), 0);
+    assert_eq!(app.upkeep().forget_marks(Retries::Many, NOW).await.unwrap(), 0);
+    assert_eq!(app.upkeep().retries().await.unwrap(), Retries::None);
+    assert_eq!(app.upkeep().forget_marks(Retries::None, NOW).await.unwrap(), 2);
+    assert_eq!(left(), ["eve"], "some of it has yet to vest");
+    // An entry for a post that does not exist waits in the quarantine.
+    submit(&app, &[entry("nowhere", "ann", Some(5), NOW)]).await;
+    app.drainer().drain(NOW, &DrainOrder::quiet(Trigger::Flush)).await;
+    assert!(matches!(app.upkeep().retries().await.unwrap(), Retries::From(_)));
+    let later = NOW.plus_ms(30 * DAY_MS);
+    let gone = app.upkeep().forget_marks(app.upkeep().retries().await.unwrap(), later).await.unwrap();
+    assert_eq!((gone, left().len()), (1, 0), "the mark is older than what waits");
+    world.assert_consistent();
 }

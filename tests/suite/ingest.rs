@@ -24,6 +24,8 @@ in_both_setups!(
     without_keys_it_requires_the_admin_token,
     a_sender_that_waits_for_100_continue_gets_it,
     a_problem_quotes_no_more_than_a_screen_holds,
+    a_file_may_be_sent_again_whole_or_in_pieces,
+    a_withdrawal_of_nothing_leaves_nothing,
 );
 
 /// A line for each `(post, user, score)`; a score of `None` withdraws.
@@ -313,4 +315,82 @@ fn a_problem_quotes_no_more_than_a_screen_holds(world: World) {
     let answer = send(&service.http(), lines.concat());
     assert_eq!(parsed(&answer).1, json!({"accepted": 0, "refused": 4}));
     assert!(answer.text.lines().all(|line| line.len() < 1_000), "{}", answer.text);
+}
+
+/// The state of a post's average, but for its place in the log: whole numbers, and the bits of the others.
+fn average_of(world: &World, post: &str) -> (Vec<i64>, Vec<u64>) {
+    let of = |columns: &str| format!("select {columns} from averages where post_id = '{post}'");
+    let counts = "calm_count, calm_sum, surge_count, surge_sum, born_at, last_at";
+    let (a, b, c, d, e, f): (i64, i64, i64, i64, i64, i64) = world.db().one(&of(counts));
+    let calm = "calm_clock, calm_vested, calm_settled_count, calm_settled_sum, intensity";
+    let surge = "surge_clock, surge_vested, surge_settled_count, surge_settled_sum, intensity";
+    let floats = [calm, surge].map(|columns| -> (f64, f64, f64, f64, f64) { world.db().one(&of(columns)) });
+    let floats = floats.map(|(z, v, k, l, i)| [z, v, k, l, i].map(f64::to_bits));
+    (vec![a, b, c, d, e, f], floats.concat())
+}
+
+fn a_file_may_be_sent_again_whole_or_in_pieces(world: World) {
+    // Thirty days of ratings and then a bomb. Every third user rates twice, some give the same score again.
+    let begin = chrono::Utc::now().timestamp() - 60 * 86_400;
+    let rating = |i: i64| (i % 200, (i * 7) % 6, begin + i * 8_640);
+    let bomb = |i: i64| (1_000 + i, 0, begin + 31 * 86_400 + i * 3);
+    let ratings: Vec<_> = (0..300).map(rating).chain((0..150).map(bomb)).collect();
+    let lines = |post: &str| -> Vec<String> {
+        ratings.iter().map(|(user, score, at)| format!("{post},u{user},{score},{at}\n")).collect()
+    };
+    let import = |lines: &[String]| {
+        world.import(&lines.concat());
+        world.flush();
+    };
+    import(&lines("once"));
+    for _ in 0..2 {
+        import(&lines("twice"));
+    }
+    let pieces = lines("pieces");
+    [&pieces[..200], &pieces[150..320], &pieces[100..], &pieces[..]].into_iter().for_each(import);
+    import(&lines("reversed").into_iter().rev().collect::<Vec<_>>());
+    let service = world.start_api();
+    for _ in 0..2 {
+        let json = ratings.iter().map(|(user, score, at)| {
+            json!({"post_id": "api", "user_id": format!("u{user}"), "score": score, "at": at}).to_string()
+                + "\n"
+        });
+        service.http().post("/api/posts", &json!({"id": "api", "title": "Sent"}));
+        assert_eq!(parsed(&send(&service.http(), json.collect::<String>())).1["refused"], 0);
+        world.flush();
+    }
+    let once = average_of(&world, "once");
+    for post in ["twice", "pieces", "reversed", "api"] {
+        assert_eq!(average_of(&world, post), once, "{post}");
+    }
+    // Of several lines with one time the last counts, in whatever order they are sorted in memory.
+    let at = begin + 50 * 86_400;
+    let run = world.cli_with_input(
+        &["import", "-", "--json"],
+        format!("post,user,score,timestamp\nonce,twin,1,{at}\nonce,twin,4,{at}\n").as_bytes(),
+    );
+    assert_eq!(run.expect(0).json()["superseded"], 1);
+    world.flush();
+    assert_eq!(service.http().post_as("once", "twin")["my_rating"]["score"], 4);
+    world.assert_consistent();
+}
+
+fn a_withdrawal_of_nothing_leaves_nothing(world: World) {
+    let world = world.with("catalogue.mode", "open");
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    for post in ["p", "nowhere"] {
+        api.delete(&format!("/api/posts/{post}/rate?user_id=ann")).expect(202);
+    }
+    api.rate("p", "bob", 4);
+    api.delete("/api/posts/p/rate?user_id=bob").expect(202);
+    world.flush();
+    let marks = "select count(*) from withdrawals";
+    assert_eq!(world.db().count(marks), 1, "that of a rating is remembered");
+    api.rate("p", "bob", 3);
+    world.flush();
+    assert_eq!(world.db().count(marks), 0, "until there is another one");
+    assert_eq!(world.db().count("select count(*) from posts"), 1);
+    world.assert_consistent();
 }

@@ -1,9 +1,10 @@
 //! What operators do: look at the status and recount averages; in files of their own, work on the quarantine, forget a
-//! user, ask the doctor.
+//! user, forget old marks, ask the doctor.
 
 mod admin_token;
 pub(crate) mod doctor;
 pub(crate) mod forget;
+mod marks;
 pub(crate) mod quarantine;
 
 use std::sync::Arc;
@@ -18,10 +19,14 @@ use crate::error::Result;
 use crate::model::{PostId, Time};
 use crate::store::{DrainRun, Recounted, Store};
 
+pub use marks::{Place, Retries};
+
 /// What operators do.
 pub struct Upkeep {
     pub(super) core: Core,
     pub(super) store: Arc<Store>,
+    /// How far the marks of withdrawals have been looked at.
+    pub(super) swept: Place,
 }
 
 /// The state of Damper in one answer.
