@@ -111,7 +111,7 @@ impl Fold<'_> {
             Action::Withdraw => changed(user.withdraw(&mut post.average, when, params)),
         };
         post.standing.follow(&known, &user);
-        let mut now = kept.with(&user, place);
+        let mut now = kept;
         match effect {
             Effect::Nothing
                 if entry.action == Action::Withdraw && known == UserState::default() && is_remembered =>
@@ -122,6 +122,7 @@ impl Fold<'_> {
             // A retry of an older wish must lose to it. The undoing of an exclusion goes by the position of what it covers.
             Effect::Repeat => now.move_to(place),
             Effect::Change => {
+                now = kept.with(&user, place);
                 if let (Action::Release(_), Some(rating)) = (&entry.action, &mut now.rating) {
                     rating.position = place;
                 }

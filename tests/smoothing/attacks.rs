@@ -46,7 +46,7 @@ fn a_settled_file_that_is_sent_again_changes_no_bit() {
 
 #[test]
 fn one_account_that_rates_and_withdraws_every_minute_moves_nothing() {
-    // Honest ratings of a young post, eight a day, and a bomb of which they must not become a part.
+    // Honest ratings of a young post, eight a day, which must not be taken for a surge.
     let honest =
         (0..80).map(|i| rate(i, if i % 4 == 0 { 3 } else { 5 }, START.plus_ms(i64::from(i) * 3 * HOUR_MS)));
     let honest: Vec<Entry> = honest.collect();
