@@ -43,8 +43,20 @@ pub enum Ruling {
 pub enum Which {
     /// The one of this user.
     User(UserId),
+    /// The one of this user, if it still has the score that the moderator saw.
+    Seen(UserId, Score),
     /// All in this window.
     Window(Window),
+}
+
+impl Which {
+    /// The only user whose rating it is about, if there is one.
+    pub fn user(&self) -> Option<&UserId> {
+        match self {
+            Which::User(user) | Which::Seen(user, _) => Some(user),
+            Which::Window(_) => None,
+        }
+    }
 }
 
 impl Ruling {

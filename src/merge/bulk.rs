@@ -104,7 +104,7 @@ impl BulkDecision {
     /// The only user whose held rating matters, if there is one.
     pub fn only_user(&self) -> Option<&UserId> {
         match &self.work {
-            Some(Work::Judge { which: Which::User(user), .. }) => Some(user),
+            Some(Work::Judge { which, .. }) => which.user(),
             _ => None,
         }
     }
@@ -140,10 +140,14 @@ impl BulkDecision {
         }
         let Some(Work::Judge { which, is_approval }) = &self.work else { return HeldFate::Stays };
         let is_meant = match which {
-            Which::User(only) => only == user,
+            Which::User(only) | Which::Seen(only, _) => only == user,
             Which::Window(window) => window.covers(rated_at, score),
         };
         if is_excluded || !is_meant {
+            return HeldFate::Stays;
+        }
+        if matches!(which, Which::Seen(_, seen) if *seen != score) {
+            self.decided.outcome.changed_to = Some(score);
             return HeldFate::Stays;
         }
         let is_approval = *is_approval;
@@ -180,7 +184,10 @@ impl BulkDecision {
         let figures = (of(&self.before.average), of(&self.after.average));
         let touched = self.decided.outcome.touched;
         if let Some(user) = self.only_user().filter(|_| touched == 0) {
-            let why = format!("no rating of {user} is held; it was decided on, released or withdrawn");
+            let why = match self.decided.outcome.changed_to {
+                Some(score) => format!("the held rating of {user} is {score} now; look at it again"),
+                None => format!("no rating of {user} is held; it was decided on, released or withdrawn"),
+            };
             self.decided.outcome.refused = Some(why);
         }
         let Self { mut decided, work, before, after, .. } = self;

@@ -280,6 +280,9 @@ pub struct Outcome {
     pub held: u64,
     /// Why the decision changed nothing, if so.
     pub refused: Option<String>,
+    /// The score that is held instead of the one that the moderator saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_to: Option<Score>,
 }
 
 /// The start of the clock hour of a time.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::core::Core;
-use crate::entry::{Action, Decision, Entry, Position, Ruling, Which};
+use crate::entry::{Action, Decision, Entry, Position, Ruling};
 use crate::error::{Error, Result};
 use crate::merge::{Decided, Exclusion, PostState};
 use crate::model::{Page, PostId, Time, UserId, page};
@@ -71,10 +71,10 @@ impl Moderation {
     async fn check_decision(&self, post: &PostId, decision: &Decision, now: Time) -> Result<()> {
         match &decision.deed {
             Ruling::Freeze | Ruling::Thaw | Ruling::Hold(_) => Ok(()),
-            Ruling::Approve(Which::Window(_)) | Ruling::Reject(Which::Window(_)) => Ok(()),
-            Ruling::Approve(Which::User(user)) | Ruling::Reject(Which::User(user)) => {
-                self.check_held(post, user, now).await
-            }
+            Ruling::Approve(which) | Ruling::Reject(which) => match which.user() {
+                Some(user) => self.check_held(post, user, now).await,
+                None => Ok(()),
+            },
             Ruling::Exclude(_) => {
                 let active = self.exclusions(post).await?.iter().filter(|other| !other.is_undone).count();
                 if active < EXCLUSIONS_MAX {

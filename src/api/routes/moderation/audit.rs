@@ -44,6 +44,9 @@ impl From<Decided> for Audited {
             Ruling::Approve(Which::User(user)) | Ruling::Reject(Which::User(user)) => {
                 json!({"user_id": user})
             }
+            Ruling::Approve(Which::Seen(user, score)) | Ruling::Reject(Which::Seen(user, score)) => {
+                json!({"user_id": user, "score": score})
+            }
             Ruling::Hold(hold) => json!({"hold": hold}),
             Ruling::Freeze | Ruling::Thaw => Value::Null,
         };

@@ -3,7 +3,8 @@
 use axum::extract::Path;
 
 use super::{
-    DecidedJson, Effect, ReasonQuery, WaitingDecision, decide_one, outcome_wait, reason, scores, time_in_body,
+    DecidedJson, Effect, ReasonQuery, WaitingDecision, decide_one, outcome_wait, reason, reason_or, scores,
+    time_in_body,
 };
 use crate::api::routes::prelude::*;
 use crate::app::apart;
@@ -127,7 +128,7 @@ pub async fn undo(
 ) -> Answer {
     let missing = || Error::NotFound(format!("{post} has no exclusion {id}"));
     let deed = Ruling::Undo(Position::parse(&id).ok_or_else(missing)?);
-    let reason = query.reason_or("undone")?;
+    let reason = reason_or(query.reason.as_deref(), "undone")?;
     let effect = |restored, held| Effect::Undone { restored, held };
     decide_one(&gate, &post, moderator, Decision { deed, reason }, effect).await
 }

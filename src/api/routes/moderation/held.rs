@@ -11,13 +11,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    DecidedJson, Effect, OfPost, ReasonQuery, WaitingDecision, decide_one, outcome_wait, reason, scores,
+    DecidedJson, Effect, OfPost, WaitingDecision, decide_one, outcome_wait, reason, reason_or, scores,
     time_in_body, wait,
 };
 use crate::api::extract::RatingPath;
 use crate::api::routes::prelude::*;
 use crate::entry::{Decision, Reason, Ruling, Which, Window};
-use crate::merge::{HeldRating, Key};
+use crate::merge::{HeldRating, Key, Outcome};
+use crate::model::json;
 
 /// Ratings that one call may name.
 const MANY_MAX: usize = 100;
@@ -78,6 +79,9 @@ pub struct NamedRating {
     post_id: String,
     #[schema(value_type = UserId)]
     user_id: String,
+    /// The score that the moderator saw: another one that is held meanwhile is answered `changed`, and stays held
+    #[schema(value_type = Option<Score>)]
+    score: Option<Value>,
 }
 
 /// The outcomes of many decisions.
@@ -94,10 +98,22 @@ pub struct OneDecided {
     user_id: UserId,
     /// The decision's id; null when it was refused at once
     id: Option<String>,
-    /// `approved`, `rejected`, `waiting`, or `refused`
+    /// `approved`, `rejected`, `waiting`, `changed`, or `refused`
     state: &'static str,
-    /// Why it was refused
+    /// Why it was refused, or what is held now
     detail: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VerdictQuery {
+    /// The reason, for the audit
+    #[param(value_type = Option<Reason>)]
+    reason: Option<String>,
+    /// The score that the moderator saw: another one that is held meanwhile is answered 409, and stays held
+    #[param(value_type = Option<Score>)]
+    score: Option<String>,
 }
 
 /// What a moderator decides about held ratings.
@@ -126,6 +142,14 @@ static REJECT: Verdict = Verdict {
     ruling: Ruling::Reject,
     effect: |rejected| Effect::Rejected { rejected },
 };
+
+/// The rating of a user, as the moderator saw it.
+fn which(user: UserId, seen: Option<Score>) -> Which {
+    match seen {
+        Some(score) => Which::Seen(user, score),
+        None => Which::User(user),
+    }
+}
 
 /// The calls that decide, each with both verdicts.
 pub fn routes() -> OpenApiRouter<Gate> {
@@ -169,19 +193,23 @@ pub async fn held(State(app): Shared, _: Moderator, paged: Paged<OfPost, Key>) -
 /// Approved, it counts from then on, with its own time and in the lane that it took when it was held. Rejected, it is deleted; an earlier
 /// rating of the same user that counts still counts.
 #[utoipa::path(post, path = "/api/rating/{verdict}/{post_id}/{user_id}", tag = "moderation",
-    operation_id = "{verdict}", params(RatingPath, ReasonQuery), responses(
+    operation_id = "{verdict}", params(RatingPath, VerdictQuery), responses(
         (status = 200, description = "It counts, or is deleted", body = DecidedJson),
         (status = 202, description = "Accepted, and not merged yet", body = WaitingDecision),
-        (status = 409, description = "`conflict`: another decision came first"),
+        (status = 409, description = "`conflict`: another decision came first, or another score is held"),
     ))]
 async fn one(
     State(gate): State<Gate>,
     moderator: Moderator,
     RatingPath(post, user): RatingPath,
-    Parameters(query): Parameters<ReasonQuery>,
+    Parameters(query): Parameters<VerdictQuery>,
     Extension(verdict): Extension<&'static Verdict>,
 ) -> Answer {
-    let (deed, reason) = ((verdict.ruling)(Which::User(user)), query.reason_or(verdict.done)?);
+    // What is not JSON is not a score either, and is refused as a text.
+    let seen = query.score.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)));
+    let seen = seen.as_ref().map(json::score).transpose().map_err(|e| Problem::in_parameter(e, "score"))?;
+    let reason = reason_or(query.reason.as_deref(), verdict.done)?;
+    let deed = (verdict.ruling)(which(user, seen));
     decide_one(&gate, &post, moderator, Decision { deed, reason }, |touched, _| (verdict.effect)(touched))
         .await
 }
@@ -229,13 +257,15 @@ async fn many(
         let place = |name: &str| format!("/ratings/{i}/{name}");
         let post = PostId::parse(&named.post_id).map_err(|e| Problem::in_body(e, place("post_id")))?;
         let user = UserId::parse(&named.user_id).map_err(|e| Problem::in_body(e, place("user_id")))?;
-        Ok((post, user))
+        let seen = named.score.as_ref().map(json::score).transpose();
+        Ok((post, user, seen.map_err(|e| Problem::in_body(e, place("score")))?))
     };
-    let keys: Vec<Key> = body.ratings.iter().enumerate().map(key).collect::<Answer<_>>()?;
+    let named: Vec<(PostId, UserId, Option<Score>)> =
+        body.ratings.iter().enumerate().map(key).collect::<Answer<_>>()?;
     let (now, until) = (now(), Instant::now() + outcome_wait(&gate));
-    let mut decisions = Vec::with_capacity(keys.len());
-    for (post_id, user_id) in keys {
-        let deed = (verdict.ruling)(Which::User(user_id.clone()));
+    let mut decisions = Vec::with_capacity(named.len());
+    for (post_id, user_id, seen) in named {
+        let deed = (verdict.ruling)(which(user_id.clone(), seen));
         let decision = Decision { deed, reason: reason.clone() };
         let mut one = OneDecided { post_id, user_id, id: None, state: "refused", detail: None };
         if Instant::now() >= until {
@@ -249,10 +279,11 @@ async fn many(
                 let left = until.saturating_duration_since(Instant::now());
                 // It is in the log. The audit will show its outcome, whatever fails here.
                 let decided = wait(&gate, one.post_id.clone(), position, now, left).await.ok().flatten();
-                (one.state, one.detail) = match decided.map(|decided| decided.outcome.refused) {
+                (one.state, one.detail) = match decided.map(|decided| decided.outcome) {
                     None => ("waiting", None),
-                    Some(None) => (verdict.done, None),
-                    Some(why) => ("refused", why),
+                    Some(Outcome { changed_to: Some(_), refused, .. }) => ("changed", refused),
+                    Some(Outcome { refused: Some(why), .. }) => ("refused", Some(why)),
+                    Some(_) => (verdict.done, None),
                 };
             }
             Err(

@@ -220,12 +220,9 @@ fn reason(text: &str) -> Answer<Reason> {
     Reason::parse(text).map_err(|e| Problem::in_body(e, "/reason"))
 }
 
-impl ReasonQuery {
-    /// The reason that is given, or `instead`.
-    fn reason_or(&self, instead: &str) -> Answer<Reason> {
-        let text = self.reason.as_deref().unwrap_or(instead);
-        Reason::parse(text).map_err(|e| Problem::in_parameter(e, "reason"))
-    }
+/// The reason that a query gives, or `instead`.
+fn reason_or(given: Option<&str>, instead: &str) -> Answer<Reason> {
+    Reason::parse(given.unwrap_or(instead)).map_err(|e| Problem::in_parameter(e, "reason"))
 }
 
 fn time(text: &str) -> Result<Time, Invalid> {
