@@ -6,6 +6,8 @@
 
 mod embedded;
 mod mistakes;
+#[path = "../shared/naive.rs"]
+mod naive;
 mod oracle;
 mod report;
 mod round;

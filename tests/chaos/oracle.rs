@@ -12,6 +12,7 @@ use damper::merge::{Key, Rating};
 use damper::model::{PostId, UserId};
 use damper::smoothing::Params;
 
+use crate::naive;
 use crate::support::log::{Folded, bits, row_bits};
 use crate::support::world::World;
 use crate::writers::{Record, post};
@@ -211,6 +212,13 @@ fn check_fold(world: &World, entries: &[Entry], findings: &mut Findings) {
         let average = state.expect("a rated post exists").average;
         if bits(&average) != bits(&folded.averages[id]) {
             findings.broken.push(format!("L5: the average of {id} is not the fold of the log"));
+        }
+        // It takes all ratings by themselves at every entry, so one post of each round has to do.
+        if Some(id) == ids.first() {
+            let naive = naive::Post::of_log(&params, entries.iter().filter(|entry| entry.post == *id));
+            if let Some(difference) = naive.difference(&average, &params) {
+                findings.broken.push(format!("L5: {id} differs from the naive reference: {difference}"));
+            }
         }
         let mean = average.smoothed_mean(&params);
         if mean.is_some_and(|mean| !(0.0..=5.0).contains(&mean)) {

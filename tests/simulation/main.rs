@@ -7,6 +7,8 @@
 mod cache;
 mod chance;
 mod log;
+#[path = "../shared/naive.rs"]
+mod naive;
 mod oracle;
 mod outcome;
 mod plan;

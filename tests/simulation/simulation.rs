@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use damper::config::Config;
-use damper::entry::{Action, Shard};
+use damper::entry::{Action, Entry, Shard, Terms};
 use damper::merge::Key;
 use damper::model::{PostId, Score, UserId};
 use damper::store::Trigger;
@@ -121,7 +121,8 @@ impl Simulation {
         let has_room = self.world().waiting() < self.knobs.waiting_max;
         match self.rng.below(100) {
             0..8 if has_room => self.submit(),
-            8 if has_room => self.disturb(),
+            8 if has_room && self.rng.hits(5_000) => self.disturb(),
+            8 if has_room => self.import(),
             9 => self.read(),
             10..14 => self.drain(),
             14 if self.rng.hits(2_000) => self.linger(),
@@ -172,6 +173,22 @@ impl Simulation {
             _ => format!("1 r post0 {REFUSED_USER} 5 {at}").into_bytes(),
         };
         self.world().append_foreign(shard, bytes);
+    }
+
+    /// Appends a line of an import: it states a time of the last hour, so it may come too late to count.
+    fn import(&mut self) {
+        let number = self.rng.below(self.posts.len());
+        let post = self.posts[number].clone();
+        let user = UserId::parse(&format!("import{}", self.rng.below(3))).expect("a user id");
+        let earlier_ms = self.rng.below(HOUR_MS) as i64;
+        let at = self.world().now.plus_ms(-earlier_ms);
+        let action = match self.rng.below(8) {
+            0 => Action::Withdraw,
+            score => Action::Rate(Score::parse((score as i64).min(5)).expect("a score")),
+        };
+        let terms = Terms { is_stated: true, ..Terms::default() };
+        let (shard, entry) = (Shard::of(&post, SHARDS), Entry::new(post, user, at, action));
+        self.world().append_foreign(shard, Entry { terms, ..entry }.encode().into_bytes());
     }
 
     fn drain(&mut self) {

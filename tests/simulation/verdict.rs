@@ -1,6 +1,7 @@
 //! The oracle at a run's end: a single-threaded fold of the copied log must equal the tables.
 //!
-//! This fold knows no batches, checkpoints or retries, only the arithmetic. Figures are compared bit by bit.
+//! This fold knows no batches, checkpoints or retries, only the arithmetic. Figures are compared bit by bit; and, so that the
+//! arithmetic is not only compared with itself, with the naive reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -10,6 +11,7 @@ use damper::merge::Key;
 use damper::model::{PostId, Time};
 use damper::smoothing::{Average, Effect, Params, Row, UserState, When};
 
+use crate::naive;
 use crate::tables::REFUSED_USER;
 use crate::world::World;
 
@@ -21,6 +23,8 @@ struct Folded {
     averages: BTreeMap<PostId, (Average, Position)>,
     users: BTreeMap<Key, (UserState, Position)>,
     arrivals: BTreeMap<PostId, u64>,
+    /// The entries that were applied, by post.
+    applied: BTreeMap<PostId, Vec<Entry>>,
     poison: BTreeSet<(Shard, Position)>,
 }
 
@@ -39,7 +43,10 @@ impl Folded {
                 let is_wanted =
                     |entry: &Entry| world.tables.posts.contains_key(&entry.post) && !is_refused(entry);
                 match entry.filter(is_wanted) {
-                    Some(entry) => folded.apply(&entry, *position, params),
+                    Some(entry) => {
+                        folded.apply(&entry, *position, params);
+                        folded.applied.entry(entry.post.clone()).or_default().push(entry);
+                    }
                     None => {
                         has_quarantined = true;
                         folded.poison.insert((Shard(shard as u16), *position));
@@ -123,6 +130,12 @@ pub fn judge(world: &mut World, params: &Params) -> Result<(), String> {
     let (folded, tables) = (Folded::of(world, params), &world.tables);
     let averages = tables.averages.iter().map(|(post, average)| (post, bits(average))).collect();
     same("average", &averages, &folded.averages.iter().map(|(p, average)| (p, bits(average))).collect())?;
+    for (post, entries) in &folded.applied {
+        let (average, naive) = (&tables.averages[post].0, naive::Post::of_log(params, entries.iter()));
+        if let Some(difference) = naive.difference(average, params) {
+            return Err(format!("{post} differs from the naive reference: {difference}"));
+        }
+    }
     let kept = tables.ratings.iter().map(|(key, r)| (key, row_bits((r.row, r.rated_at, r.position))));
     let rows: BTreeMap<_, _> = kept.collect();
     same("rating", &rows, &folded.rows().iter().map(|(key, row)| (key, row_bits(*row))).collect())?;

@@ -1,7 +1,7 @@
 //! What was tried to wear the arithmetic down (docs/SMOOTHING.md, "Version 2"), each with the figure that it reaches.
 
 use damper::model::{Score, Time};
-use damper::smoothing::{Knobs, Params};
+use damper::smoothing::{AlertLevel, Knobs, Params};
 
 use crate::log::{DAY_MS, Entry, HOUR_MS, Op, Post, START, lane_of};
 
@@ -89,6 +89,38 @@ fn a_bomb_does_not_edit_itself_calm() {
     let (once, twice) = (once.mean_at(at).unwrap(), twice.mean_at(at).unwrap());
     // A star instead of none raises the mean a little.
     assert!(twice >= once && twice - once < 0.1, "{once} {twice}");
+}
+
+#[test]
+fn one_rating_of_an_old_post_is_no_alert_and_a_bomb_is_one() {
+    let mut old = Post::fold(params(), &file(10, 60));
+    old.apply(&rate(1_000, 0, START.plus_ms(90 * DAY_MS)));
+    let hours = |hours: i64| START.plus_ms(90 * DAY_MS + hours * HOUR_MS);
+    assert!(old.average.at(hours(1), &old.params).is_crowded(&old.params), "as crowded as version 1 had it");
+    for hour in 0..48 {
+        let level = old.average.at(hours(hour), &old.params).alert_level(&old.params);
+        assert_eq!(level, AlertLevel::Over, "{hour} hours later");
+    }
+    // A bomb is one from its first minutes on, and is over when it has arrived.
+    let bomb = bombed();
+    let at = |days: i64| bomb.average.at(START.plus_ms((60 + days) * DAY_MS), &bomb.params);
+    let level = |days| at(days).alert_level(&bomb.params);
+    assert!(matches!(level(1), AlertLevel::Raised(shift) if shift > 1.0), "{:?}", level(1));
+    let course: Vec<AlertLevel> = (1..400).map(level).collect();
+    let fading = course.iter().filter(|level| matches!(level, AlertLevel::Fading(_))).count();
+    assert!(fading > 0 && course.last() == Some(&AlertLevel::Over), "{course:?}");
+    let shifts: Vec<f64> = course.iter().map_while(|level| level.shift()).collect();
+    assert!(shifts.is_sorted_by(|a, b| a >= b), "it comes down: {shifts:?}");
+    // Praise and blame alike, and a burst that agrees with the average moves nothing.
+    let mut agreed = Post::fold(
+        params(),
+        &(0..200).map(|i| rate(i, 4, START.plus_ms(i64::from(i) * 6 * HOUR_MS))).collect::<Vec<_>>(),
+    );
+    for user in 0..500 {
+        agreed.apply(&rate(1_000 + user, 4, START.plus_ms(60 * DAY_MS + i64::from(user) * 1_200)));
+    }
+    assert!(agreed.average.is_surging(&agreed.params));
+    assert_eq!(agreed.average.alert_level(&agreed.params), AlertLevel::Over);
 }
 
 #[test]

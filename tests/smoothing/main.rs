@@ -4,5 +4,6 @@ mod attacks;
 mod golden;
 mod laws;
 mod log;
+#[path = "../shared/naive.rs"]
 mod naive;
 mod reference;

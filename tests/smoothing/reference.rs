@@ -1,6 +1,5 @@
 //! The arithmetic beside the naive one, on random histories of every kind of entry.
 
-use damper::smoothing::Params;
 use proptest::prelude::*;
 
 use crate::laws::{config, noise};
@@ -13,7 +12,7 @@ proptest! {
     #[test]
     fn a_naive_reference_agrees(params in params(), log in log(), wait_ms in 0..60 * DAY_MS) {
         let mut post = Post::new(params);
-        let mut naive = naive::Post::new(rules(&params));
+        let mut naive = naive::Post::new(naive::Rules::of(&params));
         for entry in &log {
             post.apply(entry);
             apply(&mut naive, entry);
@@ -45,21 +44,8 @@ proptest! {
     }
 }
 
-fn rules(params: &Params) -> naive::Rules {
-    let knobs = params.knobs();
-    naive::Rules {
-        half_life: knobs.vest_half_life_hours * HOUR_MS as f64,
-        doubling: knobs.max_doubling_days * DAY_MS as f64,
-        grace: knobs.grace_mass,
-        seed: knobs.seed_weight,
-        memory_half_life: knobs.surge_half_life_hours * HOUR_MS as f64,
-        surge_factor: knobs.surge_factor,
-        surge_floor: knobs.surge_floor,
-    }
-}
-
 fn apply(naive: &mut naive::Post, entry: &Entry) {
-    let (user, at) = (entry.user, entry.at.ms());
+    let (user, at) = (entry.user.into(), entry.at.ms());
     match entry.op {
         Op::Rate(score) => naive.rate(user, score.get().into(), at, entry.is_stated),
         Op::Hold(score) => naive.hold(user, score.get().into(), at, entry.is_stated),

@@ -1,9 +1,15 @@
 //! A second, naive arithmetic: every rating by itself, with its own weight, and nothing summed up beforehand. It is written
 //! from docs/SMOOTHING.md and shares no code with `src/smoothing`, so that a mistake has to be made twice.
 //!
-//! It is slow, and knows neither clocks nor lags: the weights of all ratings shrink as time goes by.
+//! It is slow, and knows neither clocks nor lags: the weights of all ratings shrink as time goes by. The laws compare
+//! random histories with it, chaos and the simulation what their databases hold at the end.
 
-use std::collections::BTreeMap;
+#![allow(dead_code, reason = "each of the three uses a part")]
+
+use std::collections::{BTreeMap, HashMap};
+
+use damper::entry::{Action, Entry};
+use damper::smoothing::{Average, Params};
 
 const SCALE: f64 = 5.0;
 /// A decision nearer than this to its edge may fall to either side by rounding.
@@ -19,6 +25,22 @@ pub struct Rules {
     pub memory_half_life: f64,
     pub surge_factor: f64,
     pub surge_floor: f64,
+}
+
+impl Rules {
+    /// Those that Damper runs with.
+    pub fn of(params: &Params) -> Self {
+        let (knobs, hour) = (params.knobs(), 3_600_000.0);
+        Self {
+            half_life: knobs.vest_half_life_hours * hour,
+            doubling: knobs.max_doubling_days * 24.0 * hour,
+            grace: knobs.grace_mass,
+            seed: knobs.seed_weight,
+            memory_half_life: knobs.surge_half_life_hours * hour,
+            surge_factor: knobs.surge_factor,
+            surge_floor: knobs.surge_floor,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,7 +84,7 @@ pub struct Post {
     span: Option<(i64, i64)>,
     /// Every arrival: when, and how much.
     arrivals: Vec<(i64, f64)>,
-    pub users: BTreeMap<u16, User>,
+    pub users: BTreeMap<u32, User>,
     /// Whether a decision was too near to its edge.
     pub is_tie: bool,
 }
@@ -70,6 +92,41 @@ pub struct Post {
 impl Post {
     pub fn new(rules: Rules) -> Self {
         Self { rules, span: None, arrivals: Vec::new(), users: BTreeMap::new(), is_tie: false }
+    }
+
+    /// Folds a log of ratings and withdrawals of one post.
+    pub fn of_log<'a>(params: &Params, log: impl Iterator<Item = &'a Entry>) -> Self {
+        let (mut post, mut numbers) = (Self::new(Rules::of(params)), HashMap::new());
+        for entry in log {
+            let next = numbers.len() as u32;
+            let user = *numbers.entry(entry.user.clone()).or_insert(next);
+            let (at, is_stated) = (entry.at.ms(), entry.terms.is_stated);
+            match entry.action {
+                Action::Rate(score) => post.rate(user, score.get().into(), at, is_stated),
+                Action::Withdraw => post.withdraw(user, at, is_stated),
+                Action::Decide(_) | Action::Release(_) => panic!("a log of ratings has no decisions"),
+            }
+        }
+        post
+    }
+
+    /// How an average differs from this post by more than rounding, unless a decision was too near to its edge.
+    pub fn difference(&self, average: &Average, params: &Params) -> Option<String> {
+        let found = average.smoothed_mean(params).zip(average.raw_mean());
+        let expected = self.means();
+        let vested = average.calm.vested + average.surge.vested;
+        let own = self.vested(Lane::Calm) + self.vested(Lane::Surge);
+        // Each arrival rounds what is left of all ratings once.
+        let rounding = 1e-15 * (self.arrivals.len() as f64).powi(2);
+        let is_close = |a: f64, b: f64| (a - b).abs() < 1e-9 + rounding;
+        let is_same = match (found, expected) {
+            (Some((mean, raw)), Some((other, other_raw))) => {
+                is_close(mean, other) && is_close(raw, other_raw)
+            }
+            (found, expected) => found.is_none() && expected.is_none(),
+        };
+        let agrees = self.is_tie || is_same && is_close(vested, own);
+        (!agrees).then(|| format!("{found:?} with {vested} vested, not {expected:?} with {own}"))
     }
 
     fn counted(&self) -> impl Iterator<Item = &Rating> {
@@ -148,14 +205,14 @@ impl Post {
     }
 
     /// What is left of a user's last arrival.
-    fn presence(&self, user: u16) -> Option<Left> {
+    fn presence(&self, user: u32) -> Option<Left> {
         let user = self.users.get(&user)?;
         let held = user.held.map(|(_, left, _)| left);
         held.or(user.rating.map(|rating| rating.left)).or(user.mark.map(|(left, _)| left))
     }
 
     /// Counts an arrival and finds its lane.
-    fn arrive(&mut self, user: u16, weight: f64) -> Lane {
+    fn arrive(&mut self, user: u32, weight: f64) -> Lane {
         let (born, now) = self.span.unwrap_or_default();
         let presence = self.presence(user);
         let left = presence.map_or(0.0, |left| left.weight);
@@ -187,7 +244,7 @@ impl Post {
     }
 
     /// Whether an entry that states its time comes too late.
-    fn is_old(&self, user: u16, time: i64, is_stated: bool) -> bool {
+    fn is_old(&self, user: u32, time: i64, is_stated: bool) -> bool {
         let Some(user) = self.users.get(&user).filter(|_| is_stated) else { return false };
         match (user.held, user.rating, user.mark) {
             (Some((.., own)), ..) => own > time,
@@ -198,12 +255,12 @@ impl Post {
     }
 
     /// The score that a user's rating has, if it counts.
-    fn old(&self, user: u16) -> Option<Rating> {
+    fn old(&self, user: u32) -> Option<Rating> {
         self.users.get(&user)?.rating.filter(|rating| !rating.is_out)
     }
 
     /// The new rating that replaces the user's, and its weight; without a lane yet.
-    fn step(&self, user: u16, score: f64, own: i64) -> Rating {
+    fn step(&self, user: u32, score: f64, own: i64) -> Rating {
         let (mut missing_score, mut missing_count, mut weight) = (score, 1.0, 1.0);
         if let Some(old) = self.old(user) {
             missing_score = old.missing_score + (score - old.score);
@@ -216,7 +273,7 @@ impl Post {
         Rating { score, left, missing_score, missing_count, own, is_out: false }
     }
 
-    pub fn rate(&mut self, user: u16, score: f64, time: i64, is_stated: bool) {
+    pub fn rate(&mut self, user: u32, score: f64, time: i64, is_stated: bool) {
         if self.users.get(&user).is_some_and(|user| user.held.is_some()) {
             return self.hold(user, score, time, is_stated);
         }
@@ -231,7 +288,7 @@ impl Post {
         self.users.insert(user, User { rating: Some(rating), ..User::default() });
     }
 
-    pub fn hold(&mut self, user: u16, score: f64, time: i64, is_stated: bool) {
+    pub fn hold(&mut self, user: u32, score: f64, time: i64, is_stated: bool) {
         let known = self.users.get(&user).copied().unwrap_or_default();
         let last = known.held.map(|(score, ..)| score).or(known.rating.map(|rating| rating.score));
         if self.is_old(user, time, is_stated) || last == Some(score) {
@@ -246,7 +303,7 @@ impl Post {
         (kept.held, kept.mark) = (Some((score, Left { lane, weight }, time)), None);
     }
 
-    pub fn withdraw(&mut self, user: u16, time: i64, is_stated: bool) {
+    pub fn withdraw(&mut self, user: u32, time: i64, is_stated: bool) {
         let known = self.users.get(&user).copied().unwrap_or_default();
         if self.is_old(user, time, is_stated) || known.rating.is_none() && known.held.is_none() {
             return;
@@ -256,7 +313,7 @@ impl Post {
         self.users.insert(user, User { mark, ..User::default() });
     }
 
-    pub fn set_out(&mut self, user: u16, is_out: bool, time: i64) {
+    pub fn set_out(&mut self, user: u32, is_out: bool, time: i64) {
         let is_meant = |user: &User| user.rating.is_some_and(|rating| rating.is_out != is_out);
         if !self.users.get(&user).is_some_and(is_meant) {
             return;
@@ -267,7 +324,7 @@ impl Post {
         }
     }
 
-    pub fn release(&mut self, user: u16, time: i64) {
+    pub fn release(&mut self, user: u32, time: i64) {
         let Some((score, left, own)) = self.users.get_mut(&user).and_then(|user| user.held.take()) else {
             return;
         };
@@ -286,7 +343,7 @@ impl Post {
         self.users.entry(user).or_default().rating = Some(rating);
     }
 
-    pub fn reject(&mut self, user: u16, time: i64) {
+    pub fn reject(&mut self, user: u32, time: i64) {
         let Some(known) = self.users.get_mut(&user) else { return };
         let Some((_, left, _)) = known.held.take() else { return };
         if known.rating.is_none() {
