@@ -64,10 +64,7 @@ impl Place for PageKey {
         let post = PostId::parse(second).ok()?;
         match list {
             "n" => Some(PageKey::New(time(first)?, post)),
-            "t" => {
-                let mean = f64::from_bits(first.parse().ok()?);
-                mean.is_finite().then_some(PageKey::Top(mean, post))
-            }
+            "t" => Some(PageKey::Top(float(first)?, post)),
             _ => None,
         }
     }
@@ -92,13 +89,17 @@ macro_rules! pairs {
 // Users, alerts, held ratings, and the audit.
 pairs! {
     "u" UserKey: (at, user) is (at.ms(), user), read by (time(at)?, UserId::parse(user).ok()?);
-    "s" AlertKey: (at, post) is (at.ms(), post), read by (time(at)?, PostId::parse(post).ok()?);
+    "s" AlertKey: (shift, post) is (shift.to_bits(), post), read by (float(shift)?, PostId::parse(post).ok()?);
     "h" Key: (post, user) is (post, user), read by (PostId::parse(post).ok()?, UserId::parse(user).ok()?);
     "a" AuditKey: (position, shard) is (position, shard), read by (Position::parse(position)?, number(shard)?);
 }
 
 fn time(word: &str) -> Option<Time> {
     word.parse().ok().map(Time::from_ms)
+}
+
+fn float(word: &str) -> Option<f64> {
+    word.parse().ok().map(f64::from_bits).filter(|float| float.is_finite())
 }
 
 fn number(word: &str) -> Option<Shard> {
@@ -127,7 +128,7 @@ mod tests {
     fn a_cursor_of_another_list_is_refused() {
         let (post, user) = (PostId::parse("1").unwrap(), UserId::parse("2").unwrap());
         let held: Key = (post.clone(), user.clone());
-        let alert: AlertKey = (Time::from_ms(1), post);
+        let alert: AlertKey = (0.25, post);
         let listed: UserKey = (Time::from_ms(1), user);
         let decided: AuditKey = (Position::new(1, 2), Shard(3));
         let [a, b, c, d] = [write(&held), write(&alert), write(&listed), write(&decided)];

@@ -2,14 +2,20 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::declare::Setting;
 use super::ticks::Ticks;
 use super::{AuthKnobs, Config, ModerationKnobs, ServerUrl};
 use crate::error::{Error, Result};
-use crate::smoothing::Params;
+use crate::smoothing::{AlertThresholds, Params};
 
-/// A shorter secret can be guessed.
-const WEBHOOK_SECRET_BYTES_MIN: usize = 32;
+/// Shorter ones can be guessed: a text, and a key in base64, which Standard Webhooks makes of 24 bytes at least.
+const WEBHOOK_TEXT_BYTES_MIN: usize = 32;
+const WEBHOOK_KEY_BYTES_MIN: usize = 24;
+/// Marks a secret of Standard Webhooks: the key in base64.
+const BASE64_SECRET: &str = "whsec_";
 /// Claims of RFC 7519 that have a meaning of their own.
 const REGISTERED_CLAIMS: [&str; 7] = ["aud", "exp", "iat", "iss", "jti", "nbf", "sub"];
 const POSTGRES_SCHEMES: [&str; 2] = ["postgres", "postgresql"];
@@ -25,9 +31,15 @@ impl Config {
         Ticks::parse(&self.tick).map_err(|e| Error::Config(e.detail))
     }
 
-    /// The parameters of the smoothing.
+    /// The parameters of the smoothing, and from when on a burst is an alert.
     pub fn params(&self) -> Result<Params> {
-        Params::new(&self.smoothing).map_err(|e| Error::Config(format!("[smoothing] {}", e.detail)))
+        let params =
+            Params::new(&self.smoothing).map_err(|e| Error::Config(format!("[smoothing] {}", e.detail)))?;
+        let ModerationKnobs { alert_ratings_min, alert_shift_min, .. } = self.moderation;
+        Ok(params.with_alerts(AlertThresholds {
+            ratings_min: alert_ratings_min.into(),
+            shift_min: alert_shift_min,
+        }))
     }
 
     /// The worker's listener, when there is one.
@@ -65,6 +77,20 @@ impl Config {
             "api.request_timeout_ms {request_ms} must be longer than three times buffer.append_timeout_ms \
              {append_ms}: a rating must not be held after its 503"
         ))
+    }
+}
+
+impl ModerationKnobs {
+    /// The key that signs alerts: the bytes of the secret, or what its base64 means, as Standard Webhooks writes it.
+    pub fn webhook_key(&self) -> Result<Vec<u8>> {
+        let secret = self.webhook_secret.expose();
+        let Some(encoded) = secret.strip_prefix(BASE64_SECRET) else { return Ok(secret.into()) };
+        STANDARD.decode(encoded).or_else(|_| {
+            refuse(format!(
+                "moderation.webhook_secret begins with {BASE64_SECRET}, but what follows is not base64; \
+                 write {BASE64_SECRET} and the output of openssl rand -base64 32"
+            ))
+        })
     }
 }
 
@@ -117,17 +143,18 @@ fn check_claims(auth: &AuthKnobs) -> Result<()> {
 }
 
 fn check_webhook(moderation: &ModerationKnobs) -> Result<()> {
-    let (url, secret) = (&moderation.webhook_url, &moderation.webhook_secret);
+    let url = &moderation.webhook_url;
     if url.is_empty() {
         return Ok(());
     }
     if !url.expose().starts_with("https://") && !url.expose().starts_with("http://") {
         return refuse("moderation.webhook_url must begin with https:// or http://");
     }
-    if secret.expose().len() < WEBHOOK_SECRET_BYTES_MIN {
+    let is_base64 = moderation.webhook_secret.expose().starts_with(BASE64_SECRET);
+    let bytes_min = if is_base64 { WEBHOOK_KEY_BYTES_MIN } else { WEBHOOK_TEXT_BYTES_MIN };
+    if moderation.webhook_key()?.len() < bytes_min {
         return refuse(format!(
-            "moderation.webhook_secret has fewer than {WEBHOOK_SECRET_BYTES_MIN} bytes; \
-             openssl rand -base64 32 makes one"
+            "moderation.webhook_secret has fewer than {bytes_min} bytes; openssl rand -base64 32 makes one"
         ));
     }
     Ok(())

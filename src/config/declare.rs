@@ -1,6 +1,7 @@
 //! How a setting is declared: name, type and range in one line. [`sections!`] makes the structs, and the list of
 //! settings that the check and the documents read. A setting without a range does not compile.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 /// A setting and what it may be.
@@ -9,9 +10,9 @@ pub(super) struct Setting {
     pub name: String,
     /// Two numbers, both included (`1..=64`), or words.
     pub range: String,
-    /// The value in force, if it is a whole number outside of its range. All others are checked by their types, or in
+    /// The value in force, if it is a number outside of its range. All others are checked by their types, or in
     /// `checks.rs`.
-    pub outside: Option<u64>,
+    pub outside: Option<String>,
 }
 
 impl Setting {
@@ -19,10 +20,9 @@ impl Setting {
         Self { name, range, outside: None }
     }
 
-    pub fn whole(name: String, value: impl TryInto<u64>, range: RangeInclusive<u64>) -> Self {
-        let value = value.try_into().unwrap_or(u64::MAX);
-        let outside = (!range.contains(&value)).then_some(value);
-        Self { outside, ..Self::of(name, format!("{range:?}")) }
+    pub fn number<T: PartialOrd + Display>(name: String, value: T, range: RangeInclusive<T>) -> Self {
+        let outside = (!range.contains(&value)).then(|| value.to_string());
+        Self { outside, ..Self::of(name, format!("{}..={}", range.start(), range.end())) }
     }
 }
 
@@ -59,7 +59,7 @@ macro_rules! setting {
         $all.push($crate::config::declare::Setting::of($name, $words.into()))
     };
     ($all:ident, $name:ident, $value:expr, $range:expr) => {
-        $all.push($crate::config::declare::Setting::whole($name, $value, $range))
+        $all.push($crate::config::declare::Setting::number($name, $value, $range))
     };
 }
 

@@ -13,9 +13,9 @@ use crate::entry::Hold;
 use crate::smoothing::Knobs;
 
 /// The highest rate of a limit per minute: a call every 60 µs.
-const RATE_MAX: u64 = 1_000_000;
+const RATE_MAX: u32 = 1_000_000;
 /// A hundred years.
-const DAYS_MAX: u64 = 36_500;
+const DAYS_MAX: u32 = 36_500;
 
 sections! {
     Config {
@@ -93,6 +93,8 @@ sections! {
         hold: Hold ["off, surge or always"],
         hold_accounts_younger_than_days: u32 [0..=DAYS_MAX],
         hold_release_hours: u32 [0..=24 * DAYS_MAX],
+        alert_ratings_min: u32 [0..=1_000_000],
+        alert_shift_min: f64 [0.0..=5.0],
         webhook_url: Secret ["a URL that begins with https:// or http://, or empty"],
         webhook_secret: Secret ["at least 32 bytes, or empty without webhook_url"],
     }

@@ -17,6 +17,7 @@
 //! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors, its eleven laws and a naive
 //! reference. `user` has what an entry does; the caller stores what is kept of each user.
 
+mod alert;
 mod average;
 mod lane;
 mod params;
@@ -25,6 +26,7 @@ mod recount;
 mod row;
 mod user;
 
+pub use alert::{AlertLevel, AlertThresholds};
 pub use average::Average;
 pub use lane::Lane;
 pub use params::{Knobs, Params};

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::alert::AlertThresholds;
 use crate::error::{Invalid, Kind};
 use crate::model::{DAY_MS, HOUR_MS};
 
@@ -76,6 +77,7 @@ pub struct Params {
     pub(super) surge_half_life_ms: f64,
     /// τ / ln 2: the intensity that one arrival a millisecond would reach, if kept up for ever.
     pub(super) surge_memory_ms: f64,
+    alerts: AlertThresholds,
 }
 
 impl Params {
@@ -98,7 +100,18 @@ impl Params {
             grown_age_ms: 1.0 / pace_per_ms,
             surge_half_life_ms,
             surge_memory_ms: surge_half_life_ms / LN_2,
+            alerts: AlertThresholds::default(),
         })
+    }
+
+    /// The same, with other thresholds of alerts.
+    pub fn with_alerts(self, alerts: AlertThresholds) -> Self {
+        Self { alerts, ..self }
+    }
+
+    /// From when on a burst is an alert.
+    pub fn alerts(&self) -> AlertThresholds {
+        self.alerts
     }
 
     /// The knobs that these rates follow from.

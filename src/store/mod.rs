@@ -38,7 +38,7 @@ pub use installation::Installation;
 pub use ledger::Ledger;
 pub use posts::Added;
 pub use quarantine::QuarantinedEntry;
-pub use ranking::{AlertKey, PageKey, Sort};
+pub use ranking::{AlertKey, Alerted, PageKey, Sort, Untold};
 pub use verify::{Recounted, VERIFY_POSTS};
 
 /// What nearly every file here uses.

@@ -1,26 +1,28 @@
-//! The ranking: each post's published mean as of the last tick, for lists, and since when it has been alerted. It may
-//! lag behind the averages.
+//! The ranking: each post's published mean as of the last tick, for lists, and whether it is an alert. It may lag
+//! behind the averages.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::averages::{AVERAGES, average};
 use super::prelude::*;
-use crate::smoothing::Average;
+use crate::smoothing::{AlertLevel, Average};
 
 pub(super) const RANKING: Table = Table {
     name: "ranking",
     keys: &["post_id"],
-    others: &["smoothed", "as_of", "moving", "alerted_at"],
-    // An alert that continues keeps its beginning.
+    others: &["smoothed", "as_of", "moving", "shift", "alerted_at"],
+    // An alert that goes on keeps its beginning.
     rule: Rule::Replace(&[(
         "alerted_at",
-        "case when excluded.alerted_at is null then null
+        "case when excluded.shift < 0 then null
          else coalesce(ranking.alerted_at, excluded.alerted_at) end",
     )]),
 };
 /// Ranks below every score: a post that has no ratings.
 const UNRATED: f64 = -1.0;
+/// Below every shift: a post that is no alert.
+const OVER: f64 = -1.0;
 /// Posts whose ranking one transaction updates: commits that touch them wait for it.
 const RERANK_SLICE: usize = 1_000;
 /// A post with less than this unvested no longer moves visibly.
@@ -31,21 +33,24 @@ pub(super) struct Ranked {
     smoothed: f64,
     as_of: Time,
     is_moving: bool,
+    /// |m − y| in stars while an alert that has begun goes on; −1 elsewhere.
+    shift: f64,
+    /// When one begins, if none has.
     alerted_at: Option<Time>,
 }
 
 impl Ranked {
-    /// The published mean at a moment, whether it or an alert goes on changing without new ratings, and since when the
-    /// post has been in a surge or crowded, as of its last entry or that moment, whichever is later.
+    /// The figures of a post as of its last entry or a moment, whichever is later, evaluated once.
     pub fn of(average: &Average, (as_of, params): AsOf<'_>) -> Self {
         let average = average.at(as_of, params);
-        let is_alerted = average.is_surging(params) || average.is_crowded(params);
-        let alerted_at = average.last.filter(|_| is_alerted);
+        let level = average.alert_level(params);
         Self {
             smoothed: average.smoothed_mean(params).unwrap_or(UNRATED),
             as_of,
-            is_moving: average.unvested() > STILL || alerted_at.is_some(),
-            alerted_at,
+            // What may begin, or end, without new ratings moves too.
+            is_moving: average.unvested() > STILL || level != AlertLevel::Over,
+            shift: level.shift().unwrap_or(OVER),
+            alerted_at: average.last.filter(|_| matches!(level, AlertLevel::Raised(_))),
         }
     }
 }
@@ -55,6 +60,7 @@ pub(super) fn write_ranked(sink: &mut dyn Sink, (post, ranked): &(PostId, Ranked
     sink.float(ranked.smoothed);
     sink.int(ranked.as_of.ms());
     sink.small(ranked.is_moving.into());
+    sink.float(ranked.shift);
     sink.int_or_null(ranked.alerted_at.map(Time::ms));
 }
 
@@ -94,11 +100,36 @@ impl PageKey {
     }
 }
 
-/// An alert's place in the list, newest first: since when, and which post.
-pub type AlertKey = (Time, PostId);
+/// An alert's place in the list, the greatest shift first: its shift as last ranked, and its post.
+pub type AlertKey = (f64, PostId);
 
-fn alert(row: &Row) -> Result<AlertKey> {
-    Ok((row.time("alerted_at")?, row.post_id("post_id")?))
+/// A post that is an alert, as last ranked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alerted {
+    /// Which post.
+    pub post: PostId,
+    /// When a drain first saw it.
+    pub since: Time,
+    /// How far the published mean has yet to move, in stars.
+    pub shift: f64,
+}
+
+impl Alerted {
+    /// Its place in the list.
+    pub fn key(&self) -> AlertKey {
+        (self.shift, self.post.clone())
+    }
+}
+
+/// A post whose webhook is behind: what was sent last is not what is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Untold {
+    /// Which post.
+    pub post: PostId,
+    /// The alert that goes on; `None` when it has ended.
+    pub since: Option<Time>,
+    /// The alert whose beginning was sent last, and whose end was not.
+    pub told: Option<Time>,
 }
 
 impl Store {
@@ -173,27 +204,39 @@ impl Store {
         Ok(done as u64)
     }
 
-    /// The posts that have been in a surge or crowded since the newest moments: at most `limit` that come after `after`.
-    pub async fn alerted(&self, after: Option<&AlertKey>, limit: usize) -> Result<Vec<AlertKey>> {
-        let sql = "select alerted_at, post_id from ranking
-                   where alerted_at is not null and (alerted_at, post_id) < ($1, $2)
-                   order by alerted_at desc, post_id desc limit $3";
-        let (since, post) = after.map_or((i64::MAX, ""), |(since, post)| (since.ms(), post.as_str()));
-        let found = self.database.ask(Patience::Patient, sql, values![since, post, limit]).await?;
-        found.iter().map(alert).collect()
+    /// The alerts, the greatest shift first: at most `limit` that come after `after`.
+    pub async fn alerted(&self, after: Option<&AlertKey>, limit: usize) -> Result<Vec<Alerted>> {
+        let sql = "select shift, post_id, alerted_at from ranking
+                   where alerted_at is not null and (shift, post_id) < ($1, $2)
+                   order by shift desc, post_id desc limit $3";
+        let (shift, post) = after.map_or((f64::MAX, ""), |(shift, post)| (*shift, post.as_str()));
+        let found = self.database.ask(Patience::Patient, sql, values![shift, post, limit]).await?;
+        let alerted = |row: &Row| {
+            let (post, since, shift) =
+                (row.post_id("post_id")?, row.time("alerted_at")?, row.float("shift")?);
+            Ok(Alerted { post, since, shift })
+        };
+        found.iter().map(alerted).collect()
     }
 
-    /// Of those that have been so since a moment after `since`, the oldest for which no webhook was sent.
-    pub async fn untold(&self, since: Time, limit: usize) -> Result<Vec<AlertKey>> {
-        let sql = "select alerted_at, post_id from ranking
-                   where alerted_at is not null and alerted_at > $1 and (told_at is null or told_at <> alerted_at)
-                   order by alerted_at, post_id limit $2";
-        self.database.ask(Patience::Patient, sql, values![since, limit]).await?.iter().map(alert).collect()
+    /// The posts whose webhook is behind, those with the greatest shift first and ends last. One row of each post says
+    /// what has to be sent, so what waits is bounded, and the newest state wins.
+    pub async fn untold(&self, limit: usize) -> Result<Vec<Untold>> {
+        let sql = "select post_id, alerted_at, told_at from ranking
+                   where coalesce(alerted_at, 0) <> coalesce(told_at, 0)
+                   order by alerted_at is null, shift desc, post_id limit $1";
+        let untold = |row: &Row| {
+            let post = row.post_id("post_id")?;
+            let since = row.int_or_null("alerted_at")?.map(Time::from_ms);
+            Ok(Untold { post, since, told: row.int_or_null("told_at")?.map(Time::from_ms) })
+        };
+        self.database.ask(Patience::Patient, sql, values![limit]).await?.iter().map(untold).collect()
     }
 
-    /// Remembers that a webhook was sent for an alert.
-    pub async fn mark_told(&self, (since, post): &AlertKey) -> Result<()> {
-        let sql = "update ranking set told_at = alerted_at where post_id = $1 and alerted_at = $2";
-        self.database.change(Patience::Patient, sql, values![post, *since]).await.map(drop)
+    /// Remembers the alert whose beginning was sent; `None` once its end was sent too.
+    pub async fn mark_told(&self, post: &PostId, told: Option<Time>) -> Result<()> {
+        let sql = "update ranking set told_at = $2 where post_id = $1";
+        let values = vec![Value::from(post), Value::Int(told.map(Time::ms))];
+        self.database.change(Patience::Patient, sql, values).await.map(drop)
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use damper::App;
 use damper::app::drain::{DrainOrder, Drained, Progress};
 use damper::app::upkeep::Retries;
-use damper::entry::{Entry, Position};
+use damper::entry::{Entry, Position, Terms};
 use damper::model::{PostId, Time};
 use damper::store::Trigger;
 
@@ -292,6 +292,15 @@ async fn marks_of_withdrawals_that_no_longer_matter_are_forgotten(world: World) 
     assert_eq!(app.upkeep().retries().await.unwrap(), Retries::None);
     assert_eq!(app.upkeep().forget_marks(Retries::None, NOW).await.unwrap(), 2);
     assert_eq!(left(), ["eve"], "some of it has yet to vest");
+    // What is forgotten is new again: an old file brings a withdrawn rating back. One that is remembered does not.
+    let stated = |user, at| {
+        let terms = Terms { is_stated: true, ..Terms::default() };
+        Entry { terms, ..entry("quiet", user, Some(5), at) }
+    };
+    submit(&app, &[stated("ann", old), stated("eve", recent)]).await;
+    drain(&app).await;
+    let rated: Vec<(String,)> = world.db().all("select user_id from ratings");
+    assert_eq!(rated, [("ann".to_owned(),)]);
     // An entry for a post that does not exist waits in the quarantine.
     submit(&app, &[entry("nowhere", "ann", Some(5), NOW)]).await;
     app.drainer().drain(NOW, &DrainOrder::quiet(Trigger::Flush)).await;

@@ -23,9 +23,13 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// The current time in library tests: a hundred days after the first rating.
 const NOW: Time = START.plus_ms(100 * DAY_MS);
 
+mod alerts;
 mod evidence;
 mod exclusions;
 mod held;
+mod mixture;
+mod verdicts;
+mod webhook;
 
 mod api {
     use super::*;
@@ -38,6 +42,13 @@ mod api {
         of_two_simultaneous_undos_one_succeeds,
         the_audit_keeps_who_what_when_and_why,
     );
+}
+
+mod both {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn random_entries_of_every_kind_verify_in_both_set_ups() {
+        super::mixture::random_entries_of_every_kind_verify_in_both_set_ups().await;
+    }
 }
 
 /// A moderator's client on a service with keys.
@@ -65,6 +76,11 @@ fn window(scores: Option<&[i64]>) -> Value {
         body["scores"] = json!(scores);
     }
     body
+}
+
+/// A line of an import.
+fn line(post: &str, user: &str, score: i64, ms: i64) -> String {
+    format!("{post},{user},{score},{}.{:03}\n", ms / 1_000, ms % 1_000)
 }
 
 fn put(admin: &Http, path: &str, body: &Value) -> Answer {

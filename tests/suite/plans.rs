@@ -42,8 +42,9 @@ fn fill(world: &World) {
          {numbers} select {post}, 'title', {author}, {start} + i, 1 from n"
     ));
     db.change(&format!(
-        "insert into ranking (post_id, smoothed, as_of, moving, alerted_at)
+        "insert into ranking (post_id, smoothed, as_of, moving, shift, alerted_at)
          {numbers} select {post}, i * 0.001, i, case when i % 100 = 0 then 1 else 0 end,
+             case when i % 100 = 0 then 0.2 + i * 0.0001 else -1 end,
              case when i % 100 = 0 then {start} + i end from n"
     ));
     let zeros = vec!["0"; STATE.split(", ").count()].join(", ");
@@ -126,7 +127,7 @@ async fn hot_statements_go_by_their_indexes(world: World) {
     hot!("page of an author", store.page(Sort::New, Some(&user), None, limit));
     hot!("frozen", store.frozen());
     hot!("alerted", store.alerted(None, limit));
-    hot!("untold", store.untold(at, limit));
+    hot!("untold", store.untold(limit));
     hot!("history", store.history(&posts[0]));
     hot!("changed", store.changed(Shard(0), Position::START, Position::new(0, 9)));
     hot!("users", store.users(None, limit));

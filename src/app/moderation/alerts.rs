@@ -1,6 +1,6 @@
-//! Evidence for moderators: what arrived, when and from which accounts, and which posts are in a surge or crowded.
+//! Evidence for moderators: what arrived, when and from which accounts, and which posts are alerts.
 //!
-//! Alerts come from the ranking, which every commit writes; the window that an alert suggests comes from the hours of the
+//! Alerts come from the ranking, which every commit and every tick writes; the window that an alert suggests comes from the hours of the
 //! post's history ([`waves`](super::waves)). These are figures; people decide.
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,8 @@ use super::Moderation;
 use super::waves::{Wave, newest_wave};
 use crate::error::{Invalid, Kind, Result};
 use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, Page, PostId, Time, page};
-use crate::smoothing::Published;
-use crate::store::{AlertKey, Arrivals};
+use crate::smoothing::{AlertLevel, Published};
+use crate::store::{AlertKey, Alerted, Arrivals};
 
 /// Most steps of one answer.
 pub const STEPS_MAX: i64 = 10_000;
@@ -38,7 +38,7 @@ impl Step {
     }
 }
 
-/// A post that is in a surge or crowded.
+/// A post that is in a surge or crowded, with enough phasing in to move what readers see.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Alert {
     /// Which post
@@ -89,42 +89,41 @@ impl Moderation {
         self.store.arrivals(post, (from, to), step.ms()).await
     }
 
-    /// The newest alerts after `after`, out of at most `limit` posts, and where the next page begins.
+    /// The alerts after `after`, the greatest shift of the last tick first, out of at most `limit` posts, and where the
+    /// next page begins.
     pub async fn alerts(
         &self,
         after: Option<&AlertKey>,
         limit: usize,
         now: Time,
     ) -> Result<Page<Alert, AlertKey>> {
-        let keys = self.store.alerted(after, page::to_read(limit)).await?;
-        let Page { items: keys, next } = Page::cut(keys, limit, AlertKey::clone);
-        let mut alerts = Vec::with_capacity(keys.len());
-        for key in &keys {
-            alerts.extend(self.alert(key, now).await?);
+        let alerted = self.store.alerted(after, page::to_read(limit)).await?;
+        let Page { items: alerted, next } = Page::cut(alerted, limit, Alerted::key);
+        let mut alerts = Vec::with_capacity(alerted.len());
+        for Alerted { post, since, .. } in alerted {
+            let (level, alert) = self.alert(post, since, now).await?;
+            alerts.extend((level != AlertLevel::Over).then_some(alert));
         }
         Ok(Page { items: alerts, next })
     }
 
-    /// The alert of a post; `None` when the surge that the last commit saw has ended.
-    pub(super) async fn alert(&self, (since, post): &AlertKey, now: Time) -> Result<Option<Alert>> {
-        let view = self.core.posts.post(post, None, now).await?;
+    /// The figures of an alert that began at `since`, and whether it goes on.
+    pub(super) async fn alert(&self, post: PostId, since: Time, now: Time) -> Result<(AlertLevel, Alert)> {
+        let view = self.core.posts.post(&post, None, now).await?;
         let (average, params) = (&view.average, &self.core.context.params);
-        let (surge, published) = (average.is_surging(params), Published::of(average, params));
-        if !surge && !published.crowded {
-            return Ok(None);
-        }
-        let hours = self.store.hours_since(post, now.plus_ms(-WAVES_MS)).await?;
-        Ok(Some(Alert {
-            since: *since,
-            surge,
+        let hours = self.store.hours_since(&post, now.plus_ms(-WAVES_MS)).await?;
+        let alert = Alert {
+            since,
+            surge: average.is_surging(params),
             intensity: average.intensity,
             surge_above: average.surge_above(params),
             under_review: view.standing.under_review(),
             frozen: view.standing.is_frozen,
-            published,
+            published: Published::of(average, params),
             window: newest_wave(&hours, params, now),
             title: view.post.title,
-            post_id: post.clone(),
-        }))
+            post_id: post,
+        };
+        Ok((average.alert_level(params), alert))
     }
 }

@@ -1,34 +1,40 @@
-//! Alerts sent to a site's webhook: one signed POST each, tried again at the next ticks, for an hour.
+//! Alerts sent to a site's webhook: one signed POST when an alert begins and one when it ends, repeated at the next ticks
+//! until the site answers 2xx, however long it is away.
 //!
-//! Headers and signature are those of Standard Webhooks 1.0: `webhook-id`, the same at every try, `webhook-timestamp`, and
-//! `webhook-signature`, HMAC-SHA256 of `id.timestamp.body` with the bytes of `moderation.webhook_secret`. An answer 2xx
-//! ends it. Two workers may send the same alert twice; its id is the same.
+//! What has to be sent is what the ranking says and what was sent last; so nothing queues up, and what a site missed while
+//! it was away it gets as the newest state. Headers and signature are those of Standard Webhooks 1.0: `webhook-id`, the
+//! same at every try, `webhook-timestamp`, and `webhook-signature`, HMAC-SHA256 of `id.timestamp.body`. Two workers may
+//! send the same event twice; its id is the same.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
 use ring::hmac;
 use serde_json::json;
 use tracing::{info, warn};
 
 use super::Moderation;
 use crate::error::{Error, Result};
-use crate::model::{HOUR_MS, Time};
-use crate::store::AlertKey;
+use crate::model::{PostId, Time};
+use crate::smoothing::AlertLevel;
+use crate::store::Untold;
 
-/// What an alert is called in the body.
-const TYPE: &str = "post.alert";
-/// Most alerts sent at one tick; the others wait for the next.
-const ALERTS_MAX: usize = 20;
-/// An older alert is not sent any more.
-const SENT_WITHIN_MS: i64 = HOUR_MS;
+/// What the beginning of an alert is called in the body.
+const BEGAN: &str = "post.alert";
+/// What its end is called.
+const ENDED: &str = "post.alert.ended";
+/// Most events of one round; the others wait for the next.
+const EVENTS_MAX: usize = 200;
+/// A round that takes longer leaves the rest to the next.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the site may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Moderation {
-    /// Sends the alerts that were not sent yet, if a webhook is set.
+    /// Sends the beginnings and ends of alerts that were not sent yet, if a webhook is set.
     pub async fn send_alerts(&self, now: Time) {
         if self.core.context.config.moderation.webhook_url.is_empty() {
             return;
@@ -45,10 +51,14 @@ impl Moderation {
     }
 
     async fn try_send(&self, now: Time) -> Result<u64> {
+        let began = Instant::now();
         let (mut sent, mut failure) = (0, None);
-        for key in self.store.untold(now.plus_ms(-SENT_WITHIN_MS), ALERTS_MAX).await? {
+        for untold in self.store.untold(EVENTS_MAX).await? {
+            if began.elapsed() > ROUND_TIMEOUT {
+                break;
+            }
             // One that fails does not keep the others from being sent.
-            match self.send(&key, now).await {
+            match self.send(untold, now).await {
                 Ok(was_sent) => sent += u64::from(was_sent),
                 Err(error) => failure = Some(error),
             }
@@ -56,13 +66,29 @@ impl Moderation {
         failure.map_or(Ok(sent), Err)
     }
 
-    /// Sends one alert unless it has ended; returns whether it was sent.
-    async fn send(&self, key: &AlertKey, now: Time) -> Result<bool> {
-        let Some(alert) = self.alert(key, now).await? else { return Ok(false) };
-        let (id, seconds) = (format!("{}@{}", alert.post_id, alert.since.ms()), now.ms() / 1_000);
-        let body = json!({"type": TYPE, "timestamp": now, "data": alert}).to_string();
+    /// Sends the newest state of one post; returns whether there was something to send.
+    async fn send(&self, untold: Untold, now: Time) -> Result<bool> {
+        let Untold { post, since, told } = untold;
+        let (kind, began) = match (since, told) {
+            (Some(since), _) => (BEGAN, since),
+            (None, Some(told)) => (ENDED, told),
+            (None, None) => return Ok(false),
+        };
+        let (level, alert) = self.alert(post.clone(), began, now).await?;
+        if kind == BEGAN && level == AlertLevel::Over {
+            // It has passed since the last tick; the next one notes it.
+            return Ok(false);
+        }
+        let body = json!({"type": kind, "timestamp": now, "data": alert}).to_string();
+        self.post(event_id(kind, &post, began), now.ms() / 1_000, body).await?;
+        self.store.mark_told(&post, since).await?;
+        Ok(true)
+    }
+
+    /// Sends a signed body to the site; an error unless it answers 2xx.
+    async fn post(&self, id: String, seconds: i64, body: String) -> Result<()> {
         let settings = &self.core.context.config.moderation;
-        let signature = sign(settings.webhook_secret.expose().as_bytes(), &id, seconds, &body);
+        let signature = sign(&settings.webhook_key()?, &id, seconds, &body);
         let url = settings.webhook_url.expose().to_owned();
         let asking = tokio::task::spawn_blocking(move || {
             ureq::post(&url)
@@ -79,12 +105,16 @@ impl Moderation {
         });
         let failed = |why: &dyn Display| Error::Busy(format!("the webhook: {why}"));
         let status = asking.await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
-        if !status.is_success() {
-            return Err(failed(&format_args!("it answers {status}")));
-        }
-        self.store.mark_told(key).await?;
-        Ok(true)
+        if status.is_success() { Ok(()) } else { Err(failed(&format_args!("it answers {status}"))) }
     }
+}
+
+/// Names an event: the same at every try and for every worker. A digest, since a post's id may hold the full stop that
+/// separates an id from what follows it in the signed text.
+fn event_id(kind: &str, post: &PostId, began: Time) -> String {
+    let digest = digest(&SHA256, format!("{kind} {post} {}", began.ms()).as_bytes());
+    let hex = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}"));
+    format!("alert_{}", hex.collect::<String>())
 }
 
 /// The signature of a body, by the first version of the scheme.
@@ -97,6 +127,18 @@ fn sign(secret: &[u8], id: &str, seconds: i64, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_names_one_event_and_holds_no_full_stop() {
+        let (post, at) = (PostId::parse("a.b").unwrap(), Time::from_ms(1_790_000_000_000));
+        let id = event_id(BEGAN, &post, at);
+        assert!(id.len() == 38 && !id.contains('.'), "{id}");
+        assert_eq!(id, event_id(BEGAN, &post, at));
+        let other = PostId::parse("a").unwrap();
+        for another in [event_id(ENDED, &post, at), event_id(BEGAN, &other, at)] {
+            assert_ne!(id, another);
+        }
+    }
 
     #[test]
     fn a_signature_is_that_of_standard_webhooks() {

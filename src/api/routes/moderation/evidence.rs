@@ -52,7 +52,7 @@ pub struct ArrivalsStep {
 
 #[derive(Serialize, ToSchema)]
 pub struct Alerts {
-    /// The newest first
+    /// The greatest distance between the exact and the published average first
     alerts: Vec<Alert>,
     next_cursor: Option<String>,
 }
@@ -100,12 +100,12 @@ pub async fn arrivals(
     Ok(Json(ArrivalsJson { post_id: post, from, to, steps }))
 }
 
-/// List the posts that are in a surge or crowded
+/// List the alerts: posts in a surge or crowded, whose published average has yet to move
 ///
-/// With the figures, and a window in which the newest wave of ratings lies. A page may be short: posts whose
-/// surge has passed meanwhile are left out.
+/// With the figures, and a window in which the newest wave of ratings lies. A page may be short: alerts that have
+/// ended since the last tick are left out.
 #[utoipa::path(get, path = "/api/admin/alerts", tag = "moderation", params(PageQuery), responses(
-    (status = 200, description = "The newest first", body = Alerts),
+    (status = 200, description = "The greatest shift first", body = Alerts),
 ))]
 pub async fn alerts(State(app): Shared, _: Moderator, paged: Paged<Nothing, AlertKey>) -> Answer {
     let page = app.moderation().alerts(paged.after.as_ref(), paged.limit, now()).await?;
