@@ -55,12 +55,14 @@ impl Batch {
         Some(Self { shard, from, to, lines })
     }
 
-    /// Cuts the batch before its first bulk decision, or right behind a bulk decision that comes first.
-    pub fn cut_at_bulk(&mut self) {
-        if let Some(first) = self.lines.iter().position(|line| line.bulk().is_some()) {
-            self.lines.truncate(first.max(1));
-            self.to = self.lines.last().map_or(self.to, |line| line.position);
-        }
+    /// Cuts the batch after `limit` lines, and before its first bulk decision, or right behind one that comes first.
+    /// Returns what is cut off.
+    pub fn cut(&mut self, limit: usize) -> Option<Self> {
+        let first_bulk = self.lines.iter().position(|line| line.bulk().is_some());
+        let kept = first_bulk.unwrap_or(usize::MAX).min(limit).max(1).min(self.lines.len());
+        let rest = self.lines.split_off(kept);
+        self.to = self.lines.last().map_or(self.to, |line| line.position);
+        Self::of(self.shard, self.to, rest)
     }
 
     /// The bulk decision, if the batch is one.

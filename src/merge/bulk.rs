@@ -1,7 +1,10 @@
 //! A bulk decision, which may touch any number of ratings: an exclusion, its undo, an approval, a rejection.
 //!
 //! The store passes in the post's ratings sorted by user, a page at a time, then the held ones, and writes the changes
-//! back. So memory holds one page. All ratings are folded at the decision's own time.
+//! back. So memory holds one page. All ratings are folded at the decision's own time. What it has come to after a page
+//! can be kept and taken up again, so that pages are written in commits of their own.
+
+use serde::{Deserialize, Serialize};
 
 use super::state::hour_of;
 use super::{
@@ -21,6 +24,14 @@ pub struct BulkDecision {
     work: Option<Work>,
     before: LoadedPost,
     after: LoadedPost,
+}
+
+/// How far a decision has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Progress {
+    /// What the ratings visited so far make of the post.
+    pub post: LoadedPost,
+    outcome: Outcome,
 }
 
 /// The result for a held rating.
@@ -84,6 +95,17 @@ impl BulkDecision {
         let decided = Decided::new(entry, line.position, decision, Outcome { refused, ..Outcome::default() });
         let begun = Self { params: *params, decided, work, before: loaded, after: loaded };
         if begun.work.is_some() { Ok(begun) } else { Err(Box::new(begun.finish())) }
+    }
+
+    /// What to keep of it when it is left here.
+    pub fn progress(&self) -> Progress {
+        Progress { post: self.after, outcome: self.decided.outcome.clone() }
+    }
+
+    /// Goes on from where it was left.
+    pub fn resume(&mut self, progress: Progress) {
+        self.after = progress.post;
+        self.decided.outcome = progress.outcome;
     }
 
     /// The post that it concerns.

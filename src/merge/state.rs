@@ -135,7 +135,7 @@ impl Loaded {
 }
 
 /// A post's average and moderation state, before a merge and while it goes on.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct LoadedPost {
     /// All zero if it was never rated.
     pub average: Average,
@@ -174,6 +174,13 @@ pub struct Merged {
     pub quarantined: Vec<Quarantined>,
     /// Number of entries folded in.
     pub applied: u64,
+}
+
+impl Merged {
+    /// Ratings and held ratings that it writes or deletes.
+    pub fn rows(&self) -> usize {
+        self.ratings.len() + self.unrated.len() + self.held.len() + self.unheld.len()
+    }
 }
 
 /// One post's average before and after a batch.

@@ -1,26 +1,57 @@
-//! The commit of a decision that may touch any number of ratings: it is the batch's only line, and the decision visits
-//! the post's ratings within the transaction, a page at a time.
+//! The commit of a decision that may touch any number of ratings. It is the batch's only line, and is merged in steps:
+//! each visits some pages of the post's ratings and commits what they become, with how far the decision has come.
+//!
+//! So no transaction is long, whatever the post's size, and a drain that is killed loses one step. The post's average and
+//! standing change with the last step alone, which moves the checkpoint: until then readers see nothing of the decision,
+//! and no later entry of the shard is merged. A decision that fits into one step is one ordinary commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
-use super::commit::{rank, stage, write};
-use super::held::{HELD, held, write_held};
+use serde::{Deserialize, Serialize};
+
+use super::checkpoints::{Swap, swap};
+use super::commit::write_rows;
+use super::held::{HELD, held};
 use super::prelude::*;
-use super::ratings::{PAGE_OF_POST, RATINGS, WITHDRAWALS, delete, key, of_keys, rating};
-use super::ratings::{write_rating, write_withdrawal};
-use super::{ShardState, checkpoints, next_after};
+use super::ratings::{PAGE_OF_POST, RATINGS, key, of_keys, rating};
+use super::{ShardState, next_after};
+use crate::database::row::corrupt;
+use crate::entry::{Entry, Line};
 use crate::faults;
-use crate::merge::bulk::{BulkDecision, HeldFate};
+use crate::merge::bulk::{BulkDecision, HeldFate, Progress};
+use crate::smoothing::Average;
 
-/// Ratings that a decision visits at once.
+/// Ratings that a decision visits at once, and about as many change in a step.
 const PAGE_ROWS: usize = 5_000;
 
+/// A decision under way, as the checkpoint of its shard keeps it.
+#[derive(Serialize, Deserialize)]
+struct UnderWay {
+    position: Position,
+    /// Its entry: a log may come back without it, and half a decision must not stay.
+    entry: String,
+    next: Place,
+    progress: Progress,
+}
+
+/// The page that a decision visits next.
+#[derive(Default, Serialize, Deserialize)]
+struct Place {
+    /// Whether it is one of held ratings, which come last.
+    is_held: bool,
+    /// The last user before it.
+    after: String,
+}
+
+impl Place {
+    /// The first page of held ratings.
+    const HELD: Self = Self { is_held: true, after: String::new() };
+}
+
 impl Store {
-    /// Like [`commit`](Store::commit), for a decision that has begun with what [`load`](Store::load) found: returns its
-    /// result, or nothing when another drain moved the checkpoint first.
-    ///
-    /// The swap comes first: another drain of the shard that is at the same decision waits, or gives up for now, rather
-    /// than doing it twice.
+    /// Merges a step of a decision that has begun with what [`load`](Store::load) found. Returns its result if that was
+    /// the last step; nothing when more are to come, or when another drain moved the checkpoint first.
     pub async fn commit_bulk(
         &self,
         batch: &Batch,
@@ -28,87 +59,149 @@ impl Store {
         mut decision: BulkDecision,
         as_of: AsOf<'_>,
     ) -> Result<Option<Merged>> {
-        let mut transaction = self.database.begin(Patience::Bulk).await?;
-        if !checkpoints::swap(&mut transaction, batch, seen, (1, 0)).await? {
+        let Some((line, entry)) = batch.bulk() else { return Ok(None) };
+        let mut next = match (decision.takes_ratings(), decision.takes_held()) {
+            (true, _) => Some(Place::default()),
+            (false, true) => Some(Place::HELD),
+            (false, false) => None,
+        };
+        if seen.checkpoint.step > 0 {
+            let Some(under_way) = self.read_under_way(batch.shard, seen.checkpoint.step).await? else {
+                return Ok(None);
+            };
+            decision.resume(under_way.progress);
+            next = Some(under_way.next);
+        }
+        let rows_max = PAGE_ROWS.min(self.paced(&self.bulk_pace));
+        let mut changes = Merged::default();
+        while let Some(place) = next.take_if(|_| changes.rows() < rows_max) {
+            next = self.visit(&entry.post, place, rows_max, &mut decision, &mut changes).await?;
+            faults::reach("bulk.paged");
+        }
+        let Some(next) = next else {
+            let walked = decision.finish();
+            faults::reach("bulk.walked");
+            let Merged { ratings, held, unheld, withdrawn, .. } = changes;
+            let merged = Merged { ratings, held, unheld, withdrawn, ..walked };
+            return Ok(self.commit(batch, seen, &merged, as_of).await?.then_some(merged));
+        };
+        let (position, progress) = (line.position, decision.progress());
+        let under_way = UnderWay { position, entry: entry.encode(), next, progress };
+        let so_far = serde_json::to_string(&under_way).map_err(|e| Error::Internal(e.to_string()))?;
+        let mut transaction = self.database.begin(Patience::Commit).await?;
+        let began = Instant::now();
+        if !swap(&mut transaction, batch, seen, Swap::Step(&so_far)).await? {
             transaction.roll_back().await?;
             return Ok(None);
         }
-        let post = decision.post().clone();
-        if decision.takes_ratings() {
-            visit_ratings(&mut transaction, &post, &mut decision).await?;
-        }
-        if decision.takes_held() {
-            visit_held(&mut transaction, &post, &mut decision).await?;
-        }
-        let merged = decision.finish();
-        faults::reach("bulk.walked");
-        let ranked = rank(&merged, as_of);
-        stage(&mut transaction, &merged, &ranked).await?;
-        write(&mut transaction, batch, &merged, &ranked).await?;
+        write_rows(&mut transaction, &changes).await?;
+        faults::reach("bulk.written");
         transaction.commit().await?;
-        Ok(Some(merged))
+        faults::reach("bulk.stepped");
+        self.bulk_pace.learn(changes.rows(), began.elapsed());
+        Ok(None)
     }
-}
 
-/// Passes a post's ratings to `decision`, a page at a time, and writes back those that change.
-async fn visit_ratings(
-    transaction: &mut Transaction,
-    post: &PostId,
-    decision: &mut BulkDecision,
-) -> Result<()> {
-    let mut next = Some(String::new());
-    while let Some(after) = next {
-        let page = transaction.ask(&RATINGS.select(PAGE_OF_POST), values![post, &after, PAGE_ROWS]).await?;
-        let mut changed = Vec::new();
-        for row in &page {
-            if let Some(rating) = decision.visit(&rating(row)?) {
-                changed.push((key(row)?, rating));
+    /// The decision under way in a shard, as a batch; nothing when there is none.
+    pub async fn under_way(&self, shard: Shard) -> Result<Option<Batch>> {
+        let sql = "select position, under_way from checkpoints where shard = $1 and step > 0";
+        let Some(row) = self.database.ask_optional(Patience::Commit, sql, values![shard]).await? else {
+            return Ok(None);
+        };
+        let UnderWay { position, entry, .. } = under_way(&row)?;
+        let line = Line { position, entry: Entry::decode(entry.as_bytes()) };
+        Ok(Batch::of(shard, row.position("position")?, vec![line]))
+    }
+
+    async fn read_under_way(&self, shard: Shard, step: u64) -> Result<Option<UnderWay>> {
+        let sql = "select under_way from checkpoints where shard = $1 and step = $2";
+        let found = self.database.ask_optional(Patience::Commit, sql, values![shard, step]).await?;
+        found.as_ref().map(under_way).transpose()
+    }
+
+    /// Passes a page of a post's ratings, or held ratings, to `decision`, and adds those that change to `changes`. Returns
+    /// the next page's place. Nothing is locked: only a commit changes what is read here, and then the swap fails.
+    async fn visit(
+        &self,
+        post: &PostId,
+        place: Place,
+        rows_max: usize,
+        decision: &mut BulkDecision,
+        changes: &mut Merged,
+    ) -> Result<Option<Place>> {
+        let Place { is_held, after } = place;
+        let table = if is_held { &HELD } else { &RATINGS };
+        let only = decision.only_user().cloned();
+        let page = match &only {
+            Some(user) => {
+                let sql = table.select("where post_id = $1 and user_id = $2");
+                self.database.ask(Patience::Commit, &sql, values![post, user]).await?
+            }
+            None => {
+                let sql = table.select(PAGE_OF_POST);
+                self.database.ask(Patience::Commit, &sql, values![post, &after, rows_max]).await?
+            }
+        };
+        if is_held {
+            self.visit_held(&page, decision, changes).await?;
+        } else {
+            for row in &page {
+                if let Some(rating) = decision.visit(&rating(row)?) {
+                    changes.ratings.push((key(row)?, rating));
+                }
             }
         }
-        transaction.insert(&RATINGS, &changed, write_rating).await?;
-        faults::reach("bulk.paged");
-        next = next_after(&page, PAGE_ROWS, "user_id")?;
+        let next = next_after(&page, rows_max, "user_id")?.filter(|_| only.is_none());
+        Ok(match next {
+            Some(after) => Some(Place { is_held, after }),
+            None if !is_held && decision.takes_held() => Some(Place::HELD),
+            None => None,
+        })
     }
-    Ok(())
-}
 
-/// The same for a post's held ratings, each with the other rating of its user.
-async fn visit_held(transaction: &mut Transaction, post: &PostId, decision: &mut BulkDecision) -> Result<()> {
-    let mut next = Some(String::new());
-    while let Some(after) = next {
-        let page = match decision.only_user() {
-            Some(user) => {
-                let sql = HELD.select("where post_id = $1 and user_id = $2");
-                transaction.ask(&sql, values![post, user]).await?
-            }
-            None => transaction.ask(&HELD.select(PAGE_OF_POST), values![post, &after, PAGE_ROWS]).await?,
-        };
+    /// Passes held ratings to `decision`, each with the other rating of its user.
+    async fn visit_held(
+        &self,
+        page: &[Row],
+        decision: &mut BulkDecision,
+        changes: &mut Merged,
+    ) -> Result<()> {
         let keys = page.iter().map(key).collect::<Result<Vec<Key>>>()?;
-        let found = transaction.ask(&of_keys(&RATINGS, "r"), values![keys.as_slice()]).await?;
+        let asked = values![keys.as_slice()];
+        let found = self.database.ask(Patience::Commit, &of_keys(&RATINGS, "r"), asked).await?;
         let with_user = |row: &Row| Ok((row.user_id("user_id")?, rating(row)?));
         let beside = found.iter().map(with_user).collect::<Result<HashMap<_, _>>>()?;
-        let (mut counted, mut changed, mut unheld, mut marks) = (vec![], vec![], vec![], vec![]);
         for (row, key) in page.iter().zip(keys) {
             let found = held(row)?;
             match decision.visit_held(&key.1, &found, beside.get(&key.1)) {
                 HeldFate::Stays => {}
-                HeldFate::Becomes(held) => changed.push((key, held)),
+                HeldFate::Becomes(held) => changes.held.push((key, held)),
                 HeldFate::Goes(withdrawal) => {
-                    marks.push((key.clone(), withdrawal));
-                    unheld.push(key);
+                    changes.withdrawn.push((key.clone(), withdrawal));
+                    changes.unheld.push(key);
                 }
                 HeldFate::Counts(rating) => {
-                    counted.push((key.clone(), rating));
-                    unheld.push(key);
+                    changes.ratings.push((key.clone(), rating));
+                    changes.unheld.push(key);
                 }
             }
         }
-        transaction.insert(&RATINGS, &counted, write_rating).await?;
-        transaction.insert(&HELD, &changed, write_held).await?;
-        delete(transaction, &HELD, &unheld).await?;
-        transaction.insert(&WITHDRAWALS, &marks, write_withdrawal).await?;
-        faults::reach("bulk.paged");
-        next = next_after(&page, PAGE_ROWS, "user_id")?;
+        Ok(())
     }
-    Ok(())
+}
+
+fn under_way(row: &Row) -> Result<UnderWay> {
+    let text = row.text("under_way")?;
+    serde_json::from_str(text).map_err(|_| corrupt("a decision under way", text))
+}
+
+/// The averages that the ratings' rows give where a decision is under way: those that readers see are older.
+pub(super) async fn averages_under_way(transaction: &mut Transaction) -> Result<BTreeMap<PostId, Average>> {
+    let found = transaction.ask("select under_way from checkpoints where step > 0", values![]).await?;
+    let average = |row: &Row| {
+        let UnderWay { entry, progress, .. } = under_way(row)?;
+        let entry = Entry::decode(entry.as_bytes()).map_err(|bad| corrupt("an entry", &bad.reason))?;
+        Ok((entry.post, progress.post.average))
+    };
+    found.iter().map(average).collect()
 }

@@ -3,7 +3,6 @@
 use super::prelude::*;
 use crate::database::schema::{self, SCHEMA_VERSION};
 use crate::entry::Backlog;
-use crate::error::Error;
 
 pub(super) const CHECKPOINTS: Table =
     Table { name: "checkpoints", keys: &["shard"], others: &["position", "seen_position"], rule: Rule::Keep };
@@ -25,6 +24,8 @@ pub struct Checkpoint {
     pub accepted_base: i64,
     /// Entries known to be lost by the log's server, at least.
     pub lost: u64,
+    /// Steps of a decision over many ratings that are committed, while it is under way; 0 when none is.
+    pub step: u64,
 }
 
 impl Checkpoint {
@@ -52,7 +53,7 @@ impl Store {
     /// Up to where a shard's log is in the averages.
     pub async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint> {
         let sql = "
-            select position, applied, quarantined, seen_appends, seen_position, accepted_base, lost
+            select position, applied, quarantined, seen_appends, seen_position, accepted_base, lost, step
             from checkpoints where shard = $1";
         let row = self.database.ask_one(Patience::Quick, sql, values![shard]).await?;
         Ok(Checkpoint {
@@ -63,6 +64,7 @@ impl Store {
             seen_position: row.position("seen_position")?,
             accepted_base: row.int("accepted_base")?,
             lost: row.count("lost")?,
+            step: row.count("step")?,
         })
     }
 
@@ -93,14 +95,22 @@ impl Store {
     }
 }
 
-/// The compare-and-swap: moves a shard's checkpoint and its counts of applied and quarantined entries, unless another
-/// drain moved it first, the log was recounted meanwhile, or the schema is not the one that this program was written for.
-/// Returns whether it did; a newer schema is a `Config` error.
+/// What a swap makes of a shard's checkpoint.
+pub(super) enum Swap<'a> {
+    /// The batch is merged, with these counts of applied and quarantined entries.
+    Done(u64, u64),
+    /// The batch is a decision that has come one step further: so far.
+    Step(&'a str),
+}
+
+/// The compare-and-swap: moves a shard's checkpoint and its counts, or its step, unless another drain moved either
+/// first, the log was recounted meanwhile, or the schema is not the one that this program was written for. Returns
+/// whether it did; a newer schema is a `Config` error.
 pub(super) async fn swap(
     transaction: &mut Transaction,
     batch: &Batch,
     seen: &ShardState,
-    (applied, quarantined): (u64, u64),
+    swap: Swap<'_>,
 ) -> Result<bool> {
     let sql = "
         update checkpoints set
@@ -108,21 +118,31 @@ pub(super) async fn swap(
             applied = applied + $4,
             quarantined = quarantined + $5,
             seen_appends = case when seen_appends < $6 then $6 else seen_appends end,
-            seen_position = case when seen_position < $7 then $7 else seen_position end
+            seen_position = case when seen_position < $7 then $7 else seen_position end,
+            step = $12,
+            under_way = $13
         where shard = $1 and position = $2 and (select schema_version from installation) = $8
-            and accepted_base = $9 and lost = $10";
+            and accepted_base = $9 and lost = $10 and step = $11";
     let ShardState { checkpoint, log } = seen;
+    let (position, (applied, quarantined), step, under_way) = match swap {
+        Swap::Done(applied, quarantined) => (batch.to, (applied, quarantined), 0, None),
+        Swap::Step(so_far) => (checkpoint.position, (0, 0), checkpoint.step + 1, Some(so_far)),
+    };
     let values = values![
         batch.shard,
         checkpoint.position,
-        batch.to,
+        position,
         applied,
         quarantined,
         log.appends,
-        log.last,
+        // Of a decision under way the log may come back without it: its place must not be given out again.
+        log.last.max(batch.to),
         SCHEMA_VERSION,
         checkpoint.accepted_base,
         checkpoint.lost,
+        checkpoint.step,
+        step,
+        under_way,
     ];
     if transaction.change(sql, values).await? == 1 {
         return Ok(true);

@@ -3,11 +3,10 @@
 //! Two drains of one shard meet at the swap's row lock, so it comes late: rows are staged first, which locks nothing
 //! that others need. In the SQLite file all other writers wait for a transaction: it has the swap and the writes only.
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::averages::{AVERAGES, HISTORY, write_average, write_hour};
-use super::checkpoints::swap;
+use super::checkpoints::{Swap, swap};
 use super::decisions::{AUDIT, EXCLUSIONS, write_decided, write_exclusion};
 use super::held::{HELD, write_held};
 use super::posts::{self, STANDINGS, write_standing};
@@ -15,26 +14,24 @@ use super::prelude::*;
 use super::quarantine::{QUARANTINE, write_quarantined};
 use super::ranking::{RANKING, Ranked, write_ranked};
 use super::ratings::{RATINGS, WITHDRAWALS, delete, write_rating, write_withdrawal};
-use super::{ShardState, changes};
+use super::{Pace, ShardState, changes};
 use crate::database::Dialect;
 use crate::faults::{self, Mistake};
 
 /// The tables whose rows a commit stages before it locks anything.
 pub const STAGED: [&Table; 4] = [&RATINGS, &AVERAGES, &HISTORY, &RANKING];
-/// How long a commit to the SQLite file should take, since all other writers wait for it. How many entries that is
-/// depends on how scattered they are, and on the disk.
-const COMMIT_MS: f64 = 70.0;
-/// Entries of the first commit of a process. Later ones have as many as the pace of the last one allows.
-pub(super) const BATCH_FIRST: usize = 1_000;
-const BATCH_MIN: usize = 100;
-const BATCH_MAX: usize = 20_000;
 
 impl Store {
-    /// Most entries of one commit, as of now. Postgres takes any number.
+    /// Most entries of one commit, as of now.
     pub fn batch_max(&self) -> usize {
+        self.paced(&self.commit_pace)
+    }
+
+    /// Most rows of one transaction, as of now. Postgres takes any number.
+    pub(super) fn paced(&self, pace: &Pace) -> usize {
         match self.database.dialect() {
             Dialect::Postgres => usize::MAX,
-            Dialect::Sqlite => self.batch_max.load(Relaxed),
+            Dialect::Sqlite => pace.rows(),
         }
     }
 
@@ -57,7 +54,7 @@ impl Store {
         stage(&mut transaction, merged, &ranked).await?;
         faults::reach("commit.brought");
         let counts = (merged.applied, merged.quarantined.len() as u64);
-        if !swap(&mut transaction, batch, seen, counts).await? {
+        if !swap(&mut transaction, batch, seen, Swap::Done(counts.0, counts.1)).await? {
             transaction.roll_back().await?;
             return Ok(false);
         }
@@ -70,39 +67,40 @@ impl Store {
         write(&mut transaction, batch, merged, &ranked).await?;
         faults::reach("commit.written");
         transaction.commit().await?;
-        self.learn(batch.lines.len(), began.elapsed());
+        if batch.bulk().is_none() {
+            self.commit_pace.learn(batch.lines.len(), began.elapsed());
+        }
         Ok(true)
-    }
-
-    /// Learns from the time that a commit took how many entries the next may have.
-    fn learn(&self, entries: usize, took: Duration) {
-        let fitting = entries as f64 * COMMIT_MS / (took.as_secs_f64() * 1_000.0).max(1.0);
-        let last = self.batch_max.load(Relaxed);
-        // Up by half at most: a small batch says little about a large one's pages.
-        let next = (fitting as usize).clamp(BATCH_MIN, BATCH_MAX).min(last + last / 2);
-        self.batch_max.store(next.max(BATCH_MIN), Relaxed);
     }
 }
 
 /// The ranking of the posts that a commit changes, evaluated once.
-pub(super) fn rank(merged: &Merged, as_of: AsOf<'_>) -> Vec<(PostId, Ranked)> {
+fn rank(merged: &Merged, as_of: AsOf<'_>) -> Vec<(PostId, Ranked)> {
     merged.averages.iter().map(|merged| (merged.post.clone(), Ranked::of(&merged.after, as_of))).collect()
 }
 
 /// Stages the rows of large tables for [`write`].
-pub(super) async fn stage(
-    transaction: &mut Transaction,
-    merged: &Merged,
-    ranked: &[(PostId, Ranked)],
-) -> Result<()> {
+async fn stage(transaction: &mut Transaction, merged: &Merged, ranked: &[(PostId, Ranked)]) -> Result<()> {
     transaction.stage(&RATINGS, &merged.ratings, write_rating).await?;
     transaction.stage(&AVERAGES, &merged.averages, write_average).await?;
     transaction.stage(&HISTORY, &merged.history, write_hour).await?;
     transaction.stage(&RANKING, ranked, write_ranked).await
 }
 
+/// Writes the ratings that a decision changes in a step that is not its last.
+pub(super) async fn write_rows(transaction: &mut Transaction, changes: &Merged) -> Result<()> {
+    transaction.insert(&WITHDRAWALS, &changes.withdrawn, write_withdrawal).await?;
+    transaction.insert(&RATINGS, &changes.ratings, write_rating).await?;
+    write_held_rows(transaction, changes).await
+}
+
+async fn write_held_rows(transaction: &mut Transaction, merged: &Merged) -> Result<()> {
+    transaction.insert(&HELD, &merged.held, write_held).await?;
+    delete(transaction, &HELD, &merged.unheld).await
+}
+
 /// Writes the result of a batch.
-pub(super) async fn write(
+async fn write(
     transaction: &mut Transaction,
     batch: &Batch,
     merged: &Merged,
@@ -124,8 +122,7 @@ pub(super) async fn write(
     transaction.write_staged(&RANKING, ranked, write_ranked).await?;
     faults::reach("commit.upserted");
     transaction.insert(&STANDINGS, &merged.standings, write_standing).await?;
-    transaction.insert(&HELD, &merged.held, write_held).await?;
-    delete(transaction, &HELD, &merged.unheld).await?;
+    write_held_rows(transaction, merged).await?;
     transaction.insert(&EXCLUSIONS, &merged.exclusions, write_exclusion).await?;
     let shard = batch.shard;
     transaction.insert(&AUDIT, &merged.decided, |row, decided| write_decided(row, shard, decided)).await?;

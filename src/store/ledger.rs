@@ -19,6 +19,10 @@ macro_rules! ledger {
             fn batch_max(&self) -> usize {
                 usize::MAX
             }
+            /// A ledger that merges every decision in one step has none under way.
+            async fn under_way(&self, _shard: Shard) -> Result<Option<Batch>> {
+                Ok(None)
+            }
             $(async fn $ask(&self $(, $name: $kind)*) -> $answer;)*
         }
 
@@ -26,6 +30,9 @@ macro_rules! ledger {
         impl Ledger for Store {
             fn batch_max(&self) -> usize {
                 self.batch_max()
+            }
+            async fn under_way(&self, shard: Shard) -> Result<Option<Batch>> {
+                self.under_way(shard).await
             }
             $(async fn $ask(&self $(, $name: $kind)*) -> $answer {
                 self.$ask($($name),*).await

@@ -16,6 +16,7 @@ mod held;
 mod installation;
 mod ledger;
 mod load;
+mod pace;
 mod posts;
 mod quarantine;
 mod ranking;
@@ -23,8 +24,7 @@ mod ratings;
 mod users;
 mod verify;
 
-use std::sync::atomic::AtomicUsize;
-
+use self::pace::Pace;
 use self::prelude::*;
 use crate::database::Database;
 use crate::smoothing::Params;
@@ -48,7 +48,7 @@ mod prelude {
     pub(super) use crate::database::value::signed;
     pub(super) use crate::database::{Patience, Row, Transaction, Value, values};
     pub(super) use crate::entry::{Batch, Position, Shard};
-    pub(super) use crate::error::Result;
+    pub(super) use crate::error::{Error, Result};
     pub(super) use crate::merge::{HeldRating, Key, Merged, Rating};
     pub(super) use crate::model::{PostId, Score, Time, UserId};
 }
@@ -62,14 +62,21 @@ pub type AsOf<'a> = (Time, &'a Params);
 /// Damper's tables in an open database.
 pub struct Store {
     database: Database,
-    /// How many entries a commit to the SQLite file may have now.
-    batch_max: AtomicUsize,
+    /// The pace of commits, of the steps of a decision, and of the ranking.
+    commit_pace: Pace,
+    bulk_pace: Pace,
+    ranking_pace: Pace,
 }
 
 impl Store {
     /// The tables of `database`, which is migrated. A new installation gets `shards` shards.
     pub async fn open(database: Database, shards: u16) -> Result<Self> {
-        let store = Self { database, batch_max: AtomicUsize::new(commit::BATCH_FIRST) };
+        let store = Self {
+            database,
+            commit_pace: Pace::default(),
+            bulk_pace: Pace::default(),
+            ranking_pace: Pace::default(),
+        };
         store.found(shards).await?;
         Ok(store)
     }

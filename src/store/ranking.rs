@@ -1,6 +1,8 @@
 //! The ranking: each post's published mean as of the last tick, for lists, and whether it is an alert. It may lag
 //! behind the averages.
 
+use std::time::Instant;
+
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -23,7 +25,7 @@ pub(super) const RANKING: Table = Table {
 const UNRATED: f64 = -1.0;
 /// Below every shift: a post that is no alert.
 const OVER: f64 = -1.0;
-/// Posts whose ranking one transaction updates: commits that touch them wait for it.
+/// Most posts whose ranking one transaction updates: commits that touch them wait for it.
 const RERANK_SLICE: usize = 1_000;
 /// A post with less than this unvested no longer moves visibly.
 const STILL: f64 = 1e-6;
@@ -192,14 +194,16 @@ impl Store {
             // The look and the write are one transaction, so that no commit comes between. Rows that a commit or
             // another process' ranking holds are left to them.
             let mut transaction = self.database.begin(Patience::Commit).await?;
-            let slice = RERANK_SLICE.min(limit - done);
+            let began = Instant::now();
+            let slice = RERANK_SLICE.min(self.paced(&self.ranking_pace)).min(limit - done);
             let moving = transaction.ask(&sql, values![as_of.0, slice]).await?;
             let ranked = |row: &Row| Ok((row.post_id("post_id")?, Ranked::of(&average(row)?, as_of)));
             let ranked = moving.iter().map(ranked).collect::<Result<Vec<_>>>()?;
             transaction.insert(&RANKING, &ranked, write_ranked).await?;
             transaction.commit().await?;
+            self.ranking_pace.learn(ranked.len(), began.elapsed());
             done += ranked.len();
-            has_more = ranked.len() == RERANK_SLICE;
+            has_more = ranked.len() == slice;
         }
         Ok(done as u64)
     }

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use super::prelude::*;
-use crate::error::Error;
 use crate::merge::Withdrawal;
 use crate::smoothing::{self, Arrival, LaneName, Mark};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::averages::{AVERAGES, average};
+use super::bulk::averages_under_way;
 use super::next_after;
 use super::prelude::*;
 use super::ratings::{RATINGS, rating};
@@ -33,6 +34,8 @@ impl Store {
         each: &mut (dyn FnMut(Recounted) + Send),
     ) -> Result<()> {
         let mut snapshot = self.database.snapshot().await?;
+        let under_way = averages_under_way(&mut snapshot).await?;
+        let stored = |id: &PostId, stored| uncounted(under_way.get(id).copied().unwrap_or(stored));
         // A page is what sorts after `after`, up to and with `through`.
         let (mut next, through) = match post {
             Some(post) => (Some(before(post.as_str())), post.to_string()),
@@ -43,15 +46,18 @@ impl Store {
             let averages = snapshot.ask(&sql, values![&after, &through, VERIFY_POSTS]).await?;
             let mut page = BTreeMap::new();
             for row in &averages {
-                page.insert(row.post_id("post_id")?, uncounted(average(row)?));
+                let id = row.post_id("post_id")?;
+                let average = stored(&id, average(row)?);
+                page.insert(id, average);
             }
             next = next_after(&averages, VERIFY_POSTS, "post_id")?;
             let sql = RATINGS.select("where post_id > $1 and post_id <= $2 order by post_id");
             let end = next.as_ref().unwrap_or(&through);
             let count = |row: &Row| {
                 // A rating whose post has no average at all is a difference too.
-                let post = page.entry(row.post_id("post_id")?);
-                let (_, recount, ratings) = post.or_insert_with(|| uncounted(Average::default()));
+                let id = row.post_id("post_id")?;
+                let post = page.entry(id.clone());
+                let (_, recount, ratings) = post.or_insert_with(|| stored(&id, Average::default()));
                 let rating = rating(row)?;
                 match rating.is_excluded {
                     true => recount.pass_excluded(),

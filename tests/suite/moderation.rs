@@ -28,6 +28,7 @@ mod evidence;
 mod exclusions;
 mod held;
 mod mixture;
+mod steps;
 mod verdicts;
 mod webhook;
 

@@ -135,7 +135,7 @@ impl Drainer {
 
     /// Drains the shard of one post, for a caller that waits for the outcome of a decision. Returns what stopped it.
     pub async fn drain_post(&self, post: &PostId, now: Time) -> Result<()> {
-        // One at a time: each holds a connection for as long as a bulk decision may take.
+        // One at a time: the pool has one connection for them.
         let _turn = self.deciding.lock().await;
         let order = DrainOrder::quiet(Trigger::Flush);
         self.drain_shard(self.context.shard_of(post), now, &order).await.failure.map_or(Ok(()), Err)
@@ -180,15 +180,22 @@ impl Drainer {
             // The next drain takes what is appended meanwhile, else a drain that retries might never end.
             seen.log.last
         });
-        while seen.checkpoint.position < end {
+        // Lines that were read and not merged yet: a run of decisions is one read, and a commit each.
+        let mut ahead = None;
+        while seen.checkpoint.position < end || seen.checkpoint.step > 0 {
             if order.is_over() {
                 return Ok(());
             }
-            if !self.drain_batch(shard, &seen, now, order, done).await? {
+            if !self.drain_batch(shard, &seen, now, order, (&mut ahead, done)).await? {
                 // The log's end was never an entry.
                 break;
             }
+            let before = seen.checkpoint;
             seen.checkpoint = self.ledger.checkpoint(shard).await?;
+            if (before.accepted_base, before.lost) != (seen.checkpoint.accepted_base, seen.checkpoint.lost) {
+                // The log came back with less, perhaps without these.
+                ahead = None;
+            }
         }
         done.complete = true;
         Ok(())
@@ -201,14 +208,25 @@ impl Drainer {
         seen: &ShardState,
         now: Time,
         order: &DrainOrder<'_>,
-        done: &mut ShardDrained,
+        (ahead, done): (&mut Option<Batch>, &mut ShardDrained),
     ) -> Result<bool> {
+        let from = seen.checkpoint.position;
         let batch_max = self.context.config.drain.batch_max.min(self.ledger.batch_max());
         let limit = done.limit.map_or(batch_max, |limit| limit.min(batch_max));
-        let Some(mut batch) = self.buffer.read(shard, seen.checkpoint.position, limit).await? else {
-            return Ok(false);
+        let found = if seen.checkpoint.step > 0 {
+            self.ledger.under_way(shard).await?
+        } else if let Some(rest) = ahead.take_if(|rest| rest.from == from) {
+            Some(rest)
+        } else {
+            self.buffer.read(shard, from, limit).await?
         };
-        batch.cut_at_bulk();
+        let Some(mut batch) = found else {
+            // A decision that was under way is merged by now.
+            return Ok(seen.checkpoint.step > 0);
+        };
+        if let Some(rest) = batch.cut(limit) {
+            *ahead = Some(rest);
+        }
         faults::reach("drain.read");
         if faults::has(Mistake::PoisonStops) && batch.lines.iter().any(|line| line.entry.is_err()) {
             return Err(Error::Internal("an entry cannot be read".into()));
@@ -218,18 +236,28 @@ impl Drainer {
         }
         let as_of = (self.context.ticks.around(now).last, &self.context.params);
         let mut committed = self.commit(&batch, seen, as_of).await;
-        if let Err(Error::Refused(why)) = &committed {
-            // Halving the batch finds the entry that the database refuses; that one is quarantined.
-            let [line] = batch.lines.as_mut_slice() else {
-                debug!(%shard, why, "a batch was refused; trying half of it");
-                done.limit = Some(batch.lines.len().div_ceil(2));
+        let is_refused = matches!(committed, Err(Error::Refused(_)));
+        if let Err(error) = &committed
+            && batch.lines.len() > 1
+            && (is_refused || error.is_transient())
+        {
+            // Halving the batch finds the entry that the database refuses; that one is quarantined. And a batch that takes
+            // too long is too large.
+            debug!(%shard, %error, "a batch was not committed; trying half of it");
+            done.limit = Some(batch.lines.len().div_ceil(2));
+            if is_refused {
                 return Ok(true);
-            };
+            }
+        }
+        // Half a decision cannot go into the quarantine: the rest waits until it is not refused.
+        if let (Err(Error::Refused(why)), [line], 0) =
+            (&committed, batch.lines.as_mut_slice(), seen.checkpoint.step)
+        {
             line.refuse(why);
             committed = self.commit(&batch, seen, as_of).await;
         }
         let Some(merged) = committed? else {
-            debug!(%shard, "another drain was faster");
+            debug!(%shard, "a decision has more steps, or another drain was faster");
             return Ok(true);
         };
         faults::reach("commit.done");

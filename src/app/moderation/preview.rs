@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Moderation;
-use crate::entry::{Action, Decision, Entry, Line, Position, Reason, Ruling, Window};
+use crate::entry::{Action, Batch, Decision, Entry, Line, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
 use crate::merge::bulk::{BulkDecision, HeldFate};
 use crate::merge::{Decided, HeldRating, Key, LoadedPost, PostState};
@@ -19,7 +19,7 @@ impl Moderation {
     /// ratings it would exclude. Nothing is written.
     ///
     /// # Errors
-    /// `NotFound` when there is no such post.
+    /// `NotFound` when there is no such post; `Busy` while a decision on it is being merged.
     pub async fn preview(
         &self,
         post: &PostId,
@@ -27,6 +27,11 @@ impl Moderation {
         window: Window,
         now: Time,
     ) -> Result<(Decided, u64)> {
+        let under_way = self.store.under_way(self.core.context.shard_of(post)).await?;
+        if under_way.as_ref().and_then(Batch::bulk).is_some_and(|(_, entry)| entry.post == *post) {
+            let detail = format!("a decision on {post} is being merged; ask again when it is");
+            return Err(Error::Busy(detail));
+        }
         let PostState { average, standing, .. } = self.stored(post).await?;
         let decision = Decision { deed: Ruling::Exclude(window), reason: Reason::parse("a preview")? };
         let entry = Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));

@@ -1,7 +1,7 @@
 //! The one SQLite file of the embedded set-up. Readers have a pool and never wait (WAL).
 //!
 //! SQLite lets one connection write at a time. So a process has one writer, handed out in order of asking: appends and
-//! commits take turns. Other processes (`damper flush` beside `serve`) wait by SQLite's own busy time-out.
+//! commits take turns, and so do processes (`damper flush` beside `serve`; see [`turns`](super::turns)).
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -15,12 +15,13 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::beside;
+use super::lock_file;
+use super::turns::{Held, Turns};
 use crate::config::StoreKnobs;
 use crate::database::schema;
 use crate::error::{Error, Result};
 
-/// How long a write waits for another process' transaction.
+/// How long a write waits for another process' transactions.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory of the writer for pages, in KiB (SQLite's sign): scattered keys of a large table would otherwise be
 /// written and read again within one transaction.
@@ -40,6 +41,7 @@ pub struct SqliteFile {
     options: SqliteConnectOptions,
     /// Nothing after a transaction that did not end well; the next one opens it anew.
     writer: Arc<Mutex<Option<SqliteConnection>>>,
+    turns: Turns,
 }
 
 /// A write transaction under way, and the only one of this process.
@@ -47,6 +49,8 @@ pub struct SqliteFile {
 /// One that is dropped takes its connection with it: SQLite rolls back what was not committed, whatever state a
 /// full disk or a time-out left behind.
 pub struct Writing {
+    /// It ends before another task has the writer, which would wait for its own.
+    _turn: Held,
     writer: OwnedMutexGuard<Option<SqliteConnection>>,
     has_ended: bool,
 }
@@ -84,7 +88,8 @@ impl SqliteFile {
             .connect_with(options.pragma("query_only", "on").pragma("cache_size", READER_CACHE))
             .await?;
         let writer = Arc::new(Mutex::new(Some(writer)));
-        Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer })
+        let turns = Turns::open(path, BUSY_TIMEOUT).map_err(|e| refused("lock", &e))?;
+        Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer, turns })
     }
 
     /// Begins a write transaction, in order of asking: IMMEDIATE, since one that turns from reading to writing
@@ -94,7 +99,7 @@ impl SqliteFile {
         if writer.is_none() {
             *writer = Some(SqliteConnection::connect_with(&self.options).await?);
         }
-        let mut writing = Writing { writer, has_ended: false };
+        let mut writing = Writing { _turn: self.turns.wait().await?, writer, has_ended: false };
         writing.run("begin immediate").await?;
         Ok(writing)
     }
@@ -104,9 +109,11 @@ impl SqliteFile {
         self.readers.close().await;
         // Another process may be reading an older state: then the log stays beside the file, as it may.
         if let Some(writer) = self.writer.lock().await.as_mut() {
-            let fold = sqlx::query("pragma wal_checkpoint(truncate)");
-            if let Err(error) = fold.execute(writer).await {
-                tracing::debug!(%error, "the write-ahead log stays beside the data file");
+            // Most of it by the kind that keeps no writer waiting.
+            for fold in ["pragma wal_checkpoint(passive)", "pragma wal_checkpoint(truncate)"] {
+                if let Err(error) = sqlx::raw_sql(fold).execute(&mut *writer).await {
+                    tracing::debug!(%error, "the write-ahead log stays beside the data file");
+                }
             }
         }
     }
@@ -159,8 +166,4 @@ pub fn lock_for_serving(data: &Path) -> Result<File> {
         Ok((Err(TryLockError::Error(e)), _)) | Err(e) => e.to_string(),
     };
     Err(Error::Config(format!("cannot serve {}: {why}", data.display())))
-}
-
-fn lock_file(data: &Path, ending: &str) -> std::io::Result<File> {
-    File::options().create(true).truncate(false).write(true).open(beside(data, ending))
 }

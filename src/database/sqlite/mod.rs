@@ -4,8 +4,10 @@ mod backup;
 mod file;
 pub(crate) mod health;
 pub(super) mod parameters;
+mod turns;
 
 use std::fmt::Display;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use file::{SqliteFile, Writing, lock_for_serving};
@@ -15,6 +17,11 @@ fn beside(data: &Path, ending: &str) -> PathBuf {
     let mut path = data.as_os_str().to_owned();
     path.push(ending);
     path.into()
+}
+
+/// A file beside the data file that processes lock.
+fn lock_file(data: &Path, ending: &str) -> std::io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(beside(data, ending))
 }
 
 fn refused(what: &str, data: &Path, why: impl Display) -> String {

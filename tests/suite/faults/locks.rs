@@ -1,6 +1,7 @@
 //! Locks, deadlocks and roll-backs in the database: the drain retries for a while, and then the next tick
 //! does.
 
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::process::Program;
@@ -52,4 +53,56 @@ fn a_database_that_rolls_back_at_times_is_retried() {
     drop(worker);
     world.db().change("drop function now_and_then cascade");
     world.assert_consistent();
+}
+
+#[test]
+fn a_batch_that_takes_too_long_is_halved_and_grows_again() {
+    let world = World::servers().with("shards", 1);
+    let line = |i: i64| format!("p,u{i},{},{}\n", i % 6, 1_790_000_000 + i);
+    world.import(&(0..400).map(line).collect::<String>());
+    // As when the statement's time is up, if it writes too many rows at once.
+    world.db().change(
+        "create sequence failures;
+         create function too_long() returns trigger language plpgsql as $$ begin
+             if (select count(*) from n) > 100 then
+                 perform nextval('failures');
+                 raise sqlstate '57014' using message = 'canceling statement due to statement timeout';
+             end if;
+             return null;
+         end $$;
+         create trigger too_long after insert on ratings referencing new table as n
+             for each statement execute function too_long()",
+    );
+    let flushed = world.flush();
+    assert_eq!((&flushed["applied"], &flushed["batches"]), (&400.into(), &4.into()), "{flushed}");
+    assert!(
+        world.db().count("select last_value from failures") >= 4,
+        "after a half the whole is tried again"
+    );
+    world.db().change("drop function too_long cascade");
+    world.assert_consistent();
+}
+
+/// Decisions are merged one by one, and read together.
+#[test]
+fn a_run_of_waiting_decisions_is_read_once() {
+    const DECISIONS: i64 = 40;
+    let world = World::servers().with("shards", 1);
+    world.import("p,ann,5,1790000000\n");
+    world.flush();
+    for i in 0..DECISIONS {
+        let reject = json!({"deed": {"reject": {"user": format!("u{i}")}}, "reason": "a test"});
+        let line = format!("1 d p mo 1790000000000 {reject}");
+        world.redis().command(&["XADD", "damper:{0}:ratings", "*", "e", &line]);
+    }
+    world.redis().command(&["CONFIG", "RESETSTAT"]);
+    let flushed = world.flush();
+    assert_eq!(flushed["batches"], DECISIONS, "{flushed}");
+    let stats =
+        String::from_utf8_lossy(world.redis().command(&["INFO", "commandstats"]).bytes()).into_owned();
+    let calls = |name: &str| {
+        let stat = stats.split(&format!("cmdstat_{name}:calls=")).nth(1).unwrap_or("0,");
+        stat.split(',').next().and_then(|calls| calls.parse::<i64>().ok()).expect("a number")
+    };
+    assert!(calls("xrange") < DECISIONS / 2, "{stats}");
 }

@@ -1,12 +1,11 @@
-//! Exclusions, through the library and on any clock: what they cover, what an undo restores, and what a kill
-//! in the middle leaves.
+//! Exclusions, through the library and on any clock: what they cover, and what an undo restores.
 
 use damper::entry::{Entry, Position, Ruling, Terms, Window};
 use damper::error::Error;
 use damper::model::{PostId, Time};
 use serde_json::json;
 
-use super::{DAY_MS, HOUR_MS, NOW, append, counts, decide, decision, flush_killed_at, hours, rated, user};
+use super::{DAY_MS, HOUR_MS, NOW, append, counts, decide, decision, hours, rated, user};
 use crate::support::in_both_setups;
 use crate::support::log::{START, bits, entry, post_id, posts};
 use crate::support::world::World;
@@ -20,7 +19,6 @@ in_both_setups!(async
     a_waiting_exclusion_can_be_undone,
     a_retry_that_comes_too_late_creates_no_post,
     decisions_apply_in_log_order_however_it_is_cut,
-    a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same,
 );
 
 async fn ratings_in_two_exclusions_return_when_both_are_undone(world: World) {
@@ -182,32 +180,4 @@ async fn decisions_apply_in_log_order_however_it_is_cut(world: World) {
         world.assert_consistent();
     }
     assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "{outcomes:?}");
-}
-
-async fn a_drain_that_is_killed_in_the_middle_of_an_exclusion_leaves_the_same(world: World) {
-    // Three pages of ratings.
-    let lines: String = (0..12_000).map(|i| format!("p,u{i},{},{}\n", i % 6, 1_790_000_000 + i)).collect();
-    world.import(&lines);
-    world.flush();
-    let app = world.app().await;
-    let post: PostId = post_id("p");
-    let at = |seconds: i64| Time::from_ms((1_790_000_000 + seconds) * 1_000);
-    let now = at(1_000_000);
-    let window = Window::new(at(1_000), at(11_000), Vec::new(), now).expect("a window");
-    append(&app, Ruling::Exclude(window), now).await;
-    for (place, pass) in [("bulk.begun", 1), ("bulk.paged", 1), ("bulk.paged", 3), ("bulk.walked", 1)] {
-        flush_killed_at(&world, place, pass);
-        assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 0);
-        assert_eq!(world.status()["waiting"], 1);
-    }
-    app.drainer().drain_post(&post, now).await.unwrap();
-    let mut newest = app.moderation().audit_page(Some(&post), None, 1).await.unwrap().items;
-    let decided = newest.remove(0);
-    let position = decided.position;
-    assert_eq!((decided.outcome.touched, decided.outcome.after.count), (10_000, 2_000));
-    assert_eq!(world.db().count("select count(*) from ratings where status = 'excluded'"), 10_000);
-    world.assert_consistent();
-    let (_, undone) = decide(&app, Ruling::Undo(position), now.plus_ms(1)).await;
-    assert_eq!((undone.outcome.touched, undone.outcome.after.count), (10_000, 12_000));
-    world.assert_consistent();
 }
