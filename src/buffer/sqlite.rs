@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 
 /// Other writers wait for tens of milliseconds while a transaction of so many entries runs.
-const APPEND_ENTRIES_MAX: usize = 10_000;
+const APPEND_ENTRIES_MAX: usize = 4_000;
 
 /// The log in table `buffer`.
 pub struct SqliteBuffer {

@@ -37,6 +37,11 @@ pub trait Cache: Send + Sync {
 
     /// Keeps these, each unless a newer state is there.
     async fn put_many(&self, entries: &[Arc<Cached>]);
+
+    /// The same for a drain, whose many posts keep no reader waiting.
+    async fn refresh_many(&self, entries: &[Arc<Cached>]) {
+        self.put_many(entries).await;
+    }
 }
 
 /// A post's state, and when it was read.

@@ -17,7 +17,7 @@ use super::memory::MemoryCache;
 use super::{Cache, Cached};
 use crate::faults::{self, Mistake};
 use crate::model::PostId;
-use crate::redis::link::RedisLink;
+use crate::redis::link::{RedisLink, Side};
 
 /// The encoding's version, the first characters of a value.
 const ENCODING: &str = "1 ";
@@ -51,11 +51,10 @@ impl RedisCache {
         decode(&value?).filter(|entry| entry.state.post.id == *id).map(Arc::new)
     }
 
-    async fn put(&self, entry: &Cached) {
+    async fn put(&self, side: &Side, entry: &Cached) {
         let Some((newness, body)) = encode(entry) else { return };
         let args = vec![newness, body, self.life.as_millis().to_string()];
-        let _: Option<i64> =
-            self.note(self.link.reads.call(&self.put, &[key(&entry.state.post.id)], args).await);
+        let _: Option<i64> = self.note(side.call(&self.put, &[key(&entry.state.post.id)], args).await);
     }
 
     fn note<T>(&self, outcome: crate::Result<T>) -> Option<T> {
@@ -114,6 +113,11 @@ impl Cache for RedisCache {
 
     async fn put_many(&self, entries: &[Arc<Cached>]) {
         self.near.put_many(entries).await;
-        join_all(entries.iter().map(|entry| self.put(entry))).await;
+        join_all(entries.iter().map(|entry| self.put(&self.link.reads, entry))).await;
+    }
+
+    async fn refresh_many(&self, entries: &[Arc<Cached>]) {
+        self.near.put_many(entries).await;
+        join_all(entries.iter().map(|entry| self.put(&self.link.drains, entry))).await;
     }
 }

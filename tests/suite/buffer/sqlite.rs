@@ -1,9 +1,12 @@
 //! What only the SQLite buffer promises: an append is one transaction, whatever stops it.
 
+use std::time::{Duration, Instant};
+
 use damper::entry::Position;
 
 use super::{Engine, POST, SHARD, ratings};
 use crate::support::log::{START, entry};
+use crate::support::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_fails_half_way_leaves_nothing() {
@@ -35,4 +38,28 @@ async fn an_append_that_cannot_be_written_in_time_is_refused_and_never_comes_lat
     // The writer is handed out in order: when this append has ended, the one given up has ended too.
     engine.append(&ratings(1)).await;
     assert_eq!(engine.buffer.backlog(SHARD, Position::START).await.unwrap().appends, 1);
+}
+
+/// Processes take turns at the file: one that writes without a pause leaves every second turn to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_beside_an_import_waits_for_one_of_its_transactions() {
+    const WAIT_MAX: Duration = Duration::from_millis(300);
+    let engine = Engine::sqlite().await;
+    let lines = (0..200_000).map(|i| format!("p{},u{i},{},1790000000\n", i % 100, i % 6)).collect::<String>();
+    let mut import =
+        engine.world.spawn_cli(&["import", "-"], format!("post,user,score,timestamp\n{lines}").as_bytes());
+    until("the import to begin", || engine.world.db().count("select count(*) from buffer") > 0);
+    let mut waits = Vec::new();
+    while import.is_running() {
+        let asked = Instant::now();
+        engine.append(&ratings(1)).await;
+        waits.push(asked.elapsed());
+        // As a user does who rates now and then: what waits has the next turn.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    import.finish().expect(0);
+    waits.sort();
+    let (median, slowest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+    eprintln!("{} appends beside an import: {median:?} in the middle, {slowest:?} at most", waits.len());
+    assert!(waits.len() > 20 && slowest < WAIT_MAX, "{} appends, {slowest:?}", waits.len());
 }

@@ -1,8 +1,8 @@
 //! Exclusions, through the library and on any clock: what they cover, and what an undo restores.
 
-use damper::entry::{Entry, Position, Ruling, Terms, Window};
+use damper::entry::{Entry, Position, Ruling, Terms};
 use damper::error::Error;
-use damper::model::{PostId, Time};
+use damper::model::Time;
 use serde_json::json;
 
 use super::{DAY_MS, HOUR_MS, NOW, append, counts, decide, decision, hours, rated, user};
