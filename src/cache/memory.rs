@@ -13,16 +13,26 @@ use crate::model::PostId;
 /// How long an entry may hide a commit of another process: a second, less the time that reading it may have taken.
 pub const LIFE: Duration = Duration::from_millis(800);
 
+/// What an entry takes besides its texts: itself, and its place in the map.
+const ENTRY_BYTES: usize = size_of::<Cached>() + 256;
+
 /// A bounded map of posts in this process.
 pub struct MemoryCache {
     posts: Moka<PostId, Arc<Cached>>,
 }
 
 impl MemoryCache {
-    /// A cache of `posts_max` posts at most; the least used go first.
-    pub fn new(posts_max: u64) -> Self {
-        Self { posts: Moka::builder().max_capacity(posts_max).time_to_live(LIFE).build() }
+    /// A cache of `bytes_max` at most; the least used posts go first.
+    pub fn new(bytes_max: u64) -> Self {
+        let posts = Moka::builder().weigher(|_, entry| bytes(entry)).max_capacity(bytes_max);
+        Self { posts: posts.time_to_live(LIFE).build() }
     }
+}
+
+fn bytes(entry: &Arc<Cached>) -> u32 {
+    let post = &entry.state.post;
+    let texts = post.title.len() + post.content.as_ref().map_or(0, String::len);
+    u32::try_from(ENTRY_BYTES + texts).unwrap_or(u32::MAX)
 }
 
 #[async_trait]

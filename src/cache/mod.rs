@@ -2,32 +2,36 @@
 //!
 //! It holds state, not values: a reader evaluates the average at the last tick, so nothing is out of date when a tick
 //! passes. In process ([`memory`]) an entry lives for a second at most, so that every process sees a commit within that
-//! time; the server set-up has Redis ([`redis`]) behind it.
+//! time; the server set-up has Redis ([`redis`]) behind it. Both are bounded in bytes.
 
 pub mod memory;
 pub mod redis;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::CacheKnobs;
+use crate::error::Result;
 use crate::merge::PostState;
 use crate::model::{PostId, Time};
 use crate::redis::link::RedisLink;
 
 /// The cache that the settings choose: in process, and behind it in Redis where there is one.
-pub fn open(config: &Config, link: Option<Arc<RedisLink>>) -> Arc<dyn Cache> {
-    let near = memory::MemoryCache::new(config.cache.posts_max);
-    match link {
+///
+/// # Errors
+/// `Config` when the URL of a Redis of its own cannot be used.
+pub async fn open(knobs: &CacheKnobs, log: Option<Arc<RedisLink>>) -> Result<Arc<dyn Cache>> {
+    let near = memory::MemoryCache::new(knobs.memory_bytes_max);
+    Ok(match log.filter(|_| redis::entries_of_a_part(knobs) > 0) {
         None => Arc::new(near),
-        Some(link) => {
-            Arc::new(redis::RedisCache::new(near, link, Duration::from_secs(config.cache.ttl_seconds)))
-        }
-    }
+        Some(log) => Arc::new(redis::RedisCache::open(near, log, knobs).await?),
+    })
 }
+
+/// Longer contents are left out of what a drain puts: it changes averages, and loads no texts for them.
+pub const CONTENT_BYTES_MAX: usize = 1_024;
 
 /// Posts near the reader.
 #[async_trait]
@@ -51,9 +55,24 @@ pub struct Cached {
     pub state: PostState,
     /// When it was read from the store. After the next tick it is read again.
     pub read_at: Time,
+    /// Whether the post's content is left out, because it is long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
 }
 
 impl Cached {
+    /// What the store said, whole.
+    pub fn new(state: PostState, read_at: Time) -> Self {
+        Self { state, read_at, is_cut: false }
+    }
+
+    /// The same without the post's content.
+    fn cut(&self) -> Self {
+        let mut cut = Self { is_cut: true, ..self.clone() };
+        cut.state.post.content = None;
+        cut
+    }
+
     /// Whether `self` may take the place of `other`.
     pub fn replaces(&self, other: &Cached) -> bool {
         (self.state.newness(), self.read_at) >= (other.state.newness(), other.read_at)

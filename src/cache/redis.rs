@@ -1,20 +1,29 @@
-//! The shared cache of the server set-up: a Redis key per post, behind the in-process cache.
+//! The shared cache of the server set-up, in Redis behind the in-process cache. It needs no more memory than the settings
+//! say: it is a number of hashes, its parts, each with a number of entries, and no entry is larger than [`ENTRY_BYTES`].
+//! The content of a post that would be is left out; readers who show it ask the store.
+//!
+//! It stands beside the log unless it has a Redis of its own. There it gives way: when the memory gets short nothing is
+//! added, and when the log finds no room all of it goes.
 //!
 //! A value begins with the version of its encoding and with its newness as text that sorts. So the script that writes
 //! it need not understand it, and a value from another version or another program is a miss.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fred::interfaces::KeysInterface;
+use fred::interfaces::ClientLike;
 use fred::types::scripts::Script;
-use futures_util::future::join_all;
+use fred::types::{ClusterHash, CustomCommand, FromValue, Value};
+use futures_util::future::{join_all, try_join_all};
 use tracing::{info, warn};
 
 use super::memory::MemoryCache;
 use super::{Cache, Cached};
+use crate::config::{CacheKnobs, ServerUrl};
+use crate::entry::Shard;
+use crate::error::Result;
 use crate::faults::{self, Mistake};
 use crate::model::PostId;
 use crate::redis::link::{RedisLink, Side};
@@ -24,40 +33,109 @@ const ENCODING: &str = "1 ";
 /// Characters of the prefix: the encoding, position (32), revision (16) and time (16), in hexadecimal.
 const PREFIX_CHARS: usize = ENCODING.len() + 32 + 16 + 16;
 
+/// What an entry takes of Redis at most: its value, its post's id, and their places.
+pub const ENTRY_BYTES: u64 = 2_048;
+/// The longest value of an entry; a size in which Redis' allocator gives memory out, less a string's head.
+const VALUE_BYTES_MAX: usize = 1_784;
+/// The hashes that the cache consists of, which a cluster spreads over its nodes.
+const PARTS: u16 = 64;
+/// A Redis that holds the log and is fuller than this takes no posts, so that the log has the rest.
+const FULL_PERCENT: u8 = 80;
+/// One of so many entries looks how full Redis is.
+const LOOK_EVERY: u64 = 16;
+/// After the log found no room, nothing is cached for this long.
+const REST: Duration = Duration::from_secs(60);
+/// A Redis of its own that was not there at the start is looked for this often.
+const CONNECT_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Posts in Redis, and the nearest of them in process.
 pub struct RedisCache {
     near: MemoryCache,
-    link: Arc<RedisLink>,
+    /// Empty until a Redis of its own has answered.
+    link: Arc<OnceLock<Arc<RedisLink>>>,
+    entries_of_a_part: u64,
     life: Duration,
     put: Script,
+    /// How many entries were put.
+    puts: AtomicU64,
+    /// Whether the Redis holds the log, too.
+    is_beside_log: bool,
+    /// Whether nothing is put for a while.
+    is_resting: Arc<AtomicBool>,
     /// Whether a warning was logged that Redis answers and refuses.
     has_warned: AtomicBool,
 }
 
+/// How many entries fit into each part.
+pub fn entries_of_a_part(knobs: &CacheKnobs) -> u64 {
+    knobs.redis_bytes_max / ENTRY_BYTES / u64::from(PARTS)
+}
+
+/// The bytes that the cache takes of a Redis, as far as it says.
+pub async fn bytes_held(link: &RedisLink) -> u64 {
+    let entries = parts().map(|part| on_part::<u64>(&link.drains, "HLEN", vec![part.into()]));
+    join_all(entries).await.into_iter().flatten().sum::<u64>() * ENTRY_BYTES
+}
+
 impl RedisCache {
-    /// A cache whose entries Redis keeps for `life`.
-    pub fn new(near: MemoryCache, link: Arc<RedisLink>, life: Duration) -> Self {
+    /// A cache behind `near`, in the Redis that the settings name, or in that of the log. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// `Config` when the URL of a Redis of its own cannot be used. One that does not answer is looked for later.
+    pub async fn open(near: MemoryCache, log: Arc<RedisLink>, knobs: &CacheKnobs) -> Result<Self> {
         let put = Script::from_lua(match faults::has(Mistake::BlindCache) {
-            true => "return redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2])",
+            true => "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ARGV[3])",
             false => include_str!("put.lua"),
         });
-        Self { near, link, life, put, has_warned: AtomicBool::new(false) }
+        let is_beside_log = knobs.redis_url.is_empty();
+        let is_resting = Arc::new(AtomicBool::new(false));
+        let link = if is_beside_log {
+            tokio::spawn(give_way(log.clone(), is_resting.clone()));
+            Arc::new(OnceLock::from(log))
+        } else {
+            connect(&knobs.redis_url).await?
+        };
+        Ok(Self {
+            near,
+            link,
+            entries_of_a_part: entries_of_a_part(knobs),
+            life: Duration::from_secs(knobs.ttl_seconds),
+            put,
+            puts: AtomicU64::new(0),
+            is_beside_log,
+            is_resting,
+            has_warned: AtomicBool::new(false),
+        })
     }
 
-    async fn get(&self, id: &PostId) -> Option<Arc<Cached>> {
-        let read = self.link.reads.ask(|client| async move { client.get(key(id)).await }).await;
-        let value: Option<Vec<u8>> = self.note(read.map_err(crate::Error::from))?;
+    async fn get(&self, link: &RedisLink, id: &PostId) -> Option<Arc<Cached>> {
+        let read = on_part(&link.reads, "HGET", vec![part(id).into(), id.as_str().into()]).await;
+        let value: Option<Vec<u8>> = self.note(link, read)?;
         // The value of another program, another version, or another post is a miss.
         decode(&value?).filter(|entry| entry.state.post.id == *id).map(Arc::new)
     }
 
-    async fn put(&self, side: &Side, entry: &Cached) {
-        let Some((newness, body)) = encode(entry) else { return };
-        let args = vec![newness, body, self.life.as_millis().to_string()];
-        let _: Option<i64> = self.note(side.call(&self.put, &[key(&entry.state.post.id)], args).await);
+    async fn put(&self, link: &RedisLink, side: &Side, entry: &Cached) {
+        let Some((newness, body)) = encode(entry).or_else(|| encode(&entry.cut())) else { return };
+        let looks =
+            self.is_beside_log && self.puts.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY);
+        let args = vec![
+            entry.state.post.id.to_string(),
+            newness,
+            body,
+            self.life.as_millis().to_string(),
+            self.entries_of_a_part.to_string(),
+            if looks { FULL_PERCENT } else { 0 }.to_string(),
+        ];
+        let _: Option<i64> = self.note(link, side.call(&self.put, &[part(&entry.state.post.id)], args).await);
     }
 
-    fn note<T>(&self, outcome: crate::Result<T>) -> Option<T> {
+    async fn put_all(&self, entries: &[Arc<Cached>], side: fn(&RedisLink) -> &Side) {
+        let Some(link) = self.link.get().filter(|_| !self.is_resting.load(Ordering::Relaxed)) else { return };
+        join_all(entries.iter().map(|entry| self.put(link, side(link), entry))).await;
+    }
+
+    fn note<T>(&self, link: &RedisLink, outcome: Result<T>) -> Option<T> {
         match outcome {
             Ok(value) => {
                 if self.has_warned.swap(false, Ordering::Relaxed) {
@@ -67,7 +145,7 @@ impl RedisCache {
             }
             Err(error) => {
                 // If Redis is away, the connection has logged it.
-                if self.link.reads.is_up() && !self.has_warned.swap(true, Ordering::Relaxed) {
+                if link.reads.is_up() && !self.has_warned.swap(true, Ordering::Relaxed) {
                     warn!(%error, "the read cache does not work; reading from the store");
                 }
                 None
@@ -76,10 +154,58 @@ impl RedisCache {
     }
 }
 
-fn key(id: &PostId) -> String {
-    format!("damper:post:{id}")
+/// Connects to a Redis of the cache's own, at once or later: without it reads only ask the store more often.
+async fn connect(url: &ServerUrl) -> Result<Arc<OnceLock<Arc<RedisLink>>>> {
+    let link = Arc::new(OnceLock::new());
+    match RedisLink::open_cache(url).await {
+        Ok(opened) => drop(link.set(Arc::new(opened))),
+        Err(error) if error.is_transient() => {
+            warn!(%error, "the read cache has no redis yet; reading from the store");
+            let (url, link) = (url.clone(), link.clone());
+            tokio::spawn(async move {
+                while link.get().is_none() {
+                    tokio::time::sleep(CONNECT_INTERVAL).await;
+                    if let Ok(opened) = RedisLink::open_cache(&url).await {
+                        info!("the read cache has its redis");
+                        drop(link.set(Arc::new(opened)));
+                    }
+                }
+            });
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(link)
 }
 
+/// Empties the cache whenever the log finds no room beside it.
+async fn give_way(log: Arc<RedisLink>, is_resting: Arc<AtomicBool>) {
+    loop {
+        log.appends.full.notified().await;
+        is_resting.store(true, Ordering::Relaxed);
+        let emptied =
+            try_join_all(parts().map(|part| on_part::<i64>(&log.drains, "UNLINK", vec![part.into()]))).await;
+        warn!(is_emptied = emptied.is_ok(), "redis has no memory left for ratings; the read cache gives way");
+        tokio::time::sleep(REST).await;
+        is_resting.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The part that holds a post.
+fn part(id: &PostId) -> String {
+    format!("damper:cache:{}", Shard::of(id, PARTS).0)
+}
+
+fn parts() -> impl Iterator<Item = String> {
+    (0..PARTS).map(|number| format!("damper:cache:{number}"))
+}
+
+/// Runs a command on a part, its first argument.
+async fn on_part<T: FromValue>(side: &Side, command: &'static str, args: Vec<Value>) -> Result<T> {
+    let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
+    Ok(side.ask(|client| async move { client.custom(command, args).await }).await?)
+}
+
+/// An entry as Redis keeps it; nothing when it is too long.
 fn encode(entry: &Cached) -> Option<(String, String)> {
     let (version, revision) = entry.state.newness();
     let newness = format!(
@@ -88,7 +214,8 @@ fn encode(entry: &Cached) -> Option<(String, String)> {
         version.low,
         entry.read_at.ms().unsigned_abs()
     );
-    Some((newness, serde_json::to_string(entry).ok()?))
+    let body = serde_json::to_string(entry).ok()?;
+    (newness.len() + body.len() <= VALUE_BYTES_MAX).then_some((newness, body))
 }
 
 fn decode(value: &[u8]) -> Option<Cached> {
@@ -100,9 +227,10 @@ fn decode(value: &[u8]) -> Option<Cached> {
 impl Cache for RedisCache {
     async fn get_many(&self, ids: &[PostId]) -> Vec<Option<Arc<Cached>>> {
         let mut found = self.near.get_many(ids).await;
+        let Some(link) = self.link.get() else { return found };
         let missing: Vec<usize> = (0..ids.len()).filter(|&i| found[i].is_none()).collect();
         // Sent together, not as one MGET: a cluster keeps the keys in different places.
-        let fetched = join_all(missing.iter().map(|&i| self.get(&ids[i]))).await;
+        let fetched = join_all(missing.iter().map(|&i| self.get(link, &ids[i]))).await;
         let near: Vec<Arc<Cached>> = fetched.iter().flatten().cloned().collect();
         self.near.put_many(&near).await;
         for (i, entry) in missing.into_iter().zip(fetched) {
@@ -113,11 +241,11 @@ impl Cache for RedisCache {
 
     async fn put_many(&self, entries: &[Arc<Cached>]) {
         self.near.put_many(entries).await;
-        join_all(entries.iter().map(|entry| self.put(&self.link.reads, entry))).await;
+        self.put_all(entries, |link| &link.reads).await;
     }
 
     async fn refresh_many(&self, entries: &[Arc<Cached>]) {
         self.near.put_many(entries).await;
-        join_all(entries.iter().map(|entry| self.put(&self.link.drains, entry))).await;
+        self.put_all(entries, |link| &link.drains).await;
     }
 }

@@ -58,6 +58,7 @@ impl Config {
     /// Passes when every setting makes sense, so that no other code has to check.
     pub(super) fn check(&self) -> Result<()> {
         check_urls(&self.database_url, &self.redis_url)?;
+        check_cache(&self.redis_url, &self.cache.redis_url)?;
         self.ticks()?;
         self.params()?;
         self.worker_listen()?;
@@ -109,6 +110,19 @@ fn check_urls(database: &ServerUrl, redis: &ServerUrl) -> Result<()> {
         }
         (false, false) if !redis.has_scheme(&REDIS_SCHEMES) => {
             refuse(format!("redis_url {redis} must begin with redis:// or rediss://"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_cache(log: &ServerUrl, cache: &ServerUrl) -> Result<()> {
+    match (log.is_empty(), cache.is_empty()) {
+        (_, true) => Ok(()),
+        (true, false) => refuse(
+            "cache.redis_url is set, but the embedded set-up caches in the process: unset DAMPER_CACHE__REDIS_URL",
+        ),
+        (false, false) if !cache.has_scheme(&REDIS_SCHEMES) => {
+            refuse(format!("cache.redis_url {cache} must begin with redis:// or rediss://"))
         }
         _ => Ok(()),
     }

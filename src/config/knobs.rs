@@ -69,7 +69,9 @@ sections! {
         answer_timeout_ms: u64 [10..=60_000],
     }
     CacheKnobs {
-        posts_max: u64 [0..=100_000_000],
+        redis_url: ServerUrl ["a URL that begins with redis:// or rediss://, or empty"],
+        redis_bytes_max: u64 [0..=1 << 40],
+        memory_bytes_max: u64 [0..=1 << 40],
         ttl_seconds: u64 [1..=86_400],
     }
     ApiKnobs {
@@ -78,6 +80,7 @@ sections! {
         body_timeout_ms: u64 [100..=600_000],
         write_timeout_ms: u64 [100..=600_000],
         connections_max: usize [1..=1_000_000],
+        followers_per_address_max: usize [1..=1_000_000],
         cors_origins: Vec<String> ["a list of origins, or [\"*\"]"],
         request_timeout_ms: u64 [100..=600_000],
         shutdown_seconds_max: u64 [1..=600],

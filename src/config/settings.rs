@@ -191,6 +191,7 @@ mod tests {
             ("redis_url", "redis://localhost", "set DAMPER_DATABASE_URL"),
             ("database_url", "postgres://localhost/x", "set DAMPER_REDIS_URL"),
             ("open", "everywhere", "open"),
+            ("cache.redis_url", "redis://localhost", "unset DAMPER_CACHE__REDIS_URL"),
         ] {
             let refusal = with(&[(name, value)]).unwrap_err().to_string();
             assert!(refusal.contains(remedy), "{refusal}");

@@ -35,12 +35,19 @@ fn first_word(error: &Error) -> &str {
     error.details().split([' ', ':']).next().unwrap_or_default()
 }
 
+/// Whether Redis has no memory left.
+pub(super) fn is_full(error: &Error) -> bool {
+    is_named(error, "OOM")
+}
+
+/// Whether Redis says this word. The error of a script may begin with the script's name and quote the word further on.
+fn is_named(error: &Error, word: &str) -> bool {
+    first_word(error) == word || error.details().contains(&format!("-{word} "))
+}
+
 impl From<Error> for crate::Error {
     fn from(error: Error) -> Self {
-        let first = first_word(&error);
-        // The error of a script begins with the script's name and quotes Redis' word further on.
-        let is_named = |word: &str| first == word || error.details().contains(&format!("-{word} "));
-        match PASSING.into_iter().find(|word| is_named(word)) {
+        match PASSING.into_iter().find(|word| is_named(&error, word)) {
             Some("OOM") => {
                 crate::Error::Unavailable("redis has no memory left (maxmemory); a drain frees some".into())
             }

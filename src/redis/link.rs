@@ -10,9 +10,10 @@ use std::time::Duration;
 use fred::prelude::*;
 use fred::types::scripts::Script;
 use fred::types::{ClusterHash, CustomCommand, MultipleKeys, MultipleValues};
+use tokio::sync::Notify;
 
 use super::connection::{self, Connection};
-use super::error::cause;
+use super::error::{cause, is_full};
 use crate::config::ServerUrl;
 use crate::error::Result;
 use crate::model::Time;
@@ -43,10 +44,23 @@ impl RedisLink {
     /// # Errors
     /// `Unavailable` when Redis does not answer, `Config` when the URL cannot be read or the login is refused.
     pub async fn open(url: &ServerUrl, append_timeout: Duration) -> Result<Self> {
+        Self::open_of(url, append_timeout, "DAMPER_REDIS_URL").await
+    }
+
+    /// The same for a Redis that only caches posts.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_cache(url: &ServerUrl) -> Result<Self> {
+        Self::open_of(url, READ_TIMEOUT, "DAMPER_CACHE__REDIS_URL").await
+    }
+
+    /// `variable` holds the URL, for messages.
+    async fn open_of(url: &ServerUrl, append_timeout: Duration, variable: &str) -> Result<Self> {
         let down = Arc::default();
-        let appends = Side::open(url, append_timeout, &down).await?;
-        let reads = Side::open(url, READ_TIMEOUT, &down).await?;
-        let drains = Side::open(url, DRAIN_TIMEOUT, &down).await?;
+        let appends = Side::open(url, append_timeout, &down, variable).await?;
+        let reads = Side::open(url, READ_TIMEOUT, &down, variable).await?;
+        let drains = Side::open(url, DRAIN_TIMEOUT, &down, variable).await?;
         Ok(Self { appends, reads, drains })
     }
 }
@@ -56,13 +70,20 @@ pub(crate) struct Side {
     client: Client,
     pub timeout: Duration,
     connection: Arc<Connection>,
+    /// Notified when Redis has no memory left for what it was asked to keep.
+    pub full: Notify,
 }
 
 impl Side {
     /// Connects a client; `down` counts the connections of this process that are down.
-    async fn open(url: &ServerUrl, timeout: Duration, down: &Arc<AtomicUsize>) -> Result<Self> {
+    async fn open(
+        url: &ServerUrl,
+        timeout: Duration,
+        down: &Arc<AtomicUsize>,
+        variable: &str,
+    ) -> Result<Self> {
         let mut config = Config::from_url(url.expose()).map_err(|_| {
-            crate::Error::Config(format!("redis_url {url} cannot be read; redis://user:password@host:6379"))
+            crate::Error::Config(format!("{variable} {url} cannot be read; redis://user:password@host:6379"))
         })?;
         config.fail_fast = true;
         let (min, max) = RECONNECT_MS;
@@ -82,11 +103,11 @@ impl Side {
         let why = match tokio::time::timeout(CONNECT_TIMEOUT, client.init()).await {
             Ok(Ok(_)) => {
                 let connection = Connection::watched(&client, down);
-                return Ok(Self { client, timeout, connection });
+                return Ok(Self { client, timeout, connection, full: Notify::new() });
             }
             Ok(Err(error)) if *error.kind() == ErrorKind::Auth => {
                 return Err(crate::Error::Config(format!(
-                    "redis at {} refuses the login: {error}. DAMPER_REDIS_URL holds the password",
+                    "redis at {} refuses the login: {error}. {variable} holds the password",
                     url.host()
                 )));
             }
@@ -94,7 +115,7 @@ impl Side {
             Err(_) => "timed out".to_owned(),
         };
         Err(crate::Error::Unavailable(format!(
-            "no answer from redis at {} within {} ms: {why}. Is it running? DAMPER_REDIS_URL says where",
+            "no answer from redis at {} within {} ms: {why}. Is it running? {variable} says where",
             url.host(),
             CONNECT_TIMEOUT.as_millis()
         )))
@@ -144,6 +165,9 @@ impl Side {
         if answer.as_ref().is_err_and(|error| *error.kind() == ErrorKind::Timeout) {
             // A Redis that hangs is as good as none. Others need not wait too; the ping finds out when it is back.
             self.connection.lost(&"no answer in time");
+        }
+        if answer.as_ref().is_err_and(is_full) {
+            self.full.notify_one();
         }
         answer
     }

@@ -1,6 +1,6 @@
 //! Changes: which posts each of the last commits changed, for callers who follow the averages.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::prelude::*;
 use crate::database::row::corrupt;
@@ -32,31 +32,34 @@ pub(super) async fn forget_old(transaction: &mut Transaction) -> Result<()> {
 }
 
 impl Store {
-    /// The posts that a shard's commits have changed from one position to another; nothing when they are too many, or
-    /// the commits are not all remembered.
+    /// The posts that a shard's commits have changed up to a position, each with the position of the newest that did, and
+    /// the position since when these are all. That is `from`, or a later one if the commits before are not remembered, do
+    /// not say, or name more than `posts_max` posts together.
     pub async fn changed(
         &self,
         shard: Shard,
         from: Position,
         to: Position,
-    ) -> Result<Option<BTreeSet<PostId>>> {
-        let sql = "select after, position, posts from changes
-                   where shard = $1 and position > $2 and position <= $3 order by position limit $4";
+        posts_max: usize,
+    ) -> Result<(Position, BTreeMap<PostId, Position>)> {
+        let sql = "select after, position, posts from (
+                       select after, position, posts,
+                           sum(length(posts) - length(replace(posts, ' ', '')) + 1)
+                               over (order by position desc) as so_far
+                       from changes where shard = $1 and position > $2 and position <= $3
+                   ) newest
+                   where so_far <= $4 or posts is null order by position desc limit $5";
         let found =
-            self.database.ask(Patience::Quick, sql, values![shard, from, to, CHANGES_MAX + 1]).await?;
-        if found.len() > CHANGES_MAX {
-            return Ok(None);
-        }
-        let (mut at, mut posts) = (from, BTreeSet::new());
+            self.database.ask(Patience::Quick, sql, values![shard, from, to, posts_max, CHANGES_MAX]).await?;
+        let (mut since, mut posts) = (to, BTreeMap::new());
         for row in found {
-            let (true, Some(changed)) = (row.position("after")? <= at, row.text_or_null("posts")?) else {
-                return Ok(None);
-            };
+            let (position, changed) = (row.position("position")?, row.text_or_null("posts")?);
+            let (true, Some(changed)) = (position >= since, changed) else { break };
             for id in changed.split(' ').filter(|id| !id.is_empty()) {
-                posts.insert(PostId::parse(id).map_err(|_| corrupt("a post id", id))?);
+                posts.entry(PostId::parse(id).map_err(|_| corrupt("a post id", id))?).or_insert(position);
             }
-            at = row.position("position")?;
+            since = since.min(row.position("after")?);
         }
-        Ok((at == to).then_some(posts))
+        Ok((since.max(from), posts))
     }
 }

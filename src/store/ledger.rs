@@ -19,6 +19,14 @@ macro_rules! ledger {
             fn batch_max(&self) -> usize {
                 usize::MAX
             }
+            /// A ledger without long contents leaves out none.
+            async fn posts_cut(
+                &self,
+                ids: &[PostId],
+                _bytes_max: usize,
+            ) -> Result<Vec<Option<(PostState, bool)>>> {
+                Ok(self.posts(ids).await?.into_iter().map(|found| Some((found?, false))).collect())
+            }
             /// A ledger that merges every decision in one step has none under way.
             async fn under_way(&self, _shard: Shard) -> Result<Option<Batch>> {
                 Ok(None)
@@ -30,6 +38,13 @@ macro_rules! ledger {
         impl Ledger for Store {
             fn batch_max(&self) -> usize {
                 self.batch_max()
+            }
+            async fn posts_cut(
+                &self,
+                ids: &[PostId],
+                bytes_max: usize,
+            ) -> Result<Vec<Option<(PostState, bool)>>> {
+                self.posts_cut(ids, bytes_max).await
             }
             async fn under_way(&self, shard: Shard) -> Result<Option<Batch>> {
                 self.under_way(shard).await

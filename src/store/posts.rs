@@ -131,14 +131,34 @@ impl Store {
 
     /// Posts with their averages, in the order asked (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).
     pub async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
+        let found = self.posts_with(ids, "p.content", Patience::Quick).await?;
+        in_order(ids, &found, "id", state)
+    }
+
+    /// The same without contents of more than `bytes_max`, and whether each was left out.
+    pub async fn posts_cut(
+        &self,
+        ids: &[PostId],
+        bytes_max: usize,
+    ) -> Result<Vec<Option<(PostState, bool)>>> {
+        // Neither database reads a text to say how long it is.
+        let is_long = format!("coalesce(octet_length(p.content), 0) > {bytes_max}");
+        let content = format!(
+            "case when {is_long} then null else p.content end as content,
+             case when {is_long} then cast(1 as smallint) else cast(0 as smallint) end as is_cut"
+        );
+        let found = self.posts_with(ids, &content, Patience::Commit).await?;
+        in_order(ids, &found, "id", |row| Ok((state(row)?, row.flag("is_cut")?)))
+    }
+
+    async fn posts_with(&self, ids: &[PostId], content: &str, patience: Patience) -> Result<Vec<Row>> {
         let sql = format!(
-            "select p.id, p.title, p.content, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision,
+            "select p.id, p.title, {content}, p.created_by, p.repost_of, p.reposts, p.created_at, p.revision,
                    p.frozen, p.excluded, p.hold, p.held, {} from {{ids}} {{join}} posts p on p.id = k.id
                    left join averages a on a.post_id = p.id",
             AVERAGES.columns_of("a")
         );
-        let found = self.database.ask(Patience::Quick, &sql, values![ids]).await?;
-        in_order(ids, &found, "id", state)
+        self.database.ask(patience, &sql, values![ids]).await
     }
 
     /// Those of the ids that posts have (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).

@@ -104,8 +104,11 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng) {
         16 => {
             let redis = round.site.world.redis();
             redis.command(&["SCRIPT", "FLUSH"]);
-            redis.command(&["SET", "damper:post:post0", "not a post"]);
-            redis.command(&["DEL", "damper:post:post1"]);
+            for part in 0..64 {
+                let part = format!("damper:cache:{part}");
+                redis.command(&["DEL", &part]);
+                redis.command(&["SET", &part, "not a post"]);
+            }
             let recovered = round.await_acknowledged();
             round.note("scripts flushed, cache corrupted", true, recovered);
         }

@@ -1,4 +1,7 @@
-//! The same tests for both caches, in process and in Redis: the newest wins, and everything wrong is a miss.
+//! The same tests for both caches, in process and in Redis: the newest wins, and everything wrong is a miss. `room` has what
+//! they take of memory.
+
+mod room;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +9,7 @@ use std::time::Duration;
 use damper::cache::memory::{LIFE, MemoryCache};
 use damper::cache::redis::RedisCache;
 use damper::cache::{Cache, Cached};
-use damper::entry::Position;
+use damper::entry::{Position, Shard};
 use damper::merge::{PostState, Standing};
 use damper::model::Time;
 use damper::model::post::Post;
@@ -24,7 +27,7 @@ macro_rules! on_every_cache {
         mod in_process {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(&damper::cache::memory::MemoryCache::new(100)).await;
+                super::$name(&damper::cache::memory::MemoryCache::new(super::MEMORY)).await;
             })*
         }
         mod in_redis {
@@ -43,11 +46,21 @@ on_every_cache!(
     every_bit_of_a_state_comes_back,
 );
 
-/// A process' cache: Redis, behind `near` posts in process.
+/// Memory of a process for more posts than these tests have.
+const MEMORY: u64 = 1 << 20;
+
+/// A process' cache: Redis, behind `near` bytes in process.
 async fn cache(world: &World, near: u64) -> RedisCache {
-    let link = RedisLink::open(&world.config().redis_url, Duration::from_secs(1)).await;
+    let config = world.config();
+    let link = RedisLink::open(&config.redis_url, Duration::from_secs(1)).await;
     let link = Arc::new(link.expect("redis answers"));
-    RedisCache::new(MemoryCache::new(near), link, Duration::from_secs(60))
+    let opened = RedisCache::open(MemoryCache::new(near), link, &config.cache).await;
+    opened.expect("the cache opens")
+}
+
+/// The key in Redis that holds a post.
+fn part(id: &str) -> String {
+    format!("damper:cache:{}", Shard::of(&post_id(id), 64).0)
 }
 
 /// A post's state: how new it is, by position, revision and when it was read.
@@ -55,7 +68,7 @@ fn cached(id: &str, position: u64, revision: u64, read_ms: i64) -> Arc<Cached> {
     let post = Post { revision, ..posts(&[id]).remove(0) };
     let version = Position::new(1_700_000_000_000, position);
     let state = PostState { post, average: Average::default(), version, standing: Standing::default() };
-    Arc::new(Cached { state, read_at: START.plus_ms(read_ms) })
+    Arc::new(Cached::new(state, START.plus_ms(read_ms)))
 }
 
 async fn get(cache: &dyn Cache, id: &str) -> Option<Arc<Cached>> {
@@ -85,10 +98,8 @@ async fn a_newer_state_replaces_an_older_and_never_the_other_way(cache: &dyn Cac
         cache.put_many(&rising[..i]).await;
         assert_eq!(get(cache, "p").await.as_ref(), Some(newer), "an older one came later");
     }
-    let far = Arc::new(Cached {
-        state: PostState { version: Position::new(1_700_000_000_001, 0), ..rising[4].state.clone() },
-        read_at: START,
-    });
+    let far = PostState { version: Position::new(1_700_000_000_001, 0), ..rising[4].state.clone() };
+    let far = Arc::new(Cached::new(far, START));
     cache.put_many(std::slice::from_ref(&far)).await;
     cache.put_many(&[cached("p", u64::MAX, u64::MAX, 9)]).await;
     assert_eq!(get(cache, "p").await, Some(far), "the high part of a position weighs most");
@@ -115,7 +126,7 @@ async fn every_bit_of_a_state_comes_back(cache: &dyn Cache) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_in_process_lives_a_second_at_most() {
-    let cache = MemoryCache::new(10);
+    let cache = MemoryCache::new(MEMORY);
     cache.put_many(&[cached("p", 1, 1, 0)]).await;
     assert!(get(&cache, "p").await.is_some());
     let gone = || crate::support::wait(get(&cache, "p")).is_none().then_some(());
@@ -125,7 +136,7 @@ async fn an_entry_in_process_lives_a_second_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_puts_another_gets_within_a_second() {
     let world = World::servers();
-    let (one, other) = (cache(&world, 10).await, cache(&world, 10).await);
+    let (one, other) = (cache(&world, MEMORY).await, cache(&world, MEMORY).await);
     one.put_many(&[cached("p", 1, 1, 0)]).await;
     assert_eq!(get(&other, "p").await, Some(cached("p", 1, 1, 0)), "what is not near comes from redis");
     one.put_many(&[cached("p", 2, 1, 0)]).await;
@@ -145,14 +156,14 @@ async fn a_value_of_another_program_is_a_miss_and_is_replaced() {
     let redis = world.redis();
     let ours = cached("p", 7, 1, 0);
     cache.put_many(std::slice::from_ref(&ours)).await;
-    let value = redis.command(&["GET", "damper:post:p"]).bytes().to_vec();
+    let value = redis.command(&["HGET", &part("p"), "p"]).bytes().to_vec();
     let mut cut = value.clone();
     cut.truncate(value.len() / 2);
     let mut other_encoding = value.clone();
     other_encoding[0] = b'2';
     let foreign: [&[u8]; 6] = [b"", b"1 ", b"\xff\xfe\0", b"{\"state\":null}", &cut, &other_encoding];
     for bytes in foreign {
-        redis.command_bytes(&[b"SET", b"damper:post:p", bytes]);
+        redis.command_bytes(&[b"HSET", part("p").as_bytes(), b"p", bytes]);
         assert_eq!(get(&cache, "p").await, None, "{bytes:?}");
     }
     cache.put_many(std::slice::from_ref(&ours)).await;
@@ -163,7 +174,7 @@ async fn a_value_of_another_program_is_a_miss_and_is_replaced() {
 async fn a_key_of_another_type_is_a_miss_and_is_replaced() {
     let world = World::servers();
     let cache = cache(&world, 0).await;
-    world.redis().command(&["HSET", "damper:post:p", "field", "value"]);
+    world.redis().command(&["SET", &part("p"), "value"]);
     assert_eq!(get(&cache, "p").await, None);
     cache.put_many(&[cached("p", 1, 1, 0)]).await;
     assert_eq!(get(&cache, "p").await, Some(cached("p", 1, 1, 0)));
@@ -174,7 +185,8 @@ async fn another_posts_value_is_a_miss() {
     let world = World::servers();
     let cache = cache(&world, 0).await;
     cache.put_many(&[cached("q", 1, 1, 0)]).await;
-    world.redis().command(&["COPY", "damper:post:q", "damper:post:p"]);
+    let value = world.redis().command(&["HGET", &part("q"), "q"]).bytes().to_vec();
+    world.redis().command_bytes(&[b"HSET", part("p").as_bytes(), b"p", &value]);
     assert_eq!(get(&cache, "p").await, None);
 }
 
@@ -183,21 +195,21 @@ async fn what_redis_keeps_has_an_end() {
     let world = World::servers();
     let cache = cache(&world, 0).await;
     cache.put_many(&[cached("p", 1, 1, 0)]).await;
-    let left_ms = world.redis().command(&["PTTL", "damper:post:p"]).int();
-    assert!((1..=60_000).contains(&left_ms), "{left_ms}");
+    let left_ms = world.redis().command(&["PTTL", &part("p")]).int();
+    assert!((1..=86_400_000).contains(&left_ms), "{left_ms}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_everything_is_a_miss_and_nothing_an_error() {
     let world = World::servers();
-    let cache = cache(&world, 10).await;
+    let cache = cache(&world, MEMORY).await;
     cache.put_many(&[cached("p", 1, 1, 0)]).await;
     world.redis().kill();
     cache.put_many(&[cached("q", 1, 1, 0)]).await;
     assert_eq!(get(&cache, "q").await, Some(cached("q", 1, 1, 0)), "what is near is still there");
     assert_eq!(get(&cache, "never-put").await, None);
     world.redis().start_again();
-    let stored = || world.redis().command(&["EXISTS", "damper:post:q"]) == Reply::Int(1);
+    let stored = || world.redis().command(&["HEXISTS", &part("q"), "q"]) == Reply::Int(1);
     until("the cache to be back", || {
         crate::support::wait(cache.put_many(&[cached("q", 2, 1, 0)]));
         stored()

@@ -146,6 +146,30 @@ fn every_risk_of_redis_is_named_with_its_remedy() {
 }
 
 #[test]
+fn what_is_left_for_the_log_is_said_and_a_redis_of_the_cache_is_examined() {
+    let world = world(&["--appendfsync", "always", "--maxmemory", "100mb"]);
+    let own = Redis::start_with(&["--maxmemory", "8mb"]);
+    let said = |world: &World| {
+        let report = world.cli(&["doctor", "--json"]).json();
+        finding(&report, "redis", "memory")["found"].as_str().expect("a text").to_owned()
+    };
+    let service = world.start_api();
+    service.http().create("p");
+    service.http().read("p");
+    until("the post to be counted", || {
+        said(&world).contains("2.0 KiB of it cached posts (64.0 MiB at most)")
+    });
+    assert!(said(&world).ends_with("MiB left for the log"), "{}", said(&world));
+    let world = world.with("cache.redis_url", own.url());
+    assert!(said(&world).contains(" 0 B of it cached posts (0 B at most)"), "{}", said(&world));
+    let small = ["of 8.0 MiB used", "posts find no room", "lower cache.redis_bytes_max"];
+    assert_risk(&world, "cache", "memory", &small);
+    own.kill();
+    let report = world.cli(&["doctor", "--json"]).expect(1).json();
+    assert_eq!(finding(&report, "cache", "answer")["verdict"], "down");
+}
+
+#[test]
 fn a_redis_that_does_not_tell_is_unknown_and_no_risk() {
     let run = world(&["--rename-command", "CONFIG", ""]).cli(&["doctor", "--json"]).expect(0).json();
     assert_eq!(finding(&run, "redis", "persistence")["verdict"], "unknown");

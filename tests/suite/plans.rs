@@ -129,7 +129,7 @@ async fn hot_statements_go_by_their_indexes(world: World) {
     hot!("alerted", store.alerted(None, limit));
     hot!("untold", store.untold(limit));
     hot!("history", store.history(&posts[0]));
-    hot!("changed", store.changed(Shard(0), Position::START, Position::new(0, 9)));
+    hot!("changed", store.changed(Shard(0), Position::START, Position::new(0, 9), 500));
     hot!("users", store.users(None, limit));
     let lines = posts.iter().zip(1..).map(|(post, i)| {
         let mut entry = Entry::new(post.clone(), user.clone(), at, Action::Withdraw);

@@ -15,9 +15,8 @@ use futures_util::StreamExt;
 use tracing::{debug, info, warn};
 
 use super::context::Context;
-use super::reading::read_into;
 use crate::buffer::Buffer;
-use crate::cache::Cache;
+use crate::cache::{CONTENT_BYTES_MAX, Cache, Cached};
 use crate::entry::{Batch, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
@@ -301,10 +300,16 @@ impl Drainer {
     async fn refresh(&self, merged: &Merged, now: Time) {
         let ids: Vec<PostId> = merged.averages.iter().map(|average| average.post.clone()).collect();
         for ids in ids.chunks(POSTS_ASKED_MAX) {
-            if let Err(error) = read_into(&*self.ledger, &*self.cache, ids, now).await {
-                warn!(%error, "the cache could not be refreshed after a commit");
-                return;
-            }
+            let states = match self.ledger.posts_cut(ids, CONTENT_BYTES_MAX).await {
+                Ok(states) => states.into_iter().flatten(),
+                Err(error) => {
+                    warn!(%error, "the cache could not be refreshed after a commit");
+                    return;
+                }
+            };
+            faults::reach("cache.read");
+            let entry = |(state, is_cut)| Arc::new(Cached { is_cut, ..Cached::new(state, now) });
+            self.cache.refresh_many(&states.map(entry).collect::<Vec<_>>()).await;
         }
     }
 

@@ -7,9 +7,10 @@ use moka::future::Cache;
 
 use crate::model::Time;
 
-/// Most remembered answers of each kind; those not asked for lately are forgotten first. An outdated no counts
-/// among them until then.
-const ANSWERS_MAX: u64 = 200_000;
+/// Most remembered answers of each kind, of at most 300 bytes each; those not asked for lately are forgotten first. An
+/// outdated no counts among them until then. A no is forgotten soon, so fewer do.
+const YES_MAX: u64 = 200_000;
+const NO_MAX: u64 = 20_000;
 
 /// Remembered answers to one question.
 pub struct Known<K> {
@@ -21,7 +22,7 @@ pub struct Known<K> {
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Known<K> {
     /// A no is forgotten after `no_ms`.
     pub fn new(no_ms: i64) -> Self {
-        Self { yes: Cache::new(ANSWERS_MAX), no: Cache::new(ANSWERS_MAX), no_ms }
+        Self { yes: Cache::new(YES_MAX), no: Cache::new(NO_MAX), no_ms }
     }
 
     pub async fn is_yes(&self, key: &K) -> bool {

@@ -44,8 +44,19 @@ impl Loader {
 
 async fn answer_all(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
     let mut requests = Vec::new();
-    while waiting.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
-        let outcome = find(&*store, &*cache, &requests).await;
+    while let Some(request) = waiting.recv().await {
+        let mut asked: BTreeSet<PostId> = request.ids.iter().cloned().collect();
+        requests.push(request);
+        // Bounded by posts, whose texts are in memory until all are answered.
+        while asked.len() < POSTS_ASKED_MAX
+            && let Ok(request) = waiting.try_recv()
+        {
+            asked.extend(request.ids.iter().cloned());
+            requests.push(request);
+        }
+        let read_at = requests.iter().map(|request| request.now).max().unwrap_or_default();
+        let asked: Vec<PostId> = asked.into_iter().collect();
+        let outcome = find(&*store, &*cache, &asked, read_at).await;
         for Request { ids, answer, .. } in requests.drain(..) {
             let found = outcome.as_ref().map_err(Error::clone);
             // A reader that has disconnected needs no answer.
@@ -57,11 +68,9 @@ async fn answer_all(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>, mut waiting: 
 async fn find(
     store: &dyn Ledger,
     cache: &dyn Cache,
-    requests: &[Request],
+    asked: &[PostId],
+    read_at: Time,
 ) -> Result<BTreeMap<PostId, Arc<Cached>>> {
-    let asked: BTreeSet<&PostId> = requests.iter().flat_map(|request| &request.ids).collect();
-    let asked: Vec<PostId> = asked.into_iter().cloned().collect();
-    let read_at = requests.iter().map(|request| request.now).max().unwrap_or_default();
     let mut found = BTreeMap::new();
     for ids in asked.chunks(POSTS_ASKED_MAX) {
         let entries = read_into(store, cache, ids, read_at).await?;
@@ -71,7 +80,7 @@ async fn find(
 }
 
 /// Reads posts from the store into the cache; returns those that exist.
-pub async fn read_into(
+async fn read_into(
     store: &dyn Ledger,
     cache: &dyn Cache,
     ids: &[PostId],
@@ -80,7 +89,7 @@ pub async fn read_into(
     let states = store.posts(ids).await?;
     faults::reach("cache.read");
     let entries: Vec<_> =
-        states.into_iter().flatten().map(|state| Arc::new(Cached { state, read_at })).collect();
+        states.into_iter().flatten().map(|state| Arc::new(Cached::new(state, read_at))).collect();
     cache.put_many(&entries).await;
     Ok(entries)
 }

@@ -19,7 +19,6 @@ use crate::model::{Page, PostId, Time, UserId, page};
 use crate::smoothing::Average;
 use crate::store::{PageKey, Sort, Store};
 
-pub use loader::read_into;
 pub use own::OwnRating;
 pub use posts::{PostReader, PostView};
 

@@ -68,9 +68,8 @@ impl PostReader {
     /// # Errors
     /// `NotFound` when there is no such post; `Unavailable` when that cannot be found out.
     pub async fn post(&self, id: &PostId, reader: Option<&UserId>, now: Time) -> Result<PostView> {
-        let state = self.state(id, now).await?;
-        let mut views = self.views(vec![state], reader, now).await?;
-        views.pop().ok_or_else(|| Error::Internal("a post has no view".into()))
+        let mut views = self.posts(std::slice::from_ref(id), reader, now).await?;
+        views.pop().ok_or_else(|| missing(id))
     }
 
     /// Those of the posts that exist, in the order asked, with the own ratings of `reader` if one is named.
@@ -93,17 +92,25 @@ impl PostReader {
         self.loader.load(ids.to_vec(), now).await.map(drop)
     }
 
-    /// A post's state, from the cache or the store.
+    /// A post's state, from the cache or the store. The post's content may be left out.
     pub(in crate::app) async fn state(&self, id: &PostId, now: Time) -> Result<Arc<Cached>> {
-        let mut states = self.states(std::slice::from_ref(id), now).await?;
-        states.pop().flatten().ok_or_else(|| Error::NotFound(format!("there is no post {id}")))
+        let mut states = self.find(std::slice::from_ref(id), false, now).await?;
+        states.pop().flatten().ok_or_else(|| missing(id))
     }
 
-    /// Posts' states in the order asked: from the cache if they were read since the last tick, else from the store. While
-    /// the store does not answer, cached states are served as they are.
+    /// Posts' states in the order asked, whole: from the cache if they were read since the last tick, else from the store.
+    /// While the store does not answer, cached states are served as they are, until they are too old.
     pub(super) async fn states(&self, ids: &[PostId], now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
+        self.find(ids, true, now).await
+    }
+
+    async fn find(&self, ids: &[PostId], whole: bool, now: Time) -> Result<Vec<Option<Arc<Cached>>>> {
         let last_tick = self.context.ticks.around(now).last;
+        let oldest = now.ms() - 1_000 * self.context.config.cache.ttl_seconds as i64;
         let mut states = self.cache.get_many(ids).await;
+        for state in &mut states {
+            state.take_if(|state| (whole && state.is_cut) || state.read_at.ms() < oldest);
+        }
         let mut asked = Vec::new();
         for (i, state) in states.iter().enumerate() {
             let fresh = state.as_ref().is_some_and(|state| state.read_at >= last_tick);
@@ -153,4 +160,8 @@ impl PostReader {
             own,
         }
     }
+}
+
+fn missing(id: &PostId) -> Error {
+    Error::NotFound(format!("there is no post {id}"))
 }

@@ -1,138 +1,103 @@
-//! Followers of the averages: one task reads the changes for all of them, and sends each the same.
+//! Followers of the averages: how many there may be, and the one task that reads the changes for all of them.
 //!
-//! Events are shared, so a follower costs only its connection. A drain never waits for a follower.
+//! The task alone asks the store. While it gets no answer, followers wait; a drain never waits for a follower.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::response::sse::Event;
-use serde::Serialize;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use utoipa::ToSchema;
 
+use super::ring::{Ring, Round};
 use crate::api::now;
 use crate::app::App;
-use crate::app::reading::changes::{Changed, Changes, Watermark};
-use crate::error::{Error, Result};
-use crate::model::{PostId, Time};
-use crate::smoothing::{Params, Published};
+use crate::error::Result;
+use crate::limits::network;
 
 /// How often the store is asked whether there was a drain, while there are followers.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
-/// A follower that is behind by this many rounds of events is disconnected.
-pub const ROUNDS_BEHIND_MAX: usize = 16;
+/// The changes are kept up so many times after the last follower has left, a minute: it may come back.
+const IDLE_LOOKS_MAX: u32 = 120;
 /// Followers of one process.
-const FOLLOWERS_MAX: usize = 1_024;
-
-/// A changed average.
-#[derive(Serialize, ToSchema)]
-pub struct ChangedAverage {
-    /// Whose it is
-    id: PostId,
-    #[serde(flatten)]
-    published: Published,
-    as_of: Time,
-}
+pub const FOLLOWERS_MAX: usize = 1_024;
 
 /// The followers of one process.
+#[derive(Default)]
 pub struct Followers {
-    /// What they are sent, while there are any.
-    current: Mutex<Option<Sending>>,
-    room: Arc<Semaphore>,
+    ring: watch::Sender<Ring>,
+    is_reading: AtomicBool,
+    counts: Mutex<HashMap<String, usize>>,
 }
 
-struct Sending {
-    rounds: broadcast::Sender<Arc<Round>>,
-    /// The place up to which they have been sent everything.
-    watermark: Watermark,
-}
-
-/// What changed between two looks.
-pub struct Round {
-    watermark: Watermark,
-    /// Events by name and data: an average each, or one that says that there are too many.
-    events: Vec<(&'static str, String)>,
-}
-
-impl Default for Followers {
-    fn default() -> Self {
-        Self { current: Mutex::default(), room: Arc::new(Semaphore::new(FOLLOWERS_MAX)) }
-    }
-}
-
-impl Round {
-    pub fn new(Changes { averages, watermark }: Changes, params: &Params) -> Self {
-        let event = |Changed { post: id, average, as_of }| {
-            let json = ChangedAverage { id, published: Published::of(&average, params), as_of };
-            ("average", serde_json::to_string(&json).unwrap_or_default())
-        };
-        let events = match averages {
-            Some(averages) => averages.into_iter().map(event).collect(),
-            None => vec![("reset", "{}".to_owned())],
-        };
-        Self { watermark, events }
-    }
-
-    /// The event at that place in the round. Only the last one has the round's id, so a follower that is cut off before
-    /// it receives the whole round again.
-    pub fn event(&self, i: usize) -> Option<Event> {
-        let (name, data) = self.events.get(i)?;
-        let event = Event::default().event(name).data(data);
-        let is_last = i + 1 == self.events.len();
-        Some(if is_last { event.id(self.watermark.to_string()) } else { event })
-    }
+/// The room of one follower, free again when this is dropped.
+pub struct Room {
+    followers: Arc<Followers>,
+    network: String,
 }
 
 impl Followers {
-    /// Room for one more, which ends with what is returned.
-    pub fn enter(&self) -> Result<OwnedSemaphorePermit> {
-        let room = self.room.clone().try_acquire_owned();
-        room.map_err(|_| {
-            Error::Unavailable(format!("there are {FOLLOWERS_MAX} followers already; try again later"))
-        })
-    }
-
-    /// The rounds from now on, and the place that they begin at.
-    pub async fn follow(
-        self: &Arc<Self>,
-        app: &Arc<App>,
-        stop: &CancellationToken,
-    ) -> Result<(broadcast::Receiver<Arc<Round>>, Watermark)> {
-        let mut current = self.current.lock().await;
-        if let Some(current) = current.as_ref() {
-            return Ok((current.rounds.subscribe(), current.watermark.clone()));
+    /// Room for one more from this address, of which there may be `per_address_max`; nothing when there is none.
+    pub fn enter(self: &Arc<Self>, address: IpAddr, per_address_max: usize) -> Option<Room> {
+        let network = network(address);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = counts.get(&network).copied().unwrap_or_default();
+        if here >= per_address_max || counts.values().sum::<usize>() >= FOLLOWERS_MAX {
+            return None;
         }
-        let watermark = app.reader().watermark().await?;
-        let (rounds, receiver) = broadcast::channel(ROUNDS_BEHIND_MAX);
-        *current = Some(Sending { rounds, watermark: watermark.clone() });
-        let (followers, app, stop) = (self.clone(), app.clone(), stop.clone());
-        tokio::spawn(async move { stop.run_until_cancelled(followers.send(&app)).await });
-        Ok((receiver, watermark))
+        counts.insert(network.clone(), here + 1);
+        Some(Room { followers: self.clone(), network })
     }
 
-    /// Reads what has changed and sends it, until there are no followers any more.
-    async fn send(&self, app: &App) {
+    /// The changes from now on, which a task reads from the first call on.
+    pub fn follow(self: &Arc<Self>, app: &Arc<App>, stop: &CancellationToken) -> watch::Receiver<Ring> {
+        let ring = self.ring.subscribe();
+        if !self.is_reading.swap(true, Ordering::Relaxed) {
+            let (followers, app, stop) = (self.clone(), app.clone(), stop.clone());
+            tokio::spawn(async move { stop.run_until_cancelled(followers.read(&app)).await });
+        }
+        ring
+    }
+
+    /// Reads what has changed, for as long as the process runs; while nobody follows, nothing is asked.
+    async fn read(&self, app: &App) {
+        let mut idle = 0;
         loop {
-            tokio::time::sleep(ASK_INTERVAL).await;
-            let mut current = self.current.lock().await;
-            let Some(sending) = current.as_mut().filter(|sending| sending.rounds.receiver_count() > 0) else {
-                *current = None;
-                return;
-            };
-            if let Err(error) = send_round(app, sending).await {
-                debug!(%error, "followers wait");
+            idle = if self.ring.receiver_count() > 0 { 0 } else { idle + 1 };
+            if idle < IDLE_LOOKS_MAX {
+                if let Err(error) = self.look(app).await {
+                    debug!(%error, "followers wait");
+                }
+            } else if idle == IDLE_LOOKS_MAX {
+                self.ring.send_modify(Ring::clear);
+            } else {
+                idle = IDLE_LOOKS_MAX;
             }
+            tokio::time::sleep(ASK_INTERVAL).await;
         }
+    }
+
+    async fn look(&self, app: &App) -> Result<()> {
+        let end = self.ring.borrow().end().cloned();
+        if let Some(changes) = app.reader().changes(end.as_ref(), now()).await? {
+            let round = Round::new(changes, app.params());
+            self.ring.send_modify(|ring| ring.add(round));
+        }
+        Ok(())
     }
 }
 
-async fn send_round(app: &App, sending: &mut Sending) -> Result<()> {
-    if let Some(changes) = app.reader().changes(&sending.watermark, now()).await? {
-        sending.watermark = changes.watermark.clone();
-        // The last follower may have left; the next look finds that out.
-        let _ = sending.rounds.send(Arc::new(Round::new(changes, app.params())));
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut counts = self.followers.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
     }
-    Ok(())
 }

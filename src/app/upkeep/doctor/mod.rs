@@ -36,7 +36,7 @@ pub enum Verdict {
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `redis`, `postgres`, or `data file`.
+    /// `redis`, `cache` (a Redis of its own), `postgres`, or `data file`.
     pub part: &'static str,
     pub check: &'static str,
     pub verdict: Verdict,
@@ -57,10 +57,19 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     match config.setup() {
         Setup::Embedded => findings("data file", sqlite::examine(config).await),
         Setup::Servers => {
-            let (redis, postgres) =
-                futures_util::future::join(redis::examine(config, clock), postgres::examine(config, clock))
-                    .await;
-            [findings("redis", redis), findings("postgres", postgres)].concat()
+            let cache = async {
+                match config.cache.redis_url.is_empty() {
+                    true => Ok(Vec::new()),
+                    false => redis::examine_cache(&config.cache).await,
+                }
+            };
+            let (redis, cache, postgres) = futures_util::future::join3(
+                redis::examine(config, clock),
+                cache,
+                postgres::examine(config, clock),
+            )
+            .await;
+            [findings("redis", redis), findings("cache", cache), findings("postgres", postgres)].concat()
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Checks, Clock, Judgement, bytes, clocks, ok, risk, silent, unknown};
-use crate::config::Config;
+use crate::cache::redis::bytes_held;
+use crate::config::{CacheKnobs, Config};
 use crate::error::Result;
 use crate::redis::health::{Keeping, RedisHealth};
 use crate::redis::link::RedisLink;
@@ -17,6 +18,11 @@ pub(super) async fn examine(config: &Config, clock: &Clock) -> Result<Checks> {
     let timeout = Duration::from_millis(config.buffer.append_timeout_ms);
     let link = RedisLink::open(&config.redis_url, timeout).await?;
     let health = RedisHealth::ask(&link).await?;
+    // What the cache may take here, and takes.
+    let cache = match config.cache.redis_url.is_empty() {
+        true => Some((config.cache.redis_bytes_max, bytes_held(&link).await)),
+        false => None,
+    };
     let before = clock();
     let theirs_ms = link.drains.time().await?.ms();
     let clock = clocks(theirs_ms, [before, clock()], "a minute apart, ratings are answered 503");
@@ -36,11 +42,27 @@ pub(super) async fn examine(config: &Config, clock: &Clock) -> Result<Checks> {
     }
     checks.extend([
         ("eviction", eviction(&health)),
-        ("memory", memory(&health)),
+        ("memory", memory(&health, cache)),
         ("replication", replication(&health)),
         ("clock", clock),
     ]);
     Ok(checks)
+}
+
+/// The Redis of the cache's own.
+pub(super) async fn examine_cache(knobs: &CacheKnobs) -> Result<Checks> {
+    let link = RedisLink::open_cache(&knobs.redis_url).await?;
+    let health = RedisHealth::ask(&link).await?;
+    let memory = match (health.count("used_memory"), health.count("maxmemory").filter(|limit| *limit > 0)) {
+        (None, _) => silent(),
+        (Some(used), Some(limit)) if limit < knobs.redis_bytes_max => risk(
+            format!("{} of {} used", bytes(used), bytes(limit)),
+            format!("posts find no room: the cache may take {}", bytes(knobs.redis_bytes_max)),
+            "raise maxmemory, or lower cache.redis_bytes_max",
+        ),
+        (Some(used), limit) => ok(format!("{} of {} used", bytes(used), limit.map_or("any".into(), bytes))),
+    };
+    Ok(vec![("answer", ok(format!("at {}", knobs.redis_url.host()))), ("memory", memory)])
 }
 
 fn version(health: &RedisHealth) -> Judgement {
@@ -97,12 +119,26 @@ fn eviction(health: &RedisHealth) -> Judgement {
     ok(found)
 }
 
-fn memory(health: &RedisHealth) -> Judgement {
+/// `cache` is what the read cache may take here, and what it takes.
+fn memory(health: &RedisHealth, cache: Option<(u64, u64)>) -> Judgement {
     let Some(used) = health.count("used_memory") else { return silent() };
     let Some(limit) = health.count("maxmemory").filter(|limit| *limit > 0) else {
-        return ok(format!("{} used, no limit", bytes(used)));
+        let cached = cache
+            .map(|(most, held)| format!(", {} of it cached posts, {} at most", bytes(held), bytes(most)));
+        return ok(format!("{} used, no limit{}", bytes(used), cached.unwrap_or_default()));
     };
-    let found = format!("{} of {} used", bytes(used), bytes(limit));
+    // Cached posts give way to the log.
+    let (most, held) = cache.unwrap_or_default();
+    let left = limit.saturating_sub(used.saturating_sub(held));
+    let found = format!(
+        "{} of {} used, {} of it cached posts ({} at most); {} left for the log",
+        bytes(used),
+        bytes(limit),
+        bytes(held),
+        bytes(most),
+        bytes(left)
+    );
+    let used = used.saturating_sub(held);
     if used.saturating_mul(100) > limit.saturating_mul(FULL_PERCENT) {
         return risk(found, "a full Redis takes no ratings", "raise maxmemory, or drain more often");
     }
