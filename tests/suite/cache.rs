@@ -229,3 +229,19 @@ async fn the_same_state_read_later_replaces_what_was_read_earlier() {
     cache.put_many(&[Arc::new(never.clone())]).await;
     assert_eq!(get(&cache, "p").await.as_deref(), Some(&never));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_puts_over_a_connection_of_its_own() {
+    let world = World::servers();
+    let cache = cache(&world, 0).await;
+    // Connections that have run the script last.
+    let putting = || {
+        let clients = world.redis().command(&["CLIENT", "LIST"]);
+        String::from_utf8_lossy(clients.bytes()).matches(" cmd=evalsha ").count()
+    };
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    assert_eq!(putting(), 1);
+    cache.refresh_many(&[cached("p", 2, 1, 0)]).await;
+    assert_eq!(putting(), 2, "readers do not queue behind it");
+    assert_eq!(get(&cache, "p").await, Some(cached("p", 2, 1, 0)));
+}

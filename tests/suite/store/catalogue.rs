@@ -12,6 +12,7 @@ use crate::support::world::World;
 in_both_setups!(async
     posts_are_added_once_and_keep_their_texts,
     posts_are_told_in_the_order_asked,
+    long_contents_are_left_out_where_they_are_not_needed,
     the_newest_are_listed_first_a_page_at_a_time,
     the_highest_are_listed_first_and_the_unrated_last,
     drains_are_kept_newest_first,
@@ -50,6 +51,21 @@ async fn posts_are_told_in_the_order_asked(world: World) {
         found.iter().map(|state| state.as_ref().map(|state| state.post.id.as_str())).collect();
     assert_eq!(found, [Some("B"), None, Some("a"), Some("b"), Some("a")]);
     assert!(store.posts(&[]).await.unwrap().is_empty());
+}
+
+async fn long_contents_are_left_out_where_they_are_not_needed(world: World) {
+    let store = world.store().await;
+    let with = |id: &str, content: Option<String>| Post { content, ..posts(&[id]).remove(0) };
+    // Bytes, not characters.
+    let made = [with("fits", Some("é".repeat(5))), with("long", Some("é".repeat(6))), with("none", None)];
+    store.add_posts(&made).await.unwrap();
+    let found = store.posts_cut(&["none", "long", "fits", "missing"].map(post_id), 10).await.unwrap();
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|found| found.map(|(state, is_cut)| (state.post.title, state.post.content, is_cut)))
+        .collect();
+    let fits = Some(("fits".to_owned(), Some("ééééé".to_owned()), false));
+    assert_eq!(found, [Some(("none".into(), None, false)), Some(("long".into(), None, true)), fits, None]);
 }
 
 /// All pages of a list, each of at most three.
