@@ -2,28 +2,7 @@
 //! readers to notice.
 
 use super::average::Average;
-use super::params::Params;
-
-/// From when on a burst is an alert; an alert ends below half of either (smoothing: docs/SMOOTHING.md, "Alerts").
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AlertThresholds {
-    /// Least weight that is phasing in, in ratings.
-    pub ratings_min: f64,
-    /// Least distance of the published mean from the exact one, in stars.
-    pub shift_min: f64,
-}
-
-impl AlertThresholds {
-    fn halved(self) -> Self {
-        Self { ratings_min: self.ratings_min / 2.0, shift_min: self.shift_min / 2.0 }
-    }
-}
-
-impl Default for AlertThresholds {
-    fn default() -> Self {
-        Self { ratings_min: 10.0, shift_min: 0.15 }
-    }
-}
+use super::params::{AlertThresholds, Params};
 
 /// What an average says about an alert: |m − y|, how far the published mean has yet to move, in stars.
 #[derive(Debug, Clone, Copy, PartialEq)]

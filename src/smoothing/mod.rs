@@ -26,10 +26,10 @@ mod recount;
 mod row;
 mod user;
 
-pub use alert::{AlertLevel, AlertThresholds};
+pub use alert::AlertLevel;
 pub use average::Average;
 pub use lane::Lane;
-pub use params::{Knobs, Params};
+pub use params::{AlertThresholds, Knobs, Params};
 pub use published::Published;
 pub use recount::{Difference, Recount};
 pub use row::{LaneName, Row};

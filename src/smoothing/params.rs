@@ -1,4 +1,4 @@
-//! The knobs of smoothing, their ranges, and the rates that follow from them.
+//! The knobs of smoothing, their ranges, the rates that follow from them, and the thresholds of alerts.
 //!
 //! People set [`Knobs`], in hours and days; the arithmetic takes [`Params`], in milliseconds, which can only
 //! be made from checked knobs. The configuration reads the knobs.
@@ -9,7 +9,6 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::alert::AlertThresholds;
 use crate::error::{Invalid, Kind};
 use crate::model::{DAY_MS, HOUR_MS};
 
@@ -60,6 +59,27 @@ impl Default for Knobs {
             surge_factor: 2.5,
             surge_floor: 5.0,
         }
+    }
+}
+
+/// From when on a burst is an alert; an alert ends below half of either (smoothing: docs/SMOOTHING.md, "Alerts").
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlertThresholds {
+    /// Least weight that is phasing in, in ratings.
+    pub ratings_min: f64,
+    /// Least distance of the published mean from the exact one, in stars.
+    pub shift_min: f64,
+}
+
+impl AlertThresholds {
+    pub(super) fn halved(self) -> Self {
+        Self { ratings_min: self.ratings_min / 2.0, shift_min: self.shift_min / 2.0 }
+    }
+}
+
+impl Default for AlertThresholds {
+    fn default() -> Self {
+        Self { ratings_min: 10.0, shift_min: 0.15 }
     }
 }
 
