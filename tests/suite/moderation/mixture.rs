@@ -9,6 +9,7 @@ use std::sync::Arc;
 use damper::App;
 use damper::app::drain::DrainOrder;
 use damper::entry::{Action, Entry, Hold, Position, Ruling, Shard, Terms, Which, Window};
+use damper::merge::{HeldRating, Key};
 use damper::model::Time;
 use damper::store::Trigger;
 
@@ -18,8 +19,8 @@ use crate::support::world::World;
 
 /// Entries of an ordinary run.
 const ENTRIES: u64 = 20_000;
-/// Entries that are appended at once.
-const CHUNK: u64 = 1_000;
+/// The parts in which they are appended and drained.
+const CHUNKS: u64 = 20;
 /// The time from the first to the last.
 const SPAN_MS: i64 = 120 * DAY_MS;
 const USERS: u64 = 2_000;
@@ -113,11 +114,11 @@ pub async fn random_entries_of_every_kind_verify_in_both_set_ups() {
         let is_embedded = world.is_embedded();
         // One shard, so that both logs have one order; and batches that are cut elsewhere.
         let world = world.with("shards", 1).with("drain.batch_max", if is_embedded { 777 } else { 20_000 });
-        let app = world.app().await;
+        let (app, store) = (world.app().await, world.store().await);
         app.catalogue().ensure_posts(posts(&POSTS)).await.unwrap();
         let mut mixture = Mixture { rng: Rng(count), count, exclusions: Vec::new() };
-        for chunk in 0..count.div_ceil(CHUNK) {
-            let numbers = chunk * CHUNK..count.min((chunk + 1) * CHUNK);
+        for chunk in 0..CHUNKS {
+            let numbers = chunk * count / CHUNKS..(chunk + 1) * count / CHUNKS;
             let entries: Vec<Entry> = numbers.map(|number| mixture.entry(number)).collect();
             let now = entries.last().expect("an entry").at;
             append(&app, &mut mixture, entries, 1).await;
@@ -125,12 +126,17 @@ pub async fn random_entries_of_every_kind_verify_in_both_set_ups() {
             let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Flush)).await;
             assert!(drained.failure.is_none() && drained.complete, "{drained:?}");
             assert_eq!(drained.quarantined, 0);
-            app.moderation().release_overdue(now).await;
+            // As the worker does it, whatever the clocks say.
+            let overdue = store.held_before(now.plus_ms(-3 * DAY_MS), 1_000).await.unwrap();
+            let release = |((post, user), held): (Key, HeldRating)| {
+                Entry::new(post, user, now, Action::Release(held.position))
+            };
+            append(&app, &mut mixture, overdue.into_iter().map(release).collect(), 1).await;
         }
         world.flush();
         world.assert_consistent();
         let ids: Vec<_> = POSTS.iter().map(|post| post_id(post)).collect();
-        let states = world.store().await.posts(&ids).await.unwrap();
+        let states = store.posts(&ids).await.unwrap();
         let states: Vec<_> = states.into_iter().map(|state| state.expect("a post")).collect();
         let kinds = [
             "select count(*) from ratings where status = 'counted'",

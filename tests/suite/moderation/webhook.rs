@@ -13,9 +13,9 @@ use damper::model::Time;
 use serde_json::Value;
 use standardwebhooks::Webhook;
 
-use super::alerts::{bomb, honest, honest_fives, now_ms, zeros};
+use super::alerts::{EVERY_HOUR, bomb, honest, honest_fives, now_ms, zeros};
 use super::{DAY_MS, HOUR_MS, NOW, rated, tick};
-use crate::support::log::START;
+use crate::support::log::{self, START};
 use crate::support::process::Program;
 use crate::support::world::{EVERY_SECOND, World};
 use crate::support::{in_both_setups, until};
@@ -165,7 +165,7 @@ fn a_webhook_is_retried_until_the_site_answers(world: World) {
 
 async fn a_secret_that_is_a_text_signs_with_its_bytes(world: World) {
     let site = Site::open();
-    let world = site.of(world, TEXT);
+    let world = site.of(world, TEXT).with("tick", EVERY_HOUR);
     let app = rated(&world, &[]).await;
     let now = Time::from_ms(now_ms());
     honest_fives(&app, &["p"], now.plus_ms(-100 * DAY_MS)).await;
@@ -181,7 +181,7 @@ async fn a_secret_that_is_a_text_signs_with_its_bytes(world: World) {
 
 async fn a_site_gets_each_beginning_and_each_end_once(world: World) {
     let site = Site::open();
-    let world = site.of(world, TEXT);
+    let world = site.of(world, TEXT).with("tick", EVERY_HOUR);
     let app = rated(&world, &[]).await;
     honest_fives(&app, &["p"], START).await;
     round(&app, NOW).await;
@@ -205,9 +205,10 @@ async fn a_site_gets_each_beginning_and_each_end_once(world: World) {
 
 async fn a_site_that_was_away_gets_the_newest_state_the_greatest_shift_first(world: World) {
     let site = Site::open();
-    let world = site.of(world, TEXT);
+    let world = site.of(world, TEXT).with("tick", EVERY_HOUR);
     let app = rated(&world, &[]).await;
     let posts = ["known", "large", "middle", "passed", "small"];
+    app.catalogue().ensure_posts(log::posts(&posts)).await.unwrap();
     honest_fives(&app, &posts, START).await;
     zeros(&app, "known", "first", 100, NOW).await;
     zeros(&app, "passed", "b", 100, NOW).await;
@@ -249,7 +250,7 @@ async fn a_site_that_was_away_gets_the_newest_state_the_greatest_shift_first(wor
 
 async fn what_passed_while_the_site_was_away_is_not_sent(world: World) {
     let site = Site::open();
-    let world = site.of(world, TEXT);
+    let world = site.of(world, TEXT).with("tick", EVERY_HOUR);
     let app = rated(&world, &[]).await;
     honest_fives(&app, &["p"], START).await;
     zeros(&app, "p", "b", 200, NOW).await;
