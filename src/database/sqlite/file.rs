@@ -109,9 +109,11 @@ impl SqliteFile {
         self.readers.close().await;
         // Another process may be reading an older state: then the log stays beside the file, as it may.
         if let Some(writer) = self.writer.lock().await.as_mut() {
-            // Most of it by the kind that keeps no writer waiting.
-            for fold in ["pragma wal_checkpoint(passive)", "pragma wal_checkpoint(truncate)"] {
-                if let Err(error) = sqlx::raw_sql(fold).execute(&mut *writer).await {
+            // Most of it by the kind that keeps no writer waiting, the rest only if it need not wait for readers.
+            let fold = "pragma wal_checkpoint(passive)";
+            let rest = "pragma busy_timeout = 0; pragma wal_checkpoint(truncate)";
+            for pragmas in [fold, rest] {
+                if let Err(error) = sqlx::raw_sql(pragmas).execute(&mut *writer).await {
                     tracing::debug!(%error, "the write-ahead log stays beside the data file");
                 }
             }
