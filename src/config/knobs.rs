@@ -64,6 +64,7 @@ sections! {
     }
     StoreKnobs {
         connections_max: u32 [1..=1_000],
+        heavy_connections_max: u32 [1..=1_000],
         connect_timeout_ms: u64 [10..=60_000],
         statement_timeout_ms: u64 [10..=3_600_000],
         answer_timeout_ms: u64 [10..=60_000],

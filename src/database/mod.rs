@@ -75,7 +75,7 @@ impl Database {
 
     /// All rows that a question finds.
     pub async fn ask(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<Vec<Row>> {
-        if let (Server::Postgres(_), Some(_)) = (&self.server, patience.statement_ms()) {
+        if self.server.statement_ms(patience).is_some() {
             return self.begin(patience).await?.ask(sql, values).await;
         }
         self.note_plan(sql, &values).await?;
@@ -103,7 +103,7 @@ impl Database {
 
     /// Changes what one statement says; returns how many rows that were.
     pub async fn change(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<u64> {
-        if let (Server::Postgres(pools), None) = (&self.server, patience.statement_ms()) {
+        if let (Server::Postgres(pools), None) = (&self.server, self.server.statement_ms(patience)) {
             let changed = async {
                 let mut connection = pools.of(patience).acquire().await?;
                 Connection::Postgres(&mut connection).change(sql, values).await
@@ -144,7 +144,7 @@ impl Database {
 
     async fn until<T>(&self, deadline: Deadline, call: impl Future<Output = Result<T>>) -> Result<T> {
         let server = self.server.clone();
-        let probe = move || server.clone().probe();
+        let probe = move |is_down| server.clone().probe(is_down);
         self.watch.within(deadline, call, probe).await
     }
 }
@@ -158,18 +158,34 @@ impl Server {
                 Connection::Postgres(&mut connection).ask(sql, values).await
             }
             Server::Sqlite(file) => {
-                let mut connection = file.readers.acquire().await?;
-                Connection::Sqlite(&mut connection).ask(sql, values).await
+                let mut reading = file.read(patience).await?;
+                let rows = Connection::Sqlite(reading.connection()).ask(sql, values).await;
+                reading.end();
+                rows
             }
         }
     }
 
-    /// Passes when the database answers again, over new connections: those that were left hanging are not waited for.
-    async fn probe(self) -> Result<()> {
-        if let Server::Postgres(pools) = &self {
-            pools.renew();
+    /// As [`Pools::statement_ms`]; SQLite's questions end when their callers go away.
+    fn statement_ms(&self, patience: Patience) -> Option<u64> {
+        match self {
+            Server::Postgres(pools) => pools.statement_ms(patience),
+            Server::Sqlite(_) => None,
         }
-        self.ask(Patience::Quick, "select id from installation", Vec::new()).await.map(drop)
+    }
+
+    /// Passes when the database answers. Once it is known to be away, its pools are opened anew: connections that were
+    /// left hanging are not waited for.
+    async fn probe(self, is_down: bool) -> Result<()> {
+        match self {
+            Server::Postgres(pools) => {
+                if is_down {
+                    pools.renew();
+                }
+                pools.probe().await
+            }
+            Server::Sqlite(file) => file.probe().await,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! How long an answer of the database is waited for, and what happens when there is none.
 //!
-//! The first caller who waits in vain logs it, once; from then on all callers are answered at once, while a probe finds
-//! out when the database is back. So an outage costs each process one wait, and not one a request.
+//! A time-out fails its own request, and no other: the question may be a slow one. It only makes a probe look whether the
+//! database is there. When the probe is not answered either, that is logged, once; from then on all callers are answered at
+//! once, until the probe succeeds. So an outage costs a process a moment, and not a wait for each request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,8 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A decision that walks through all ratings of a post may take this long.
 const BULK_TIMEOUT: Duration = Duration::from_secs(600);
 /// Counts, lists, what a moderator decides by: a second more or less does not matter there.
-const PATIENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a database that does not answer is asked again.
+pub(super) const PATIENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time between two probes.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long a caller waits for an answer, and by which connections it is asked for.
@@ -27,8 +28,8 @@ pub enum Patience {
     Quick,
     /// A person waits who is used to it.
     Patient,
-    /// As long as that, but what takes longer does so for its own reasons: the database is no less there.
-    Long,
+    /// As long as that, for a question that may read much: over connections of its own, so that it takes none from others.
+    Heavy,
     /// A drain waits; over the drains' connections.
     Commit,
     /// A drain waits for a walk through all ratings of a post; over the drains' connections.
@@ -42,20 +43,10 @@ impl Patience {
     fn limit(self, quick: Duration) -> Option<Duration> {
         match self {
             Patience::Quick => Some(quick),
-            Patience::Patient | Patience::Long => Some(PATIENT_TIMEOUT),
+            Patience::Patient | Patience::Heavy => Some(PATIENT_TIMEOUT),
             Patience::Commit => Some(COMMIT_TIMEOUT),
             Patience::Bulk => Some(BULK_TIMEOUT),
             Patience::Endless => None,
-        }
-    }
-
-    /// Milliseconds after which Postgres itself ends a statement (0: never), where that is not what its connections are
-    /// set to.
-    pub(super) fn statement_ms(self) -> Option<u128> {
-        match self {
-            Patience::Long => Some(PATIENT_TIMEOUT.as_millis()),
-            Patience::Endless => Some(0),
-            Patience::Quick | Patience::Patient | Patience::Commit | Patience::Bulk => None,
         }
     }
 
@@ -63,7 +54,7 @@ impl Patience {
     fn late(self, quick: Duration) -> Error {
         let ms = self.limit(quick).unwrap_or_default().as_millis();
         match self {
-            Patience::Long => Error::Busy(format!("it takes longer than {} s; ask for less", ms / 1_000)),
+            Patience::Heavy => Error::Busy(format!("it takes longer than {} s; ask for less", ms / 1_000)),
             _ => Error::Unavailable(format!("the database did not answer within {ms} ms")),
         }
     }
@@ -73,13 +64,20 @@ impl Patience {
 #[derive(Clone)]
 pub struct Watch {
     quick: Duration,
-    is_down: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    is_down: AtomicBool,
+    /// Whether a probe is on its way.
+    is_probing: AtomicBool,
 }
 
 impl Watch {
     /// For a database from which a quick answer takes at most `quick`.
     pub fn new(quick: Duration) -> Self {
-        Self { quick, is_down: Arc::default() }
+        Self { quick, state: Arc::default() }
     }
 
     /// The moment until which an answer that is asked for now is waited for.
@@ -88,35 +86,55 @@ impl Watch {
         Deadline { patience, at, goes_on: false }
     }
 
-    /// Waits for an answer until `deadline`. When the database turns out to be gone, that is logged once, and `probe` is
-    /// asked until it succeeds; meanwhile nothing else is. Needs a tokio runtime.
-    pub async fn within<T, P: Future<Output = Result<()>> + Send>(
+    /// Waits for an answer until `deadline`. When there is none, or a connection fails, `probe` is asked, and while that
+    /// is not answered nothing else is asked. `probe` takes whether the database is known to be away. Needs a tokio
+    /// runtime.
+    pub async fn within<T, P: Future<Output = Result<()>> + Send + 'static>(
         &self,
         deadline: Deadline,
         call: impl Future<Output = Result<T>>,
-        probe: impl Fn() -> P + Send + 'static,
+        probe: impl Fn(bool) -> P + Send + 'static,
     ) -> Result<T> {
         let Some(at) = deadline.at else { return call.await };
-        if !deadline.goes_on && self.is_down.load(Ordering::Relaxed) {
+        if !deadline.goes_on && self.state.is_down.load(Ordering::Relaxed) {
             return Err(Error::Unavailable("the database does not answer; trying again".into()));
         }
         let outcome = tokio::time::timeout_at(at, call).await;
         let outcome = outcome.unwrap_or_else(|_| Err(deadline.patience.late(self.quick)));
         if let Err(Error::Unavailable(why)) = &outcome
-            && !self.is_down.swap(true, Ordering::Relaxed)
+            && !self.state.is_probing.swap(true, Ordering::Relaxed)
         {
-            warn!(why, "the database does not answer; trying again");
-            let Self { quick, is_down } = self.clone();
-            tokio::spawn(async move {
-                while !matches!(tokio::time::timeout(quick, probe()).await, Ok(Ok(()))) {
-                    tokio::time::sleep(PROBE_INTERVAL).await;
-                }
-                is_down.store(false, Ordering::Relaxed);
-                info!("the database answers again");
-            });
+            tokio::spawn(self.clone().look(why.clone(), probe));
         }
         outcome
     }
+
+    /// Asks `probe` until it is answered.
+    async fn look<P: Future<Output = Result<()>> + Send>(
+        self,
+        why: String,
+        probe: impl Fn(bool) -> P + Send,
+    ) {
+        let State { is_down, is_probing } = &*self.state;
+        while is_away(tokio::time::timeout(self.quick, probe(is_down.load(Ordering::Relaxed))).await) {
+            if !is_down.swap(true, Ordering::Relaxed) {
+                warn!(why, "the database does not answer; trying again");
+            }
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
+        if is_down.swap(false, Ordering::Relaxed) {
+            info!("the database answers again");
+        } else {
+            // It is there, and slow: probes are not to add to that.
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
+        is_probing.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Whether a probe found nobody. A server that refuses it, for having too many connections for example, is there.
+fn is_away(probed: Result<Result<()>, tokio::time::error::Elapsed>) -> bool {
+    matches!(probed, Err(_) | Ok(Err(Error::Unavailable(_))))
 }
 
 /// Until when an answer is waited for.

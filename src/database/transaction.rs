@@ -43,7 +43,9 @@ impl Database {
     pub async fn begin(&self, patience: Patience) -> Result<Transaction> {
         let opening = async {
             Ok(match &self.server {
-                Server::Postgres(pools) => limited(pools.of(patience).begin().await?, patience).await?,
+                Server::Postgres(pools) => {
+                    limited(pools.of(patience).begin().await?, pools.statement_ms(patience)).await?
+                }
                 Server::Sqlite(file) => Open::Writing(file.begin().await?),
             })
         };
@@ -56,9 +58,9 @@ impl Database {
             Ok(match &self.server {
                 Server::Postgres(pools) => {
                     let begin = "begin isolation level repeatable read, read only";
-                    limited(pools.readers().begin_with(begin).await?, Patience::Endless).await?
+                    limited(pools.of(Patience::Heavy).begin_with(begin).await?, Some(0)).await?
                 }
-                Server::Sqlite(file) => Open::Reading(file.readers.begin().await?),
+                Server::Sqlite(file) => Open::Reading(file.heavy.begin().await?),
             })
         };
         self.begun(Patience::Endless, opening).await
@@ -174,8 +176,8 @@ impl Transaction {
 }
 
 /// Sets how long a statement of the transaction may take, where that is not what its connection is set to.
-async fn limited(mut open: sqlx::Transaction<'static, Postgres>, patience: Patience) -> Result<Open> {
-    if let Some(ms) = patience.statement_ms() {
+async fn limited(mut open: sqlx::Transaction<'static, Postgres>, ms: Option<u64>) -> Result<Open> {
+    if let Some(ms) = ms {
         let set = format!("set local statement_timeout = {ms}");
         sqlx::query(sqlx::AssertSqlSafe(set)).execute(&mut *open).await?;
     }

@@ -55,7 +55,7 @@ impl Store {
                 ) x left join users u on u.id = x.user_id
             ) seen group by 1, 2 order by 1, 2";
         let mut steps: Vec<Arrivals> = Vec::new();
-        for row in self.database.ask(Patience::Long, sql, values![post, from, to, step_ms]).await? {
+        for row in self.database.ask(Patience::Heavy, sql, values![post, from, to, step_ms]).await? {
             let step = row.int("step")?;
             if steps.last().is_none_or(|last| last.step != step) {
                 steps.push(Arrivals { step, ..Arrivals::default() });

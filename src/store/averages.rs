@@ -100,17 +100,44 @@ impl Store {
         found.iter().map(|row| Ok((row.post_id("post_id")?, average(row)?))).collect()
     }
 
-    /// A post's hours in order of time.
-    pub async fn history(&self, post: &PostId) -> Result<Vec<Hour>> {
-        let sql = HISTORY.select("where post_id = $1 order by hour");
-        let found = self.database.ask(Patience::Quick, &sql, values![post]).await?;
-        found.iter().map(|row| hour(post, row)).collect()
+    /// A post's history in `steps` even steps from its first rating to `until`, or to its last entry if that is later:
+    /// when it begins, and of each step its last hour, with the arrivals of all its hours. An hour belongs to the step
+    /// of its last entry. So the answer is small however long the history is. `None` if the post was never rated.
+    pub async fn history(
+        &self,
+        post: &PostId,
+        until: Time,
+        steps: usize,
+    ) -> Result<Option<(Time, Vec<Hour>)>> {
+        let state: Vec<String> = HISTORY.others[1..].iter().map(|column| format!("h.{column}")).collect();
+        // Divided upwards: the first step that ends at the hour's last entry or later.
+        let sql = format!(
+            "with ends as (
+                select
+                    (select coalesce(born_at, hour) from history where post_id = $1 order by hour limit 1) as begun,
+                    (select coalesce(last_at, hour) from history where post_id = $1 order by hour desc limit 1) as ended
+            ), span as (
+                select begun, case when ended > $2 then ended else $2 end - begun as ms from ends
+            ), hours as (
+                select span.begun, span.ms, h.hour, h.arrivals, coalesce(h.last_at, h.hour) - span.begun as at
+                from span {{join}} history h on h.post_id = $1
+            ), steps as (
+                select begun, max(hour) as hour, cast(sum(arrivals) as bigint) as arrivals from hours
+                group by begun, case when at <= 0 then 1 else (at * $3 + ms - 1) / ms end
+            )
+            select s.begun, s.hour, s.arrivals, {}
+            from steps s {{join}} history h on h.post_id = $1 and h.hour = s.hour order by s.hour",
+            state.join(", ")
+        );
+        let found = self.database.ask(Patience::Heavy, &sql, values![post, until, steps]).await?;
+        let hours = found.iter().map(|row| hour(post, row)).collect::<Result<_>>()?;
+        found.first().map(|row| Ok((row.time("begun")?, hours))).transpose()
     }
 
     /// A post's hours from `since` on, in order of time.
     pub async fn hours_since(&self, post: &PostId, since: Time) -> Result<Vec<Hour>> {
         let sql = HISTORY.select("where post_id = $1 and hour >= $2 order by hour");
-        let found = self.database.ask(Patience::Long, &sql, values![post, since]).await?;
+        let found = self.database.ask(Patience::Heavy, &sql, values![post, since]).await?;
         found.iter().map(|row| hour(post, row)).collect()
     }
 }

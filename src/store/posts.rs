@@ -87,8 +87,8 @@ pub(super) async fn add(transaction: &mut Transaction, posts: &[Post]) -> Result
     // Only those without a row: an insert waits while a commit writes one that is there.
     let ids: Vec<&str> = posts.iter().map(|post| post.id.as_str()).collect();
     let sql = "
-        insert into ranking (post_id, smoothed, as_of, moving)
-        select k.id, -1, 0, 0 from {ids}
+        insert into ranking (post_id, smoothed, as_of, moving, author)
+        select p.id, -1, 0, 0, p.created_by from {ids} {join} posts p on p.id = k.id
         where not exists (select 1 from ranking r where r.post_id = k.id) on conflict do nothing";
     transaction.change(sql, vec![Value::Texts(ids)]).await?;
     Ok(added)
@@ -178,7 +178,7 @@ impl Store {
     /// How many posts there are.
     pub async fn count_posts(&self) -> Result<u64> {
         let sql = "select count(*) as posts from posts";
-        self.database.ask_one(Patience::Patient, sql, values![]).await?.count("posts")
+        self.database.ask_one(Patience::Heavy, sql, values![]).await?.count("posts")
     }
 }
 

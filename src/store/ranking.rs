@@ -157,9 +157,8 @@ impl Store {
                  order by smoothed desc, post_id desc limit $3"
             }
             (Sort::Top, Some(_)) => {
-                "select r.smoothed, r.post_id as id from posts p join ranking r on r.post_id = p.id
-                 where p.created_by = $4 and (r.smoothed, r.post_id) < ($1, $2)
-                 order by r.smoothed desc, r.post_id desc limit $3"
+                "select smoothed, post_id as id from ranking where author = $4 and (smoothed, post_id) < ($1, $2)
+                 order by smoothed desc, post_id desc limit $3"
             }
         };
         // The first page comes after the end of time, or after every mean.

@@ -66,6 +66,10 @@ impl Store {
                    where created_by = $2 and id in (select id from {ids})",
             ),
             (
+                "select post_id as id from ranking where author = $1 order by post_id",
+                "update ranking set author = null where author = $2 and post_id in (select id from {ids})",
+            ),
+            (
                 "select post_id as id from withdrawals where user_id = $1 order by post_id",
                 "delete from withdrawals where user_id = $2 and post_id in (select id from {ids})",
             ),

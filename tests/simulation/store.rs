@@ -54,7 +54,7 @@ impl MemoryStore {
         effect: impl FnOnce(&mut World) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let seam = self.seam.clone();
-        let probe = move || {
+        let probe = move |_| {
             let seam = seam.clone();
             let call = Call { name: "installation", side: Side::Store, kind: Kind::Read };
             async move { seam.call(call, |_| Ok(())).await }

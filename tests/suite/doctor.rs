@@ -96,7 +96,7 @@ fn sound_servers_are_well_and_stay_as_they_are() {
     assert_eq!(checks("postgres"), postgres);
     let screen = world.cli(&["doctor"]).expect(0).out;
     assert!(screen.contains("appendonly yes, appendfsync always"), "{screen}");
-    assert!(screen.contains("a process uses up to 11; "), "{screen}");
+    assert!(screen.contains("a process uses up to 15; "), "{screen}");
     assert!(screen.ends_with("nothing is at risk, as far as it can be seen from here\n"), "{screen}");
     // It needs no tables, and makes none.
     assert_eq!(world.db().count("select count(*) from pg_tables where schemaname = 'public'"), 0);
@@ -216,7 +216,7 @@ fn every_risk_of_postgres_is_named_with_its_remedy() {
     let hasty = World::on(Redis::start_with(&["--appendfsync", "always"]), Postgres::shared());
     assert_risk(&hasty, "postgres", "fsync", &["when the machine crashes", "set fsync on"]);
     let greedy = sound().with("store.connections_max", 900);
-    assert_risk(&greedy, "postgres", "connections", &["up to 903; 297 allowed", "raise max_connections"]);
+    assert_risk(&greedy, "postgres", "connections", &["up to 907; 297 allowed", "raise max_connections"]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ async fn assert_bit_for_bit(world: &World, app: &App, log: &[Entry]) {
         store.posts(&ids).await.unwrap().into_iter().flatten().zip(folded.averages.values())
     {
         assert_eq!(bits(&state.average), bits(average), "{}", state.post.id);
-        let hours = store.history(&state.post.id).await.unwrap();
+        let hours = store.hours_since(&state.post.id, Time::from_ms(0)).await.unwrap();
         assert_eq!(bits(&hours.last().expect("it was rated").average), bits(average));
         assert_eq!(hours.iter().map(|hour| hour.arrivals).sum::<u64>(), folded.arrivals[&state.post.id]);
     }

@@ -6,6 +6,7 @@ mod full;
 mod locks;
 mod network;
 mod shrunk;
+mod slow;
 mod stopped;
 mod upgrade;
 

@@ -28,8 +28,13 @@ fn fill(world: &World) {
 
 /// Tables with a row that contains a text, in any column.
 fn mentions(world: &World, user: &str) -> Vec<String> {
-    let columns =
-        [("ratings", "user_id"), ("withdrawals", "user_id"), ("posts", "created_by"), ("users", "id")];
+    let columns = [
+        ("ratings", "user_id"),
+        ("withdrawals", "user_id"),
+        ("posts", "created_by"),
+        ("ranking", "author"),
+        ("users", "id"),
+    ];
     columns
         .into_iter()
         .filter(|(table, column)| {
@@ -53,7 +58,10 @@ fn export_shows_the_data_and_keeps_it(world: World) {
     assert_eq!(ratings, [("p", 5), ("q", 0), ("r", 3)]);
     assert_eq!((&held["user_id"], &held["posts"]), (&json!("ann"), &json!(["r"])));
     assert_eq!(held["ratings"][0]["rated_at"], "2023-11-14T22:13:20.000Z");
-    assert_eq!(mentions(&world, "ann"), ["ratings.user_id", "posts.created_by", "users.id"]);
+    assert_eq!(
+        mentions(&world, "ann"),
+        ["ratings.user_id", "posts.created_by", "ranking.author", "users.id"]
+    );
     assert_eq!(held["username"], "Ann A.");
 }
 

@@ -42,8 +42,8 @@ fn fill(world: &World) {
          {numbers} select {post}, 'title', {author}, {start} + i, 1 from n"
     ));
     db.change(&format!(
-        "insert into ranking (post_id, smoothed, as_of, moving, shift, alerted_at)
-         {numbers} select {post}, i * 0.001, i, case when i % 100 = 0 then 1 else 0 end,
+        "insert into ranking (post_id, author, smoothed, as_of, moving, shift, alerted_at)
+         {numbers} select {post}, {author}, i * 0.001, i, case when i % 100 = 0 then 1 else 0 end,
              case when i % 100 = 0 then 0.2 + i * 0.0001 else -1 end,
              case when i % 100 = 0 then {start} + i end from n"
     ));
@@ -125,10 +125,11 @@ async fn hot_statements_go_by_their_indexes(world: World) {
     let after = PageKey::New(at, posts[0].clone());
     hot!("a later page", store.page(Sort::New, None, Some(&after), limit));
     hot!("page of an author", store.page(Sort::New, Some(&user), None, limit));
+    hot!("best of an author", store.page(Sort::Top, Some(&user), None, limit));
     hot!("frozen", store.frozen());
     hot!("alerted", store.alerted(None, limit));
     hot!("untold", store.untold(limit));
-    hot!("history", store.history(&posts[0]));
+    hot!("history", store.history(&posts[0], at, 200));
     hot!("changed", store.changed(Shard(0), Position::START, Position::new(0, 9), 500));
     hot!("users", store.users(None, limit));
     let lines = posts.iter().zip(1..).map(|(post, i)| {

@@ -1,6 +1,7 @@
 //! One conduct for both stores, Postgres and SQLite: a commit is whole, happens once, and keeps every bit.
 
 mod catalogue;
+mod history;
 mod ranking;
 mod verify;
 
@@ -270,12 +271,12 @@ async fn history_keeps_each_hours_arrivals_and_last_state(world: World) {
     // A rating, a withdrawal, and one whose time lies before the last: it counts in the last one's hour.
     ledger.commit(&[entry("p", "c", Some(3), at(5, 0)), entry("p", "a", None, at(5, 1))]).await;
     ledger.commit(&[entry("p", "d", Some(4), at(0, 30))]).await;
-    let hours = ledger.store.history(&post_id("p")).await.unwrap();
+    let hours = ledger.store.hours_since(&post_id("p"), Time::from_ms(0)).await.unwrap();
     let told: Vec<_> = hours.iter().map(|h| (h.hour, h.arrivals, h.average.count())).collect();
     assert_eq!(told, [(at(0, 0), 2, 2), (at(5, 0), 2, 3)]);
     assert_eq!(bits(&hours[0].average), bits(&two));
     assert_eq!(bits(&hours[1].average), bits(&ledger.average("p").await));
-    assert!(ledger.store.history(&post_id("q")).await.unwrap().is_empty());
+    assert!(ledger.store.history(&post_id("q"), at(6, 0), 10).await.unwrap().is_none());
 }
 
 async fn first_starts_at_once_make_one_installation(world: World) {

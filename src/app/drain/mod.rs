@@ -82,6 +82,7 @@ pub struct Drainer {
     deciding: tokio::sync::Mutex<()>,
     /// Whether a drain has logged that it waits for a server.
     is_stuck: AtomicBool,
+    last_look: look::LastLook,
 }
 
 impl Drainer {
@@ -92,7 +93,7 @@ impl Drainer {
         cache: Arc<dyn Cache>,
     ) -> Self {
         let (deciding, is_stuck) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
-        Self { context, buffer, ledger, cache, deciding, is_stuck }
+        Self { context, buffer, ledger, cache, deciding, is_stuck, last_look: Default::default() }
     }
 
     /// Whether drains wait for a server, so that nothing is merged.

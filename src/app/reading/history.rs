@@ -1,17 +1,26 @@
 //! A post's history as a series of even steps in time. The store keeps the state after each clock hour's last entry; any
 //! moment between is that state evaluated.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Reader;
-use crate::error::Result;
+use crate::entry::Position;
+use crate::error::{Error, Result};
 use crate::merge::Hour;
 use crate::model::{PostId, Time};
 use crate::smoothing::{Average, Params, Published};
 
 /// Most points of a series.
 pub const POINTS_MAX: usize = 1_000;
+/// Memory of one process for series that were asked for lately.
+const KEPT_BYTES_MAX: u64 = 8 << 20;
+/// One that is not asked for during this time is forgotten.
+const KEPT_IDLE: Duration = Duration::from_secs(60);
 
 /// One step of a series.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -25,20 +34,38 @@ pub struct Point {
     pub published: Published,
 }
 
+/// Series that were asked for lately, each by what it depends on: the post, its state, the last tick, how many points.
+/// Those who ask for the same one at once cost one question.
+pub(super) struct Histories(Cache<(PostId, Position, Time, usize), Arc<Vec<Point>>>);
+
+impl Histories {
+    pub(super) fn new() -> Self {
+        let bytes = |_: &_, series: &Arc<Vec<Point>>| (size_of::<Point>() * (series.len() + 1)) as u32;
+        Self(Cache::builder().weigher(bytes).max_capacity(KEPT_BYTES_MAX).time_to_idle(KEPT_IDLE).build())
+    }
+}
+
 impl Reader {
     /// The post's history in `points` even steps (1 to [`POINTS_MAX`]) from its first rating to its `as_of`.
     /// Empty when it was never rated.
     pub async fn history(&self, id: &PostId, points: usize, now: Time) -> Result<Vec<Point>> {
-        self.posts.state(id, now).await?;
-        let hours = self.store.history(id).await?;
-        let last_tick = self.context.ticks.around(now).last;
-        Ok(series(&hours, last_tick, points.clamp(1, POINTS_MAX), &self.context.params))
+        let version = self.posts.state(id, now).await?.state.version;
+        let (last_tick, points) = (self.context.ticks.around(now).last, points.clamp(1, POINTS_MAX));
+        let asked = async {
+            let found = self.store.history(id, last_tick, points).await?;
+            let series = |(begin, hours): (Time, Vec<Hour>)| {
+                series(begin, &hours, last_tick, points, &self.context.params)
+            };
+            Ok::<_, Error>(Arc::new(found.map(series).unwrap_or_default()))
+        };
+        let series = self.histories.0.try_get_with((id.clone(), version, last_tick, points), asked).await;
+        series.map(Arc::unwrap_or_clone).map_err(|error| Error::clone(&error))
     }
 }
 
-fn series(hours: &[Hour], last_tick: Time, points: usize, params: &Params) -> Vec<Point> {
-    let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return Vec::new() };
-    let begin = first.average.born.unwrap_or(first.hour);
+/// The points of a history that begins at `begin`, from its hours in order.
+fn series(begin: Time, hours: &[Hour], last_tick: Time, points: usize, params: &Params) -> Vec<Point> {
+    let Some(last) = hours.last() else { return Vec::new() };
     let end = last.average.last.unwrap_or(last.hour).max(last_tick);
     let span = i128::from(end.ms()) - i128::from(begin.ms());
     let mut rest = hours.iter().peekable();
@@ -77,12 +104,12 @@ mod tests {
             hours.push(Hour { post: PostId::parse("p").unwrap(), hour: at, arrivals: 1, average });
         }
         let tick = BORN.plus_ms(40 * HOUR_MS);
-        let points = series(&hours, tick, 7, &params);
+        let points = series(BORN, &hours, tick, 7, &params);
         assert_eq!(points.len(), 7);
         assert_eq!(points.iter().map(|point| point.arrivals).sum::<u64>(), 20);
         let end = points.last().unwrap();
         assert_eq!((end.at, end.published.count), (tick, 20));
         assert_eq!(end.published.average, average.at(tick, &params).smoothed_mean(&params));
-        assert!(series(&[], tick, 7, &params).is_empty());
+        assert!(series(BORN, &[], tick, 7, &params).is_empty());
     }
 }

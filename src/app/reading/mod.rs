@@ -9,6 +9,7 @@ mod posts;
 
 use std::sync::Arc;
 
+use self::history::Histories;
 use super::context::Context;
 use crate::cache::Cached;
 use crate::entry::Position;
@@ -30,11 +31,12 @@ pub struct Reader {
     context: Arc<Context>,
     posts: Arc<PostReader>,
     store: Arc<Store>,
+    histories: Histories,
 }
 
 impl Reader {
     pub(super) fn new(context: Arc<Context>, posts: Arc<PostReader>, store: Arc<Store>) -> Self {
-        Self { context, posts, store }
+        Self { context, posts, store, histories: Histories::new() }
     }
 
     /// As [`PostReader::post`].

@@ -1,7 +1,9 @@
-//! Postgres: two pools, and the time-outs that end what a stopped process left open.
+//! Postgres: three pools, and the time-outs that end what a stopped process left open.
 //!
-//! Drains have a pool of their own: a stalled read never takes a connection from it, what was trimmed is on disk
-//! (`synchronous_commit`), and a drain that stopped after the swap loses its locks within seconds.
+//! A question that nobody waits for any more is ended by Postgres soon after, so that its connection is free again. Heavy
+//! questions have a pool of their own, so that quick ones always find a connection; drains have one too: a stalled read
+//! never takes a connection from it, what was trimmed is on disk (`synchronous_commit`), and a drain that stopped after
+//! the swap loses its locks within seconds.
 
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::config::{ServerUrl, StoreKnobs};
+use crate::database::patience::PATIENT_TIMEOUT;
 use crate::database::rows::Table;
 use crate::database::{Patience, meaning, schema};
 use crate::error::{Error, Result};
@@ -18,9 +21,24 @@ use crate::error::{Error, Result};
 /// An idle connection is looked at before it is used again; one older than this is replaced.
 const CONNECTION_SECONDS_MAX: u64 = 1_800;
 
+/// Drains' connections beside those of the shards that they work on: for the ranking, and for a decision that a moderator
+/// waits for.
+const DRAINS_BESIDES: u32 = 2;
+/// What a process opens beside its pools: a connection for the migration at its start, later for probes.
+const BESIDES: u32 = 1;
+
 pub struct Pools {
     readers: RwLock<PgPool>,
+    heavy: RwLock<PgPool>,
     drains: RwLock<PgPool>,
+    probe: PgConnectOptions,
+    patient_ms: u64,
+}
+
+/// The most connections that a process opens, with `drains` drains at once.
+pub fn connections_max(knobs: &StoreKnobs, drains: usize) -> u64 {
+    let besides = u64::from(DRAINS_BESIDES + BESIDES);
+    u64::from(knobs.connections_max) + u64::from(knobs.heavy_connections_max) + drains as u64 + besides
 }
 
 impl Pools {
@@ -32,10 +50,11 @@ impl Pools {
             .max_lifetime(Duration::from_secs(CONNECTION_SECONDS_MAX));
         let options =
             options(url)?.options([("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "5s")]);
-        let for_readers = options
-            .clone()
-            .application_name("damper")
-            .options([("statement_timeout", knobs.statement_timeout_ms.to_string())]);
+        let for_reading = |ms: u128| {
+            options.clone().application_name("damper").options([("statement_timeout", ms.to_string())])
+        };
+        let for_readers = for_reading(knobs.answer_timeout_ms.into());
+        let for_heavy = for_reading(PATIENT_TIMEOUT.as_millis());
         let for_drains = options.application_name("damper-drain").options([
             ("synchronous_commit", "on"),
             ("statement_timeout", "30s"),
@@ -51,35 +70,51 @@ impl Pools {
             format!("create temporary table {staged} (like {name}) on commit delete rows;")
         };
         let tables: Arc<str> = staged.iter().map(table).collect::<String>().into();
-        let readers = pool.clone().max_connections(knobs.connections_max).connect_lazy_with(for_readers);
-        // Two more than the drain uses side by side: for the ranking, and for a decision that a moderator waits for.
-        let drains = pool.max_connections(drains as u32 + 2).after_connect(move |connection, _| {
-            let tables = AssertSqlSafe(tables.clone());
-            Box::pin(async move { sqlx::raw_sql(tables).execute(connection).await.map(drop) })
-        });
+        let readers =
+            pool.clone().max_connections(knobs.connections_max).connect_lazy_with(for_readers.clone());
+        let heavy = pool.clone().max_connections(knobs.heavy_connections_max);
+        let heavy = heavy.connect_lazy_with(for_heavy);
+        let drains =
+            pool.max_connections(drains as u32 + DRAINS_BESIDES).after_connect(move |connection, _| {
+                let tables = AssertSqlSafe(tables.clone());
+                Box::pin(async move { sqlx::raw_sql(tables).execute(connection).await.map(drop) })
+            });
         let drains = drains.connect_lazy_with(for_drains);
-        Ok(Self { readers: RwLock::new(readers), drains: RwLock::new(drains) })
-    }
-
-    pub fn readers(&self) -> PgPool {
-        self.readers.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn drains(&self) -> PgPool {
-        self.drains.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let [readers, heavy, drains] = [readers, heavy, drains].map(RwLock::new);
+        Ok(Self { readers, heavy, drains, probe: for_readers, patient_ms: knobs.statement_timeout_ms })
     }
 
     /// The pool for questions of this patience.
     pub fn of(&self, patience: Patience) -> PgPool {
+        let pool = match patience {
+            Patience::Quick | Patience::Patient => &self.readers,
+            Patience::Heavy => &self.heavy,
+            Patience::Commit | Patience::Bulk | Patience::Endless => &self.drains,
+        };
+        pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Milliseconds after which Postgres itself ends a statement (0: never), where that is not what the connections of
+    /// its pool are set to.
+    pub fn statement_ms(&self, patience: Patience) -> Option<u64> {
         match patience {
-            Patience::Quick | Patience::Patient | Patience::Long => self.readers(),
-            Patience::Commit | Patience::Bulk | Patience::Endless => self.drains(),
+            Patience::Patient => Some(self.patient_ms),
+            Patience::Endless => Some(0),
+            Patience::Quick | Patience::Heavy | Patience::Commit | Patience::Bulk => None,
         }
     }
 
-    /// Opens both pools anew: connections that hang are not waited for.
+    /// Passes when the server answers over a new connection, however busy those of the pools are.
+    pub async fn probe(&self) -> Result<()> {
+        let mut connection = PgConnection::connect_with(&self.probe).await?;
+        sqlx::raw_sql("select 1").execute(&mut connection).await?;
+        connection.close().await.ok();
+        Ok(())
+    }
+
+    /// Opens all pools anew: connections that hang are not waited for.
     pub fn renew(&self) {
-        for pool in [&self.readers, &self.drains] {
+        for pool in [&self.readers, &self.heavy, &self.drains] {
             let mut pool = pool.write().unwrap_or_else(PoisonError::into_inner);
             let options = PgConnectOptions::clone(&pool.connect_options());
             *pool = pool.options().clone().connect_lazy_with(options);
@@ -87,8 +122,9 @@ impl Pools {
     }
 
     pub async fn close(&self) {
-        self.readers().close().await;
-        self.drains().close().await;
+        for patience in [Patience::Quick, Patience::Heavy, Patience::Commit] {
+            self.of(patience).close().await;
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The one SQLite file of the embedded set-up. Readers have a pool and never wait (WAL).
+//! The one SQLite file of the embedded set-up. Readers have pools and never wait for a writer (WAL); heavy questions have
+//! one of their own. A question whose caller has gone is interrupted.
 //!
 //! SQLite lets one connection write at a time. So a process has one writer, handed out in order of asking: appends and
 //! commits take turns, and so do processes (`damper flush` beside `serve`; see [`turns`](super::turns)).
@@ -6,10 +7,12 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection};
@@ -18,7 +21,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::lock_file;
 use super::turns::{Held, Turns};
 use crate::config::StoreKnobs;
-use crate::database::schema;
+use crate::database::{Patience, schema};
 use crate::error::{Error, Result};
 
 /// How long a write waits for another process' transactions.
@@ -30,6 +33,8 @@ const WRITER_CACHE: &str = "-65536";
 const READER_CACHE: &str = "-8192";
 /// Rows that SQLite's thread may be ahead of who reads them.
 const ROWS_AHEAD: usize = 500;
+/// Steps of SQLite's machine, each far below a microsecond, after which it looks whether its caller has gone.
+const STEPS_UNSEEN: i32 = 10_000;
 /// Pages of the write-ahead log after which it is folded into the file (4 KiB each).
 const CHECKPOINT_PAGES: &str = "16000";
 
@@ -38,10 +43,20 @@ pub struct SqliteFile {
     pub(crate) path: PathBuf,
     /// Connections for reads; a write over one is refused by SQLite.
     pub(crate) readers: SqlitePool,
-    options: SqliteConnectOptions,
+    /// The same, for questions that may read much.
+    pub(crate) heavy: SqlitePool,
+    for_reading: SqliteConnectOptions,
+    for_writing: SqliteConnectOptions,
     /// Nothing after a transaction that did not end well; the next one opens it anew.
     writer: Arc<Mutex<Option<SqliteConnection>>>,
     turns: Turns,
+}
+
+/// A question under way. One that is dropped before its end is interrupted, and its connection closed.
+pub struct Reading {
+    connection: PoolConnection<Sqlite>,
+    is_abandoned: Arc<AtomicBool>,
+    has_ended: bool,
 }
 
 /// A write transaction under way, and the only one of this process.
@@ -82,14 +97,33 @@ impl SqliteFile {
             SqliteConnection::connect_with(&for_writing).await.map_err(|e| refused("open", &e))?;
         schema::explain(schema::migrator(schema::SQLITE).run(&mut writer).await)?;
         drop(lock);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(knobs.connections_max)
-            .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
-            .connect_with(options.pragma("query_only", "on").pragma("cache_size", READER_CACHE))
-            .await?;
+        let for_reading = options.pragma("query_only", "on").pragma("cache_size", READER_CACHE);
+        let pool = SqlitePoolOptions::new().acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms));
+        let readers = pool.clone().max_connections(knobs.connections_max);
+        let readers = readers.connect_with(for_reading.clone()).await?;
+        let heavy = pool.max_connections(knobs.heavy_connections_max).connect_lazy_with(for_reading.clone());
         let writer = Arc::new(Mutex::new(Some(writer)));
         let turns = Turns::open(path, BUSY_TIMEOUT).map_err(|e| refused("lock", &e))?;
-        Ok(Self { path: path.to_path_buf(), readers, options: for_writing, writer, turns })
+        Ok(Self { path: path.to_path_buf(), readers, heavy, for_reading, for_writing, writer, turns })
+    }
+
+    /// A connection for one question.
+    pub async fn read(&self, patience: Patience) -> Result<Reading> {
+        let pool = if patience == Patience::Heavy { &self.heavy } else { &self.readers };
+        let (mut connection, is_abandoned) = (pool.acquire().await?, Arc::<AtomicBool>::default());
+        let watched = is_abandoned.clone();
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS_UNSEEN, move || !watched.load(Ordering::Relaxed));
+        drop(handle);
+        Ok(Reading { connection, is_abandoned, has_ended: false })
+    }
+
+    /// Passes when the file can be read over a new connection, however busy those of the pools are.
+    pub async fn probe(&self) -> Result<()> {
+        let mut connection = SqliteConnection::connect_with(&self.for_reading).await?;
+        sqlx::raw_sql("select id from installation").execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// Begins a write transaction, in order of asking: IMMEDIATE, since one that turns from reading to writing
@@ -97,7 +131,7 @@ impl SqliteFile {
     pub async fn begin(&self) -> Result<Writing> {
         let mut writer = self.writer.clone().lock_owned().await;
         if writer.is_none() {
-            *writer = Some(SqliteConnection::connect_with(&self.options).await?);
+            *writer = Some(SqliteConnection::connect_with(&self.for_writing).await?);
         }
         let mut writing = Writing { _turn: self.turns.wait().await?, writer, has_ended: false };
         writing.run("begin immediate").await?;
@@ -107,6 +141,7 @@ impl SqliteFile {
     /// Closes the readers and folds the write-ahead log into the file, so that a copy of the file alone is whole.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.heavy.close().await;
         // Another process may be reading an older state: then the log stays beside the file, as it may.
         if let Some(writer) = self.writer.lock().await.as_mut() {
             // Most of it by the kind that keeps no writer waiting, the rest only if it need not wait for readers.
@@ -117,6 +152,26 @@ impl SqliteFile {
                     tracing::debug!(%error, "the write-ahead log stays beside the data file");
                 }
             }
+        }
+    }
+}
+
+impl Reading {
+    pub fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    /// Gives the connection back.
+    pub fn end(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.is_abandoned.store(true, Ordering::Relaxed);
+            self.connection.close_on_drop();
         }
     }
 }

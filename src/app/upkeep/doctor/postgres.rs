@@ -3,6 +3,7 @@
 use super::{Checks, Clock, Judgement, clocks, ok, risk, silent, unknown};
 use crate::config::Config;
 use crate::database::postgres::health::PostgresHealth;
+use crate::database::postgres::pools::connections_max;
 use crate::error::Result;
 
 /// The first version with everything that commits use (`server_version_num`).
@@ -48,8 +49,7 @@ fn on(health: &PostgresHealth, name: &'static str, at_risk: &str) -> (&'static s
 }
 
 fn connections(health: &PostgresHealth, config: &Config) -> Judgement {
-    // One more for the migration at a start.
-    let needed = u64::from(config.store.connections_max) + config.drain.parallel_max as u64 + 1;
+    let needed = connections_max(&config.store, config.drain.parallel_max);
     let Some(most) = health.connections_max else {
         return unknown("the server does not say max_connections");
     };
