@@ -122,7 +122,7 @@ impl Limits {
 }
 
 /// What counts as one address: a client with an address of IPv6 has 2^64 of them.
-fn network(address: IpAddr) -> String {
+pub fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("{:x}", address.to_bits() >> 64),

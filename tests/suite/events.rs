@@ -34,7 +34,7 @@ impl Follower {
         let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         let from = from.map(|from| format!("last-event-id: {from}\r\n")).unwrap_or_default();
-        write!(stream, "GET /api/events HTTP/1.1\r\nhost: x\r\n{from}\r\n").expect("a request");
+        write!(stream, "GET /api/events HTTP/1.1\r\nhost: localhost\r\n{from}\r\n").expect("a request");
         let place = from.clone();
         let mut follower = Self { lines: BufReader::new(stream), place };
         let mut head = String::new();

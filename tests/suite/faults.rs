@@ -7,6 +7,7 @@ mod locks;
 mod network;
 mod shrunk;
 mod stopped;
+mod unheard;
 mod upgrade;
 
 use serde_json::{Value, json};

@@ -18,6 +18,7 @@ use crate::app::reading::changes::{Changed, Changes, Watermark};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time};
 use crate::smoothing::{Params, Published};
+use crate::tasks;
 
 /// How often the store is asked whether there was a drain, while there are followers.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -107,8 +108,13 @@ impl Followers {
         let watermark = app.reader().watermark().await?;
         let (rounds, receiver) = broadcast::channel(ROUNDS_BEHIND_MAX);
         *current = Some(Sending { rounds, watermark: watermark.clone() });
-        let (followers, app, stop) = (self.clone(), app.clone(), stop.clone());
-        tokio::spawn(async move { stop.run_until_cancelled(followers.send(&app)).await });
+        let shared = (self.clone(), app.clone(), stop.clone());
+        tasks::keep("sender of events", move || {
+            let (followers, app, stop) = shared.clone();
+            async move {
+                let _ = stop.run_until_cancelled(followers.send(&app)).await;
+            }
+        });
         Ok((receiver, watermark))
     }
 
