@@ -111,7 +111,7 @@ pub fn start(settings: &Settings, is_serving: bool) -> Result<()> {
         };
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let why = panic.payload_as_str().unwrap_or_default();
-        error!(why, place, "panicked{backtrace}");
+        error!("panicked at {place}: {why:?}{backtrace}");
         flush();
     }));
     Ok(())

@@ -124,6 +124,8 @@ fn a_certificate_without_its_ca_is_called_that() {
     make.args([
         "-addext",
         "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
         "-keyout",
         &file("key.pem"),
         "-out",
