@@ -159,3 +159,12 @@ fn a_wrong_tick_names_its_field() {
         damper(&["config"], &[("DAMPER_TICK", tick)]).expect(0);
     }
 }
+
+#[test]
+fn compose_believes_nobody_who_names_another_client() {
+    let compose = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml"));
+    let compose = compose.expect("the compose file");
+    let (_, rest) = compose.split_once("DAMPER_LIMITS__TRUSTED_PROXIES:").expect("the setting");
+    // Everybody who comes through a port of the host has an address of Docker's own networks.
+    assert_eq!(rest.lines().next().map(str::trim), Some("${DAMPER_LIMITS__TRUSTED_PROXIES:-}"));
+}
