@@ -120,7 +120,7 @@ fn a_certificate_without_its_ca_is_called_that() {
     let port = spawn::free_port();
     let file = |name: &str| dir.path().join(name).display().to_string();
     let mut make = Command::new("openssl");
-    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]);
+    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=damper.test", "-days", "1"]);
     make.args([
         "-addext",
         "subjectAltName=DNS:localhost",
