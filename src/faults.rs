@@ -2,7 +2,7 @@
 //!
 //! Compiled in only with the feature `faults`; without it every call here does nothing. Two environment variables arm
 //! it; they are not settings. `FAULTS_AT="commit.swapped=kill@3,submit.held=stop@1"` kills (SIGKILL) or stops (SIGSTOP)
-//! the process when it reaches a place for the third or the first time. `FAULTS_MISTAKE=trim-before-commit` enables a
+//! the process when it reaches a place for the third or the first time; `panic` panics there. `FAULTS_MISTAKE=trim-before-commit` enables a
 //! mistake.
 
 /// A mistake that real rating services have made.
@@ -46,10 +46,17 @@ mod armed {
         armed.split(',').filter_map(parse).collect()
     });
 
+    /// No signal: the task at this place panics.
+    const PANIC: &str = "";
+
     fn parse(text: &str) -> Option<(String, &'static str, AtomicU32)> {
         let (place, rest) = text.split_once('=')?;
         let (signal, pass) = rest.split_once('@')?;
-        let signal = if signal == "stop" { "-STOP" } else { "-KILL" };
+        let signal = match signal {
+            "stop" => "-STOP",
+            "panic" => PANIC,
+            _ => "-KILL",
+        };
         Some((place.into(), signal, pass.parse::<u32>().ok()?.into()))
     }
 
@@ -57,6 +64,7 @@ mod armed {
     pub fn reach(place: &str) {
         for (_, signal, left) in FAULTS.iter().filter(|(armed, ..)| armed == place) {
             if left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                assert!(*signal != PANIC, "the place {place} is armed");
                 let _ = Command::new("kill").args([*signal, &std::process::id().to_string()]).status();
                 // SIGKILL may take a moment, and nothing may happen meanwhile.
                 if *signal == "-KILL" {

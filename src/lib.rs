@@ -34,6 +34,7 @@ pub mod model;
 pub mod redis;
 pub mod smoothing;
 pub mod store;
+pub mod tasks;
 pub mod worker;
 
 pub use app::App;

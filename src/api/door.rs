@@ -1,12 +1,14 @@
 //! A listener's door: how many connections it lets in, and how slow a client may be.
 //!
 //! `axum::serve` sets no limits, so hyper itself serves the connections: headers have a size, a number and a time, what
-//! a client does not take is not kept for ever, and clients beyond the last connection wait. `extract` limits the time of
-//! a body, the router that of a request.
+//! a client does not take is not kept for ever, clients beyond the last connection wait, and no address has all of them.
+//! `extract` limits the time of a body, the router that of a request.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -26,8 +28,9 @@ use tower_http::normalize_path::NormalizePathLayer;
 use tracing::{debug, info, warn};
 
 use super::viewer;
-use crate::config::ApiKnobs;
+use crate::config::{ApiKnobs, Networks};
 use crate::error::Result;
+use crate::limits;
 
 /// Bytes of a request's headers; more are answered 431.
 const HEADER_BYTES_MAX: usize = 32 << 10;
@@ -55,14 +58,68 @@ pub fn make_room(knobs: &ApiKnobs) {
     }
 }
 
+/// The connections of each address.
+struct Crowd {
+    /// By network: how many, and whether it was logged that there are too many.
+    held: Mutex<HashMap<String, (usize, bool)>>,
+    each_max: usize,
+    /// They connect for many clients.
+    proxies: Networks,
+}
+
+/// A connection's place among those of its address.
+struct Place {
+    crowd: Arc<Crowd>,
+    network: String,
+}
+
+impl Crowd {
+    fn held(&self) -> MutexGuard<'_, HashMap<String, (usize, bool)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection from `peer`, if there is one.
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let network = limits::network(peer);
+        let mut held = self.held();
+        let (count, is_logged) = held.entry(network.clone()).or_default();
+        if *count < self.each_max || self.proxies.contains(peer) {
+            *count += 1;
+            return Some(Place { crowd: self.clone(), network });
+        }
+        if !std::mem::replace(is_logged, true) {
+            warn!(
+                %peer,
+                "an address has too many connections, more are closed: list a proxy in limits.trusted_proxies, or \
+                 raise api.connections_per_address_max"
+            );
+        }
+        None
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut entry) = self.crowd.held().entry(std::mem::take(&mut self.network)) {
+            entry.get_mut().0 -= 1;
+            if entry.get().0 == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
 /// Serves `routes` until `shutdown`, then lets requests end for as long as the settings allow.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
     knobs: ApiKnobs,
+    proxies: Networks,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let doors = Arc::new(Semaphore::new(knobs.connections_max));
+    let each_max = knobs.connections_per_address_max;
+    let crowd = Arc::new(Crowd { held: Mutex::default(), each_max, proxies });
     let connections = GracefulShutdown::new();
     let mut is_short = false;
     tokio::pin!(shutdown);
@@ -76,12 +133,13 @@ pub async fn serve(
             entered = entering => entered,
             () = &mut shutdown => break,
         };
+        let Some(place) = crowd.enter(peer) else { continue };
         let connection = connection(stream, peer, routes.clone(), &knobs, &connections);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "a connection ended");
             }
-            drop(door);
+            drop((door, place));
         });
     }
     drop(listener);

@@ -205,16 +205,19 @@ fn wrong_token(detail: &str) -> Problem {
     Problem::unauthenticated(Invalid::new(Kind::TokenInvalid, detail))
 }
 
-/// The token in the header, if there is one.
+/// The token in the header, if there is one. Other schemes, such as Basic, are a proxy's in front, which lets them pass.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(wrong_token("there are several Authorization headers; send one"));
+    let mut tokens = Vec::new();
+    for value in headers.get_all(header::AUTHORIZATION) {
+        match value.to_str().ok().and_then(|text| text.split_once(' ')) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => tokens.push(token.trim()),
+            Some(_) => {}
+            None => return Err(wrong_token("the Authorization header is not of the form: Bearer <token>")),
+        }
     }
-    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
-    match token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
-        Some((_, token)) => Ok(Some(token.trim())),
-        None => Err(wrong_token("the Authorization header is not of the form: Bearer <token>")),
+    match tokens[..] {
+        [] => Ok(None),
+        [token] => Ok(Some(token)),
+        _ => Err(wrong_token("there are several Authorization headers; send one")),
     }
 }

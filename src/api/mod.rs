@@ -32,7 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tracing::{Instrument, debug, error, info_span};
+use tracing::{Instrument, debug, info_span};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -148,16 +148,21 @@ fn named(routes: Router<Gate>, gate: &Gate) -> Router {
 
 /// Which pages of other sites may call: the answer to a browser's question.
 fn cors(origins: &[String]) -> Result<CorsLayer> {
-    let parse = |origin: &String| {
+    let is_origin = |origin: &&String| {
         let host = origin.split_once("://").map_or("", |(_, host)| host);
-        let value = HeaderValue::try_from(origin).ok().filter(|_| !host.is_empty() && !host.contains('/'));
-        let wrong = || format!("api.cors_origins {origin:?} is no origin; write https://example.org, or *");
-        value.ok_or_else(|| Error::Config(wrong()))
+        !host.is_empty() && !host.contains('/') && HeaderValue::try_from(*origin).is_ok()
     };
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
+    } else if let Some(origin) = origins.iter().find(|origin| !is_origin(origin)) {
+        let wrong = format!("api.cors_origins {origin:?} is no origin; write https://example.org, or *");
+        return Err(Error::Config(wrong));
     } else {
-        AllowOrigin::list(origins.iter().map(parse).collect::<Result<Vec<_>>>()?)
+        let origins = origins.to_vec();
+        AllowOrigin::predicate(move |origin, _| {
+            let asked = origin.to_str().unwrap_or_default();
+            origins.iter().any(|allowed| origin::allows(allowed, asked))
+        })
     };
     let shown = ["etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"];
     Ok(CorsLayer::new()
@@ -209,9 +214,8 @@ async fn limit_time(State(app): Shared, request: Request, next: Next) -> Respons
     })
 }
 
-fn answer_panic(cause: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    let cause = cause.downcast_ref::<&str>().copied().or(cause.downcast_ref::<String>().map(String::as_str));
-    error!(cause, "a handler panicked");
+/// Why it panicked is in the log, by the program's own hook.
+fn answer_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     Problem::from(Error::Internal("a handler stopped".into())).into_response()
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{Buffer, Waiting};
 use crate::entry::{Backlog, Batch, Entry, Position, Shard};
 use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
+use crate::tasks;
 
 /// Requests that may wait for the next group; further callers wait for a place among them.
 const REQUESTS_MAX: usize = 4_096;
@@ -37,12 +38,18 @@ impl Grouped {
     pub fn new(inner: Arc<dyn Buffer>, group_max: usize) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         let group_max = group_max.min(inner.append_max());
-        tokio::spawn(commit_groups(inner.clone(), waiting, group_max));
+        let (log, waiting) = (inner.clone(), Arc::new(Mutex::new(waiting)));
+        tasks::keep("group commit", move || commit_groups(log.clone(), waiting.clone(), group_max));
         Self { inner, requests, group_max }
     }
 }
 
-async fn commit_groups(inner: Arc<dyn Buffer>, mut waiting: mpsc::Receiver<Request>, group_max: usize) {
+async fn commit_groups(
+    inner: Arc<dyn Buffer>,
+    waiting: Arc<Mutex<mpsc::Receiver<Request>>>,
+    group_max: usize,
+) {
+    let mut waiting = waiting.lock().await;
     let mut requests = Vec::new();
     while waiting.recv_many(&mut requests, group_max).await > 0 {
         let mut shards: BTreeMap<Shard, Vec<Request>> = BTreeMap::new();

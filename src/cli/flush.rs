@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::{DONE, FAILED, JsonArg, now, open, term};
+use super::{DONE, FAILED, JsonArg, log, now, open, term};
 use crate::app::drain::{DrainOrder, Drained, Move, Progress};
 use crate::config::Settings;
 use crate::error::Result;
@@ -41,7 +41,7 @@ pub async fn flush(settings: Settings, args: &FlushArgs) -> Result<u8> {
     if flushed.complete {
         return Ok(DONE);
     }
-    eprintln!("damper: not done within {} s; flush again, or raise --timeout", args.timeout);
+    log::say(&format!("damper: not done within {} s; flush again, or raise --timeout", args.timeout));
     Ok(FAILED)
 }
 

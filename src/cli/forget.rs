@@ -1,10 +1,10 @@
 //! `damper forget`: shows or erases a user's data.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use clap::Args;
 
-use super::{FAILED, JsonArg, now, open, print_json, term};
+use super::{FAILED, JsonArg, log, now, open, print_json, term};
 use crate::app::upkeep::forget::UserData;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -36,13 +36,12 @@ pub async fn forget(settings: Settings, args: &ForgetArgs) -> Result<u8> {
     }
     if !args.yes && std::io::stdin().is_terminal() {
         let held = app.upkeep().user_data(&user, now()).await?;
-        eprint!("erase {} for good? [y/N] ", summary(&held));
-        std::io::stderr().flush().map_err(|e| Error::Internal(e.to_string()))?;
+        log::say(&format!("erase {} for good? [y/N]", summary(&held)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map_err(|e| Error::Internal(e.to_string()))?;
         if !answer.trim().eq_ignore_ascii_case("y") {
             app.close().await;
-            eprintln!("damper: nothing was erased");
+            log::say("damper: nothing was erased");
             return Ok(FAILED);
         }
     }

@@ -9,6 +9,7 @@ mod doctor;
 mod flush;
 mod forget;
 mod import;
+mod log;
 mod quarantine;
 mod serve;
 mod show;
@@ -22,12 +23,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches as _, Subcommand, value_parser};
-use tracing_subscriber::filter::{ParseError, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::app::App;
-use crate::config::{LogFormat, Settings, Setup};
+use crate::config::{Settings, Setup};
 use crate::error::{Error, Result};
 use crate::model::Time;
 
@@ -148,7 +146,7 @@ pub fn run(parts: Parts) -> ExitCode {
     let command = arguments.subcommand_name().map(|_| Command::from_arg_matches(&arguments));
     let command = command.transpose().unwrap_or_else(|e| e.exit()).unwrap_or(Command::Serve);
     let code = settings(&arguments).and_then(|settings| {
-        start_logging(&settings, matches!(command, Command::Serve))?;
+        log::start(&settings, matches!(command, Command::Serve))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -159,13 +157,14 @@ pub fn run(parts: Parts) -> ExitCode {
         code
     });
     let code = code.unwrap_or_else(|error| {
-        eprintln!("damper: {error}");
+        log::say(&format!("damper: {error}"));
         match error {
             Error::Config(_) => MISCONFIGURED,
             error if error.is_transient() => UNREACHABLE,
             _ => FAILED,
         }
     });
+    log::flush();
     code.into()
 }
 
@@ -188,34 +187,6 @@ async fn execute(command: Command, settings: Settings, parts: Parts) -> Result<u
     }
 }
 
-/// Logs go to standard error. A command that people wait for logs warnings only, unless the filter is set.
-fn start_logging(settings: &Settings, is_serving: bool) -> Result<()> {
-    let log = &settings.config.log;
-    let filter = if log.filter == "info" && !is_serving { "warn" } else { &log.filter };
-    let filter = parse_filter(filter)
-        .map_err(|why| Error::Config(format!("log.filter {:?} cannot be read: {why}", log.filter)))?;
-    let has_color = term::has_color(&std::io::stderr());
-    let subscriber = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => subscriber.with(lines.with_ansi(has_color).with_target(false)).init(),
-        LogFormat::Json => subscriber.with(lines.json()).init(),
-    }
-    Ok(())
-}
-
-/// A level, or levels by module: `warn,damper::drain=debug`.
-fn parse_filter(text: &str) -> Result<Targets, String> {
-    // What these log is logged by us, once a change, and in our words.
-    let quiet = ["fred=off", "sqlx=warn", "apalis_core=off"];
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    if let Some(span) = parts.clone().find(|part| part.contains('[')) {
-        return Err(format!("{span:?} names a span; write a level or module=level"));
-    }
-    let parts: Vec<&str> = quiet.into_iter().chain(parts).collect();
-    parts.join(",").parse().map_err(|e: ParseError| e.to_string())
-}
-
 /// Opens the app for a command that works beside a running `serve`.
 async fn open(settings: Settings) -> Result<Arc<App>> {
     let config = settings.config;
@@ -223,7 +194,8 @@ async fn open(settings: Settings) -> Result<Arc<App>> {
     let app = App::open(config).await?;
     if is_new {
         // Usually the command runs in the wrong folder.
-        eprintln!("damper: created the data file {}, there was none", app.config().data.display());
+        let data = app.config().data.display();
+        log::say(&format!("damper: created the data file {data}, there was none"));
     }
     Ok(app)
 }

@@ -62,7 +62,8 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
             _ => api::worker(&gate),
         };
         let stopped = stop.clone().cancelled_owned();
-        tasks.spawn(api::serve(listener, routes, app.config().api.clone(), stopped));
+        let Config { api: knobs, limits, .. } = app.config();
+        tasks.spawn(api::serve(listener, routes, knobs.clone(), limits.trusted_proxies.clone(), stopped));
     }
     term::print(&screen);
     if parts != Parts::Api {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::declare::Setting;
 use super::ticks::Ticks;
-use super::{AuthKnobs, Config, ModerationKnobs, ServerUrl};
+use super::{AuthKnobs, Config, ModerationKnobs, ServerUrl, Setup};
 use crate::error::{Error, Result};
 use crate::smoothing::{AlertThresholds, Params};
 
@@ -59,6 +59,7 @@ impl Config {
     pub(super) fn check(&self) -> Result<()> {
         check_urls(&self.database_url, &self.redis_url)?;
         check_cache(&self.redis_url, &self.cache.redis_url)?;
+        check_data(self)?;
         self.ticks()?;
         self.params()?;
         self.worker_listen()?;
@@ -111,7 +112,16 @@ fn check_urls(database: &ServerUrl, redis: &ServerUrl) -> Result<()> {
         (false, false) if !redis.has_scheme(&REDIS_SCHEMES) => {
             refuse(format!("redis_url {redis} must begin with redis:// or rediss://"))
         }
-        _ => Ok(()),
+        _ => match [("database_url", database), ("redis_url", redis)]
+            .into_iter()
+            .find(|(_, url)| url.is_torn())
+        {
+            Some((name, url)) => refuse(format!(
+                "{name} {url} ends before its @: write the special characters of a password percent-encoded, \
+                 # as %23, / as %2F, ? as %3F, @ as %40, % as %25"
+            )),
+            None => check_files(database),
+        },
     }
 }
 
@@ -126,6 +136,34 @@ fn check_cache(log: &ServerUrl, cache: &ServerUrl) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The library would say only that there is no such file, after the server has answered.
+fn check_files(database: &ServerUrl) -> Result<()> {
+    match database.files().find(|(_, path)| !path.is_file()) {
+        Some(("sslrootcert", path)) => refuse(format!(
+            "database_url names CA certificates that are missing: there is no file {} (sslrootcert)",
+            path.display()
+        )),
+        Some((name, path)) => refuse(format!("database_url: there is no file {} ({name})", path.display())),
+        None => Ok(()),
+    }
+}
+
+/// SQLite would take these for a name of its own, or for no file at all, and keep nothing.
+fn check_data(config: &Config) -> Result<()> {
+    let data = &config.data;
+    let text = data.to_string_lossy();
+    let why = match config.setup() {
+        Setup::Embedded if text.is_empty() => "is empty",
+        Setup::Embedded if text.starts_with(':') => {
+            "is no file, and what is in memory is lost with the process"
+        }
+        Setup::Embedded if ["file:", "sqlite:"].iter().any(|scheme| text.starts_with(scheme)) => "is a URL",
+        Setup::Embedded if data.is_dir() || text.ends_with('/') => "is a folder",
+        _ => return Ok(()),
+    };
+    refuse(format!("data {data:?} {why}; write the path of a file, such as /var/lib/damper/damper.db"))
 }
 
 fn check_hosts(hosts: &[String]) -> Result<()> {

@@ -81,6 +81,7 @@ sections! {
         body_timeout_ms: u64 [100..=600_000],
         write_timeout_ms: u64 [100..=600_000],
         connections_max: usize [1..=1_000_000],
+        connections_per_address_max: usize [1..=1_000_000],
         followers_per_address_max: usize [1..=1_000_000],
         cors_origins: Vec<String> ["a list of origins, or [\"*\"]"],
         request_timeout_ms: u64 [100..=600_000],

@@ -1,9 +1,13 @@
 //! Secrets in the settings, which never show themselves, and servers' URLs, which never show their passwords.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Parameters of Postgres' URL that name a file, without an escape.
+const FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
 
 /// A text that no output shows.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -56,6 +60,21 @@ impl ServerUrl {
         &self.0
     }
 
+    /// The same with a host. libpq reads a URL that has a login and no host, but a socket among its parameters.
+    pub fn with_host(&self) -> String {
+        let begin = self.0.find("://").map_or(0, |at| at + 3);
+        let end = self.0[begin..].find(['/', '?', '#']).map_or(self.0.len(), |at| begin + at);
+        let (login, rest) = self.0.split_at(end);
+        if login.ends_with('@') { format!("{login}localhost{rest}") } else { self.0.clone() }
+    }
+
+    /// The files that its parameters name, which TLS needs.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let parameters = self.0.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
+        let named = parameters.filter_map(|parameter| parameter.split_once('='));
+        named.filter(|(name, _)| FILES.contains(name)).map(|(name, path)| (name, Path::new(path)))
+    }
+
     /// Whether it is unset.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -65,7 +84,20 @@ impl ServerUrl {
     pub fn host(&self) -> &str {
         let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
         let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-        rest.split(['/', '?', '#']).next().unwrap_or_default()
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let socket = || rest.split(['?', '&']).find_map(|parameter| parameter.strip_prefix("host="));
+        if host.is_empty() { socket().unwrap_or_default() } else { host }
+    }
+
+    /// Whether a character of the password ends what stands before the host: the real host then seems to be a part of the
+    /// path, the query or the fragment.
+    pub(super) fn is_torn(&self) -> bool {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let (place, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (path, query) = behind.split_at(behind.find('?').unwrap_or(behind.len()));
+        // A parameter may hold an @.
+        let has_parameter = query.split('@').next().is_some_and(|before| before.contains('='));
+        !place.contains('@') && (path.contains('@') || query.contains('@') && !has_parameter)
     }
 
     pub(super) fn has_scheme(&self, schemes: &[&str]) -> bool {
@@ -118,6 +150,34 @@ mod tests {
         for wrong in ["424242", "-424242", "4242.42"] {
             let refusal = serde_json::from_str::<Secret>(wrong).unwrap_err().to_string();
             assert!(!refusal.contains("4242") && refusal.contains("text in quotes"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_socket_among_the_parameters_is_the_host() {
+        let url = ServerUrl("postgres://u:p@/d?host=/cloudsql/a:b:c".into());
+        assert_eq!(
+            (url.with_host().as_str(), url.host()),
+            ("postgres://u:p@localhost/d?host=/cloudsql/a:b:c", "/cloudsql/a:b:c")
+        );
+        let url = ServerUrl("postgres://u:p@h/d?application_name=a@/b".into());
+        assert_eq!(url.with_host(), url.expose());
+    }
+
+    #[test]
+    fn a_password_that_tears_its_url_is_noticed() {
+        let is_torn = |url: &str| ServerUrl(url.into()).is_torn();
+        for torn in ["p://u:a/b@h/d", "p://u:1/b@h/d", "p://u:a?b@h/d", "p://u:a#b@h/d", "redis://:a/b@h"] {
+            assert!(is_torn(torn), "{torn}");
+        }
+        for whole in [
+            "p://u:a%2Fb@h/d",
+            "p://h/d?application_name=a@b",
+            "p://u@/d?host=/a@b",
+            "p://h:1/d",
+            "p://u:a@b@h",
+        ] {
+            assert!(!is_torn(whole), "{whole}");
         }
     }
 

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 /// Names the settings file, as `--config` does.
 const CONFIG_VARIABLE: &str = "DAMPER_CONFIG";
 const ENV_PREFIX: &str = "DAMPER_";
+/// Links to links to the data file that are followed; as many as Linux follows.
+const LINKS_MAX: usize = 40;
 
 /// Checked settings, and the source of each.
 #[derive(Debug, Clone)]
@@ -47,8 +49,9 @@ impl Settings {
             let provider = Serialized::global(&name, typed(&defaults, &name, text));
             figment = figment.merge(Named { provider, source });
         }
-        let config: Config = figment.extract().map_err(|e| explain(&figment, e))?;
+        let mut config: Config = figment.extract().map_err(|e| explain(&figment, e))?;
         config.check()?;
+        config.data = followed(config.data);
         Ok(Self { config, figment })
     }
 
@@ -84,7 +87,40 @@ fn typed(defaults: &Figment, name: &str, text: String) -> Value {
 
 /// `DAMPER_DRAIN__BATCH_MAX` is `drain.batch_max`.
 fn environment() -> Env {
-    Env::prefixed(ENV_PREFIX).filter(|name| !name.as_str().eq_ignore_ascii_case("config")).split("__")
+    let is_ours =
+        |name: &str| !name.eq_ignore_ascii_case("config") && !is_of_kubernetes(&name.to_ascii_uppercase());
+    Env::prefixed(ENV_PREFIX).filter(move |name| is_ours(name.as_str())).split("__")
+}
+
+/// Whether a variable comes from Kubernetes, which describes the services called `damper` and `damper-…` to every pod
+/// beside them: `DAMPER_SERVICE_HOST`, `DAMPER_API_SERVICE_PORT_HTTP`, `DAMPER_PORT_8080_TCP_ADDR`. `DAMPER_PORT` is
+/// such a one by its value, `tcp://10.0.0.1:8080`; otherwise someone took it for a setting.
+fn is_of_kubernetes(name: &str) -> bool {
+    let words: Vec<&str> = name.split('_').collect();
+    let is_port = |word: &str| word.parse::<u16>().is_ok();
+    let has_url = || std::env::var(format!("{ENV_PREFIX}{name}")).is_ok_and(|value| value.contains("://"));
+    let at = |word: &str| words.iter().rposition(|own| *own == word).map(|at| &words[at + 1..]);
+    let behind_service = at("SERVICE").is_some_and(|rest| matches!(rest, ["HOST"] | ["PORT", ..]));
+    let behind_port = words.iter().enumerate().filter(|(_, word)| **word == "PORT");
+    let mut behind_port = behind_port.map(|(at, _)| &words[at + 1..]);
+    behind_service
+        || behind_port.any(|rest| match rest {
+            [] => has_url(),
+            [port, "TCP" | "UDP" | "SCTP"] | [port, "TCP" | "UDP" | "SCTP", "PROTO" | "PORT" | "ADDR"] => {
+                is_port(port)
+            }
+            _ => false,
+        })
+}
+
+/// Where the links at `path` lead. SQLite keeps its files beside the real one, and so do the locks and whoever looks at
+/// them.
+fn followed(mut path: PathBuf) -> PathBuf {
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = path.read_link() else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
 }
 
 /// A provider under another name, so that a message can say where a value came from.
@@ -181,6 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_kubernetes_are_told_from_settings() {
+        for theirs in [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "SERVICE_PORT_HTTP",
+            "API_SERVICE_HOST",
+            "PORT_8080_TCP",
+            "PORT_8080_TCP_ADDR",
+            "API_PORT_53_UDP_PROTO",
+            "API_PORT_8080_TCP_PORT",
+        ] {
+            assert!(is_of_kubernetes(theirs), "{theirs}");
+        }
+        for other in
+            ["PORT", "API_PORT", "SERVICE", "SERVICES_HOST", "PORT_8080", "LISTEN", "DRAIN__BATCH_MAX"]
+        {
+            assert!(!is_of_kubernetes(other), "{other}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_remedy() {
         for (name, value, remedy) in [
             ("drain.batch_size", "7", "no setting drain.batch_size"),
@@ -192,6 +249,10 @@ mod tests {
             ("database_url", "postgres://localhost/x", "set DAMPER_REDIS_URL"),
             ("open", "everywhere", "open"),
             ("cache.redis_url", "redis://localhost", "unset DAMPER_CACHE__REDIS_URL"),
+            ("data", "", "is empty"),
+            ("data", ":memory:", "is no file"),
+            ("data", "file:damper.db?mode=memory", "is a URL"),
+            ("data", "/tmp", "is a folder"),
         ] {
             let refusal = with(&[(name, value)]).unwrap_err().to_string();
             assert!(refusal.contains(remedy), "{refusal}");

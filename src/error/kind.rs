@@ -66,12 +66,13 @@ kinds! {
     403 NotTheAuthor "not-the-author" "the caller is not the author"
         "Ask as the author; a post without an author cannot be changed.",
     403 HostRefused "host-refused" "the host or origin is unknown"
-        "Call the admin listener by localhost, by its IP address, or by a name that the setting admin_hosts lists, \
-         and from no page of another site.",
+        "Call Damper by localhost, by its IP address, or by a name that the setting admin_hosts lists, and the admin \
+         listener from no page of another site.",
     403 OriginRefused "origin-refused" "the request comes from a page of another site"
         "Ask from the site itself, or list the site in the setting api.cors_origins.",
     404 NotFound "not-found" "there is no such post or user"
         "Check the id, or create the post or user first.",
+    404 NoRatings "no-ratings" "the post has no ratings" "Show no rating; ask again when there are some.",
     404 NoSuchRoute "no-such-route" "there is nothing at this path" "Check the path against /openapi.json.",
     405 MethodNotAllowed "method-not-allowed" "the method is not allowed here"
         "The Allow header lists the methods that are.",

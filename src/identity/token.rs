@@ -151,10 +151,13 @@ impl Tokens {
     fn roles(&self, claims: &Value) -> Result<Vec<Role>, Invalid> {
         let claim = &self.auth.roles_claim;
         let found = if claim.starts_with('/') { claims.pointer(claim) } else { claims.get(claim) };
-        let Some(found) = found else { return Ok(Vec::new()) };
-        let names = found.as_array().and_then(|names| names.iter().map(Value::as_str).collect());
-        let names: Vec<&str> =
-            names.ok_or_else(|| refused(format!("its claim {claim} is not an array of texts")))?;
+        let names: Option<Vec<&str>> = match found {
+            None | Some(Value::Null) => Some(Vec::new()),
+            Some(Value::String(name)) => Some(vec![name]),
+            Some(found) => found.as_array().and_then(|names| names.iter().map(Value::as_str).collect()),
+        };
+        let names = names
+            .ok_or_else(|| refused(format!("its claim {claim} is neither a text nor an array of texts")))?;
         Ok(names.into_iter().filter_map(Role::parse).collect())
     }
 }

@@ -12,6 +12,7 @@ use fred::types::{ClusterHash, CustomCommand};
 use tracing::{info, warn};
 
 use super::error::cause;
+use crate::tasks;
 
 /// How often a connection that is down is pinged, and how long each ping may take.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,7 +34,8 @@ impl Connection {
     pub fn watched(client: &Client, down: &Arc<AtomicUsize>) -> Arc<Self> {
         let connection =
             Arc::new(Self { is_up: AtomicBool::new(true), number: AtomicU64::new(1), down: down.clone() });
-        tokio::spawn(watch(client.clone(), connection.clone()));
+        let watched = (client.clone(), connection.clone());
+        tasks::keep("watch of redis", move || watch(watched.0.clone(), watched.1.clone()));
         connection
     }
 

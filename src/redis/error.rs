@@ -51,9 +51,26 @@ impl From<Error> for crate::Error {
             Some("OOM") => {
                 crate::Error::Unavailable("redis has no memory left (maxmemory); a drain frees some".into())
             }
+            None if first == "MOVED" => crate::Error::Unavailable(
+                "redis is one node of a cluster (MOVED): DAMPER_REDIS_URL must begin with redis-cluster://"
+                    .into(),
+            ),
             Some(word) => crate::Error::Unavailable(format!("redis takes nothing right now ({word})")),
             None if is_answer(&error) => crate::Error::Internal(format!("redis answered: {error}")),
             None => crate::Error::Unavailable(format!("redis did not answer: {}", cause(&error))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_node_of_a_cluster_names_the_scheme_for_one() {
+        let error = Error::new(ErrorKind::Unknown, "MOVED 3999 127.0.0.1:6381");
+        assert!(crate::Error::from(error).to_string().contains("redis-cluster://"));
     }
 }

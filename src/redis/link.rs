@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Reconnects wait between these, doubling, with jitter.
 const RECONNECT_MS: (u32, u32) = (50, 2_000);
 const RECONNECT_JITTER_MS: u32 = 100;
+/// What to do when a server's certificate cannot be judged.
+const CERTIFICATES: &str = "Install the package ca-certificates, or name a file of them in SSL_CERT_FILE";
 
 /// The connections of one process to Redis.
 pub struct RedisLink {
@@ -82,8 +84,13 @@ impl Side {
         down: &Arc<AtomicUsize>,
         variable: &str,
     ) -> Result<Self> {
-        let mut config = Config::from_url(url.expose()).map_err(|_| {
-            crate::Error::Config(format!("{variable} {url} cannot be read; redis://user:password@host:6379"))
+        let mut config = Config::from_url(url.expose()).map_err(|error| {
+            crate::Error::Config(match error.kind() {
+                ErrorKind::Tls => {
+                    format!("{variable} {url} needs CA certificates: {}. {CERTIFICATES}", cause(&error))
+                }
+                _ => format!("{variable} {url} cannot be read; redis://user:password@host:6379"),
+            })
         })?;
         config.fail_fast = true;
         let (min, max) = RECONNECT_MS;
@@ -108,6 +115,12 @@ impl Side {
             Ok(Err(error)) if *error.kind() == ErrorKind::Auth => {
                 return Err(crate::Error::Config(format!(
                     "redis at {} refuses the login: {error}. {variable} holds the password",
+                    url.host()
+                )));
+            }
+            Ok(Err(error)) if error.details().contains("UnknownIssuer") => {
+                return Err(crate::Error::Config(format!(
+                    "redis at {} has a certificate of which the CA certificate is missing here. {CERTIFICATES}",
                     url.host()
                 )));
             }

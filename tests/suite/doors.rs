@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -46,10 +47,10 @@ fn a_thousand_slow_clients_are_cut_off_and_harm_no_one() {
     let api = service.http();
     api.create("p");
     let before = memory_kib(&service);
-    let head = "POST /api/posts/p/rate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let head = "POST /api/posts/p/rate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let mut slow: Vec<TcpStream> = (0..SLOW)
         .map(|i| match i % 2 {
-            0 => connect(&api, "GET /api/posts HTTP/1.1\r\nhost: x\r\nx-slow: "),
+            0 => connect(&api, "GET /api/posts HTTP/1.1\r\nhost: localhost\r\nx-slow: "),
             _ => connect(&api, &format!("{head}content-length: 1000\r\n\r\n{{")),
         })
         .collect();
@@ -78,11 +79,11 @@ fn a_slow_body_gets_408_and_an_idle_connection_is_closed() {
     let service = world.start_api();
     let api = service.http();
     api.create("p");
-    let head = "POST /api/posts/p/rate HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    let head = "POST /api/posts/p/rate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{";
     let answer = rest(connect(&api, head));
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body-too-slow"), "{answer}");
     // Nothing, half a header, a second request that never comes: the service ends each of them.
-    for begun in ["", "GET /livez HTTP/1.1\r\nho", "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"] {
+    for begun in ["", "GET /livez HTTP/1.1\r\nho", "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
         rest(connect(&api, begun));
     }
 }
@@ -109,7 +110,7 @@ fn a_client_that_does_not_read_its_answer_is_cut_off() {
     ids.dedup();
     assert_eq!(ids.len(), 100);
     // One client per connection slot, each asking for megabytes again and again.
-    let asks = "GET /api/posts?limit=100 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20);
+    let asks = "GET /api/posts?limit=100 HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20);
     let deaf: Vec<TcpStream> = (0..3).map(|_| connect(&api, &asks)).collect();
     assert_eq!(api.read("p1")["id"], "p1", "it gets in once one of them is gone");
     drop(deaf);
@@ -139,16 +140,19 @@ fn oversized_requests_are_refused_and_memory_stays_flat() {
     let many: String = (0..10_000).map(|i| format!("x-{i}: y\r\n")).collect();
     let ended = |status: &str| status.starts_with("HTTP/1.1 431") || status.starts_with("HTTP/1.1 414");
     for head in [
-        format!("GET /livez HTTP/1.1\r\nhost: x\r\n{close}{many}\r\n"),
-        format!("GET /livez HTTP/1.1\r\nhost: x\r\n{close}x: {}\r\n\r\n", "y".repeat(1 << 20)),
-        format!("GET /{} HTTP/1.1\r\nhost: x\r\n{close}\r\n", "y".repeat(1 << 20)),
+        format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{close}{many}\r\n"),
+        format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{close}x: {}\r\n\r\n", "y".repeat(1 << 20)),
+        format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n{close}\r\n", "y".repeat(1 << 20)),
     ] {
         let answer = status(head);
         assert!(ended(&answer) || answer.is_empty(), "{answer}");
     }
     assert!(
-        status(format!("GET /livez HTTP/1.1\r\nhost: x\r\n{close}x: {}\r\n\r\n", "y".repeat(1 << 14)))
-            .contains("200")
+        status(format!(
+            "GET /livez HTTP/1.1\r\nhost: localhost\r\n{close}x: {}\r\n\r\n",
+            "y".repeat(1 << 14)
+        ))
+        .contains("200")
     );
     // A body of 10 MB, with and without a length, and a compressed body.
     let good = br#"{"user_id":"ann","score":5}"#.to_vec();
@@ -194,6 +198,66 @@ fn the_admin_listener_answers_no_page_of_another_site() {
 }
 
 #[test]
+fn without_keys_a_name_that_was_made_to_point_here_reaches_nothing() {
+    let world = World::embedded().with("admin_hosts", "[damper.internal]");
+    let service = world.start_api();
+    let api = service.http();
+    let port = api.address().rsplit(':').next().expect("a port").to_owned();
+    let line = r#"{"post_id":"p","user_id":"ann","score":5}"#;
+    let send = |host: &str, more: &str| {
+        let head = format!("POST /api/ratings HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{more}");
+        let answer = rest(connect(&api, &format!("{head}content-length: {}\r\n\r\n{line}", line.len())));
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io"] {
+        for host in [host.to_owned(), format!("{host}:{port}")] {
+            // To the browser it is the same origin.
+            let own = format!("origin: http://{host}\r\nsec-fetch-site: same-origin\r\n");
+            assert_eq!(send(&host, &own), "HTTP/1.1 403 Forbidden", "{host}");
+        }
+    }
+    assert_eq!(world.status()["accepted"], 0);
+    for host in ["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "Damper.Internal"] {
+        assert_eq!(send(&format!("{host}:{port}"), ""), "HTTP/1.1 200 OK", "{host}");
+    }
+    // Browsers leave the scheme's port out, and write names small.
+    assert_eq!(send("LocalHost:80", "origin: http://localhost\r\n"), "HTTP/1.1 200 OK");
+    service.terminate();
+    service.finish().expect(0);
+    // Elsewhere the operator has said who may reach Damper.
+    let anywhere = world.with("open", "anywhere").start_api();
+    let read = "GET /api/posts HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    assert!(rest(connect(&anywhere.http(), read)).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn one_address_does_not_hold_all_connections() {
+    let world = World::embedded().with("api.connections_max", 8).with("api.connections_per_address_max", 4);
+    let service = world.start_api();
+    let api = service.http();
+    let mut held = Vec::new();
+    until("the address to have its connections", || {
+        held.push(connect(&api, ""));
+        api.try_get("/livez").is_err()
+    });
+    // 127.0.0.2 is this machine too, and another address.
+    let other = Command::new("curl")
+        .args(["--silent", "--interface", "127.0.0.2", &format!("http://{}/livez", api.address())])
+        .output()
+        .expect("curl");
+    assert_eq!(String::from_utf8_lossy(&other.stdout), "ok\n");
+    assert_eq!(service.err().matches("too many connections").count(), 1, "{}", service.err());
+    held.clear();
+    until("its places to be free again", || api.try_get("/livez").is_ok_and(|answer| answer.status == 200));
+    service.terminate();
+    service.finish().expect(0);
+    // A proxy connects for many.
+    let service = world.with("limits.trusted_proxies", "127.0.0.1").start_api();
+    let _held: Vec<TcpStream> = (0..6).map(|_| connect(&service.http(), "")).collect();
+    assert_eq!(service.http().get("/livez").status, 200);
+}
+
+#[test]
 fn while_callers_name_themselves_no_other_site_does_it_for_them() {
     let world = World::embedded().with("api.cors_origins", "[\"https://site.example\"]");
     let service = world.start_api();
@@ -205,6 +269,7 @@ fn while_callers_name_themselves_no_other_site_does_it_for_them() {
     assert_eq!(rate(&[cross, ("origin", "https://evil.example")]), 403);
     assert_eq!(rate(&[cross]), 403);
     assert_eq!(rate(&[cross, ("origin", "https://site.example")]), 202);
+    assert_eq!(rate(&[cross, ("origin", "https://Site.example:443")]), 202, "the same, written otherwise");
     assert_eq!(
         rate(&[("origin", "http://evil.example")]),
         403,

@@ -37,7 +37,7 @@ type Event = (String, Value);
 fn ask(service: &Process, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    write!(stream, "GET /api/events HTTP/1.1\r\nhost: x\r\n{headers}\r\n").expect("a request");
+    write!(stream, "GET /api/events HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").expect("a request");
     stream
 }
 

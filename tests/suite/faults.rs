@@ -8,6 +8,7 @@ mod network;
 mod shrunk;
 mod slow;
 mod stopped;
+mod unheard;
 mod upgrade;
 
 use serde_json::{Value, json};

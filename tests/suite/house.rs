@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The rooms of `src/`, from the cellar up. A room imports from lower floors only, never from its own. A room is a folder, a
 /// file of the root, or a part of `app/`.
 const FLOORS: [&[&str]; 15] = [
-    &["error", "faults"],
+    &["error", "faults", "tasks"],
     &["model"],
     &["entry", "smoothing"],
     &["merge", "config"],

@@ -133,8 +133,7 @@ fn a_closed_catalogue_refuses_lines_of_unknown_posts(world: World) {
 fn begin(service: &Process) -> TcpStream {
     let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    let head =
-        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /api/ratings HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).expect("a head");
     stream
 }
@@ -290,7 +289,7 @@ fn a_sender_that_waits_for_100_continue_gets_it(world: World) {
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
     let length = body.len();
     let head = format!(
-        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+        "POST /api/ratings HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).expect("a head");
     let mut answers = BufReader::new(stream.try_clone().expect("a reader"));

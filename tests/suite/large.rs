@@ -78,7 +78,7 @@ fn ingest_as(service: &Process, token: &str, write: impl FnOnce(&mut dyn Write))
     }
     let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
     let head = format!(
-        "POST /api/ratings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+        "POST /api/ratings HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
          transfer-encoding: chunked\r\n\r\n"
     );
     let head = if token.is_empty() { head.replace("authorization: Bearer \r\n", "") } else { head };

@@ -2,7 +2,7 @@
 //!
 //! `buffer`, `store`, `cache` test both implementations of each seam alike; `drain` the drain loop; `api`,
 //! `interface`, `cli`, `worker` the output for people and programs; `identity`, `limits`, `doors` access;
-//! `crash` kills; `faults` all other failures; `house` the arrangement of the source; `docs` the documents;
+//! `environment` is where programs run as people have it; `crash` kills; `faults` all other failures; `house` the arrangement of the source; `docs` the documents;
 //! `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
 //! installed (scripts/test does it).
 
@@ -17,6 +17,7 @@ mod docs;
 mod doctor;
 mod doors;
 mod drain;
+mod environment;
 mod events;
 mod faults;
 mod forget;

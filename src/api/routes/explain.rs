@@ -105,9 +105,8 @@ pub struct AggregateRating {
     #[serde(rename = "@type")]
     kind: &'static str,
     item_reviewed: ItemReviewed,
-    /// The published mean; absent without ratings
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rating_value: Option<f64>,
+    /// The published mean
+    rating_value: f64,
     rating_count: u64,
     best_rating: u8,
     worst_rating: u8,
@@ -133,11 +132,16 @@ pub async fn aggregate_rating(
 ) -> Answer {
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
+    let Some(rating_value) = view.average.smoothed_mean(app.params()) else {
+        // Search engines take a rating of nothing for a mistake in the page.
+        let detail = format!("post {} has no ratings yet", view.post.id);
+        return Err(Problem::new(Kind::NoRatings, detail));
+    };
     let caching = [(header::CACHE_CONTROL, caching(&view, now))];
     let json = AggregateRating {
         context: "https://schema.org",
         kind: "AggregateRating",
-        rating_value: view.average.smoothed_mean(app.params()),
+        rating_value,
         rating_count: view.average.count(),
         best_rating: Score::MAX,
         worst_rating: 0,

@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::cache::{Cache, Cached};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::model::{PostId, Time};
 use crate::store::{Ledger, POSTS_ASKED_MAX};
+use crate::tasks;
 
 /// Most requests in the queue; more callers wait to enter it.
 const REQUESTS_MAX: usize = 4_096;
@@ -29,7 +30,8 @@ impl Loader {
     /// Starts the task; needs a tokio runtime. It ends with the handle.
     pub fn new(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
-        tokio::spawn(answer_all(store, cache, waiting));
+        let waiting = Arc::new(Mutex::new(waiting));
+        tasks::keep("loader of posts", move || answer_all(store.clone(), cache.clone(), waiting.clone()));
         Self(requests)
     }
 
@@ -42,7 +44,12 @@ impl Loader {
     }
 }
 
-async fn answer_all(store: Arc<dyn Ledger>, cache: Arc<dyn Cache>, mut waiting: mpsc::Receiver<Request>) {
+async fn answer_all(
+    store: Arc<dyn Ledger>,
+    cache: Arc<dyn Cache>,
+    waiting: Arc<Mutex<mpsc::Receiver<Request>>>,
+) {
+    let mut waiting = waiting.lock().await;
     let mut requests = Vec::new();
     while let Some(request) = waiting.recv().await {
         let mut asked: BTreeSet<PostId> = request.ids.iter().cloned().collect();

@@ -167,7 +167,7 @@ pub(super) async fn connect(url: &ServerUrl, knobs: &StoreKnobs) -> Result<PgCon
 
 fn options(url: &ServerUrl) -> Result<PgConnectOptions> {
     // sqlx' own message would repeat the URL, and with it the password.
-    PgConnectOptions::from_str(url.expose()).map_err(|_| {
+    PgConnectOptions::from_str(&url.with_host()).map_err(|_| {
         Error::Config(format!("database_url {url} cannot be read; postgres://user:password@host/db"))
     })
 }

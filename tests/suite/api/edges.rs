@@ -16,6 +16,7 @@ in_both_setups!(
     a_post_whose_only_rating_is_withdrawn_is_as_if_never_rated,
     an_id_that_is_none_is_refused_by_every_call,
     a_body_may_be_as_long_as_the_limit_and_no_longer,
+    a_text_is_as_long_as_its_characters_however_they_are_written,
     a_refused_content_type_is_told_the_one_that_is_taken,
     an_answer_is_kept_until_the_tick_and_no_longer,
     a_tick_alone_changes_the_tag,
@@ -168,6 +169,21 @@ fn a_body_may_be_as_long_as_the_limit_and_no_longer(world: World) {
     assert_eq!(api.post_as("p", "ann")["my_rating"], Value::Null);
     send("/api/posts/p/rate", rating, LIMIT).expect(202);
     assert_eq!(world.status()["accepted"], 1);
+}
+
+fn a_text_is_as_long_as_its_characters_however_they_are_written(world: World) {
+    let service = world.start_api();
+    let api = service.http();
+    for (escape, text) in [(r"\u00e9", "é"), (r"\ud83d\ude00", "😀"), ("é", "é")] {
+        let body = |chars: usize| {
+            let (title, content) = (escape.repeat(300), escape.repeat(chars));
+            format!(r#"{{"title":"{title}","content":"{content}"}}"#)
+        };
+        let made = api.send("POST", "/api/posts", &[JSON], Some(body(20_000).as_bytes())).expect(201);
+        assert_eq!(made["content"], text.repeat(20_000));
+        let longer = api.send("POST", "/api/posts", &[JSON], Some(body(20_001).as_bytes()));
+        assert_eq!(longer.problem(422, "invalid-text")["pointer"], "/content");
+    }
 }
 
 fn a_refused_content_type_is_told_the_one_that_is_taken(world: World) {

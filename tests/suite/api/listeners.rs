@@ -79,7 +79,7 @@ fn a_second_signal_ends_a_service_that_still_waits_for_a_caller(world: World) {
     let address = service.address("api").expect("a public listener");
     let mut caller = TcpStream::connect(&address).expect("a connection");
     // The rest of the body never comes, so the request is under way until its time is over.
-    let head = "POST /api/posts HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    let head = "POST /api/posts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
     caller.write_all(head.as_bytes()).expect("it is sent");
     until("the request to be read", || service.http().get("/livez").status == 200);
     service.terminate();

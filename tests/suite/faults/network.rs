@@ -161,7 +161,7 @@ fn callers_that_go_away_leave_no_transaction_open() {
         let (path, body) = (if i % 3 == 0 { "/api/posts" } else { "/api/posts/p/rate" }, body.to_string());
         let length = body.len() + usize::from(i % 3 == 2);
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         caller.write_all((head + &body).as_bytes()).expect("it is sent");
     }

@@ -195,6 +195,7 @@ fn roles_are_read_from_the_claim_that_the_settings_name() {
         ("https://site.example/roles", json!({"https://site.example/roles": ["admin", "editor"]})),
         ("/realm_access/roles", json!({"realm_access": {"roles": ["admin"], "other": 1}})),
         ("groups", json!({"groups": ["admin"], "roles": 5})),
+        ("roles", json!({"roles": "admin"})),
     ] {
         let world = keyed(World::embedded()).with("auth.roles_claim", claim);
         let service = world.start_api();
@@ -206,5 +207,13 @@ fn roles_are_read_from_the_claim_that_the_settings_name() {
         assert_eq!(admin.with_token(minted.trim_end()).get("/api/admin/status").status, 200, "{claim}");
         let plain = sign(&json!({"sub": "ann", "exp": seconds() + 600}));
         admin.with_token(&plain).get("/api/admin/status").problem(403, "role-missing");
+    }
+    // No role, in the words of some issuers; and words of the site.
+    let world = keyed(World::embedded());
+    let service = world.start_api();
+    for roles in [Value::Null, json!("user"), json!("editor"), json!([])] {
+        let plain = sign(&json!({"sub": "ann", "exp": seconds() + 600, "roles": roles}));
+        assert_eq!(status(&service.http(), &plain), 200, "{roles}");
+        service.admin().with_token(&plain).get("/api/admin/status").problem(403, "role-missing");
     }
 }

@@ -55,7 +55,7 @@ const PUBLIC: [Row; 25] = [
     row("patch", "/api/posts/{id}", [401, 401, 200, 200, 200, 200], [403; 6]),
     row("get", "/api/posts/{id}/history", READ, ALL),
     row("get", "/api/posts/{id}/explain", READ, ALL),
-    row("get", "/api/posts/{id}/aggregate-rating", READ, ALL),
+    row("get", "/api/posts/{id}/aggregate-rating", [404, 401, 404, 404, 404, 404], [404; 6]),
     row("get", "/api/posts/{id}/badge.svg", READ, ALL),
     row("post", "/api/posts/batch", READ, ALL),
     row("get", "/api/posts/batch", [404, 401, 404, 404, 404, 404], [404; 6]),

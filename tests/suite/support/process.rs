@@ -57,6 +57,18 @@ impl Process {
         dir: &Path,
         input: &[u8],
     ) -> Self {
+        Self::spawn_to(Stdio::piped(), program, args, env, dir, input)
+    }
+
+    /// The same with standard error somewhere else.
+    pub fn spawn_to(
+        err: Stdio,
+        program: Program,
+        args: &[&str],
+        env: &[(String, String)],
+        dir: &Path,
+        input: &[u8],
+    ) -> Self {
         let mut command = spawn::dying(program.path());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DAMPER_") {
@@ -64,7 +76,7 @@ impl Process {
             }
         }
         command.args(args).envs(env.iter().cloned()).current_dir(dir);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(err);
         let mut child = spawn::spawn(command).expect("the program starts");
         let (out, err) = (Output::of(child.stdout.take()), Output::of(child.stderr.take()));
         let mut stdin = child.stdin.take().expect("a pipe");
@@ -220,8 +232,8 @@ struct Output {
 
 impl Output {
     fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let mut pipe = pipe.expect("a pipe");
         let text = Arc::new(Mutex::new(Vec::new()));
+        let Some(mut pipe) = pipe else { return Self { text, reader: None } };
         let gathered = text.clone();
         let reader = std::thread::spawn(move || {
             let mut chunk = [0; 8192];

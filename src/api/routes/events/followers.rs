@@ -17,6 +17,7 @@ use crate::api::now;
 use crate::app::App;
 use crate::error::Result;
 use crate::limits::network;
+use crate::tasks;
 
 /// How often the store is asked whether there was a drain, while there are followers.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -56,8 +57,13 @@ impl Followers {
     pub fn follow(self: &Arc<Self>, app: &Arc<App>, stop: &CancellationToken) -> watch::Receiver<Ring> {
         let ring = self.ring.subscribe();
         if !self.is_reading.swap(true, Ordering::Relaxed) {
-            let (followers, app, stop) = (self.clone(), app.clone(), stop.clone());
-            tokio::spawn(async move { stop.run_until_cancelled(followers.read(&app)).await });
+            let shared = (self.clone(), app.clone(), stop.clone());
+            tasks::keep("reader of changes for followers", move || {
+                let (followers, app, stop) = shared.clone();
+                async move {
+                    let _ = stop.run_until_cancelled(followers.read(&app)).await;
+                }
+            });
         }
         ring
     }
