@@ -19,6 +19,7 @@ mod doors;
 mod drain;
 mod events;
 mod faults;
+mod foreign_redis;
 mod forget;
 mod house;
 mod identity;
