@@ -2,7 +2,8 @@
 //!
 //! One task takes every request that waits, writes the entries of all shards at the same time, and answers each caller.
 //! Only one group is under way at a time, so a later append of a caller never overtakes an earlier one. Each caller
-//! prepares the log before it joins a group, so that a slow preparation delays no group.
+//! prepares the log before it joins a group, so that a slow preparation delays no group. What waits is withdrawn when its
+//! caller goes away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,18 +65,28 @@ async fn commit_groups(
 }
 
 /// Writes a shard's requests in order, in as few calls as `group_max` allows.
-async fn commit_shard(inner: &dyn Buffer, shard: Shard, requests: Vec<Request>, group_max: usize) {
-    let mut rest = requests.into_iter().peekable();
-    while let Some(Request { mut entries, answer, .. }) = rest.next() {
-        let mut callers = vec![(answer, entries.len())];
-        while let Some(next) = rest.next_if(|next| entries.len() + next.entries.len() <= group_max) {
-            callers.push((next.answer, next.entries.len()));
-            entries.extend(next.entries);
+async fn commit_shard(inner: &dyn Buffer, shard: Shard, mut requests: Vec<Request>, group_max: usize) {
+    loop {
+        // Who went away has no promise, and may have sent something newer through another process.
+        requests.retain(|request| !request.answer.is_closed());
+        let mut size = 0;
+        let fitting = requests.iter().take_while(|request| {
+            size += request.entries.len();
+            size <= group_max
+        });
+        let fitting = fitting.count();
+        if fitting == 0 {
+            return;
+        }
+        let (mut entries, mut callers) = (Vec::new(), Vec::new());
+        for request in requests.drain(..fitting) {
+            callers.push((request.answer, request.entries.len()));
+            entries.extend(request.entries);
         }
         let mut outcome = inner.write(shard, &entries).await.map(Vec::into_iter);
         for (answer, size) in callers {
             let own = outcome.as_mut().map(|positions| positions.by_ref().take(size).collect());
-            // A caller that went away needs no answer. The entries are held all the same.
+            // A caller that went away meanwhile needs no answer. The entries are held all the same.
             let _ = answer.send(own.map_err(|error| error.clone()));
         }
     }

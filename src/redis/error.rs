@@ -25,6 +25,14 @@ const PASSING: [&str; 11] = [
     "NOSCRIPT",
 ];
 
+/// Refusals of a server that is no primary, or not yet: after a failover a new connection may lead to the right one. A
+/// cluster's client follows MOVED by itself.
+const ASTRAY: [&str; 4] = ["READONLY", "LOADING", "MASTERDOWN", "MOVED"];
+
+pub(super) fn leads_astray(error: &Error) -> bool {
+    ASTRAY.contains(&first_word(error))
+}
+
 /// Whether the error is Redis' own answer, not a lost connection: its errors begin with a word in capitals.
 pub fn is_answer(error: &Error) -> bool {
     let first = first_word(error);

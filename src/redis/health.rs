@@ -1,9 +1,10 @@
-//! What a Redis says about itself. A start asks, and refuses a Redis that would lose ratings by its own settings;
-//! `damper doctor` asks, and explains. Managed servers may not answer `CONFIG GET`: a setting without an answer is
-//! unknown, which is no reason to refuse a start.
+//! What a Redis says about itself. A start asks, and refuses a Redis that is too old or would lose ratings by its own
+//! settings; `damper doctor` asks, and explains. Managed servers may not answer `CONFIG GET`, and a user may not be
+//! permitted to ask `INFO`: what has no answer is unknown, which is no reason to refuse a start.
 
 use std::collections::HashMap;
 
+use fred::types::Value;
 use futures_util::future::try_join_all;
 
 use super::link::RedisLink;
@@ -11,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// The setting that allows a start all the same.
 const ALLOWING: &str = "DAMPER_BUFFER__ALLOW_UNSAFE_REDIS=true";
+/// The first version with everything that the scripts use.
+pub const MAJOR_MIN: u32 = 7;
 /// Settings that are not in `INFO`.
 const SETTINGS: [&str; 6] = [
     "appendonly",
@@ -20,6 +23,9 @@ const SETTINGS: [&str; 6] = [
     "min-replicas-to-write",
     "min-replicas-max-lag",
 ];
+
+/// The name of the version in `INFO`.
+const VERSION: &str = "redis_version";
 
 /// A server's answers, by name, as far as it gave any.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +61,23 @@ impl RedisHealth {
             Ok::<_, Error>(pair.and_then(|pair| pair.into_iter().nth(1)).map(|value| (name, value)))
         };
         let settings = try_join_all(SETTINGS.map(setting)).await?.into_iter().flatten().collect();
-        Ok(Self { info: parse_info(&info.unwrap_or_default()), settings })
+        let mut info = parse_info(&info.unwrap_or_default());
+        if !info.contains_key(VERSION) {
+            // Every user may ask this.
+            let hello: Option<Value> = answered(link.drains.command("HELLO", &[]).await)?;
+            info.extend(hello.and_then(parse_hello).map(|version| (VERSION.to_owned(), version)));
+        }
+        Ok(Self { info, settings })
+    }
+
+    pub fn version(&self) -> Option<&str> {
+        self.info(VERSION)
+    }
+
+    /// Whether the version is known, and lower than what the scripts need.
+    pub fn is_too_old(&self) -> bool {
+        let major = self.version().and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        major.is_some_and(|major| major < MAJOR_MIN)
     }
 
     /// What `INFO` says under this name.
@@ -101,8 +123,15 @@ impl RedisHealth {
     /// The warnings for an operator at a start, one sentence each.
     ///
     /// # Errors
-    /// [`Error::Config`] when it may lose ratings by its own settings, unless that is allowed.
+    /// [`Error::Config`] when it is too old, or may lose ratings by its own settings, unless that is allowed.
     pub fn check(&self, host: &str, is_allowed: bool) -> Result<Vec<String>> {
+        if self.is_too_old() {
+            let version = self.version().unwrap_or_default();
+            return Err(Error::Config(format!(
+                "redis at {host} has version {version}, whose streams lack what Damper needs: use Redis \
+                 {MAJOR_MIN}.0 or later"
+            )));
+        }
         let (mut refusals, mut warnings) = (Vec::new(), Vec::new());
         if self.evicts_ratings() {
             let policy = self.eviction().unwrap_or_default();
@@ -150,6 +179,13 @@ fn answered<T>(answer: Result<T>) -> Result<Option<T>> {
 fn parse_info(text: &str) -> HashMap<String, String> {
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
     pairs.map(|(name, value)| (name.to_owned(), value.trim_end().to_owned())).collect()
+}
+
+/// The version in an answer to `HELLO`, which is a list of names and values.
+fn parse_hello(answer: Value) -> Option<String> {
+    let words = answer.into_array();
+    let name = words.iter().position(|word| word.as_str().is_some_and(|word| word == "version"))?;
+    words.get(name + 1)?.as_string()
 }
 
 /// The longest time between two snapshots by these save points, pairs of seconds and changes; nothing without any.

@@ -12,7 +12,7 @@ use fred::types::scripts::Script;
 use fred::types::{ClusterHash, CustomCommand, MultipleKeys, MultipleValues};
 use tokio::sync::Notify;
 
-use super::connection::{self, Connection};
+use super::connection::Connection;
 use super::error::{cause, is_full};
 use crate::config::ServerUrl;
 use crate::error::Result;
@@ -24,6 +24,9 @@ const READ_TIMEOUT: Duration = Duration::from_millis(400);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that is not there after this is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Packets that are not acknowledged for so long have vanished, and so has a connection that has no room for more.
+#[cfg(target_os = "linux")]
+const VANISHED_AFTER: Duration = Duration::from_secs(2);
 /// Reconnects wait between these, doubling, with jitter.
 const RECONNECT_MS: (u32, u32) = (50, 2_000);
 const RECONNECT_JITTER_MS: u32 = 100;
@@ -103,13 +106,15 @@ impl Side {
                 // A second attempt of the library would come too late.
                 connection.max_command_attempts = 1;
                 connection.tcp.nodelay = Some(true);
+                #[cfg(target_os = "linux")]
+                (connection.tcp.user_timeout = Some(VANISHED_AFTER));
             })
             .with_performance_config(|performance| performance.default_command_timeout = timeout)
             .set_policy(policy)
             .build()?;
         let why = match tokio::time::timeout(CONNECT_TIMEOUT, client.init()).await {
             Ok(Ok(_)) => {
-                let connection = Connection::watched(&client, down);
+                let connection = Connection::watched(&client, timeout, down);
                 return Ok(Self { client, timeout, connection, full: Notify::new() });
             }
             Ok(Err(error)) if *error.kind() == ErrorKind::Auth => {
@@ -145,9 +150,8 @@ impl Side {
     }
 
     /// Closes the connection, so that Redis executes nothing more of what was sent over it once it notices.
-    pub async fn cut(&self) {
-        self.connection.lost(&"no answer in time");
-        connection::cut(&self.client).await;
+    pub fn cut(&self) {
+        self.connection.cut(&"no answer in time");
     }
 
     pub async fn call<R: FromValue>(&self, script: &Script, keys: &[String], args: Vec<String>) -> Result<R> {
@@ -173,10 +177,11 @@ impl Side {
         if !self.is_up() {
             return Err(Error::new(ErrorKind::IO, "not connected; reconnecting"));
         }
+        let _under_way = self.connection.calls.clone();
         let answer = tokio::time::timeout(self.timeout, ask(self.client.clone())).await;
         let answer = answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time")));
         if answer.as_ref().is_err_and(|error| *error.kind() == ErrorKind::Timeout) {
-            // A Redis that hangs is as good as none. Others need not wait too; the ping finds out when it is back.
+            // A Redis that hangs is as good as none. Others need not wait too; the probe finds out when it is back.
             self.connection.lost(&"no answer in time");
         }
         if answer.as_ref().is_err_and(is_full) {

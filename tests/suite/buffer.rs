@@ -16,6 +16,8 @@ use damper::database::sqlite::SqliteFile;
 use damper::entry::{Action, Entry, Position, Shard};
 use damper::model::{Score, UserId};
 use damper::redis::link::RedisLink;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use crate::support::log::{START, entry, post_id};
 use crate::support::world::World;
@@ -103,6 +105,26 @@ impl Engine {
         } else {
             self.world.redis().command_bytes(&[b"XADD", b"damper:{0}:ratings", b"*", b"e", payload]);
         }
+    }
+}
+
+/// Here nothing is taken from the queue until the test waits, since there is one thread.
+#[tokio::test]
+async fn a_queued_append_whose_caller_has_gone_is_not_appended() {
+    for engine in [Engine::redis().await.grouped(), Engine::sqlite().await.grouped()] {
+        let entries = ratings(3);
+        let mut appends: Vec<_> = entries
+            .iter()
+            .map(|entry| engine.buffer.append(SHARD, std::slice::from_ref(entry), None))
+            .collect();
+        for append in &mut appends {
+            assert!(append.now_or_never().is_none(), "it waits in the queue");
+        }
+        drop(appends.remove(1));
+        let held: Vec<Position> =
+            join_all(appends).await.into_iter().map(|positions| positions.expect("it is held")[0]).collect();
+        let expected = [(held[0], entries[0].clone()), (held[1], entries[2].clone())];
+        assert_eq!(engine.read(Position::START).await, expected);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `tests/chaos` mixes them at random; here each has a test with precise expectations.
 
+mod failover;
 mod full;
 mod locks;
 mod network;

@@ -20,6 +20,7 @@ mod drain;
 mod environment;
 mod events;
 mod faults;
+mod foreign_redis;
 mod forget;
 mod house;
 mod identity;

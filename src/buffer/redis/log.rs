@@ -1,6 +1,6 @@
 //! What a shard has in Redis: a stream of entries, and beside it notes for readers of what each user wants of each
-//! post, so that `waiting_of` need not search the stream. The notes of one stretch of time share a hash, which is
-//! dropped whole once its entries are merged.
+//! post, so that `waiting_of` need not search the stream. A hash of notes is dropped whole once its entries are merged.
+//! So there are two: one that is written, and an older one that waits for its drain.
 
 use std::collections::HashMap;
 
@@ -13,8 +13,6 @@ use crate::model::{PostId, Score, UserId};
 
 /// The only field of a stream's entries.
 const FIELD: &str = "e";
-/// The milliseconds of a stretch.
-pub(super) const STRETCH_MS: &str = "300000";
 /// Stands for a withdrawal where a note has a score.
 const WITHDRAWN: &str = "w";
 
@@ -53,9 +51,14 @@ pub(super) fn parse_line(mut fields: HashMap<Bytes, Bytes>) -> Result<Entry, Und
     }
 }
 
-/// The key of a shard's set of stretches; the hash of each stretch is named after it.
+/// The key of a shard's notes that are written. Its field of no name holds the newest entry's position.
 pub(super) fn notes_key(shard: Shard) -> String {
-    format!("damper:{{{shard}}}:newest")
+    format!("damper:{{{shard}}}:notes")
+}
+
+/// The key of a shard's notes from before.
+pub(super) fn older_notes_key(shard: Shard) -> String {
+    format!("damper:{{{shard}}}:older-notes")
 }
 
 /// The field of a user and post. Ids contain no space.

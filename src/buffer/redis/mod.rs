@@ -152,8 +152,8 @@ impl RedisBuffer {
         let keys = [log::stream_key(shard), log::notes_key(shard)];
         let timeout = self.link.appends.timeout;
         let deadline = self.state(shard).time().plus_ms(timeout.as_millis() as i64);
-        let mut args = Vec::with_capacity(2 + 3 * entries.len());
-        args.extend([deadline.ms().to_string(), log::STRETCH_MS.into()]);
+        let mut args = Vec::with_capacity(1 + 3 * entries.len());
+        args.push(deadline.ms().to_string());
         for entry in entries {
             args.extend([entry.encode(), log::note_field(&entry.user, &entry.post), log::note_score(entry)]);
         }
@@ -162,7 +162,7 @@ impl RedisBuffer {
             Err(error) => error,
         };
         if *error.kind() == fred::error::ErrorKind::Timeout {
-            self.link.appends.cut().await;
+            self.link.appends.cut();
         }
         // What was sent may still be executed, until its deadline. Only then "no" is the truth, unless Redis itself
         // said it.
@@ -242,9 +242,8 @@ impl Buffer for RedisBuffer {
 
     async fn trim(&self, shard: Shard, through: Position) -> Result<()> {
         self.state(shard).learn_position(through);
-        let keep = log::next(through);
-        let args = vec![keep.to_string(), keep.high.to_string(), log::STRETCH_MS.into()];
-        self.link.drains.call(&self.trim, &[log::stream_key(shard), log::notes_key(shard)], args).await
+        let keys = [log::stream_key(shard), log::notes_key(shard), log::older_notes_key(shard)];
+        self.link.drains.call(&self.trim, &keys, vec![log::next(through).to_string()]).await
     }
 
     async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog> {
@@ -263,8 +262,8 @@ impl Buffer for RedisBuffer {
         }
         let asking = shards.into_iter().map(|(shard, asked)| async move {
             let fields = asked.iter().map(|&i| log::note_field(user, &posts[i])).collect();
-            let found: Vec<String> =
-                self.link.reads.call(&self.waiting_of, &[log::notes_key(shard)], fields).await?;
+            let keys = [log::notes_key(shard), log::older_notes_key(shard)];
+            let found: Vec<String> = self.link.reads.call(&self.waiting_of, &keys, fields).await?;
             Ok::<_, Error>(asked.into_iter().zip(found))
         });
         let mut waiting = vec![None; posts.len()];
@@ -275,18 +274,19 @@ impl Buffer for RedisBuffer {
     }
 
     async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {
-        // Before the call: a connection that is lost meanwhile may lead to another Redis.
+        // Over the connection of the appends: another one may lead to another server. Its number before the call: it may
+        // be replaced meanwhile.
         let connection = self.link.appends.connection_number();
         self.state(shard).learn_position(floor);
         let floor = self.state(shard).floor.to_string();
-        let _: i64 = self.link.drains.call(&self.floor, &[log::stream_key(shard)], vec![floor]).await?;
+        let _: i64 = self.link.appends.call(&self.floor, &[log::stream_key(shard)], vec![floor]).await?;
         self.state(shard).connection = connection;
         Ok(())
     }
 
     async fn describe(&self) -> Result<String> {
         let health = RedisHealth::ask(&self.link).await?;
-        let version = health.info("redis_version").unwrap_or("?");
+        let version = health.version().unwrap_or("of unknown version");
         let kept = match health.keeping() {
             Keeping::Log(Some(fsync)) => format!("appendfsync {fsync}"),
             Keeping::Log(None) | Keeping::Unknown => "durability unknown".into(),

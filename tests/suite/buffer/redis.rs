@@ -76,6 +76,29 @@ async fn what_was_noted_above_the_clock_is_found_and_forgotten_like_all_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn notes_are_kept_until_their_entries_are_merged_and_no_longer() {
+    let engine = Engine::redis().await;
+    let notes = || engine.world.redis().command(&["KEYS", "damper:{0}:*notes"]).texts().len();
+    let noted = async |user: usize| {
+        let found =
+            engine.buffer.waiting_of(&self::user(&format!("u{user}")), &[post_id(POST)]).await.unwrap();
+        found[0].as_ref().map(|waiting| waiting.position)
+    };
+    let mut held = engine.append(&ratings(3)).await;
+    // Each time all is merged but the newest.
+    for round in 1..4 {
+        let newest = held.pop().unwrap();
+        engine.buffer.trim(SHARD, held[held.len() - 1]).await.unwrap();
+        assert_eq!(noted(2).await, Some(newest), "round {round}");
+        held = [vec![newest], engine.append(&ratings(3)).await].concat();
+        assert_eq!(noted(2).await, held.last().copied(), "the newer note wins");
+        assert_eq!(notes(), 2, "round {round}");
+    }
+    engine.buffer.trim(SHARD, held[3]).await.unwrap();
+    assert_eq!((notes(), noted(2).await), (0, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn scripts_that_redis_forgot_are_loaded_again() {
     let engine = Engine::redis().await;
     let first = engine.append(&ratings(1)).await[0];

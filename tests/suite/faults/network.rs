@@ -14,14 +14,14 @@ use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World};
 
 /// A world whose servers are reached through proxies.
-struct Distant {
-    world: World,
-    redis: Proxy,
-    postgres: Proxy,
+pub(super) struct Distant {
+    pub world: World,
+    pub redis: Proxy,
+    pub postgres: Proxy,
 }
 
 impl Distant {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (redis, postgres) = (Redis::start(), Postgres::shared());
         let (near_redis, near_postgres) = (redis.address(), postgres.address());
         let proxies = (Proxy::start(&near_redis), Proxy::start(&near_postgres));
@@ -33,7 +33,7 @@ impl Distant {
     }
 
     /// A service with a post that it has already read.
-    fn service(&self) -> (Process, Http) {
+    pub fn service(&self) -> (Process, Http) {
         let service = self.world.start(Program::Api);
         let api = service.http();
         api.create("p");

@@ -35,7 +35,14 @@ pub struct Proxy {
 }
 
 struct Shared {
+    /// Where new connections lead.
+    server: Mutex<String>,
     fault: Mutex<Fault>,
+    /// What replies say in place of what the server says; both are of one length.
+    rewrite: Option<(String, String)>,
+    /// How many connections were made, and how many of them have vanished.
+    made: AtomicU64,
+    vanished: AtomicU64,
     hits: AtomicU64,
     is_over: AtomicBool,
 }
@@ -46,14 +53,28 @@ const CHUNK_BYTES: usize = 64 * 1024;
 impl Proxy {
     /// A proxy of `server`, a `host:port`.
     pub fn start(server: &str) -> Self {
+        Self::launch(server, None)
+    }
+
+    /// The same; replies say `to` where the server says `from`.
+    pub fn rewriting(server: &str, from: &str, to: &str) -> Self {
+        assert_eq!(from.len(), to.len(), "lengths stand before texts");
+        Self::launch(server, Some((from.to_owned(), to.to_owned())))
+    }
+
+    fn launch(server: &str, rewrite: Option<(String, String)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let shared = Arc::new(Shared {
+            server: Mutex::new(server.to_owned()),
             fault: Mutex::new(Fault::None),
+            rewrite,
+            made: AtomicU64::new(0),
+            vanished: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
-        let (accepting, server) = (shared.clone(), server.to_owned());
+        let accepting = shared.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if accepting.is_over.load(Ordering::Relaxed) {
@@ -63,7 +84,8 @@ impl Proxy {
                     accepting.hit();
                     continue;
                 }
-                if let Ok(server) = TcpStream::connect(&server) {
+                let server = accepting.server.lock().expect("the lock is not poisoned").clone();
+                if let Ok(server) = TcpStream::connect(server) {
                     accepting.join(client, server);
                 }
             }
@@ -80,6 +102,16 @@ impl Proxy {
     pub fn set(&self, fault: Fault) {
         self.shared.hits.store(0, Ordering::SeqCst);
         *self.shared.fault.lock().expect("the lock is not poisoned") = fault;
+    }
+
+    /// Lets the bytes of all present connections vanish without a word. New ones are sound.
+    pub fn vanish(&self) {
+        self.shared.vanished.store(self.shared.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Leads new connections to another server. Present ones stay.
+    pub fn lead_to(&self, server: &str) {
+        *self.shared.server.lock().expect("the lock is not poisoned") = server.to_owned();
     }
 
     /// How many pieces or connections the fault has met.
@@ -122,13 +154,14 @@ impl Shared {
     }
 
     fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+        let number = self.made.fetch_add(1, Ordering::SeqCst);
         for (from, to, is_reply) in [(&client, &server, false), (&server, &client, true)] {
             let (from, to) = (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
             to.set_nodelay(true).ok();
             from.set_read_timeout(Some(PAUSE * 4)).ok();
             let shared = self.clone();
             std::thread::spawn(move || {
-                shared.pass(&from, &to, is_reply);
+                shared.pass(number, &from, &to, is_reply);
                 from.shutdown(Shutdown::Both).ok();
                 to.shutdown(Shutdown::Both).ok();
             });
@@ -136,7 +169,7 @@ impl Shared {
     }
 
     /// Passes bytes on until either side closes, or a fault closes both.
-    fn pass(&self, mut from: &TcpStream, mut to: &TcpStream, is_reply: bool) {
+    fn pass(&self, number: u64, mut from: &TcpStream, mut to: &TcpStream, is_reply: bool) {
         let mut bytes = vec![0; CHUNK_BYTES];
         while !self.is_over.load(Ordering::Relaxed) && self.fault() != Fault::Refuse {
             let piece = match from.read(&mut bytes) {
@@ -149,13 +182,18 @@ impl Shared {
                 }
                 Err(_) => return,
             };
-            if self.holds(is_reply) {
+            if self.holds(number, is_reply) {
                 self.hit();
-                while self.holds(is_reply) {
+                while self.holds(number, is_reply) {
                     std::thread::sleep(PAUSE);
                 }
             }
+            let rewritten;
             let mut piece = piece;
+            if let Some((from, to)) = self.rewrite.as_ref().filter(|_| is_reply) {
+                rewritten = replaced(piece, from.as_bytes(), to.as_bytes());
+                piece = &rewritten;
+            }
             let mut is_last = false;
             match self.fault() {
                 Fault::Refuse => return self.hit(),
@@ -181,11 +219,25 @@ impl Shared {
         }
     }
 
-    fn holds(&self, is_reply: bool) -> bool {
+    fn holds(&self, number: u64, is_reply: bool) -> bool {
+        if number < self.vanished.load(Ordering::SeqCst) && !self.is_over.load(Ordering::Relaxed) {
+            return true;
+        }
         match self.fault() {
             Fault::BlackHole => true,
             Fault::OneWay => is_reply,
             _ => false,
         }
     }
+}
+
+/// `bytes` with `to` in place of `from`, as long as `from`.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for start in 0..bytes.len().saturating_sub(from.len() - 1) {
+        if bytes[start..].starts_with(from) {
+            bytes[start..start + from.len()].copy_from_slice(to);
+        }
+    }
+    bytes
 }

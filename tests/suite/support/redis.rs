@@ -96,6 +96,19 @@ impl Redis {
         self.command_bytes(&words)
     }
 
+    /// Every command that the server runs during `work`, as `MONITOR` shows it.
+    pub fn monitor(&self, work: impl FnOnce()) -> Vec<String> {
+        const END: &str = "the end of the work";
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("redis answers");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream.write_all(b"MONITOR\r\n").expect("redis listens");
+        let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
+        assert_eq!(lines.next().as_deref(), Some("+OK"));
+        work();
+        self.command(&["ECHO", END]);
+        lines.take_while(|line| !line.contains(END)).collect()
+    }
+
     /// The same with bytes instead of text.
     #[track_caller]
     pub fn command_bytes(&self, words: &[&[u8]]) -> Reply {

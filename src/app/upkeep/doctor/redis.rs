@@ -6,11 +6,9 @@ use super::{Checks, Clock, Judgement, bytes, clocks, ok, risk, silent, unknown};
 use crate::cache::redis::bytes_held;
 use crate::config::{CacheKnobs, Config};
 use crate::error::Result;
-use crate::redis::health::{Keeping, RedisHealth};
+use crate::redis::health::{Keeping, MAJOR_MIN, RedisHealth};
 use crate::redis::link::RedisLink;
 
-/// The first version with everything that the scripts use.
-const MAJOR_MIN: u32 = 7;
 /// A Redis that is fuller than this is nearly full.
 const FULL_PERCENT: u64 = 80;
 
@@ -66,10 +64,9 @@ pub(super) async fn examine_cache(knobs: &CacheKnobs) -> Result<Checks> {
 }
 
 fn version(health: &RedisHealth) -> Judgement {
-    let Some(version) = health.info("redis_version") else { return silent() };
-    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major < MAJOR_MIN) {
-        return risk(version, "Damper has not been tried with it", "use Redis 7.0 or later");
+    let Some(version) = health.version() else { return silent() };
+    if health.is_too_old() {
+        return risk(version, "a start is refused", format!("use Redis {MAJOR_MIN}.0 or later"));
     }
     ok(version)
 }
