@@ -149,7 +149,11 @@ impl Pools {
 impl DrainSession {
     async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         session::set(connection, &self.settings).await?;
-        sqlx::raw_sql(AssertSqlSafe(self.tables.clone())).execute(&mut *connection).await?;
+        // A server that follows another takes no tables, whoever asks. A session that only reads takes these.
+        let tables = format!("begin read write; {} commit", self.tables);
+        if !session::is_on_standby(connection).await? {
+            sqlx::raw_sql(AssertSqlSafe(tables)).execute(&mut *connection).await?;
+        }
         session::read_back(connection, &self.settings).await
     }
 }

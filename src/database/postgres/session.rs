@@ -49,6 +49,11 @@ pub async fn read_back(connection: &mut PgConnection, settings: &Settings) -> sq
     })
 }
 
+/// Whether the server follows another, and takes no writes.
+pub async fn is_on_standby(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select pg_is_in_recovery()").persistent(false).fetch_one(connection).await
+}
+
 /// Names and values are Damper's own, and numbers.
 fn values(settings: &Settings) -> String {
     let value = |(name, value): &(_, _)| format!("('{name}', '{value}')");

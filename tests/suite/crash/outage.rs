@@ -121,7 +121,7 @@ fn a_worker_whose_postgres_stops_drains_when_it_is_back() {
 /// they began while their database said so: only new ones write again.
 #[test]
 fn connections_that_only_read_are_left_and_reads_go_on_meanwhile() {
-    let world = World::servers();
+    let world = World::servers().with("tick", crate::support::world::EVERY_SECOND);
     let service = world.start(Program::Damper);
     let api = service.http();
     api.create("p");
@@ -144,8 +144,13 @@ fn connections_that_only_read_are_left_and_reads_go_on_meanwhile() {
         assert_eq!(rate(&api, &format!("during{i}"), 4).status, 202);
     }
     world.cli(&["flush"]).expect(69);
+    until("the drain to meet it", || service.err().contains("a drain waits"));
+    for _ in 0..100 {
+        assert_eq!(api.get("/api/posts").status, 200, "nor does a drain that waits");
+    }
     server.change(&format!("alter database {name} reset default_transaction_read_only"));
-    until("posts to be created again", || create() == 201);
+    until("posts to be created again, over every connection", || (0..20).all(|_| create() == 201));
+    until("the service to drain by itself", || world.drained() == 31);
     let mut acknowledged = vec![("before".to_owned(), 1)];
     acknowledged.extend((0..30).map(|i| (format!("during{i}"), 4)));
     world.flush();
