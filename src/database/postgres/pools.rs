@@ -6,12 +6,14 @@
 //! the swap loses its locks within seconds.
 
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::fitness;
+use super::session::{self, Settings};
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::database::patience::PATIENT_TIMEOUT;
 use crate::database::rows::Table;
@@ -20,6 +22,11 @@ use crate::error::{Error, Result};
 
 /// An idle connection is looked at before it is used again; one older than this is replaced.
 const CONNECTION_SECONDS_MAX: u64 = 1_800;
+
+/// While a server only reads, its connections are left at most this often.
+const ANEW_INTERVAL: Duration = Duration::from_secs(1);
+/// The limit of looking at a database before anything is changed in it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Drains' connections beside those of the shards that they work on: for the ranking, and for a decision that a moderator
 /// waits for.
@@ -33,6 +40,16 @@ pub struct Pools {
     drains: RwLock<PgPool>,
     probe: PgConnectOptions,
     patient_ms: u64,
+    /// Connections that were opened before this moment are not used again.
+    oldest: Arc<Mutex<Instant>>,
+    for_drains: Arc<DrainSession>,
+}
+
+/// What a drain's session needs.
+struct DrainSession {
+    settings: Settings,
+    /// The statements that create the tables in which rows are staged.
+    tables: String,
 }
 
 /// The most connections that a process opens, with `drains` drains at once.
@@ -45,23 +62,36 @@ impl Pools {
     /// Pools for readers and for `drains` drains at once, which stage rows of the tables `staged` in temporary tables.
     /// Nothing is connected yet.
     pub fn new(url: &ServerUrl, knobs: &StoreKnobs, drains: usize, staged: &[&Table]) -> Result<Self> {
+        let oldest = Arc::new(Mutex::new(Instant::now()));
+        let opened = oldest.clone();
         let pool = PgPoolOptions::new()
             .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
-            .max_lifetime(Duration::from_secs(CONNECTION_SECONDS_MAX));
-        let options =
-            options(url)?.options([("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "5s")]);
-        let for_reading = |ms: u128| {
-            options.clone().application_name("damper").options([("statement_timeout", ms.to_string())])
+            .max_lifetime(Duration::from_secs(CONNECTION_SECONDS_MAX))
+            .before_acquire(move |_, meta| {
+                let since = opened.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                Box::pin(std::future::ready(Ok(meta.age <= since)))
+            });
+        let options = options(url)?;
+        let limits = [("lock_timeout", "2000"), ("idle_in_transaction_session_timeout", "5000")];
+        let for_reading = |connections: u32, ms: u128| {
+            let settings = session::limited(&[limits[0], limits[1], ("statement_timeout", &ms.to_string())]);
+            let pool = pool.clone().max_connections(connections).after_connect(move |connection, _| {
+                let settings = settings.clone();
+                Box::pin(async move { session::set(connection, &settings).await })
+            });
+            RwLock::new(pool.connect_lazy_with(options.clone()))
         };
-        let for_readers = for_reading(knobs.answer_timeout_ms.into());
-        let for_heavy = for_reading(PATIENT_TIMEOUT.as_millis());
-        let for_drains = options.application_name("damper-drain").options([
+        let readers = for_reading(knobs.connections_max, knobs.answer_timeout_ms.into());
+        let heavy = for_reading(knobs.heavy_connections_max, PATIENT_TIMEOUT.as_millis());
+        let settings = session::limited(&[
+            limits[0],
+            limits[1],
             ("synchronous_commit", "on"),
-            ("statement_timeout", "30s"),
+            ("statement_timeout", "30000"),
             ("tcp_keepalives_idle", "5"),
             ("tcp_keepalives_interval", "2"),
             ("tcp_keepalives_count", "3"),
-            ("client_connection_check_interval", "2s"),
+            ("client_connection_check_interval", "2000"),
             // Batches touch scattered rows of large tables; by default the planner would rather scan them whole.
             ("random_page_cost", "1.1"),
         ]);
@@ -69,19 +99,41 @@ impl Pools {
             let (staged, name) = (table.staged(), table.name);
             format!("create temporary table {staged} (like {name}) on commit delete rows;")
         };
-        let tables: Arc<str> = staged.iter().map(table).collect::<String>().into();
-        let readers =
-            pool.clone().max_connections(knobs.connections_max).connect_lazy_with(for_readers.clone());
-        let heavy = pool.clone().max_connections(knobs.heavy_connections_max);
-        let heavy = heavy.connect_lazy_with(for_heavy);
+        let for_drains = Arc::new(DrainSession { settings, tables: staged.iter().map(table).collect() });
+        let prepared = for_drains.clone();
         let drains =
-            pool.max_connections(drains as u32 + DRAINS_BESIDES).after_connect(move |connection, _| {
-                let tables = AssertSqlSafe(tables.clone());
-                Box::pin(async move { sqlx::raw_sql(tables).execute(connection).await.map(drop) })
+            pool.clone().max_connections(drains as u32 + DRAINS_BESIDES).after_connect(move |connection, _| {
+                let prepared = prepared.clone();
+                Box::pin(async move { prepared.prepare(connection).await })
             });
-        let drains = drains.connect_lazy_with(for_drains);
-        let [readers, heavy, drains] = [readers, heavy, drains].map(RwLock::new);
-        Ok(Self { readers, heavy, drains, probe: for_readers, patient_ms: knobs.statement_timeout_ms })
+        let drains = RwLock::new(drains.connect_lazy_with(options.clone().application_name("damper-drain")));
+        let (probe, patient_ms) = (options, knobs.statement_timeout_ms);
+        Ok(Self { readers, heavy, drains, probe, patient_ms, oldest, for_drains })
+    }
+
+    /// Does at a start what the first drain would do first, over a connection that is closed then.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the server does not let us.
+    pub async fn rehearse(&self, mut connection: PgConnection) -> Result<()> {
+        let prepared = self.for_drains.prepare(&mut connection).await;
+        prepared.map_err(|error| match error {
+            sqlx::Error::Protocol(why) => Error::Config(why),
+            error => match Error::from(error) {
+                Error::Internal(why) => Error::Config(format!("a drain would fail here: {why}")),
+                error => error,
+            },
+        })?;
+        connection.close().await.ok();
+        Ok(())
+    }
+
+    /// Uses no connection again that is open now: a server that only reads may not be the one that a new one reaches.
+    pub fn connect_anew(&self) {
+        let mut oldest = self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        if oldest.elapsed() >= ANEW_INTERVAL {
+            *oldest = Instant::now();
+        }
     }
 
     /// The pool for questions of this patience.
@@ -128,12 +180,34 @@ impl Pools {
     }
 }
 
-/// Connects to Postgres and brings its schema up to date, under Postgres' advisory lock.
-pub async fn migrate(url: &ServerUrl, knobs: &StoreKnobs) -> Result<()> {
-    let mut connection = connect(url, knobs).await?;
+impl DrainSession {
+    async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        session::set(connection, &self.settings).await?;
+        // A server that follows another takes no tables, whoever asks. A session that only reads takes these.
+        let tables = format!("begin read write; {} commit", self.tables);
+        if !session::is_on_standby(connection).await? {
+            sqlx::raw_sql(AssertSqlSafe(tables)).execute(&mut *connection).await?;
+        }
+        session::read_back(connection, &self.settings).await
+    }
+}
+
+/// Connects to Postgres and, if Damper can work in it, brings its schema up to date under an advisory lock. Returns a
+/// second connection, which has no limits yet.
+pub async fn migrate(url: &ServerUrl, knobs: &StoreKnobs) -> Result<PgConnection> {
+    let (mut connection, mut second) = (connect(url, knobs).await?, connect(url, knobs).await?);
+    answered(url, fitness::require(&mut connection, &mut second, url.host())).await?;
     schema::explain(schema::migrator(schema::POSTGRES).run(&mut connection).await)?;
     connection.close().await.ok();
-    Ok(())
+    Ok(second)
+}
+
+/// What was asked beside the pools, within the limit.
+pub(super) async fn answered<T>(url: &ServerUrl, asked: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(LOOK_TIMEOUT, asked).await.unwrap_or_else(|_| {
+        let seconds = LOOK_TIMEOUT.as_secs();
+        Err(Error::Unavailable(format!("postgres at {} took more than {seconds} s to answer", url.host())))
+    })
 }
 
 /// One connection, beside the pools.
@@ -167,7 +241,9 @@ pub(super) async fn connect(url: &ServerUrl, knobs: &StoreKnobs) -> Result<PgCon
 
 fn options(url: &ServerUrl) -> Result<PgConnectOptions> {
     // sqlx' own message would repeat the URL, and with it the password.
-    PgConnectOptions::from_str(&url.with_host()).map_err(|_| {
+    let options = PgConnectOptions::from_str(&url.with_host()).map_err(|_| {
         Error::Config(format!("database_url {url} cannot be read; postgres://user:password@host/db"))
-    })
+    })?;
+    // A pooler does not take it at the start of a connection, and every version that we use has it right.
+    Ok(options.extra_float_digits(None).application_name("damper"))
 }
