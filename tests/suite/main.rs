@@ -1,7 +1,7 @@
 //! The integration tests: real servers, real processes, and every promise in both set-ups.
 //!
 //! `buffer`, `store`, `cache` test both implementations of each seam alike; `drain` the drain loop; `api`,
-//! `interface`, `cli`, `worker` the output for people and programs; `identity`, `limits`, `doors` access;
+//! `interface`, `cli`, `worker` the output for people and programs; `import`, `ingest`, `proxies` bulk ratings; `identity`, `limits`, `doors` access;
 //! `crash` kills; `faults` all other failures; `house` the arrangement of the source; `docs` the documents;
 //! `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
 //! installed (scripts/test does it).
@@ -22,12 +22,14 @@ mod faults;
 mod forget;
 mod house;
 mod identity;
+mod import;
 mod ingest;
 mod interface;
 mod large;
 mod limits;
 mod moderation;
 mod plans;
+mod proxies;
 mod quarantine;
 mod random;
 mod secrets;
