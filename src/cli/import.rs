@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::app::intake::Source;
 use crate::config::Settings;
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Kind, Result};
-use crate::import::{BadLine, Lines};
+use crate::import::{BadLine, Lines, as_utf8};
 use crate::model::post::Post;
 use crate::model::{PostId, Time};
 
@@ -29,10 +29,14 @@ const BAD_LINES_SHOWN_MAX: usize = 1_000;
 
 /// Ends the help.
 pub const FORMATS: &str = r#"The first line of the file says how it is read:
-  post,user,score,timestamp        CSV with these columns; the header may be missing
+  post,user,score,timestamp        CSV; columns in any order, with , ; or tab between them
   userId,movieId,rating,timestamp  CSV from MovieLens; half stars are rounded up
+  1::1193::5::978300760            MovieLens without a header: user, post, score, timestamp
   {"post_id": "hello", ...         JSON, one rating per line, as for POST /api/ratings
-Timestamps are Unix seconds or RFC 3339. Posts that do not exist are created."#;
+Other names of columns: item, movie, film, book, product, article; reviewer, customer;
+rating, stars; time, date, datetime, at, created_at, rated_at. Any id may be called ..._id.
+Timestamps are Unix seconds (or milli-, micro-, nanoseconds) or RFC 3339. The text is UTF-8 or
+UTF-16, and may be packed by gzip. Posts that do not exist are created."#;
 
 #[derive(Args)]
 pub struct ImportArgs {
@@ -56,6 +60,7 @@ struct Imported {
     half_stars_rounded_up: u64,
     superseded: u64,
     out_of_order: u64,
+    ignored_columns: Vec<String>,
     duration_ms: u64,
     bad_lines: Vec<BadLine>,
 }
@@ -63,57 +68,61 @@ struct Imported {
 /// Imports a file. Exit code 1 means that lines were refused.
 pub async fn import(settings: Settings, args: &ImportArgs) -> Result<u8> {
     let began = Instant::now();
+    let now = now();
     let (input, bytes) = open_input(&args.file)?;
-    let app = open(settings).await?;
-    let bar = term::progress(if args.sorted { "importing" } else { "reading" }, term::BYTES, bytes);
-    let input = BufReader::with_capacity(1 << 20, bar.wrap_read(input));
-    let mut importer = Importer {
-        app: &app,
-        now: now(),
-        latest: Time::default(),
-        posts: HashSet::new(),
-        done: Imported::default(),
-    };
-    let mut lines = Lines::new(input, importer.now)?;
-    let rows_max = app.config().import.sort_rows_max;
-    let mut entries = Vec::new();
-    while let Some(line) = lines.next_line()? {
-        importer.done.lines += 1;
-        match line {
-            Ok(entry) => entries.push(entry),
-            Err(bad) => importer.refuse(bad),
-        }
-        if !args.sorted && entries.len() > rows_max {
+    let mut bar = term::progress(if args.sorted { "importing" } else { "reading" }, term::BYTES, bytes);
+    let input = as_utf8(Box::new(bar.wrap_read(input)))?;
+    let mut lines = Lines::new(BufReader::with_capacity(1 << 20, input), now)?;
+    let mut done = Imported { ignored_columns: std::mem::take(&mut lines.ignored), ..Imported::default() };
+    let rows_max = settings.config.import.sort_rows_max;
+    // What is appended while it is read takes little memory.
+    let most = if args.sorted { CHUNK_ENTRIES } else { rows_max.saturating_add(1) };
+    let mut entries = read(&mut lines, most, &mut done)?;
+    if !args.sorted {
+        if entries.len() > rows_max {
             let rows_max = term::number(rows_max as u64);
             let detail = format!(
                 "the file has more than {rows_max} lines, import.sort_rows_max: sort it by time and add --sorted"
             );
             return Err(Invalid::new(Kind::FileTooLong, detail).into());
         }
-        // What is appended while it is read takes little memory.
-        if args.sorted && entries.len() == CHUNK_ENTRIES {
-            importer.append(std::mem::take(&mut entries)).await?;
+        bar.finish_and_clear();
+        done.superseded = sort(&mut entries);
+        bar = term::progress("importing", term::ENTRIES, entries.len() as u64);
+    }
+    // Not before: what cannot be read leaves no data file behind.
+    if !entries.is_empty() {
+        let app = open(settings).await?;
+        let mut importer = Importer { app: &app, now, latest: Time::default(), posts: HashSet::new(), done };
+        while !entries.is_empty() {
+            for chunk in entries.chunks(CHUNK_ENTRIES) {
+                importer.append(chunk.to_vec()).await?;
+                bar.inc(if args.sorted { 0 } else { chunk.len() as u64 });
+            }
+            entries = read(&mut lines, most, &mut importer.done)?;
         }
+        done = Imported { posts: importer.posts.len() as u64, ..importer.done };
+        app.close().await;
     }
     bar.finish_and_clear();
-    if !args.sorted {
-        importer.done.superseded = sort(&mut entries);
-    }
-    let bar = term::progress("importing", term::ENTRIES, entries.len() as u64);
-    for chunk in entries.chunks(CHUNK_ENTRIES) {
-        importer.append(chunk.to_vec()).await?;
-        bar.inc(chunk.len() as u64);
-    }
-    bar.finish_and_clear();
-    app.close().await;
-    let done = Imported {
-        posts: importer.posts.len() as u64,
-        half_stars_rounded_up: lines.rounded,
-        duration_ms: began.elapsed().as_millis() as u64,
-        ..importer.done
-    };
+    done.half_stars_rounded_up = lines.rounded;
+    done.duration_ms = began.elapsed().as_millis() as u64;
     args.output.print(&done, || summary(&done))?;
     Ok(if done.refused == 0 { DONE } else { FAILED })
+}
+
+/// The next entries, `most` at most; none at the end of the file.
+fn read(lines: &mut Lines<impl BufRead>, most: usize, done: &mut Imported) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    while entries.len() < most {
+        let Some(line) = lines.next_line()? else { break };
+        done.lines += 1;
+        match line {
+            Ok(entry) => entries.push(entry),
+            Err(bad) => done.refuse(bad),
+        }
+    }
+    Ok(entries)
 }
 
 /// Sorts entries by time, in the same order however the file's lines are ordered. Of several with the same post, user and
@@ -146,14 +155,16 @@ struct Importer<'a> {
     done: Imported,
 }
 
-impl Importer<'_> {
+impl Imported {
     fn refuse(&mut self, line: BadLine) {
-        self.done.refused += 1;
-        if self.done.bad_lines.len() < BAD_LINES_SHOWN_MAX {
-            self.done.bad_lines.push(line);
+        self.refused += 1;
+        if self.bad_lines.len() < BAD_LINES_SHOWN_MAX {
+            self.bad_lines.push(line);
         }
     }
+}
 
+impl Importer<'_> {
     async fn append(&mut self, entries: Vec<Entry>) -> Result<()> {
         let mut new = Vec::new();
         for entry in &entries {
@@ -188,6 +199,9 @@ fn summary(done: &Imported) -> String {
         term::span_ms(done.duration_ms),
         term::number(done.new_posts),
     );
+    if !done.ignored_columns.is_empty() {
+        text += &format!("not read: the columns {}\n", done.ignored_columns.join(", "));
+    }
     if done.half_stars_rounded_up > 0 {
         text += &format!("{} half stars rounded up\n", term::number(done.half_stars_rounded_up));
     }

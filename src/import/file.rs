@@ -26,6 +26,8 @@ pub struct Lines<R> {
     users: HashSet<UserId>,
     /// Half stars rounded up so far.
     pub rounded: u64,
+    /// Columns that no rating has.
+    pub ignored: Vec<String>,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -33,7 +35,7 @@ impl<R: BufRead> Lines<R> {
     /// `now`.
     ///
     /// # Errors
-    /// `Invalid` when the first line is neither a known header nor a rating.
+    /// `Invalid` when the first line does not say how the file is read.
     pub fn new(reader: R, now: Time) -> Result<Self> {
         let mut lines = Self {
             reader,
@@ -44,12 +46,14 @@ impl<R: BufRead> Lines<R> {
             posts: HashSet::new(),
             users: HashSet::new(),
             rounded: 0,
+            ignored: Vec::new(),
         };
         if !lines.read_line()? {
             let detail = "the file is empty; its first line should be post,user,score,timestamp";
             return Err(Invalid::new(Kind::EmptyFile, detail).into());
         }
-        (lines.format, lines.has_first) = Format::of(lines.text()?)?;
+        let first = Format::of(lines.text()?)?;
+        (lines.format, lines.has_first, lines.ignored) = (first.format, first.is_rating, first.ignored);
         Ok(lines)
     }
 
@@ -94,8 +98,7 @@ impl<R: BufRead> Lines<R> {
 
     fn text(&self) -> Result<&[u8], Invalid> {
         let too_long = || Invalid::new(Kind::BadLine, format!("line has more than {LINE_BYTES_MAX} bytes"));
-        let text = self.line.text().ok_or_else(too_long)?;
-        Ok(text.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.line.number() == 1).unwrap_or(text))
+        self.line.text().ok_or_else(too_long)
     }
 }
 
@@ -170,10 +173,39 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_is_a_header_or_a_rating() {
-        assert_eq!(read("a,u1,5,1412424000\n").0.len(), 1);
-        assert!(Lines::new("item,who,stars,when\n".as_bytes(), NOW).is_err());
-        assert!(Lines::new("".as_bytes(), NOW).is_err());
+    fn columns_have_any_order_some_other_names_and_other_delimiters() {
+        let rating = ["1 r p u 4 1412424000000 stated"];
+        for text in [
+            "post,user,score,timestamp\np,u,4.0,1412424000",
+            "User_ID;Item-ID;Rating;Created_At\r\nu;p;4;2014-10-04T12:00:00Z\r\n",
+            "timestamp\tstars\treviewerId\tproduct_id\n1412424000000\t4.00\tu\tp",
+            "\u{feff}\"film\";\"user id\";\"score\";\"date\"\n\"p\";\"u\";\"4\";\"1412424000000000000\"\n",
+            "user::post::score::time\nu::p::4::1412424000000000",
+            "u::p::4::1412424000",
+        ] {
+            let (good, bad, _) = read(text);
+            assert_eq!((&good[..], bad), (&rating.map(str::to_owned)[..], vec![]), "{text}");
+        }
+        let mut lines =
+            Lines::new("id,post,user,score,at,why\n7,p,u,4,1412424000,\"a, b\"".as_bytes(), NOW).unwrap();
+        assert_eq!(lines.ignored, ["id", "why"]);
+        assert_eq!(lines.next_line().unwrap().unwrap().unwrap().encode(), rating[0]);
+    }
+
+    #[test]
+    fn a_first_line_that_is_not_clear_is_refused_with_the_remedy() {
+        for (text, remedy) in [
+            ("a,u1,5,1412424000\n", "put a line like \"post,user,score,timestamp\" before it"),
+            ("196\t242\t3\t881250949\n", "put a line like \"post\\tuser\\tscore\\ttimestamp\" before it"),
+            ("item,who,stars,when\n", "none of its columns is the user (reviewer, customer)"),
+            ("post,user,score\n", "none of its columns is the timestamp"),
+            ("post,movieId,user,score,at\n", "several of its columns may be the post"),
+            ("[{\"post_id\":\"p\"}]", "write one object a line"),
+            ("\n\n", "the file is empty"),
+        ] {
+            let error = Lines::new(text.as_bytes(), NOW).err().unwrap().to_string();
+            assert!(error.contains(remedy), "{error}");
+        }
     }
 
     #[test]

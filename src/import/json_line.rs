@@ -6,11 +6,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::parse_time;
+use super::{parse_score, parse_time};
 use crate::entry::{Action, Entry};
 use crate::error::{Invalid, Kind};
 use crate::model::json::{self, Misfit, present};
-use crate::model::{PostId, Time, UserId};
+use crate::model::{PostId, Score, Time, UserId};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +31,7 @@ pub fn parse(line: &[u8], now: Time) -> Result<Entry, Misfit> {
             return Err(Misfit::at("/score", Invalid::new(Kind::InvalidBody, detail)));
         }
         Some(Value::Null) => Action::Withdraw,
-        Some(score) => Action::Rate(json::score(score).map_err(|e| Misfit::at("/score", e))?),
+        Some(score) => Action::Rate(self::score(score).map_err(|e| Misfit::at("/score", e))?),
     };
     let at = match &rating.at {
         None => now,
@@ -41,6 +41,13 @@ pub fn parse(line: &[u8], now: Time) -> Result<Entry, Misfit> {
     let user = UserId::parse(&rating.user_id).map_err(|e| Misfit::at("/user_id", e))?;
     let entry = Entry::new(post, user, at, action);
     Ok(if rating.at.is_some() { entry.stated() } else { entry })
+}
+
+fn score(value: &Value) -> Result<Score, Invalid> {
+    match value {
+        Value::Number(number) if number.is_f64() => parse_score(&number.to_string()),
+        other => json::score(other),
+    }
 }
 
 fn time(value: &Value) -> Result<Time, Invalid> {
@@ -63,6 +70,11 @@ mod tests {
             (r#" {"score":null,"user_id":"u","post_id":"p"} "#, "1 w p u 1790000000000"),
             (r#"{"post_id":"p","user_id":"u","score":0,"at":null}"#, "1 r p u 0 1790000000000"),
             (r#"{"post_id":"p","user_id":"u","score":0,"at":1412424000}"#, "1 r p u 0 1412424000000 stated"),
+            (r#"{"post_id":"p","user_id":"u","score":5.0}"#, "1 r p u 5 1790000000000"),
+            (
+                r#"{"post_id":"p","user_id":"u","score":0,"at":1412424000250}"#,
+                "1 r p u 0 1412424000250 stated",
+            ),
             (
                 r#"{"post_id":"p","user_id":"u","score":0,"at":1412424000.25}"#,
                 "1 r p u 0 1412424000250 stated",
@@ -88,6 +100,8 @@ mod tests {
             (r#"{"post_id":"p","user_id":"u"}"#, "invalid-body", Some("/score")),
             (r#"{"post_id":"p","user_id":"u","score":5,"score":4}"#, "invalid-body", Some("/score")),
             (r#"{"post_id":"p","user_id":"u","score":6}"#, "score-out-of-range", Some("/score")),
+            (r#"{"post_id":"p","user_id":"u","score":2.5}"#, "score-not-whole", Some("/score")),
+            (r#"{"post_id":"p","user_id":"u","score":6.0}"#, "score-out-of-range", Some("/score")),
             (r#"{"post_id":"p","user_id":"u","score":"5"}"#, "score-not-whole", Some("/score")),
             (r#"{"post_id":7,"user_id":"u","score":5}"#, "invalid-body", Some("/post_id")),
             (r#"{"post_id":"p p","user_id":"u","score":5}"#, "invalid-id", Some("/post_id")),

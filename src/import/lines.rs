@@ -1,5 +1,8 @@
 //! Cuts incoming bytes into lines. A line that is too long is skipped without being stored.
 
+/// Begins a text that some programs save; it is no part of the first line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The line being read.
 #[derive(Debug)]
 pub struct LineBuffer {
@@ -50,7 +53,10 @@ impl LineBuffer {
 
     /// The line, without surrounding white space; `None` when it is too long.
     pub fn text(&self) -> Option<&[u8]> {
-        (self.text.len() <= self.bytes_max).then(|| self.text.trim_ascii())
+        let text = self.text.trim_ascii();
+        let text =
+            text.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.number == 1).map_or(text, <[u8]>::trim_ascii);
+        (self.text.len() <= self.bytes_max).then_some(text)
     }
 }
 
@@ -89,6 +95,7 @@ mod tests {
         for bytes in [1, 2, 3, 7, 100] {
             assert_eq!(cut(text, bytes), expected, "{bytes} at once");
         }
+        assert_eq!(cut("\u{feff} a\n\u{feff}", 1), [(1, Some("a".into())), (2, Some("\u{feff}".into()))]);
         assert_eq!(cut("", 1), []);
         assert_eq!(cut("\n", 1).len(), 1);
     }

@@ -1,16 +1,18 @@
 //! Bulk ratings: reads lines, returns entries, and names each bad line with its number and reason.
 //!
-//! `file` reads a file, whose lines have a `format`; the API reads JSON lines ([`json_line`]) from a request. Both
-//! cut their input with [`LineBuffer`]. The caller decides what to do with the entries.
+//! `file` reads a file, whose lines have a `format` and whose bytes have a `coding`; the API reads JSON lines
+//! ([`json_line`]) from a request. Both cut their input with [`LineBuffer`]. The caller decides what to do with the entries.
 
+mod coding;
 mod file;
 mod format;
 pub mod json_line;
 mod lines;
 
 use crate::error::{Invalid, Kind};
-use crate::model::Time;
+use crate::model::{Score, Time};
 
+pub use coding::{Coding, as_utf8};
 pub use file::Lines;
 pub use lines::LineBuffer;
 
@@ -23,7 +25,21 @@ pub struct BadLine {
     pub reason: String,
 }
 
-/// Unix seconds, with or without a fraction, or RFC 3339.
+/// Unix seconds below this; with three digits more the unit is a thousand times smaller, and so on. A time that is not from
+/// before 1990 nor ahead of the clock has one reading only.
+const SECONDS_MAX: u64 = 100_000_000_000;
+
+/// A whole number. Programs that compute with floats write it as `5.0`.
+fn parse_score(text: &str) -> Result<Score, Invalid> {
+    let not_whole = || Invalid::new(Kind::ScoreNotWhole, format!("score {text:?} is no whole number, 0..=5"));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.bytes().any(|digit| digit != b'0') {
+        return Err(not_whole());
+    }
+    Score::parse(whole.parse().map_err(|_| not_whole())?)
+}
+
+/// Unix seconds, with or without a fraction; milli-, micro- or nanoseconds; or RFC 3339.
 fn parse_time(text: &str) -> Result<Time, Invalid> {
     let wrong = || {
         let shown: String = text.chars().take(40).collect();
@@ -39,7 +55,12 @@ fn parse_time(text: &str) -> Result<Time, Invalid> {
     if seconds.is_empty() || !is_number(seconds.trim_start_matches('-')) || !is_number(fraction) {
         return Err(wrong());
     }
-    let seconds: i64 = seconds.parse().map_err(|_| wrong())?;
+    let units: i64 = seconds.parse().map_err(|_| wrong())?;
     let ms: i64 = format!("{fraction:0<3}")[..3].parse().map_err(|_| wrong())?;
-    seconds.checked_mul(1_000).and_then(|s| s.checked_add(ms)).map(Time::from_ms).ok_or_else(wrong)
+    Ok(Time::from_ms(match units.unsigned_abs() / SECONDS_MAX {
+        0 => units * 1_000 + ms,
+        1..1_000 => units,
+        1_000..1_000_000 => units / 1_000,
+        _ => units / 1_000_000,
+    }))
 }

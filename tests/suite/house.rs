@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 15] = [
 ];
 
 /// Libraries that are named in their rooms only: (library, where).
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("axum", &["api/"]),
     ("hyper", &["api/"]),
     ("hyper_util", &["api/"]),
@@ -41,6 +41,7 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("indicatif", &["cli/"]),
     ("comfy_table", &["cli/"]),
     ("csv", &["import/"]),
+    ("flate2", &["import/"]),
     ("jsonwebtoken", &["identity/"]),
     ("rustix", &["database/sqlite/", "api/door.rs"]),
 ];

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,10 @@ in_both_setups!(
     a_closed_catalogue_refuses_lines_of_unknown_posts,
     a_broken_upload_keeps_a_prefix_and_can_be_repeated,
     a_line_that_is_too_long_is_skipped_without_being_stored,
-    answers_arrive_during_the_upload,
+    the_answer_comes_after_the_body,
+    a_stream_of_answers_comes_during_the_upload,
+    an_upload_may_take_longer_than_other_requests,
+    what_is_no_utf_8_is_refused_at_once,
     it_requires_the_role_ingest,
     a_failed_append_ends_the_answer_with_the_reason,
     without_keys_it_requires_the_admin_token,
@@ -89,7 +92,9 @@ fn good_lines_are_accepted_and_bad_ones_reported_by_number(world: World) {
     assert_eq!(parsed(&send(&api, "\n \n")), (vec![], json!({"accepted": 0, "refused": 0})));
     let packed = api.send("POST", "/api/ratings", &[("content-encoding", "gzip")], Some(b"x"));
     packed.problem(415, "unsupported-media-type");
-    api.send("POST", "/api/ratings?x=1", &[], Some(b"")).problem(422, "invalid-query");
+    for query in ["x=1", "stream=yes"] {
+        api.send("POST", &format!("/api/ratings?{query}"), &[], Some(b"")).problem(422, "invalid-query");
+    }
 }
 
 fn a_rating_by_line_is_the_same_as_a_single_one(world: World) {
@@ -114,10 +119,17 @@ fn a_closed_catalogue_refuses_lines_of_unknown_posts(world: World) {
     let service = world.start_api();
     let lines: String =
         (0..3_000).map(|i| line(&format!("p{}", i % 1_500), &format!("u{i}"), Some(3))).collect();
-    let (bad, totals) = parsed(&send(&service.http(), &lines));
-    assert_eq!(totals, json!({"accepted": 0, "refused": 3_000}));
-    assert!(bad.iter().map(|(line, ..)| *line).eq(1..=3_000), "each by its number, in order");
-    assert!(bad.iter().all(|(_, status, pointer)| *status == 404 && pointer == "/post_id"));
+    let api = service.http();
+    let streamed = api.send("POST", "/api/ratings?stream=true", &[], Some(lines.as_bytes()));
+    for (answer, listed, totals) in [
+        (send(&api, &lines), 1_000, json!({"accepted": 0, "refused": 3_000, "not_listed": 2_000})),
+        (streamed, 3_000, json!({"accepted": 0, "refused": 3_000})),
+    ] {
+        let (bad, counted) = parsed(&answer);
+        assert_eq!(counted, totals);
+        assert!(bad.iter().map(|(line, ..)| *line).eq(1..=listed), "each by its number, in order");
+        assert!(bad.iter().all(|(_, status, pointer)| *status == 404 && pointer == "/post_id"));
+    }
     drop(service);
     let world = world.with("catalogue.mode", "open");
     let service = world.start_api();
@@ -131,9 +143,14 @@ fn a_closed_catalogue_refuses_lines_of_unknown_posts(world: World) {
 
 /// A request whose body is still to come, in pieces.
 fn begin(service: &Process) -> TcpStream {
+    begin_at(service, "/api/ratings")
+}
+
+fn begin_at(service: &Process, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    let head = "POST /api/ratings HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("a head");
     stream
 }
@@ -206,10 +223,61 @@ fn a_line_that_is_too_long_is_skipped_without_being_stored(world: World) {
     assert!(grown < 16 * 1_024, "a line of 64 MiB made the service grow by {grown} KiB");
 }
 
-fn answers_arrive_during_the_upload(world: World) {
+fn the_answer_comes_after_the_body(world: World) {
     let service = world.start_api();
     service.http().create("p");
     let mut stream = begin(&service);
+    piece(&mut stream, &format!("oops\n{}", line("p", "ann", Some(5)))).expect("it is taken");
+    until("the line to be stored", || world.status()["waiting"] == 1);
+    // A proxy would stop sending if there was a single byte.
+    stream.set_nonblocking(true).expect("no waiting");
+    let early = stream.read(&mut [0; 1]).expect_err("no answer yet");
+    assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).expect("waiting");
+    stream.write_all(b"0\r\n\r\n").expect("an end");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.contains("{\"line\":1,") && answer.contains("{\"accepted\":1,\"refused\":1}"), "{answer}");
+}
+
+fn an_upload_may_take_longer_than_other_requests(world: World) {
+    const REQUEST_MS: u64 = 5_000;
+    let world = world.with("buffer.append_timeout_ms", 300).with("api.request_timeout_ms", REQUEST_MS);
+    let service = world.start_api();
+    service.http().create("p");
+    let (mut stream, began, mut lines) = (begin(&service), Instant::now(), 0);
+    while began.elapsed() < Duration::from_millis(REQUEST_MS + 500) {
+        piece(&mut stream, &line("p", &format!("u{lines}"), Some(5))).expect("it is taken");
+        lines += 1;
+        until("the line to be stored", || world.status()["waiting"] == lines);
+    }
+    stream.write_all(b"0\r\n\r\n").expect("an end");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.contains(&format!("{{\"accepted\":{lines},\"refused\":0}}")), "{answer}");
+}
+
+fn what_is_no_utf_8_is_refused_at_once(world: World) {
+    let service = world.start_api();
+    let api = service.http();
+    api.create("p");
+    let text = format!("\u{feff}{}", line("p", "ann", Some(5)));
+    let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (body, name) in [(&b"\x1f\x8b\x08\0"[..], "gzip"), (&utf_16, "UTF-16"), (&utf_16[2..], "UTF-16")] {
+        let problem = send(&api, body).problem(415, "unsupported-media-type");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(name) && detail.contains("send lines of JSON in UTF-8"), "{problem}");
+    }
+    // A byte order mark is no part of the text.
+    assert_eq!(parsed(&send(&api, text)).1, json!({"accepted": 1, "refused": 0}));
+    let float = line("p", "bob", Some(4)).replace('4', "4.0");
+    assert_eq!(parsed(&send(&api, float)).1, json!({"accepted": 1, "refused": 0}));
+}
+
+fn a_stream_of_answers_comes_during_the_upload(world: World) {
+    let service = world.start_api();
+    service.http().create("p");
+    let mut stream = begin_at(&service, "/api/ratings?stream=true");
     piece(&mut stream, &format!("oops\n{}", line("p", "ann", Some(5)))).expect("it is taken");
     let mut answers = BufReader::new(stream.try_clone().expect("a reader"));
     let mut answer = String::new();
@@ -258,9 +326,9 @@ fn a_failed_append_ends_the_answer_with_the_reason(world: World) {
     if world.is_embedded() {
         return;
     }
-    // An unreachable log.
+    // An unreachable log. The sender sends everything before it reads, and gets the answer none the less.
     world.redis().pause();
-    let (_, totals) = parsed(&send(&api, line("p", "bob", Some(5))));
+    let (_, totals) = parsed(&send(&api, line("p", "bob", Some(5)).repeat(200_000)));
     assert_eq!((&totals["accepted"], &totals["error"]["status"]), (&json!(0), &json!(503)), "{totals}");
     world.redis().resume();
     until("it to be taken again", || {

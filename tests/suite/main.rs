@@ -1,8 +1,9 @@
 //! The integration tests: real servers, real processes, and every promise in both set-ups.
 //!
 //! `buffer`, `store`, `cache` test both implementations of each seam alike; `drain` the drain loop; `api`,
-//! `interface`, `cli`, `worker` the output for people and programs; `identity`, `limits`, `doors` access;
-//! `environment` is where programs run as people have it; `crash` kills; `faults` all other failures; `house` the arrangement of the source; `docs` the documents;
+//! `interface`, `cli`, `worker` the output for people and programs; `import`, `ingest`, `proxies` bulk ratings; `identity`,
+//! `limits`, `doors` access; `environment` is where programs run as people have it; `crash` kills; `faults` all other
+//! failures; `house` the arrangement of the source; `docs` the documents;
 //! `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
 //! installed (scripts/test does it).
 
@@ -24,12 +25,14 @@ mod foreign_redis;
 mod forget;
 mod house;
 mod identity;
+mod import;
 mod ingest;
 mod interface;
 mod large;
 mod limits;
 mod moderation;
 mod plans;
+mod proxies;
 mod quarantine;
 mod random;
 mod secrets;

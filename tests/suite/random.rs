@@ -198,7 +198,9 @@ fn a_body_is_accepted_if_and_only_if_it_is_a_rating() {
 /// Whether a line is a rating or a withdrawal, checked independently of the service.
 fn is_rating_line(line: &[u8]) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { return false };
-    let is_score = |score: &Value| score.is_null() || score.as_u64().is_some_and(|score| score <= 5);
+    // Of floats, those that are whole.
+    let is_whole = |score: f64| (0.0..=5.0).contains(&score) && score.fract() == 0.0;
+    let is_score = |score: &Value| score.is_null() || score.as_f64().is_some_and(is_whole);
     let ids = [fields.get("post_id"), fields.get("user_id")];
     fields.len() == 3
         && ids.iter().all(|id| id.is_some_and(is_id))
@@ -215,6 +217,11 @@ fn lines_are_accepted_if_and_only_if_they_are_ratings() {
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
         let good = lines.clone().filter(|line| is_rating_line(line)).count();
         let (status, answer) = caller.send("POST", "/api/ratings", &text);
+        if status == 415 {
+            // Its first bytes are those of a packed text, which no line of JSON has.
+            prop_assert!(!text.starts_with(b"{\""), "{}", answer);
+            return Ok(());
+        }
         prop_assert_eq!(status, 200, "{}", answer);
         let totals: Value =
             answer.lines().last().and_then(|last| serde_json::from_str(last).ok()).expect("totals");

@@ -1,8 +1,10 @@
 //! Ratings by the million: `POST /api/ratings` takes lines of JSON for as long as they come.
 //!
 //! Lines are appended a chunk at a time, and nothing more is read meanwhile: that slows a sender down and keeps memory
-//! small. The answer begins with the request and names bad lines as they are found, so a sender should read while it
-//! sends. A sender that breaks off has sent a prefix, and may send everything again: the latest rating wins.
+//! small. The answer comes after the body: proxies stop sending when an answer begins, and most senders read nothing
+//! before they have sent everything. So it lists only the first refused lines. A sender that reads while it sends may ask
+//! for a stream: every refused line, as it is found. A sender that breaks off has sent a prefix, and may send everything
+//! again: the latest rating wins.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,7 +20,10 @@ use crate::api::extract::{broken_off, check_encoding, too_slow};
 use crate::api::gate::Ingester;
 use crate::app::intake::Source;
 use crate::entry::Entry;
-use crate::import::{LineBuffer, json_line};
+use crate::import::{Coding, LineBuffer, json_line};
+
+/// Where it is asked. Its time is limited here, from one piece of the body to the next.
+pub const PATH: &str = "/api/ratings";
 
 /// A longer line is a bad one, skipped without being kept.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -26,6 +31,8 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 const CHUNK_LINES: usize = 5_000;
 /// A chunk waits for more lines no longer than this.
 const CHUNK_WAIT: Duration = Duration::from_millis(100);
+/// Refused lines that an answer after the body lists; the others are counted.
+const LISTED_MAX: u64 = 1_000;
 /// Chunks' answers that may wait for a sender who does not read them.
 const ANSWERS_MAX: usize = 4;
 /// What the body and its answer are.
@@ -49,6 +56,9 @@ pub enum IngestLine<'a> {
         accepted: u64,
         /// Lines that were refused
         refused: u64,
+        /// How many of these are not listed
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_listed: Option<u64>,
         /// Why the rest was not read
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<Problem>)]
@@ -56,41 +66,66 @@ pub enum IngestLine<'a> {
     },
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct IngestQuery {
+    /// Whether the answer begins at once and has every refused line as soon as it is read; only for a sender who reads
+    /// while it sends, with no proxy between
+    stream: Option<bool>,
+}
+
 /// Take many ratings
 ///
 /// Each line is `{"post_id", "user_id", "score", "at"?}`. A score of null withdraws the rating; without `at`, the time is
-/// now. The answer has one line for each refused line, with its number, as soon as it is read, and the totals at the end.
-/// A line over 64 KiB is refused with status 413. When the totals have an `error`, or are missing, only some of the lines
-/// were taken: send all of them again; what was taken is not counted twice.
+/// now. The answer comes after the body: a line for each of the first 1,000 refused lines, with its number, and the totals
+/// at the end. A line over 64 KiB is refused with status 413. When the totals have an `error`, or are missing, only some of
+/// the lines were taken: send all of them again; what was taken is not counted twice.
 #[utoipa::path(
-    post, path = "/api/ratings", tag = "ratings",
+    post, path = "/api/ratings", tag = "ratings", params(IngestQuery),
     request_body(content = String, content_type = "application/x-ndjson", description = "One rating a line"),
     responses((status = 200, description = "A line for each refused line, and at the end the totals",
         content_type = "application/x-ndjson", body = IngestLine<'static>))
 )]
-pub async fn ingest(State(gate): State<Gate>, _: Ingester, _: NoParameters, request: Request) -> Answer {
+pub async fn ingest(
+    State(gate): State<Gate>,
+    _: Ingester,
+    Parameters(query): Parameters<IngestQuery>,
+    request: Request,
+) -> Answer {
     check_encoding(&request)?;
     let patience = gate.app().config().body_timeout();
     let mut pieces = request.into_body().into_data_stream();
     // Read before the answer begins: a sender may send nothing until it gets 100 Continue.
     let first = tokio::time::timeout(patience, pieces.next()).await.map_err(|_| too_slow(patience))?;
     let first = first.transpose().map_err(|e| broken_off(&e))?;
+    if let Some(coding) = first.as_deref().and_then(Coding::of) {
+        let detail = format!("the body begins like {coding}; send lines of JSON in UTF-8, not compressed");
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    let is_stream = query.stream.unwrap_or(false);
+    let listed_max = if is_stream { u64::MAX } else { LISTED_MAX };
     let (answer, mut answers) = mpsc::channel(ANSWERS_MAX);
-    let ingest = Ingest { gate, answer, chunk: Chunk::default(), accepted: 0, refused: 0 };
-    tokio::spawn(ingest.run(stream::iter(first.map(Ok)).chain(pieces)));
-    let answers = stream::poll_fn(move |context| answers.poll_recv(context)).map(Ok::<_, Infallible>);
+    let ingest = Ingest { gate, answer, chunk: Chunk::default(), accepted: 0, refused: 0, listed_max };
+    tokio::spawn(ingest.run(stream::iter(first.map(Ok)).chain(pieces).fuse()));
+    let answers = stream::poll_fn(move |context| answers.poll_recv(context));
+    let body = match is_stream {
+        true => Body::from_stream(answers.map(Ok::<_, Infallible>)),
+        false => Body::from(answers.concat().await),
+    };
     let headers = [(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from_stream(answers)).into_response())
+    Ok((headers, body).into_response())
 }
 
 /// One request's ratings.
 struct Ingest {
     gate: Gate,
     /// Closed once the sender has left.
-    answer: mpsc::Sender<Bytes>,
+    answer: mpsc::Sender<Vec<u8>>,
     chunk: Chunk,
     accepted: u64,
     refused: u64,
+    listed_max: u64,
 }
 
 /// Lines that were read and not answered yet.
@@ -103,14 +138,20 @@ struct Chunk {
 }
 
 impl Ingest {
-    async fn run(mut self, pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
-        let problem = self.take(pieces).await.err().flatten();
+    async fn run(mut self, mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
+        let problem = self.take(&mut pieces).await.err().flatten();
+        if problem.is_some() && !self.gate.stop.is_cancelled() {
+            // A connection that is closed on a sender who still sends is reset, and the answer is lost.
+            let rest = async { while let Some(Ok(_)) = pieces.next().await {} };
+            let _ = tokio::time::timeout(self.gate.app().config().body_timeout(), rest).await;
+        }
         let (accepted, refused) = (self.accepted, self.refused);
-        let totals = IngestLine::Totals { accepted, refused, error: problem.as_ref() };
+        let not_listed = refused.checked_sub(self.listed_max).filter(|lines| *lines > 0);
+        let totals = IngestLine::Totals { accepted, refused, not_listed, error: problem.as_ref() };
         let mut text = Vec::new();
         write(&mut text, &totals);
         // The sender may have left.
-        let _ = self.answer.send(text.into()).await;
+        let _ = self.answer.send(text).await;
     }
 
     /// Takes all lines. An error ends that early: the problem to answer, or `None` when the sender has left.
@@ -189,16 +230,17 @@ impl Ingest {
             refusals.filter_map(|(line, refusal)| Some((line, Problem::from(refusal?).at("/post_id")))),
         );
         bad.sort_unstable_by_key(|(line, _)| *line);
-        self.refused += bad.len() as u64;
         let mut text = Vec::new();
-        for (line, problem) in &bad {
+        let room = self.listed_max.saturating_sub(self.refused);
+        for ((line, problem), _) in bad.iter().zip(0..room) {
             write(&mut text, &IngestLine::Bad { line: *line, error: problem });
         }
+        self.refused += bad.len() as u64;
         if text.is_empty() {
             // The sender has left, so the rest is not wanted either.
             return if self.answer.is_closed() { Err(None) } else { Ok(()) };
         }
-        self.answer.send(text.into()).await.map_err(|_| None)
+        self.answer.send(text).await.map_err(|_| None)
     }
 }
 
