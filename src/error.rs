@@ -51,6 +51,8 @@ pub enum Error {
     Unavailable(String),
     /// A server answered that it cannot now: a lock, a deadlock, a full disk (503, exit 69).
     Busy(String),
+    /// A server answered that it only reads for now, as one does that another has taken over from (503, exit 69).
+    ReadOnly(String),
     /// The database refuses this data, however often it is sent (500, exit 1).
     Refused(String),
     /// The operator must change a setting (exit 78).
@@ -62,6 +64,6 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable(_) | Error::Busy(_))
+        matches!(self, Error::Unavailable(_) | Error::Busy(_) | Error::ReadOnly(_))
     }
 }

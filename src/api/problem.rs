@@ -107,7 +107,7 @@ impl From<Error> for Problem {
             }
             Error::NotFound(detail) => Self::new(Kind::NotFound, detail),
             Error::Conflict(detail) => Self::new(Kind::Conflict, detail),
-            Error::Unavailable(detail) | Error::Busy(detail) => {
+            Error::Unavailable(detail) | Error::Busy(detail) | Error::ReadOnly(detail) => {
                 // Many callers meet one outage; the part that lost its server logs it, once.
                 debug!(detail, "answered 503");
                 Self::new(Kind::Unavailable, detail)

@@ -51,12 +51,16 @@ fn screen(findings: &[Finding]) -> String {
         }
     }
     let risks = findings.iter().filter(|finding| finding.verdict == Verdict::Risk).count();
-    let silent = findings.iter().filter(|it| matches!(it.verdict, Verdict::Down | Verdict::Refused));
+    let silent = findings
+        .iter()
+        .filter(|it| it.check == "answer" && matches!(it.verdict, Verdict::Down | Verdict::Refused));
     let silent: Vec<&str> = silent.map(|finding| finding.part).collect();
-    let verdict = match (silent.is_empty(), risks) {
-        (true, 0) => "nothing is at risk, as far as it can be seen from here".to_owned(),
-        (true, _) => term::counted(risks as u64, "risk", "risks"),
-        (false, _) => format!("{} could not be examined", silent.join(" and ")),
+    let is_refused = findings.iter().any(|finding| finding.verdict == Verdict::Refused);
+    let verdict = match (silent.is_empty(), is_refused, risks) {
+        (false, ..) => format!("{} could not be examined", silent.join(" and ")),
+        (true, true, _) => "a start is refused".to_owned(),
+        (true, false, 0) => "nothing is at risk, as far as it can be seen from here".to_owned(),
+        (true, false, _) => term::counted(risks as u64, "risk", "risks"),
     };
     let _ = writeln!(text, "\n{verdict}");
     text

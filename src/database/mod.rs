@@ -59,8 +59,10 @@ impl Database {
         drains: usize,
         staged: &[&Table],
     ) -> Result<Self> {
-        pools::migrate(url, knobs).await?;
-        Ok(Self::on(Server::Postgres(Arc::new(Pools::new(url, knobs, drains, staged)?)), knobs))
+        let session = pools::migrate(url, knobs).await?;
+        let pools = Pools::new(url, knobs, drains, staged)?;
+        pools.rehearse(session).await?;
+        Ok(Self::on(Server::Postgres(Arc::new(pools)), knobs))
     }
 
     /// The database in an open file.
@@ -145,7 +147,11 @@ impl Database {
     async fn until<T>(&self, deadline: Deadline, call: impl Future<Output = Result<T>>) -> Result<T> {
         let server = self.server.clone();
         let probe = move || server.clone().probe();
-        self.watch.within(deadline, call, probe).await
+        let outcome = self.watch.within(deadline, call, probe).await;
+        if let (Server::Postgres(pools), Err(Error::ReadOnly(_))) = (&self.server, &outcome) {
+            pools.connect_anew();
+        }
+        outcome
     }
 }
 
@@ -203,9 +209,10 @@ fn meaning(code: &str) -> fn(String) -> Error {
         return match (&code[..2], code) {
             // Administrator's shutdown, crash, starting up; a lost connection.
             (_, "57P01" | "57P02" | "57P03") | ("08", _) => Error::Unavailable,
-            // Resources (a full disk among them), roll-backs (deadlock, serialization), cancelled, system, lock and
-            // idle time-outs, a server that only reads.
-            ("53" | "40" | "57" | "58", _) | (_, "55P03" | "25P03" | "25006") => Error::Busy,
+            (_, "25006") => Error::ReadOnly,
+            // Resources (a full disk among them), roll-backs (deadlock, serialization), cancelled, system, lock, idle
+            // and transaction time-outs.
+            ("53" | "40" | "57" | "58", _) | (_, "55P03" | "25P03" | "25P04") => Error::Busy,
             // Data, constraints, views, limits, and what a trigger raises.
             ("22" | "23" | "44" | "54" | "P0", _) => Error::Refused,
             _ => Error::Internal,

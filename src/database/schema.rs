@@ -47,12 +47,44 @@ pub(super) fn explain(outcome: Result<(), MigrateError>) -> Result<()> {
     match outcome {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(found)) => Err(newer(found)),
-        Err(MigrateError::Execute(e)) => Err(e.into()),
+        Err(MigrateError::Execute(e)) => Err(unmigrated("the migration", e)),
         Err(MigrateError::ExecuteMigration(e, version)) => {
-            Err(Error::Internal(format!("migration {version} failed: {e}")))
+            Err(unmigrated(&format!("migration {version}"), e))
         }
         Err(e) => Err(Error::Config(format!("the database's schema is not Damper's: {e}"))),
     }
+}
+
+/// Why a migration failed: what passes by itself stays that.
+fn unmigrated(migration: &str, error: sqlx::Error) -> Error {
+    // Postgres' class of missing rights, and of names that are taken or missing.
+    let is_ours_to_mend =
+        matches!(&error, sqlx::Error::Database(e) if e.code().is_some_and(|code| code.starts_with("42")));
+    if is_ours_to_mend {
+        return Error::Config(format!(
+            "{migration} failed: {error}. Give Damper a database of its own, and let its role own all tables in it"
+        ));
+    }
+    match Error::from(error) {
+        Error::Internal(why) | Error::Refused(why) => Error::Internal(format!("{migration} failed: {why}")),
+        passing => passing,
+    }
+}
+
+/// What the migrations after the first `applied` ones create in Postgres.
+pub(super) fn created_after(applied: usize) -> Vec<&'static str> {
+    let (old, new) = POSTGRES.split_at(applied.min(POSTGRES.len()));
+    // An index may be created anew under its name.
+    let old: Vec<&str> = old.iter().flat_map(created).collect();
+    new.iter().flat_map(created).filter(|name| !old.contains(name)).collect()
+}
+
+/// The names of tables and indexes that a migration creates.
+fn created((_, sql): &(&'static str, &'static str)) -> impl Iterator<Item = &'static str> {
+    sql.lines().filter_map(|line| {
+        let rest = line.strip_prefix("create table ").or_else(|| line.strip_prefix("create index "))?;
+        rest.split_whitespace().next()
+    })
 }
 
 /// Passes when the database's schema is the one that this program was written for.
@@ -73,6 +105,18 @@ fn newer(found: i64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_migration_creates_is_read_from_it() {
+        let all = created_after(0);
+        for name in ["installation", "posts", "users", "posts_newest", "held"] {
+            assert!(all.contains(&name), "{name} in {all:?}");
+        }
+        let last = created_after(POSTGRES.len() - 1);
+        assert!(!last.contains(&"posts"), "{last:?}");
+        assert!(!last.contains(&"ranking_alerted"), "an older one created it too: {last:?}");
+        assert_eq!(created_after(POSTGRES.len() + 1), Vec::<&str>::new());
+    }
 
     #[test]
     fn every_migration_is_listed_and_read_as_sqlx_reads_it() {

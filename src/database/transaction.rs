@@ -117,7 +117,7 @@ impl Transaction {
         let written = async {
             match open.connection()? {
                 Connection::Postgres(server) => {
-                    postgres_rows::write_rows(server, |rows| table.write(rows), rows, write).await
+                    Ok(postgres_rows::write_rows(server, |rows| table.write(rows), rows, write).await?)
                 }
                 Connection::Sqlite(file) => parameters::write_rows(file, table, rows, write).await,
             }

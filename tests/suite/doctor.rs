@@ -86,6 +86,10 @@ fn sound_servers_are_well_and_stay_as_they_are() {
     let postgres = [
         "answer",
         "version",
+        "sessions",
+        "encoding",
+        "rights",
+        "tables",
         "synchronous_commit",
         "fsync",
         "full_page_writes",

@@ -34,5 +34,6 @@ mod secrets;
 mod store;
 #[allow(dead_code, reason = "tests/chaos uses it too")]
 mod support;
+mod unfit_postgres;
 mod unsafe_redis;
 mod worker;

@@ -2,16 +2,14 @@
 //! it needs no table of Damper's and changes nothing.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, FromRow as _, PgConnection};
 
-use super::pools::connect;
+use super::fitness::{self, Finding};
+use super::pools::{answered, connect};
 use crate::config::{ServerUrl, StoreKnobs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// The limit of all questions together.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The settings that are asked for.
 const SETTINGS: [&str; 9] = [
     "server_version",
@@ -47,33 +45,30 @@ pub struct PostgresHealth {
     pub others: u64,
     /// Most connections that this role may have in this database.
     pub connections_max: Option<u64>,
+    /// Whether Damper can work in it.
+    pub fitness: Vec<Finding>,
 }
 
 impl PostgresHealth {
     /// Asks the server, over one connection; the errors are those of [`connect`].
     pub async fn ask(url: &ServerUrl, knobs: &StoreKnobs) -> Result<Self> {
-        let mut connection = connect(url, knobs).await?;
-        let asked = tokio::time::timeout(ANSWER_TIMEOUT, Self::ask_over(&mut connection)).await;
-        let health = asked.unwrap_or_else(|_| {
-            Err(Error::Unavailable(format!(
-                "postgres at {} took more than {} s to answer",
-                url.host(),
-                ANSWER_TIMEOUT.as_secs()
-            )))
-        })?;
+        let (mut connection, mut second) = (connect(url, knobs).await?, connect(url, knobs).await?);
+        let health = answered(url, Self::ask_over(&mut connection, &mut second)).await?;
         connection.close().await.ok();
+        second.close().await.ok();
         Ok(health)
     }
 
-    async fn ask_over(connection: &mut PgConnection) -> Result<Self> {
-        let settings: Vec<(String, String)> =
-            sqlx::query_as("select name, coalesce(setting, '') from pg_settings where name = any($1)")
-                .bind(&SETTINGS[..])
-                .fetch_all(&mut *connection)
-                .await?;
+    async fn ask_over(connection: &mut PgConnection, second: &mut PgConnection) -> Result<Self> {
+        let fitness = fitness::examine(connection, second).await?;
+        // Nothing is prepared: a pooler may hand the next question to another session.
+        let names = SETTINGS.join("', '");
+        let sql = format!("select name, coalesce(setting, '') from pg_settings where name in ('{names}')");
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
+        let settings = rows.iter().map(<(String, String)>::from_row).collect::<sqlx::Result<Vec<_>>>()?;
         let settings: HashMap<String, String> = settings.into_iter().collect();
         type State = (i64, i64, Option<i64>, Option<i64>, bool, i64);
-        let state: State = sqlx::query_as(STATE).fetch_one(&mut *connection).await?;
+        let state = State::from_row(&sqlx::raw_sql(STATE).fetch_one(&mut *connection).await?)?;
         let (all, own, of_role, of_database, is_standby, clock_ms) = state;
         let number = |name: &str| settings.get(name).and_then(|value| value.parse::<u64>().ok());
         let reserved = ["superuser_reserved_connections", "reserved_connections"].map(number);
@@ -86,6 +81,7 @@ impl PostgresHealth {
             others: (all - own).max(0).unsigned_abs(),
             connections_max: limits.into_iter().chain([of_server]).flatten().min(),
             settings,
+            fitness,
         })
     }
 

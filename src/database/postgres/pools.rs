@@ -4,12 +4,14 @@
 //! (`synchronous_commit`), and a drain that stopped after the swap loses its locks within seconds.
 
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::fitness;
+use super::session::{self, Settings};
 use crate::config::{ServerUrl, StoreKnobs};
 use crate::database::rows::Table;
 use crate::database::{Patience, meaning, schema};
@@ -18,31 +20,52 @@ use crate::error::{Error, Result};
 /// An idle connection is looked at before it is used again; one older than this is replaced.
 const CONNECTION_SECONDS_MAX: u64 = 1_800;
 
+/// While a server only reads, its connections are left at most this often.
+const ANEW_INTERVAL: Duration = Duration::from_secs(1);
+/// The limit of looking at a database before anything is changed in it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub struct Pools {
     readers: RwLock<PgPool>,
     drains: RwLock<PgPool>,
+    /// Connections that were opened before this moment are not used again.
+    oldest: Arc<Mutex<Instant>>,
+    for_drains: Arc<DrainSession>,
+}
+
+/// What a drain's session needs.
+struct DrainSession {
+    settings: Settings,
+    /// The statements that create the tables in which rows are staged.
+    tables: String,
 }
 
 impl Pools {
     /// Pools for readers and for `drains` drains at once, which stage rows of the tables `staged` in temporary tables.
     /// Nothing is connected yet.
     pub fn new(url: &ServerUrl, knobs: &StoreKnobs, drains: usize, staged: &[&Table]) -> Result<Self> {
+        let oldest = Arc::new(Mutex::new(Instant::now()));
+        let opened = oldest.clone();
         let pool = PgPoolOptions::new()
             .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
-            .max_lifetime(Duration::from_secs(CONNECTION_SECONDS_MAX));
-        let options =
-            options(url)?.options([("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "5s")]);
-        let for_readers = options
-            .clone()
-            .application_name("damper")
-            .options([("statement_timeout", knobs.statement_timeout_ms.to_string())]);
-        let for_drains = options.application_name("damper-drain").options([
+            .max_lifetime(Duration::from_secs(CONNECTION_SECONDS_MAX))
+            .before_acquire(move |_, meta| {
+                let since = opened.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                Box::pin(std::future::ready(Ok(meta.age <= since)))
+            });
+        let options = options(url)?;
+        let limits = [("lock_timeout", "2000"), ("idle_in_transaction_session_timeout", "5000")];
+        let statement_ms = knobs.statement_timeout_ms.to_string();
+        let for_readers = session::limited(&[limits[0], limits[1], ("statement_timeout", &statement_ms)]);
+        let settings = session::limited(&[
+            limits[0],
+            limits[1],
             ("synchronous_commit", "on"),
-            ("statement_timeout", "30s"),
+            ("statement_timeout", "30000"),
             ("tcp_keepalives_idle", "5"),
             ("tcp_keepalives_interval", "2"),
             ("tcp_keepalives_count", "3"),
-            ("client_connection_check_interval", "2s"),
+            ("client_connection_check_interval", "2000"),
             // Batches touch scattered rows of large tables; by default the planner would rather scan them whole.
             ("random_page_cost", "1.1"),
         ]);
@@ -50,15 +73,46 @@ impl Pools {
             let (staged, name) = (table.staged(), table.name);
             format!("create temporary table {staged} (like {name}) on commit delete rows;")
         };
-        let tables: Arc<str> = staged.iter().map(table).collect::<String>().into();
-        let readers = pool.clone().max_connections(knobs.connections_max).connect_lazy_with(for_readers);
+        let for_drains = Arc::new(DrainSession { settings, tables: staged.iter().map(table).collect() });
+        let prepared = for_drains.clone();
+        let readers =
+            pool.clone().max_connections(knobs.connections_max).after_connect(move |connection, _| {
+                let settings = for_readers.clone();
+                Box::pin(async move { session::set(connection, &settings).await })
+            });
+        let readers = readers.connect_lazy_with(options.clone());
         // Two more than the drain uses side by side: for the ranking, and for a decision that a moderator waits for.
         let drains = pool.max_connections(drains as u32 + 2).after_connect(move |connection, _| {
-            let tables = AssertSqlSafe(tables.clone());
-            Box::pin(async move { sqlx::raw_sql(tables).execute(connection).await.map(drop) })
+            let prepared = prepared.clone();
+            Box::pin(async move { prepared.prepare(connection).await })
         });
-        let drains = drains.connect_lazy_with(for_drains);
-        Ok(Self { readers: RwLock::new(readers), drains: RwLock::new(drains) })
+        let drains = drains.connect_lazy_with(options.application_name("damper-drain"));
+        Ok(Self { readers: RwLock::new(readers), drains: RwLock::new(drains), oldest, for_drains })
+    }
+
+    /// Does at a start what the first drain would do first, over a connection that is closed then.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the server does not let us.
+    pub async fn rehearse(&self, mut connection: PgConnection) -> Result<()> {
+        let prepared = self.for_drains.prepare(&mut connection).await;
+        prepared.map_err(|error| match error {
+            sqlx::Error::Protocol(why) => Error::Config(why),
+            error => match Error::from(error) {
+                Error::Internal(why) => Error::Config(format!("a drain would fail here: {why}")),
+                error => error,
+            },
+        })?;
+        connection.close().await.ok();
+        Ok(())
+    }
+
+    /// Uses no connection again that is open now: a server that only reads may not be the one that a new one reaches.
+    pub fn connect_anew(&self) {
+        let mut oldest = self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        if oldest.elapsed() >= ANEW_INTERVAL {
+            *oldest = Instant::now();
+        }
     }
 
     pub fn readers(&self) -> PgPool {
@@ -92,12 +146,34 @@ impl Pools {
     }
 }
 
-/// Connects to Postgres and brings its schema up to date, under Postgres' advisory lock.
-pub async fn migrate(url: &ServerUrl, knobs: &StoreKnobs) -> Result<()> {
-    let mut connection = connect(url, knobs).await?;
+impl DrainSession {
+    async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        session::set(connection, &self.settings).await?;
+        // A server that follows another takes no tables, whoever asks. A session that only reads takes these.
+        let tables = format!("begin read write; {} commit", self.tables);
+        if !session::is_on_standby(connection).await? {
+            sqlx::raw_sql(AssertSqlSafe(tables)).execute(&mut *connection).await?;
+        }
+        session::read_back(connection, &self.settings).await
+    }
+}
+
+/// Connects to Postgres and, if Damper can work in it, brings its schema up to date under an advisory lock. Returns a
+/// second connection, which has no limits yet.
+pub async fn migrate(url: &ServerUrl, knobs: &StoreKnobs) -> Result<PgConnection> {
+    let (mut connection, mut second) = (connect(url, knobs).await?, connect(url, knobs).await?);
+    answered(url, fitness::require(&mut connection, &mut second, url.host())).await?;
     schema::explain(schema::migrator(schema::POSTGRES).run(&mut connection).await)?;
     connection.close().await.ok();
-    Ok(())
+    Ok(second)
+}
+
+/// What was asked beside the pools, within the limit.
+pub(super) async fn answered<T>(url: &ServerUrl, asked: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(LOOK_TIMEOUT, asked).await.unwrap_or_else(|_| {
+        let seconds = LOOK_TIMEOUT.as_secs();
+        Err(Error::Unavailable(format!("postgres at {} took more than {seconds} s to answer", url.host())))
+    })
 }
 
 /// One connection, beside the pools.
@@ -131,7 +207,9 @@ pub(super) async fn connect(url: &ServerUrl, knobs: &StoreKnobs) -> Result<PgCon
 
 fn options(url: &ServerUrl) -> Result<PgConnectOptions> {
     // sqlx' own message would repeat the URL, and with it the password.
-    PgConnectOptions::from_str(url.expose()).map_err(|_| {
+    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| {
         Error::Config(format!("database_url {url} cannot be read; postgres://user:password@host/db"))
-    })
+    })?;
+    // A pooler does not take it at the start of a connection, and every version that we use has it right.
+    Ok(options.extra_float_digits(None).application_name("damper"))
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection};
 
 use crate::database::rows::{Field, Sink, Table, Write};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// COPY is faster from this many rows on.
 const COPY_ROWS_MIN: usize = 5_000;
@@ -16,6 +16,8 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
 /// The length of a field that is null.
 const NULL: [u8; 4] = (-1i32).to_be_bytes();
+/// Postgres' code for a table that there is not.
+const NO_TABLE: &str = "42P01";
 /// What is sent at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -26,11 +28,18 @@ pub async fn stage<T>(
     rows: &[T],
     write: impl Write<T>,
 ) -> Result<()> {
-    if rows.len() >= COPY_ROWS_MIN {
-        return copy_in(connection, table, rows, write).await;
-    }
-    let into = |rows: &str| format!("insert into {} ({}) {rows}", table.staged(), table.columns());
-    write_rows(connection, into, rows, write).await.map(drop)
+    let staged = if rows.len() >= COPY_ROWS_MIN {
+        copy_in(connection, table, rows, write).await
+    } else {
+        let into = |rows: &str| format!("insert into {} ({}) {rows}", table.staged(), table.columns());
+        write_rows(connection, into, rows, write).await.map(drop)
+    };
+    staged.map_err(|error| match &error {
+        sqlx::Error::Database(e) if e.code().as_deref() == Some(NO_TABLE) => {
+            Error::ReadOnly("the session has no tables to stage rows in: the server only reads".into())
+        }
+        _ => error.into(),
+    })
 }
 
 /// Executes the statement that `statement` makes of a query for `rows`. Returns how many rows that changed.
@@ -39,7 +48,7 @@ pub async fn write_rows<T>(
     statement: impl FnOnce(&str) -> String,
     rows: &[T],
     write: impl Write<T>,
-) -> Result<u64> {
+) -> sqlx::Result<u64> {
     let mut values = Columns::default();
     for row in rows {
         values.next = 0;
@@ -109,7 +118,7 @@ async fn copy_in<T>(
     table: &Table,
     rows: &[T],
     write: impl Write<T>,
-) -> Result<()> {
+) -> sqlx::Result<()> {
     let statement = format!("copy {} ({}) from stdin (format binary)", table.staged(), table.columns());
     let width = (table.width() as i16).to_be_bytes();
     let mut copy = connection.copy_in_raw(&statement).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::support::db::Db;
 use crate::support::http::{Answer, Http, JSON};
 use crate::support::postgres::Postgres;
 use crate::support::process::Program;
@@ -114,4 +115,48 @@ fn a_worker_whose_postgres_stops_drains_when_it_is_back() {
         world.drained() as usize == lines.lines().count()
     });
     world.assert_exact(&ratings);
+}
+
+/// After a failover connections may lead to a server that only reads, and stay there. Here sessions only read because
+/// they began while their database said so: only new ones write again.
+#[test]
+fn connections_that_only_read_are_left_and_reads_go_on_meanwhile() {
+    let world = World::servers().with("tick", crate::support::world::EVERY_SECOND);
+    let service = world.start(Program::Damper);
+    let api = service.http();
+    api.create("p");
+    assert_eq!(rate(&api, "before", 1).status, 202);
+    world.flush();
+    let url = world.database_url();
+    let (server, name) = url.rsplit_once('/').expect("a URL");
+    let server = Db::Postgres(format!("{server}/postgres"));
+    server.change(&format!("alter database {name} set default_transaction_read_only = on"));
+    let ended = format!(
+        "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}') ended"
+    );
+    assert!(server.count(&ended) > 0, "the service had connections");
+    let create = || api.post("/api/posts", &json!({"title": "x"})).status;
+    // First an idle connection is found to be closed.
+    until("the server to refuse writes", || create() == 503 && api.get("/api/posts").status == 200);
+    for i in 0..30 {
+        assert_eq!(create(), 503);
+        assert_eq!(api.get("/api/posts").status, 200, "a refused write takes no reader down");
+        assert_eq!(rate(&api, &format!("during{i}"), 4).status, 202);
+    }
+    world.cli(&["flush"]).expect(69);
+    until("the drain to meet it", || service.err().contains("a drain waits"));
+    for _ in 0..100 {
+        assert_eq!(api.get("/api/posts").status, 200, "nor does a drain that waits");
+    }
+    server.change(&format!("alter database {name} reset default_transaction_read_only"));
+    // The reads in between let the connections of the pool take turns.
+    let reads = || api.get("/api/posts").status == 200;
+    until("posts to be created again, over every connection", || {
+        (0..30).all(|i| create() == 201 && (i % 3 > 0 || reads()))
+    });
+    until("the service to drain by itself", || world.drained() == 31);
+    let mut acknowledged = vec![("before".to_owned(), 1)];
+    acknowledged.extend((0..30).map(|i| (format!("during{i}"), 4)));
+    world.flush();
+    world.assert_exact(&rows(&acknowledged));
 }

@@ -90,7 +90,8 @@ impl Db {
             })
         });
         let changed = changed.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let is_definition = ["create", "alter", "drop"].iter().any(|word| sql.starts_with(word));
+        let is_definition =
+            ["create", "alter", "drop", "grant", "revoke", "do $$"].iter().any(|word| sql.starts_with(word));
         assert!(changed > 0 || is_definition, "nothing changed by {sql}");
     }
 }

@@ -286,9 +286,8 @@ async fn many(
                     Some(_) => (verdict.done, None),
                 };
             }
-            Err(
-                error @ (Error::NotFound(_) | Error::Conflict(_) | Error::Busy(_) | Error::Unavailable(_)),
-            ) => one.detail = Some(error.to_string()),
+            Err(error) if error.is_transient() => one.detail = Some(error.to_string()),
+            Err(error @ (Error::NotFound(_) | Error::Conflict(_))) => one.detail = Some(error.to_string()),
             Err(error) => return Err(error.into()),
         }
         decisions.push(one);

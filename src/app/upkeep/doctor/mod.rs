@@ -95,6 +95,11 @@ fn risk(found: impl Into<String>, at_risk: impl Into<String>, remedy: impl Into<
     (Verdict::Risk, found.into(), Some([at_risk.into(), remedy.into()]))
 }
 
+/// What a start would not accept.
+fn refused(found: impl Into<String>, remedy: impl Into<String>) -> Judgement {
+    (Verdict::Refused, found.into(), Some(["a start is refused".to_owned(), remedy.into()]))
+}
+
 /// Clocks this far apart are not synchronised.
 const CLOCKS_APART_MAX_MS: i64 = 5_000;
 

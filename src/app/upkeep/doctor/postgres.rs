@@ -1,6 +1,6 @@
 //! What puts merged ratings in Postgres at risk.
 
-use super::{Checks, Clock, Judgement, clocks, ok, risk, silent, unknown};
+use super::{Checks, Clock, Judgement, clocks, ok, refused, risk, silent, unknown};
 use crate::config::Config;
 use crate::database::postgres::health::PostgresHealth;
 use crate::error::Result;
@@ -15,16 +15,21 @@ pub(super) async fn examine(config: &Config, clock: &Clock) -> Result<Checks> {
     // Drains set synchronous_commit on for themselves; the catalogue does not.
     let lost = "posts that were created in the last moments before a crash, and with them their ratings";
     let times = "times in its log and in Damper's cannot be compared";
-    Ok(vec![
-        ("answer", ok(format!("at {}", config.database_url.host()))),
-        ("version", version(&health)),
+    let mut checks =
+        vec![("answer", ok(format!("at {}", config.database_url.host()))), ("version", version(&health))];
+    checks.extend(health.fitness.iter().map(|it| match &it.remedy {
+        None => (it.check, ok(&it.found)),
+        Some(remedy) => (it.check, refused(&it.found, remedy)),
+    }));
+    checks.extend([
         on(&health, "synchronous_commit", lost),
         on(&health, "fsync", "everything, when the machine crashes or the power fails"),
         on(&health, "full_page_writes", "everything, when the power fails while a page is written"),
         ("connections", connections(&health, config)),
         ("writes", writes(&health)),
         ("clock", clocks(health.clock_ms, ours, times)),
-    ])
+    ]);
+    Ok(checks)
 }
 
 fn version(health: &PostgresHealth) -> Judgement {
