@@ -169,7 +169,7 @@ fn what_is_left_for_the_log_is_said_and_a_redis_of_the_cache_is_examined() {
     let small = ["of 8.0 MiB used", "posts find no room", "lower cache.redis_bytes_max"];
     assert_risk(&world, "cache", "memory", &small);
     own.kill();
-    let report = world.cli(&["doctor", "--json"]).expect(1).json();
+    let report = world.cli(&["doctor", "--json"]).expect(69).json();
     assert_eq!(finding(&report, "cache", "answer")["verdict"], "down");
 }
 

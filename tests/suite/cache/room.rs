@@ -113,19 +113,17 @@ fn a_crawl_leaves_the_memory_to_the_log() {
 
 #[test]
 fn the_cache_goes_when_the_log_finds_no_room() {
-    let redis = Redis::start_with(&["--appendfsync", "no", "--maxmemory", "12mb"]);
-    let world = World::on(redis, Postgres::shared());
+    let world = World::servers();
     let service = world.start_api();
     let api = service.http();
     add_posts(&world, 200);
     (0..200).for_each(|i| drop(api.read(&format!("p{i}"))));
     until("the posts to be cached", || parts(world.redis()) > 10);
-    let filler = vec![b'x'; 12 << 20];
-    world.redis().command_bytes(&[b"SET", b"filler", &filler]);
+    world.redis().command(&["CONFIG", "SET", "maxmemory", "1"]);
     let rating = json!({"user_id": "ann", "score": 5});
     api.post("/api/posts/p0/rate", &rating).problem(503, "unavailable");
     until("the cache to be gone", || parts(world.redis()) == 0);
-    world.redis().command(&["DEL", "filler"]);
+    world.redis().command(&["CONFIG", "SET", "maxmemory", "0"]);
     api.rate("p0", "ann", 5);
     // It rests, or it would be in the way again at once.
     assert_eq!(api.read("p1")["id"], "p1");

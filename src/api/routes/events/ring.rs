@@ -165,7 +165,7 @@ mod tests {
         let watermark = |low: u64| Watermark::parse(&Position::new(0, low).to_string()).unwrap();
         let change = |low: &u64| Change {
             place: (Shard(0), Position::new(0, *low)),
-            json: format!("{low:0json_bytes$}").into(),
+            json: ("0".repeat(json_bytes - 1) + &low.to_string()).into(),
         };
         let changes = Some(changed.iter().map(change).collect());
         Round { from: watermark(from), to: watermark(to), changes }
