@@ -122,7 +122,7 @@ async fn watch(client: Client, timeout: Duration, connection: Arc<Connection>) {
             Err(error) if leads_astray(&error) => {
                 connection.answered();
                 if connection.begins_outage() {
-                    warn!(why = error.details(), "redis takes nothing; connecting anew");
+                    warn!(why = error.details(), "redis is not the primary, or not yet; connecting anew");
                 }
                 replace(&client, &mut replaced).await;
             }
