@@ -59,7 +59,7 @@ impl From<Error> for crate::Error {
             Some("OOM") => {
                 crate::Error::Unavailable("redis has no memory left (maxmemory); a drain frees some".into())
             }
-            None if first == "MOVED" => crate::Error::Unavailable(
+            None if is_named(&error, "MOVED") => crate::Error::Unavailable(
                 "redis is one node of a cluster (MOVED): DAMPER_REDIS_URL must begin with redis-cluster://"
                     .into(),
             ),

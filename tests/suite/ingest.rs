@@ -149,8 +149,9 @@ fn begin(service: &Process) -> TcpStream {
 fn begin_at(service: &Process, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(service.http().address()).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).expect("a head");
     stream
 }

@@ -101,11 +101,12 @@ impl Pools {
         };
         let for_drains = Arc::new(DrainSession { settings, tables: staged.iter().map(table).collect() });
         let prepared = for_drains.clone();
-        let drains =
-            pool.clone().max_connections(drains as u32 + DRAINS_BESIDES).after_connect(move |connection, _| {
+        let drains = pool.clone().max_connections(drains as u32 + DRAINS_BESIDES).after_connect(
+            move |connection, _| {
                 let prepared = prepared.clone();
                 Box::pin(async move { prepared.prepare(connection).await })
-            });
+            },
+        );
         let drains = RwLock::new(drains.connect_lazy_with(options.clone().application_name("damper-drain")));
         let (probe, patient_ms) = (options, knobs.statement_timeout_ms);
         Ok(Self { readers, heavy, drains, probe, patient_ms, oldest, for_drains })
