@@ -27,6 +27,7 @@ use crate::error::Result;
 use crate::faults::{self, Mistake};
 use crate::model::PostId;
 use crate::redis::link::{RedisLink, Side};
+use crate::tasks;
 
 /// The encoding's version, the first characters of a value.
 const ENCODING: &str = "1 ";
@@ -90,7 +91,8 @@ impl RedisCache {
         let is_beside_log = knobs.redis_url.is_empty();
         let is_resting = Arc::new(AtomicBool::new(false));
         let link = if is_beside_log {
-            tokio::spawn(give_way(log.clone(), is_resting.clone()));
+            let given = (log.clone(), is_resting.clone());
+            tasks::keep("cache that gives way", move || give_way(given.0.clone(), given.1.clone()));
             Arc::new(OnceLock::from(log))
         } else {
             connect(&knobs.redis_url).await?
@@ -161,13 +163,16 @@ async fn connect(url: &ServerUrl) -> Result<Arc<OnceLock<Arc<RedisLink>>>> {
         Ok(opened) => drop(link.set(Arc::new(opened))),
         Err(error) if error.is_transient() => {
             warn!(%error, "the read cache has no redis yet; reading from the store");
-            let (url, link) = (url.clone(), link.clone());
-            tokio::spawn(async move {
-                while link.get().is_none() {
-                    tokio::time::sleep(CONNECT_INTERVAL).await;
-                    if let Ok(opened) = RedisLink::open_cache(&url).await {
-                        info!("the read cache has its redis");
-                        drop(link.set(Arc::new(opened)));
+            let shared = (url.clone(), link.clone());
+            tasks::keep("connection of the cache", move || {
+                let (url, link) = shared.clone();
+                async move {
+                    while link.get().is_none() {
+                        tokio::time::sleep(CONNECT_INTERVAL).await;
+                        if let Ok(opened) = RedisLink::open_cache(&url).await {
+                            info!("the read cache has its redis");
+                            drop(link.set(Arc::new(opened)));
+                        }
                     }
                 }
             });

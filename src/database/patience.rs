@@ -11,11 +11,10 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::error::{Error, Result};
+use crate::tasks;
 
 /// A commit that takes longer is given up; whether it happened is read back from the checkpoint.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
-/// A decision that walks through all ratings of a post may take this long.
-const BULK_TIMEOUT: Duration = Duration::from_secs(600);
 /// Counts, lists, what a moderator decides by: a second more or less does not matter there.
 pub(super) const PATIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time between two probes.
@@ -32,8 +31,6 @@ pub enum Patience {
     Heavy,
     /// A drain waits; over the drains' connections.
     Commit,
-    /// A drain waits for a walk through all ratings of a post; over the drains' connections.
-    Bulk,
     /// However long it takes; over the drains' connections.
     Endless,
 }
@@ -45,7 +42,6 @@ impl Patience {
             Patience::Quick => Some(quick),
             Patience::Patient | Patience::Heavy => Some(PATIENT_TIMEOUT),
             Patience::Commit => Some(COMMIT_TIMEOUT),
-            Patience::Bulk => Some(BULK_TIMEOUT),
             Patience::Endless => None,
         }
     }
@@ -93,7 +89,7 @@ impl Watch {
         &self,
         deadline: Deadline,
         call: impl Future<Output = Result<T>>,
-        probe: impl Fn(bool) -> P + Send + 'static,
+        probe: impl Fn(bool) -> P + Send + Sync + 'static,
     ) -> Result<T> {
         let Some(at) = deadline.at else { return call.await };
         if !deadline.goes_on && self.state.is_down.load(Ordering::Relaxed) {
@@ -104,7 +100,8 @@ impl Watch {
         if let Err(Error::Unavailable(why)) = &outcome
             && !self.state.is_probing.swap(true, Ordering::Relaxed)
         {
-            tokio::spawn(self.clone().look(why.clone(), probe));
+            let (watch, why, probe) = (self.clone(), why.clone(), Arc::new(probe));
+            tasks::keep("probe of the database", move || watch.clone().look(why.clone(), probe.clone()));
         }
         outcome
     }
@@ -113,7 +110,7 @@ impl Watch {
     async fn look<P: Future<Output = Result<()>> + Send>(
         self,
         why: String,
-        probe: impl Fn(bool) -> P + Send,
+        probe: Arc<impl Fn(bool) -> P + Send + Sync>,
     ) {
         let State { is_down, is_probing } = &*self.state;
         while is_away(tokio::time::timeout(self.quick, probe(is_down.load(Ordering::Relaxed))).await) {

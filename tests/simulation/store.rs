@@ -127,7 +127,7 @@ impl Ledger for MemoryStore {
             world.tables.write(batch.shard, &merged);
             Ok(Some(merged))
         };
-        self.call(Patience::Bulk, "commit.bulk", Kind::Write, decide).await
+        self.call(Patience::Commit, "commit.bulk", Kind::Write, decide).await
     }
 
     async fn rerank(&self, _: AsOf<'_>, _: usize) -> Result<u64> {

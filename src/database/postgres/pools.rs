@@ -142,7 +142,7 @@ impl Pools {
         let pool = match patience {
             Patience::Quick | Patience::Patient => &self.readers,
             Patience::Heavy => &self.heavy,
-            Patience::Commit | Patience::Bulk | Patience::Endless => &self.drains,
+            Patience::Commit | Patience::Endless => &self.drains,
         };
         pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -153,7 +153,7 @@ impl Pools {
         match patience {
             Patience::Patient => Some(self.patient_ms),
             Patience::Endless => Some(0),
-            Patience::Quick | Patience::Heavy | Patience::Commit | Patience::Bulk => None,
+            Patience::Quick | Patience::Heavy | Patience::Commit => None,
         }
     }
 
