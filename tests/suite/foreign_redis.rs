@@ -114,7 +114,7 @@ fn scripts_touch_no_key_that_they_do_not_declare() {
             declared = words[3..3 + count].iter().cloned().collect();
         } else if by.ends_with("lua") {
             let touched = match words[0].as_str() {
-                "TIME" => &[],
+                "TIME" | "INFO" => &[],
                 "XINFO" | "XGROUP" => &words[2..3],
                 "RENAME" => &words[1..3],
                 _ => &words[1..2],
