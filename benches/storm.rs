@@ -248,7 +248,7 @@ async fn follow(address: String, tally: Arc<Tally>, stop: Arc<AtomicBool>) {
                 .await
                 .is_ok_and(|read| matches!(read, Ok(0) | Err(_)))
             {
-                break;
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             sleep(Duration::from_secs(1)).await;
         }

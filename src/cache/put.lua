@@ -32,5 +32,6 @@ if not there then
   end
 end
 redis.call('HSET', part, post, newness .. ARGV[3])
-redis.call('PEXPIRE', part, ARGV[4])
+-- From the first entry on: no entry outlives it.
+redis.call('PEXPIRE', part, ARGV[4], 'NX')
 return 1

@@ -200,7 +200,7 @@ fn summary(done: &Imported) -> String {
         term::number(done.new_posts),
     );
     if !done.ignored_columns.is_empty() {
-        text += &format!("not read: the columns {}\n", done.ignored_columns.join(", "));
+        text += &format!("not read: the columns {}\n", term::printable(&done.ignored_columns.join(", ")));
     }
     if done.half_stars_rounded_up > 0 {
         text += &format!("{} half stars rounded up\n", term::number(done.half_stars_rounded_up));

@@ -120,7 +120,7 @@ pub fn start(settings: &Settings, is_serving: bool) -> Result<()> {
 /// A level, or levels by module: `warn,damper::drain=debug`.
 fn parse_filter(text: &str) -> Result<Targets, String> {
     // What these log is logged by us, once a change, and in our words.
-    let quiet = ["fred=off", "sqlx=warn", "apalis_core=off"];
+    let quiet = ["fred=off", "sqlx=warn", "sqlx_core::pool=off", "apalis_core=off"];
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     if let Some(span) = parts.clone().find(|part| part.contains('[')) {
         return Err(format!("{span:?} names a span; write a level or module=level"));

@@ -112,17 +112,23 @@ fn check_urls(database: &ServerUrl, redis: &ServerUrl) -> Result<()> {
         (false, false) if !redis.has_scheme(&REDIS_SCHEMES) => {
             refuse(format!("redis_url {redis} must begin with redis:// or rediss://"))
         }
-        _ => match [("database_url", database), ("redis_url", redis)]
-            .into_iter()
-            .find(|(_, url)| url.is_torn())
-        {
-            Some((name, url)) => refuse(format!(
-                "{name} {url} ends before its @: write the special characters of a password percent-encoded, \
-                 # as %23, / as %2F, ? as %3F, @ as %40, % as %25"
-            )),
-            None => check_files(database),
-        },
+        _ => {
+            check_whole("database_url", database)?;
+            check_whole("redis_url", redis)?;
+            check_files(database)
+        }
     }
+}
+
+/// A special character in a password tears its URL.
+fn check_whole(name: &str, url: &ServerUrl) -> Result<()> {
+    if !url.is_torn() {
+        return Ok(());
+    }
+    refuse(format!(
+        "{name} {url} ends before its @: write the special characters of a password percent-encoded, \
+         # as %23, / as %2F, ? as %3F, @ as %40, % as %25"
+    ))
 }
 
 fn check_cache(log: &ServerUrl, cache: &ServerUrl) -> Result<()> {
@@ -134,7 +140,7 @@ fn check_cache(log: &ServerUrl, cache: &ServerUrl) -> Result<()> {
         (false, false) if !cache.has_scheme(&REDIS_SCHEMES) => {
             refuse(format!("cache.redis_url {cache} must begin with redis:// or rediss://"))
         }
-        _ => Ok(()),
+        _ => check_whole("cache.redis_url", cache),
     }
 }
 

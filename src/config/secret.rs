@@ -68,11 +68,13 @@ impl ServerUrl {
         if login.ends_with('@') { format!("{login}localhost{rest}") } else { self.0.clone() }
     }
 
-    /// The files that its parameters name, which TLS needs.
+    /// The files that its parameters name, which TLS needs; but for those with an escape in their names.
     pub(super) fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
         let parameters = self.0.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
         let named = parameters.filter_map(|parameter| parameter.split_once('='));
-        named.filter(|(name, _)| FILES.contains(name)).map(|(name, path)| (name, Path::new(path)))
+        named
+            .filter(|(name, path)| FILES.contains(name) && !path.contains('%'))
+            .map(|(name, path)| (name, Path::new(path)))
     }
 
     /// Whether it is unset.

@@ -71,7 +71,8 @@ impl Database {
     }
 
     fn on(server: Server, knobs: &StoreKnobs) -> Self {
-        let watch = Watch::new(Duration::from_millis(knobs.answer_timeout_ms));
+        let [quick, connect] = [knobs.answer_timeout_ms, knobs.connect_timeout_ms].map(Duration::from_millis);
+        let watch = Watch::new(quick, connect);
         Self { server, watch, plans: None }
     }
 

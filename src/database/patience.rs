@@ -60,6 +60,8 @@ impl Patience {
 #[derive(Clone)]
 pub struct Watch {
     quick: Duration,
+    /// How long a probe may take: it connects anew.
+    probe: Duration,
     state: Arc<State>,
 }
 
@@ -71,9 +73,9 @@ struct State {
 }
 
 impl Watch {
-    /// For a database from which a quick answer takes at most `quick`.
-    pub fn new(quick: Duration) -> Self {
-        Self { quick, state: Arc::default() }
+    /// For a database from which a quick answer takes at most `quick`, and a new connection at most `connect`.
+    pub fn new(quick: Duration, connect: Duration) -> Self {
+        Self { quick, probe: quick.max(connect), state: Arc::default() }
     }
 
     /// The moment until which an answer that is asked for now is waited for.
@@ -113,7 +115,7 @@ impl Watch {
         probe: Arc<impl Fn(bool) -> P + Send + Sync>,
     ) {
         let State { is_down, is_probing } = &*self.state;
-        while is_away(tokio::time::timeout(self.quick, probe(is_down.load(Ordering::Relaxed))).await) {
+        while is_away(tokio::time::timeout(self.probe, probe(is_down.load(Ordering::Relaxed))).await) {
             if !is_down.swap(true, Ordering::Relaxed) {
                 warn!(why, "the database does not answer; trying again");
             }

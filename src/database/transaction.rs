@@ -151,7 +151,7 @@ impl Transaction {
         self.change(&table.write(&rows), Vec::new()).await
     }
 
-    /// Makes what was written durable. On SQLite its outcome is waited for: what was sent cannot be taken back.
+    /// Makes what was written durable. An error may come after it: the checkpoint tells whether it is.
     pub async fn commit(self) -> Result<()> {
         self.end(true).await
     }

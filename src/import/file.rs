@@ -65,6 +65,12 @@ impl<R: BufRead> Lines<R> {
         if !std::mem::take(&mut self.has_first) && !self.read_line()? {
             return Ok(None);
         }
+        if self.text().is_ok_and(|line| self.format.has_open_text(line)) {
+            let number = self.line.number();
+            let detail =
+                format!("line {number} has a text that goes on in the next line: leave that column out");
+            return Err(Invalid::new(Kind::UnreadableFile, detail).into());
+        }
         let parsed = self.text().and_then(|line| self.format.parse(line, self.now));
         Ok(Some(match parsed {
             Err(e) => Err(BadLine { line: self.line.number(), reason: e.detail }),
@@ -162,6 +168,31 @@ mod tests {
         assert!(
             reason(2).contains("a space") && reason(3).contains("3 fields") && reason(5).contains("ahead")
         );
+    }
+
+    #[test]
+    fn a_text_over_several_lines_ends_the_import() {
+        // Whoever wrote the review would have written a rating of eve's.
+        let text = "id,post,user,score,at,why\n7,p,ann,4,1700000000,\"so so\n8,film,eve,5,1700000000,x\"\n";
+        let mut lines = Lines::new(text.as_bytes(), NOW).unwrap();
+        let refusal = lines.next_line().unwrap_err().to_string();
+        assert!(refusal.contains("line 2") && refusal.contains("leave that column out"), "{refusal}");
+        // Without texts a stray quote costs its line.
+        let (good, bad, _) = read("post,user,score,at\np,\"ann,4,1700000000\np,bob,4,1700000000\n");
+        assert_eq!((good.len(), numbers(&bad)), (1, vec![2]));
+    }
+
+    #[test]
+    fn an_empty_column_at_the_edge_of_tabs_is_one() {
+        let (good, bad, _) = read("\tpost\tuser\tscore\tat\twhy\n0\tp\tann\t4\t1700000000\t\n");
+        assert_eq!((good.len(), bad.len()), (1, 0), "{bad:?}");
+    }
+
+    #[test]
+    fn a_rating_s_own_id_is_no_score() {
+        let text = "rating_id,post_id,user_id,value,timestamp\n3,p,u,5,1700000000\n";
+        let refusal = Lines::new(text.as_bytes(), NOW).err().expect("no column is the score").to_string();
+        assert!(refusal.contains("none of its columns is the score"), "{refusal}");
     }
 
     #[test]

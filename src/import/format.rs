@@ -15,7 +15,8 @@ const MOVIELENS_DELIMITER: &str = "::";
 /// MovieLens' name of the post. It gives half stars, which are rounded up.
 const MOVIELENS_POST: &str = "movieId";
 
-/// The columns of a rating, and other names for them, in small letters, without `_`, `-`, spaces, and `id` at the end.
+/// The columns of a rating, and other names for them, in small letters, without `_`, `-` and spaces; a post's and a user's
+/// also without `id` at the end.
 const COLUMNS: [(&str, &[&str]); 4] = [
     ("post", &["item", "movie", "film", "book", "product", "article"]),
     ("user", &["reviewer", "customer"]),
@@ -106,6 +107,13 @@ impl Format {
         Ok(First { format: Format::Table(table), is_rating, ignored })
     }
 
+    /// Whether a field of this line goes on in the next ones, in a file with texts in it. What stands there would be read
+    /// as ratings.
+    pub fn has_open_text(&self, line: &[u8]) -> bool {
+        let Format::Table(table) = self else { return false };
+        table.width > COLUMNS.len() && line.iter().filter(|byte| **byte == b'"').count() % 2 == 1
+    }
+
     /// Reads a line. Also returns whether its score was a half star.
     pub fn parse(&self, line: &[u8], now: Time) -> Result<(Entry, bool), Invalid> {
         let Format::Table(table) = self else {
@@ -130,8 +138,10 @@ impl Format {
 fn column(field: &str) -> Option<usize> {
     let letters = field.chars().filter(|c| !['_', '-', ' '].contains(c));
     let name = letters.collect::<String>().to_lowercase();
-    let name = name.strip_suffix("id").unwrap_or(&name);
-    COLUMNS.iter().position(|(own, others)| *own == name || others.contains(&name))
+    let find = |name: &str| COLUMNS.iter().position(|(own, others)| *own == name || others.contains(&name));
+    // A rating's own id is no score.
+    let of_id = || name.strip_suffix("id").and_then(find).filter(|number| *number < 2);
+    find(&name).or_else(of_id)
 }
 
 /// MovieLens has scores from 0.5 to 5.0 in halves.
@@ -150,13 +160,18 @@ fn parse_stars(text: &str) -> Result<(Score, bool), Invalid> {
 /// The fields of a line. Quotes are rare, so only a line that has some goes through the CSV reader.
 fn fields(text: &[u8], delimiter: &str) -> Result<StringRecord, Invalid> {
     let bad = |detail: &str| Invalid::new(Kind::BadLine, detail);
-    let text = std::str::from_utf8(text).map_err(|_| bad("line is not UTF-8 text"))?.trim();
+    let text = std::str::from_utf8(text).map_err(|_| bad("line is not UTF-8 text"))?;
+    // A tab at the edge is an empty field.
+    let text = if delimiter == "\t" { text.trim_matches([' ', '\r']) } else { text.trim() };
     let (&[byte], true) = (delimiter.as_bytes(), text.contains('"')) else {
         return Ok(text.split(delimiter).map(str::trim).collect());
     };
     let mut record = StringRecord::new();
     let mut reader = ReaderBuilder::new().has_headers(false).delimiter(byte).from_reader(text.as_bytes());
-    reader.read_record(&mut record).map_err(|_| bad("line has quotes that do not match"))?;
+    if text.matches('"').count() % 2 == 1 {
+        return Err(bad("line has quotes that do not match"));
+    }
+    reader.read_record(&mut record).map_err(|e| bad(&e.to_string()))?;
     record.trim();
     Ok(record)
 }

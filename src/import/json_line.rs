@@ -103,6 +103,7 @@ mod tests {
             (r#"{"post_id":"p","user_id":"u","score":2.5}"#, "score-not-whole", Some("/score")),
             (r#"{"post_id":"p","user_id":"u","score":6.0}"#, "score-out-of-range", Some("/score")),
             (r#"{"post_id":"p","user_id":"u","score":"5"}"#, "score-not-whole", Some("/score")),
+            (r#"{"post_id":"p","user_id":"u","score":-0}"#, "score-not-whole", Some("/score")),
             (r#"{"post_id":7,"user_id":"u","score":5}"#, "invalid-body", Some("/post_id")),
             (r#"{"post_id":"p p","user_id":"u","score":5}"#, "invalid-id", Some("/post_id")),
             (r#"{"post_id":"p","user_id":"","score":5}"#, "invalid-id", Some("/user_id")),

@@ -51,13 +51,20 @@ impl LineBuffer {
         self.number
     }
 
-    /// The line, without surrounding white space; `None` when it is too long.
+    /// The line, without surrounding spaces and ends of lines; `None` when it is too long.
     pub fn text(&self) -> Option<&[u8]> {
-        let text = self.text.trim_ascii();
-        let text =
-            text.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.number == 1).map_or(text, <[u8]>::trim_ascii);
+        let text = trimmed(&self.text);
+        let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.number == 1).map_or(text, trimmed);
         (self.text.len() <= self.bytes_max).then_some(text)
     }
+}
+
+/// A tab may be an empty field.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\r' | b'\n');
+    let begin = text.iter().position(is_text).unwrap_or(text.len());
+    let end = text.iter().rposition(is_text).map_or(begin, |last| last + 1);
+    &text[begin..end]
 }
 
 #[cfg(test)]

@@ -28,12 +28,18 @@ pub struct BadLine {
 /// Unix seconds below this; with three digits more the unit is a thousand times smaller, and so on. A time that is not from
 /// before 1990 nor ahead of the clock has one reading only.
 const SECONDS_MAX: u64 = 100_000_000_000;
+/// Micro- and nanoseconds are from 2000 on. What would be earlier is another unit, such as .NET's ticks.
+const FINE_UNITS_SECONDS_MIN: i64 = 946_684_800;
 
 /// A whole number. Programs that compute with floats write it as `5.0`.
 fn parse_score(text: &str) -> Result<Score, Invalid> {
     let not_whole = || Invalid::new(Kind::ScoreNotWhole, format!("score {text:?} is no whole number, 0..=5"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.bytes().any(|digit| digit != b'0') {
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    // There is no negative zero.
+    let is_zero = digits.bytes().all(|digit| digit == b'0');
+    if !is_number || fraction.bytes().any(|digit| digit != b'0') || digits.len() < whole.len() && is_zero {
         return Err(not_whole());
     }
     Score::parse(whole.parse().map_err(|_| not_whole())?)
@@ -57,10 +63,11 @@ fn parse_time(text: &str) -> Result<Time, Invalid> {
     }
     let units: i64 = seconds.parse().map_err(|_| wrong())?;
     let ms: i64 = format!("{fraction:0<3}")[..3].parse().map_err(|_| wrong())?;
+    let fine = |ms: i64| if ms / 1_000 < FINE_UNITS_SECONDS_MIN { Err(wrong()) } else { Ok(ms) };
     Ok(Time::from_ms(match units.unsigned_abs() / SECONDS_MAX {
         0 => units * 1_000 + ms,
         1..1_000 => units,
-        1_000..1_000_000 => units / 1_000,
-        _ => units / 1_000_000,
+        1_000..1_000_000 => fine(units / 1_000)?,
+        _ => fine(units / 1_000_000)?,
     }))
 }

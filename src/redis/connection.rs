@@ -109,27 +109,33 @@ async fn watch(client: Client, timeout: Duration, connection: Arc<Connection>) {
                 connection.number.fetch_add(1, Ordering::Relaxed);
             }
             () = connection.replace.notified() => {
-                replace(&client, &mut replaced).await;
+                let _ = replace(&client, &mut replaced).await;
                 continue;
             }
             () = tokio::time::sleep(PROBE_INTERVAL) => {}
         }
-        // A probe may have to wait behind the answers to calls, which have a time limit of their own.
-        let is_busy = connection.is_up() && Arc::strong_count(&connection.calls) > 1;
-        let limit = if is_busy { timeout.max(PROBE_INTERVAL) } else { PROBE_INTERVAL };
-        let answer = tokio::time::timeout(limit, probe(&client)).await;
+        let probing = probe(&client);
+        tokio::pin!(probing);
+        let mut answer = tokio::time::timeout(PROBE_INTERVAL, &mut probing).await;
+        if answer.is_err() && connection.is_up() && Arc::strong_count(&connection.calls) > 1 {
+            // It may have to wait behind the answers to calls, which have a time limit of their own.
+            answer = tokio::time::timeout(timeout.saturating_sub(PROBE_INTERVAL), probing).await;
+        }
         match answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time"))) {
             Err(error) if leads_astray(&error) => {
                 connection.answered();
                 if connection.begins_outage() {
                     warn!(why = error.details(), "redis is not the primary, or not yet; connecting anew");
                 }
-                replace(&client, &mut replaced).await;
+                // Nothing goes over the new one before its number is known.
+                if replace(&client, &mut replaced).await {
+                    connection.is_up.store(false, Ordering::Relaxed);
+                }
             }
             // This connection brings no answers any more; a new one may.
             Err(error) if *error.kind() == ErrorKind::Timeout => {
                 connection.lost(&"no answer in time");
-                replace(&client, &mut replaced).await;
+                let _ = replace(&client, &mut replaced).await;
             }
             // There is no connection, and the client is reconnecting by itself.
             Err(error) if !is_answer(&error) => connection.lost(&cause(&error)),
@@ -149,11 +155,13 @@ async fn probe(client: &Client) -> Result<(), Error> {
     client.custom::<i64, &str>(write, vec![PROBE_KEY]).await.map(drop)
 }
 
-/// Replaces the client's connection, unless that is under way. The client would wait until there is a new one; the order
-/// alone is enough.
-async fn replace(client: &Client, replaced: &mut Instant) {
-    if client.state() == ClientState::Connected && replaced.elapsed() >= PROBE_INTERVAL {
-        *replaced = Instant::now();
-        let _ = tokio::time::timeout(CUT_TIMEOUT, client.force_reconnection()).await;
+/// Replaces the client's connection, unless that is under way; returns whether it did. The client would wait until there is
+/// a new one; the order alone is enough.
+async fn replace(client: &Client, replaced: &mut Instant) -> bool {
+    if client.state() != ClientState::Connected || replaced.elapsed() < PROBE_INTERVAL {
+        return false;
     }
+    *replaced = Instant::now();
+    let _ = tokio::time::timeout(CUT_TIMEOUT, client.force_reconnection()).await;
+    true
 }

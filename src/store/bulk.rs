@@ -24,6 +24,8 @@ use crate::smoothing::Average;
 
 /// Ratings that a decision visits at once, and about as many change in a step.
 const PAGE_ROWS: usize = 5_000;
+/// Pages of a step, also when hardly any of their ratings change: a drain that is stopped leaves soon.
+const PAGES_MAX: usize = 20;
 
 /// A decision under way, as the checkpoint of its shard keeps it.
 #[derive(Serialize, Deserialize)]
@@ -73,8 +75,9 @@ impl Store {
             next = Some(under_way.next);
         }
         let rows_max = PAGE_ROWS.min(self.paced(&self.bulk_pace));
-        let mut changes = Merged::default();
-        while let Some(place) = next.take_if(|_| changes.rows() < rows_max) {
+        let (mut changes, mut pages) = (Merged::default(), 0);
+        while let Some(place) = next.take_if(|_| changes.rows() < rows_max && pages < PAGES_MAX) {
+            pages += 1;
             next = self.visit(&entry.post, place, rows_max, &mut decision, &mut changes).await?;
             faults::reach("bulk.paged");
         }

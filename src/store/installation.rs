@@ -40,8 +40,7 @@ impl Store {
         let shards = row.first().map_or(Ok(0), |row| row.int("shards"))?;
         let found = transaction.ask("select shard from checkpoints", values![]).await?;
         let found = found.iter().map(|row| row.small("shard")).collect::<Result<Vec<_>>>()?;
-        // Only those that are missing: an insert waits while a commit moves one that is there, and a decision may do so
-        // for minutes.
+        // Only those that are missing: an insert waits while a commit moves one that is there.
         let missing: Vec<i16> = (0..shards as i16).filter(|shard| !found.contains(shard)).collect();
         let write = transaction.insert(&CHECKPOINTS, &missing, |row, shard| {
             row.small(*shard);

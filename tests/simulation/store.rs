@@ -27,7 +27,7 @@ pub struct MemoryStore {
 
 impl MemoryStore {
     pub fn new(seam: Seam, answer_timeout: Duration) -> Self {
-        Self { seam, watch: Watch::new(answer_timeout) }
+        Self { seam, watch: Watch::new(answer_timeout, answer_timeout) }
     }
 
     async fn read<T: Send + 'static>(

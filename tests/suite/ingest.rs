@@ -242,7 +242,7 @@ fn the_answer_comes_after_the_body(world: World) {
 }
 
 fn an_upload_may_take_longer_than_other_requests(world: World) {
-    const REQUEST_MS: u64 = 5_000;
+    const REQUEST_MS: u64 = 6_500;
     let world = world.with("buffer.append_timeout_ms", 300).with("api.request_timeout_ms", REQUEST_MS);
     let service = world.start_api();
     service.http().create("p");
@@ -309,7 +309,7 @@ fn it_requires_the_role_ingest(world: World) {
 }
 
 fn a_failed_append_ends_the_answer_with_the_reason(world: World) {
-    let world = world.with("api.body_timeout_ms", 500);
+    let world = world.with("api.body_timeout_ms", 1_500);
     let service = world.start_api();
     let api = service.http();
     api.create("p");

@@ -142,8 +142,10 @@ impl Ingest {
         let problem = self.take(&mut pieces).await.err().flatten();
         if problem.is_some() && !self.gate.stop.is_cancelled() {
             // A connection that is closed on a sender who still sends is reset, and the answer is lost.
-            let rest = async { while let Some(Ok(_)) = pieces.next().await {} };
-            let _ = tokio::time::timeout(self.gate.app().config().body_timeout(), rest).await;
+            let (stop, patience) = (self.gate.stop.clone(), self.gate.app().config().body_timeout());
+            let rest =
+                async { while let Ok(Some(Ok(_))) = tokio::time::timeout(patience, pieces.next()).await {} };
+            let _ = stop.run_until_cancelled(rest).await;
         }
         let (accepted, refused) = (self.accepted, self.refused);
         let not_listed = refused.checked_sub(self.listed_max).filter(|lines| *lines > 0);

@@ -146,7 +146,7 @@ impl Drainer {
         let mut done = ShardDrained::default();
         let mut attempt = 0;
         loop {
-            let batches = done.batches;
+            let before = (done.batches, done.steps);
             let Err(error) = self.try_drain_shard(shard, now, order, &mut done).await else { return done };
             if !error.is_transient() || !order.may_retry(attempt) {
                 done.failure = Some(error);
@@ -156,7 +156,7 @@ impl Drainer {
                 warn!(%shard, %error, "a drain waits; trying again");
             }
             // After progress the waits are short again.
-            attempt = if done.batches > batches { 0 } else { attempt };
+            attempt = if (done.batches, done.steps) > before { 0 } else { attempt };
             tokio::time::sleep(retry_delay(shard, now, attempt)).await;
             attempt += 1;
         }
@@ -193,6 +193,7 @@ impl Drainer {
             }
             let before = seen.checkpoint;
             seen.checkpoint = self.ledger.checkpoint(shard).await?;
+            done.steps += u64::from(seen.checkpoint.step > before.step);
             if (before.accepted_base, before.lost) != (seen.checkpoint.accepted_base, seen.checkpoint.lost) {
                 // The log came back with less, perhaps without these.
                 ahead = None;

@@ -91,6 +91,8 @@ pub(super) struct ShardDrained {
     pub applied: u64,
     pub quarantined: u64,
     pub batches: u64,
+    /// Commits of decisions that are not whole yet.
+    pub steps: u64,
     /// Hashes of the posts that changed: a post lives in one shard, so shards' counts add up.
     posts: HashSet<u64>,
     hasher: RandomState,

@@ -20,15 +20,14 @@ const META: &str = "damper:meta";
 /// A key that never exists.
 const NONE: &str = "damper:{0}:none";
 /// Every command that Damper runs, by itself or in a script, in a form that changes nothing where there is no such key.
-const COMMANDS: [(&str, &[&str]); 22] = [
+const COMMANDS: [(&str, &[&str]); 21] = [
     ("EVALSHA", &["0000000000000000000000000000000000000000", "1", NONE]),
     ("EXISTS", &[NONE]),
     ("GET", &[NONE]),
-    ("GETRANGE", &[NONE, "0", "0"]),
     ("HDEL", &[NONE, "field"]),
     ("HLEN", &[NONE]),
     ("HRANDFIELD", &[NONE, "1"]),
-    ("PEXPIRE", &[NONE, "1"]),
+    ("PEXPIRE", &[NONE, "1", "NX"]),
     // A field without a value is refused.
     ("HSET", &[NONE, "field", "value", "field"]),
     ("HGET", &[NONE, "field"]),

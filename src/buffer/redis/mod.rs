@@ -141,7 +141,12 @@ impl RedisBuffer {
             return Ok(false);
         }
         match tokio::time::timeout(FLOOR_TIMEOUT, self.floors.floor(shard)).await {
-            Ok(Ok(floor)) => self.raise_floor(shard, floor).await.map(|()| true),
+            Ok(Ok(floor)) => {
+                // Over a new connection there may be another server, with another clock.
+                let time = self.link.appends.time().await?;
+                self.state(shard).learn_time(time);
+                self.raise_floor(shard, floor).await.map(|()| true)
+            }
             _ => Ok(false),
         }
     }
@@ -195,6 +200,7 @@ impl Buffer for RedisBuffer {
                 "redis is not connected; ratings cannot be held right now".into(),
             ));
         }
+        let floor = self.state(shard).floor;
         let reply = self.run_append(shard, entries).await?;
         let Some((time, ids)) = reply.split_first() else {
             return Err(Error::Internal("redis answered nothing".into()));
@@ -211,6 +217,11 @@ impl Buffer for RedisBuffer {
             _ => {}
         }
         let positions = ids.iter().map(|id| log::parse_position(id)).collect::<Result<Vec<_>>>()?;
+        if positions.first().is_some_and(|first| *first <= floor) {
+            // Another server has taken over, and the client was faster with it than the floor: no drain reads these.
+            self.state(shard).connection = 0;
+            return Err(Error::Busy("redis has taken over with an earlier clock; try again".into()));
+        }
         if let Some(last) = positions.last() {
             self.state(shard).learn_position(*last);
         }

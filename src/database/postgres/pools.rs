@@ -1,6 +1,6 @@
 //! Postgres: three pools, and the time-outs that end what a stopped process left open.
 //!
-//! A question that nobody waits for any more is ended by Postgres soon after, so that its connection is free again. Heavy
+//! A question that takes too long is ended by Postgres soon after, so that its connection is free again. Heavy
 //! questions have a pool of their own, so that quick ones always find a connection; drains have one too: a stalled read
 //! never takes a connection from it, what was trimmed is on disk (`synchronous_commit`), and a drain that stopped after
 //! the swap loses its locks within seconds.

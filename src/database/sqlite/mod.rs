@@ -19,9 +19,10 @@ fn beside(data: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// A file beside the data file that processes lock.
+/// A file beside the data file that processes lock. Whoever made it, to read it is enough.
 fn lock_file(data: &Path, ending: &str) -> std::io::Result<File> {
-    File::options().create(true).truncate(false).write(true).open(beside(data, ending))
+    let path = beside(data, ending);
+    File::open(&path).or_else(|_| File::options().create(true).truncate(false).write(true).open(path))
 }
 
 fn refused(what: &str, data: &Path, why: impl Display) -> String {

