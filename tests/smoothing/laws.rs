@@ -13,7 +13,7 @@ use crate::log::*;
 /// The largest difference between two scores.
 const WIDTH: f64 = 5.0;
 
-/// Optimized, a law takes a tenth of a millisecond a case, so there are ten thousand. No file
+/// Optimized, a law takes a millisecond or two a case, so there are ten thousand; PROPTEST_CASES sets another number. No file
 /// beside the tests remembers a failure: it becomes a separate test.
 pub fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
