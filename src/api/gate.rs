@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::now;
@@ -21,6 +21,9 @@ use crate::error::{Invalid, Kind, Result};
 use crate::identity::{Identity, Keys, Role};
 use crate::model::UserId;
 
+/// Long answers that are written at once.
+const LONG_ANSWERS_MAX: usize = 1;
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct Gate {
@@ -30,6 +33,8 @@ pub struct Gate {
     /// Held by the one flush that may be under way.
     pub(super) flushing: Arc<Mutex<()>>,
     pub(super) followers: Arc<Followers>,
+    /// Turns at writing a long answer, which takes a core for a while: a crowd that asks for them must not keep ratings from it.
+    pub(super) long_answers: Arc<Semaphore>,
     /// Cancelled once the process is to end.
     pub(super) stop: CancellationToken,
 }
@@ -46,7 +51,8 @@ impl Gate {
 
     /// The gate of a process that asks for no token.
     pub fn without_keys(app: Arc<App>, stop: CancellationToken) -> Self {
-        Self { app, keys: None, flushing: Arc::default(), followers: Arc::default(), stop }
+        let long_answers = Arc::new(Semaphore::new(LONG_ANSWERS_MAX));
+        Self { app, keys: None, flushing: Arc::default(), followers: Arc::default(), long_answers, stop }
     }
 
     pub(super) fn app(&self) -> &Arc<App> {

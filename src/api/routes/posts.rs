@@ -244,14 +244,15 @@ pub async fn read(
     (status = 200, description = "Even steps in time, oldest first", body = History),
 ))]
 pub async fn history(
-    State(app): Shared,
+    State(gate): State<Gate>,
     _: Caller,
     PostPath(id): PostPath,
     Parameters(query): Parameters<HistoryQuery>,
-) -> Answer<Json<History>> {
+) -> Answer {
     let points = count(query.points, POINTS_DEFAULT, POINTS_MAX, (Kind::PointsOutOfRange, "points"))?;
-    let points = app.reader().history(&id, points, now()).await?;
-    Ok(Json(History { post_id: id, points }))
+    let points = gate.app().reader().history(&id, points, now()).await?;
+    let _turn = gate.long_answers.acquire().await;
+    Ok(Json(History { post_id: id, points }).into_response())
 }
 
 /// Without a named reader, averages stay the same until the next tick; a flush, or new texts, may show later.
