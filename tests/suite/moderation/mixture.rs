@@ -21,6 +21,8 @@ use crate::support::world::World;
 const ENTRIES: u64 = 20_000;
 /// The parts in which they are appended and drained.
 const CHUNKS: u64 = 20;
+/// Entries of one append.
+const APPENDED: usize = 1_000;
 /// The time from the first to the last.
 const SPAN_MS: i64 = 120 * DAY_MS;
 const USERS: u64 = 2_000;
@@ -96,7 +98,10 @@ async fn append(app: &App, mixture: &mut Mixture, entries: Vec<Entry>, shards: u
         by_shard.entry(Shard::of(&entry.post, shards).0).or_default().push(entry);
     }
     for (shard, entries) in by_shard {
-        let positions = app.intake().append(Shard(shard), &entries, None).await.expect("they are held");
+        let mut positions = Vec::with_capacity(entries.len());
+        for entries in entries.chunks(APPENDED) {
+            positions.extend(app.intake().append(Shard(shard), entries, None).await.expect("they are held"));
+        }
         for (entry, position) in entries.iter().zip(positions) {
             if let Action::Decide(decision) = &entry.action
                 && matches!(decision.deed, Ruling::Exclude(_))
