@@ -59,6 +59,9 @@ pub fn broken_off(error: &axum::Error) -> Problem {
     Problem::new(Kind::UnreadableBody, format!("the body ended too early: {error}"))
 }
 
+/// Bytes of a body that are read after it has been found too large.
+const SKIPPED_BYTES_MAX: usize = 1 << 20;
+
 /// The whole body. Its pieces are copied together: even a piece of one byte keeps the buffer that it was read into.
 async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH);
@@ -69,6 +72,15 @@ async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
         let Some(piece) = pieces.next().await else { return Ok(bytes) };
         bytes.extend_from_slice(&piece.map_err(|e| broken_off(&e))?);
         length = bytes.len();
+    }
+    // A connection that is closed on a sender who still sends is reset, and the answer is lost. So what is a little too large
+    // is read to its end.
+    let mut rest = SKIPPED_BYTES_MAX;
+    while length <= bytes_max + SKIPPED_BYTES_MAX
+        && let Some(Ok(piece)) = pieces.next().await
+        && piece.len() < rest
+    {
+        rest -= piece.len();
     }
     let detail = format!("the body is larger than {bytes_max} bytes; send less");
     Err(Problem::new(Kind::BodyTooLarge, detail))
