@@ -190,7 +190,12 @@ async fn storm(address: &str, posts: usize, rate: u64, length: Duration) -> Resu
         }
     });
     // The storm is at full strength before ratings are counted.
-    sleep(Duration::from_secs(3)).await;
+    while followers.fine.load(Relaxed) < FOLLOWERS as u64 {
+        if followers.refused.load(Relaxed) + followers.broken.load(Relaxed) > 0 {
+            return Err("not all followers were let in".into());
+        }
+        sleep(PROBE_EVERY).await;
+    }
     rate_steadily(address, posts, rate, length, ratings.clone()).await;
     stop.store(true, Relaxed);
     let end = async { while tasks.join_next().await.is_some() {} };

@@ -4,11 +4,9 @@
 //! a client does not take is not kept for ever, clients beyond the last connection wait, and no address has all of them.
 //! `extract` limits the time of a body, the router that of a request.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -30,7 +28,7 @@ use tracing::{debug, info, warn};
 use super::viewer;
 use crate::config::{ApiKnobs, Networks};
 use crate::error::Result;
-use crate::limits;
+use crate::limits::crowd::Crowd;
 
 /// Bytes of a request's headers; more are answered 431.
 const HEADER_BYTES_MAX: usize = 32 << 10;
@@ -58,57 +56,6 @@ pub fn make_room(knobs: &ApiKnobs) {
     }
 }
 
-/// The connections of each address.
-struct Crowd {
-    /// By network: how many, and whether it was logged that there are too many.
-    held: Mutex<HashMap<String, (usize, bool)>>,
-    each_max: usize,
-    /// They connect for many clients.
-    proxies: Networks,
-}
-
-/// A connection's place among those of its address.
-struct Place {
-    crowd: Arc<Crowd>,
-    network: String,
-}
-
-impl Crowd {
-    fn held(&self) -> MutexGuard<'_, HashMap<String, (usize, bool)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A place for a connection from `peer`, if there is one.
-    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let network = limits::network(peer);
-        let mut held = self.held();
-        let (count, is_logged) = held.entry(network.clone()).or_default();
-        if *count < self.each_max || self.proxies.contains(peer) {
-            *count += 1;
-            return Some(Place { crowd: self.clone(), network });
-        }
-        if !std::mem::replace(is_logged, true) {
-            warn!(
-                %peer,
-                "an address has too many connections, more are closed: list a proxy in limits.trusted_proxies, or \
-                 raise api.connections_per_address_max"
-            );
-        }
-        None
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.crowd.held().entry(std::mem::take(&mut self.network)) {
-            entry.get_mut().0 -= 1;
-            if entry.get().0 == 0 {
-                entry.remove();
-            }
-        }
-    }
-}
-
 /// Serves `routes` until `shutdown`, then lets requests end for as long as the settings allow.
 pub async fn serve(
     listener: TcpListener,
@@ -118,10 +65,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let doors = Arc::new(Semaphore::new(knobs.connections_max));
-    let each_max = knobs.connections_per_address_max;
-    let crowd = Arc::new(Crowd { held: Mutex::default(), each_max, proxies });
+    let crowd = Arc::new(Crowd::default());
     let connections = GracefulShutdown::new();
-    let mut is_short = false;
+    let (mut is_short, mut is_crowded) = (false, false);
     tokio::pin!(shutdown);
     loop {
         let entering = async {
@@ -133,13 +79,24 @@ pub async fn serve(
             entered = entering => entered,
             () = &mut shutdown => break,
         };
-        let Some(place) = crowd.enter(peer) else { continue };
+        // A proxy connects for many clients.
+        let each_max = if proxies.contains(peer) { usize::MAX } else { knobs.connections_per_address_max };
+        let Some(seat) = crowd.enter(peer, each_max, usize::MAX) else {
+            if !std::mem::replace(&mut is_crowded, true) {
+                warn!(
+                    %peer,
+                    "an address has too many connections, more are closed: list a proxy in limits.trusted_proxies, \
+                     or raise api.connections_per_address_max"
+                );
+            }
+            continue;
+        };
         let connection = connection(stream, peer, routes.clone(), &knobs, &connections);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "a connection ended");
             }
-            drop((door, place));
+            drop((door, seat));
         });
     }
     drop(listener);

@@ -67,7 +67,7 @@ async fn commit_groups(
 /// Writes a shard's requests in order, in as few calls as `group_max` allows.
 async fn commit_shard(inner: &dyn Buffer, shard: Shard, mut requests: Vec<Request>, group_max: usize) {
     loop {
-        // Who went away has no promise, and may have sent something newer through another process.
+        // A caller that has gone has no promise, and may have sent something newer through another process.
         requests.retain(|request| !request.answer.is_closed());
         let mut size = 0;
         let fitting = requests.iter().take_while(|request| {

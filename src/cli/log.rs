@@ -34,7 +34,7 @@ struct Log {
 }
 
 static LOG: LazyLock<Log> = LazyLock::new(|| {
-    // Without the thread all lines are lost, as they are when nobody reads them.
+    // Without the thread all lines are lost, as they are when no one reads them.
     let _ = std::thread::Builder::new().name("log".into()).spawn(|| LOG.write_all_that_waits());
     Log::default()
 });

@@ -94,7 +94,7 @@ fn environment() -> Env {
 
 /// Whether a variable comes from Kubernetes, which describes the services called `damper` and `damper-…` to every pod
 /// beside them: `DAMPER_SERVICE_HOST`, `DAMPER_API_SERVICE_PORT_HTTP`, `DAMPER_PORT_8080_TCP_ADDR`. `DAMPER_PORT` is
-/// such a one by its value, `tcp://10.0.0.1:8080`; otherwise someone took it for a setting.
+/// such a one by its value, `tcp://10.0.0.1:8080`; otherwise it was taken for a setting.
 fn is_of_kubernetes(name: &str) -> bool {
     let words: Vec<&str> = name.split('_').collect();
     let is_port = |word: &str| word.parse::<u16>().is_ok();
@@ -113,8 +113,7 @@ fn is_of_kubernetes(name: &str) -> bool {
         })
 }
 
-/// Where the links at `path` lead. SQLite keeps its files beside the real one, and so do the locks and whoever looks at
-/// them.
+/// Where the links at `path` lead. SQLite keeps its files beside the real one, and so do the locks.
 fn followed(mut path: PathBuf) -> PathBuf {
     for _ in 0..LINKS_MAX {
         let Ok(target) = path.read_link() else { break };

@@ -131,7 +131,7 @@ impl Watch {
     }
 }
 
-/// Whether a probe found nobody. A server that refuses it, for having too many connections for example, is there.
+/// Whether a probe found no server. One that refuses it, for having too many connections for example, is there.
 fn is_away(probed: Result<Result<()>, tokio::time::error::Elapsed>) -> bool {
     matches!(probed, Err(_) | Ok(Err(Error::Unavailable(_))))
 }

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_text_over_several_lines_ends_the_import() {
-        // Whoever wrote the review would have written a rating of eve's.
+        // The author of the review would have written a rating of eve's.
         let text = "id,post,user,score,at,why\n7,p,ann,4,1700000000,\"so so\n8,film,eve,5,1700000000,x\"\n";
         let mut lines = Lines::new(text.as_bytes(), NOW).unwrap();
         let refusal = lines.next_line().unwrap_err().to_string();

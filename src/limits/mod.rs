@@ -4,6 +4,7 @@
 //! Redis is not asked when the copy refuses already, and while Redis is away the copy alone counts. An address stays
 //! in memory for a minute or two; Redis gets a hash of it, for a minute at most.
 
+pub mod crowd;
 mod gcra;
 mod redis;
 
@@ -122,7 +123,7 @@ impl Limits {
 }
 
 /// What counts as one address: a client with an address of IPv6 has 2^64 of them.
-pub fn network(address: IpAddr) -> String {
+fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("{:x}", address.to_bits() >> 64),

@@ -28,7 +28,7 @@ pub struct BulkDecision {
 
 /// How far a decision has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Progress {
+pub struct Walked {
     /// What the ratings visited so far make of the post.
     pub post: LoadedPost,
     outcome: Outcome,
@@ -98,12 +98,12 @@ impl BulkDecision {
     }
 
     /// What to keep of it when it is left here.
-    pub fn progress(&self) -> Progress {
-        Progress { post: self.after, outcome: self.decided.outcome.clone() }
+    pub fn progress(&self) -> Walked {
+        Walked { post: self.after, outcome: self.decided.outcome.clone() }
     }
 
     /// Goes on from where it was left.
-    pub fn resume(&mut self, progress: Progress) {
+    pub fn resume(&mut self, progress: Walked) {
         self.after = progress.post;
         self.decided.outcome = progress.outcome;
     }

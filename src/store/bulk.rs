@@ -19,7 +19,7 @@ use super::{ShardState, next_after};
 use crate::database::row::corrupt;
 use crate::entry::{Entry, Line};
 use crate::faults;
-use crate::merge::bulk::{BulkDecision, HeldFate, Progress};
+use crate::merge::bulk::{BulkDecision, HeldFate, Walked};
 use crate::smoothing::Average;
 
 /// Ratings that a decision visits at once, and about as many change in a step.
@@ -33,22 +33,22 @@ struct UnderWay {
     position: Position,
     /// Its entry: a log may come back without it, and half a decision must not stay.
     entry: String,
-    next: Place,
-    progress: Progress,
+    next: NextPage,
+    progress: Walked,
 }
 
 /// The page that a decision visits next.
 #[derive(Default, Serialize, Deserialize)]
-struct Place {
+struct NextPage {
     /// Whether it is one of held ratings, which come last.
     is_held: bool,
     /// The last user before it.
     after: String,
 }
 
-impl Place {
+impl NextPage {
     /// The first page of held ratings.
-    const HELD: Self = Self { is_held: true, after: String::new() };
+    const FIRST_HELD: Self = Self { is_held: true, after: String::new() };
 }
 
 impl Store {
@@ -63,8 +63,8 @@ impl Store {
     ) -> Result<Option<Merged>> {
         let Some((line, entry)) = batch.bulk() else { return Ok(None) };
         let mut next = match (decision.takes_ratings(), decision.takes_held()) {
-            (true, _) => Some(Place::default()),
-            (false, true) => Some(Place::HELD),
+            (true, _) => Some(NextPage::default()),
+            (false, true) => Some(NextPage::FIRST_HELD),
             (false, false) => None,
         };
         if seen.checkpoint.step > 0 {
@@ -127,12 +127,12 @@ impl Store {
     async fn visit(
         &self,
         post: &PostId,
-        place: Place,
+        place: NextPage,
         rows_max: usize,
         decision: &mut BulkDecision,
         changes: &mut Merged,
-    ) -> Result<Option<Place>> {
-        let Place { is_held, after } = place;
+    ) -> Result<Option<NextPage>> {
+        let NextPage { is_held, after } = place;
         let table = if is_held { &HELD } else { &RATINGS };
         let only = decision.only_user().cloned();
         let page = match &only {
@@ -156,8 +156,8 @@ impl Store {
         }
         let next = next_after(&page, rows_max, "user_id")?.filter(|_| only.is_none());
         Ok(match next {
-            Some(after) => Some(Place { is_held, after }),
-            None if !is_held && decision.takes_held() => Some(Place::HELD),
+            Some(after) => Some(NextPage { is_held, after }),
+            None if !is_held && decision.takes_held() => Some(NextPage::FIRST_HELD),
             None => None,
         })
     }

@@ -218,7 +218,7 @@ impl Buffer for RedisBuffer {
         }
         let positions = ids.iter().map(|id| log::parse_position(id)).collect::<Result<Vec<_>>>()?;
         if positions.first().is_some_and(|first| *first <= floor) {
-            // Another server has taken over, and the client was faster with it than the floor: no drain reads these.
+            // Another server has taken over, and the client was faster with it than the floor: a drain may have passed these.
             self.state(shard).connection = 0;
             return Err(Error::Busy("redis has taken over with an earlier clock; try again".into()));
         }

@@ -184,7 +184,7 @@ impl Pools {
 impl DrainSession {
     async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         session::set(connection, &self.settings).await?;
-        // A server that follows another takes no tables, whoever asks. A session that only reads takes these.
+        // A server that follows another takes no tables. A session that only reads takes these.
         let tables = format!("begin read write; {} commit", self.tables);
         if !session::is_on_standby(connection).await? {
             sqlx::raw_sql(AssertSqlSafe(tables)).execute(&mut *connection).await?;

@@ -19,7 +19,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::lock_file;
-use super::turns::{Held, Turns};
+use super::turns::{Turn, Turns};
 use crate::config::StoreKnobs;
 use crate::database::{Patience, schema};
 use crate::error::{Error, Result};
@@ -65,7 +65,7 @@ pub struct Reading {
 /// full disk or a time-out left behind.
 pub struct Writing {
     /// It ends before another task has the writer, which would wait for its own.
-    _turn: Held,
+    _turn: Turn,
     writer: OwnedMutexGuard<Option<SqliteConnection>>,
     has_ended: bool,
 }
@@ -98,7 +98,10 @@ impl SqliteFile {
         schema::explain(schema::migrator(schema::SQLITE).run(&mut writer).await)?;
         drop(lock);
         let for_reading = options.pragma("query_only", "on").pragma("cache_size", READER_CACHE);
-        let pool = SqlitePoolOptions::new().acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms));
+        // A file's connection does not break while it is idle: a look at it would be one more hop to its thread.
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
+            .test_before_acquire(false);
         let readers = pool.clone().max_connections(knobs.connections_max);
         let readers = readers.connect_with(for_reading.clone()).await?;
         let heavy = pool.max_connections(knobs.heavy_connections_max).connect_lazy_with(for_reading.clone());

@@ -19,7 +19,7 @@ fn beside(data: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// A file beside the data file that processes lock. Whoever made it, to read it is enough.
+/// A file beside the data file that processes lock. Another user may have made it: to read it is enough.
 fn lock_file(data: &Path, ending: &str) -> std::io::Result<File> {
     let path = beside(data, ending);
     File::open(&path).or_else(|_| File::options().create(true).truncate(false).write(true).open(path))

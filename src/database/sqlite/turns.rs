@@ -32,17 +32,17 @@ impl Turns {
     }
 
     /// Waits for a turn, which lasts until it is dropped.
-    pub async fn wait(&self) -> Result<Held> {
+    pub async fn wait(&self) -> Result<Turn> {
         let until = Instant::now() + self.timeout;
-        let _place = Held::wait(&self.queue, until).await?;
-        Held::wait(&self.turn, until).await
+        let _place = Turn::wait(&self.queue, until).await?;
+        Turn::wait(&self.turn, until).await
     }
 }
 
 /// A lock that other processes respect, until it is dropped.
-pub struct Held(Arc<File>);
+pub struct Turn(Arc<File>);
 
-impl Held {
+impl Turn {
     async fn wait(file: &Arc<File>, until: Instant) -> Result<Self> {
         loop {
             match file.try_lock() {
@@ -62,7 +62,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Turn {
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }

@@ -64,6 +64,18 @@ async fn a_floor_that_the_stream_has_passed_is_no_obstacle() {
     assert!(engine.append(&ratings(2)).await[0] > ahead, "the stream stands above the floor already");
 }
 
+/// As a server does that has taken over, with an earlier clock: the client may be connected to it before the floor is set.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_append_is_acknowledged_at_a_place_that_was_taken_before() {
+    let engine = Engine::redis().await;
+    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
+    let before = engine.append(&ratings(1)).await[0];
+    engine.world.redis().command(&["DEL", STREAM]);
+    engine.world.redis().command(&["XGROUP", "CREATE", STREAM, "other", "$", "MKSTREAM"]);
+    let after = engine.append(&ratings(1)).await[0];
+    assert!(after > before, "{after} {before}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_noted_above_the_clock_is_found_and_forgotten_like_all_else() {
     let engine = Engine::redis().await;

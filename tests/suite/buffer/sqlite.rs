@@ -43,25 +43,27 @@ async fn an_append_that_cannot_be_written_in_time_is_refused_and_never_comes_lat
 /// Processes take turns at the file: one that writes without a pause leaves every second turn to another.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_beside_an_import_waits_for_one_of_its_transactions() {
-    /// The tests beside this one keep the machine busy. An import that gives no turn holds the file for a second and more.
-    const WAIT_MAX: Duration = Duration::from_millis(600);
+    /// Entries of one of the import's transactions.
+    const TRANSACTION: u64 = 4_000;
     let engine = Engine::sqlite().await;
     let lines = (0..200_000).map(|i| format!("p{},u{i},{},1790000000\n", i % 100, i % 6)).collect::<String>();
     let mut import =
         engine.world.spawn_cli(&["import", "-"], format!("post,user,score,timestamp\n{lines}").as_bytes());
     until("the import to begin", || engine.world.db().count("select count(*) from buffer") > 0);
-    let mut waits = Vec::new();
+    let appended = async || engine.buffer.backlog(SHARD, Position::START).await.unwrap().appends;
+    let (mut waits, mut passed) = (Vec::new(), 0);
     while import.is_running() {
-        let asked = Instant::now();
+        let (asked, before) = (Instant::now(), appended().await);
         engine.append(&ratings(1)).await;
+        passed = passed.max(appended().await - before);
         waits.push(asked.elapsed());
         // As a user does who rates now and then: what waits has the next turn.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     import.finish().expect(0);
     waits.sort();
-    let (median, slow, slowest) =
-        (waits[waits.len() / 2], waits[waits.len() * 9 / 10], waits[waits.len() - 1]);
+    let (median, slowest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
     eprintln!("{} appends beside an import: {median:?} in the middle, {slowest:?} at most", waits.len());
-    assert!(waits.len() > 20 && slow < WAIT_MAX, "{} appends, {slow:?}, {slowest:?} at most", waits.len());
+    // The one under way, and one each that came between a look and the append.
+    assert!(waits.len() > 20 && passed <= 3 * TRANSACTION + 1, "{} appends, {passed} passed", waits.len());
 }

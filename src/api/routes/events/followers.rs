@@ -2,10 +2,9 @@
 //!
 //! The task alone asks the store. While it gets no answer, followers wait; a drain never waits for a follower.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,7 +15,7 @@ use super::ring::{Ring, Round};
 use crate::api::now;
 use crate::app::App;
 use crate::error::Result;
-use crate::limits::network;
+use crate::limits::crowd::{Crowd, Seat};
 use crate::tasks;
 
 /// How often the store is asked whether there was a drain, while there are followers.
@@ -31,26 +30,13 @@ pub const FOLLOWERS_MAX: usize = 1_024;
 pub struct Followers {
     ring: watch::Sender<Ring>,
     is_reading: AtomicBool,
-    counts: Mutex<HashMap<String, usize>>,
-}
-
-/// The room of one follower, free again when this is dropped.
-pub struct Room {
-    followers: Arc<Followers>,
-    network: String,
+    crowd: Arc<Crowd>,
 }
 
 impl Followers {
-    /// Room for one more from this address, of which there may be `per_address_max`; nothing when there is none.
-    pub fn enter(self: &Arc<Self>, address: IpAddr, per_address_max: usize) -> Option<Room> {
-        let network = network(address);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = counts.get(&network).copied().unwrap_or_default();
-        if here >= per_address_max || counts.values().sum::<usize>() >= FOLLOWERS_MAX {
-            return None;
-        }
-        counts.insert(network.clone(), here + 1);
-        Some(Room { followers: self.clone(), network })
+    /// A place for one more from this address, of which there may be `each_max`; nothing when there is none.
+    pub fn enter(&self, address: IpAddr, each_max: usize) -> Option<Seat> {
+        self.crowd.enter(address, each_max, FOLLOWERS_MAX)
     }
 
     /// The changes from now on, which a task reads from the first call on.
@@ -68,7 +54,7 @@ impl Followers {
         ring
     }
 
-    /// Reads what has changed, for as long as the process runs; while nobody follows, nothing is asked.
+    /// Reads what has changed, for as long as the process runs; while there are no followers, nothing is asked.
     async fn read(&self, app: &App) {
         let mut idle = 0;
         loop {
@@ -93,17 +79,5 @@ impl Followers {
             self.ring.send_modify(|ring| ring.add(round));
         }
         Ok(())
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let mut counts = self.followers.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.network);
-            }
-        }
     }
 }

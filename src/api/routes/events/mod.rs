@@ -1,6 +1,6 @@
 //! Server-sent events: `GET /api/events` sends changed averages after each drain.
 //!
-//! A follower who does not keep up is told to read again; one who is disconnected returns with the id of the last event
+//! A follower that does not keep up gets a `reset` and reads again; one that is disconnected returns with the id of the last event
 //! (`Last-Event-ID`). A page's `EventSource` gives up at any answer but a stream, so a follower for whom there is no room
 //! gets a short one that says when to come back.
 
@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use crate::api::address::ClientAddress;
 use crate::api::routes::prelude::*;
 use crate::app::reading::changes::Watermark;
-use followers::{FOLLOWERS_MAX, Room};
+use crate::limits::crowd::Seat;
+use followers::FOLLOWERS_MAX;
 use ring::{ChangedAverage, Place, Ring};
 
 /// When a follower that was disconnected returns, at the earliest; at the latest, after twice that.
@@ -53,7 +54,7 @@ pub async fn events(
     let from = headers.get(LAST_EVENT_ID).map(|id| Watermark::parse(id.to_str().unwrap_or("?")));
     let from = from.transpose().map_err(wrong)?;
     let per_address_max = gate.app().config().api.followers_per_address_max;
-    let Some(room) = gate.followers.enter(address, per_address_max) else {
+    let Some(seat) = gate.followers.enter(address, per_address_max) else {
         let detail = format!(
             "{FOLLOWERS_MAX} clients follow already, or {per_address_max} from your address; come back later"
         );
@@ -65,7 +66,7 @@ pub async fn events(
     // Before anything else, so that it is known however early the connection is lost.
     let retry = stream::once(std::future::ready(Ok(Event::default().retry(spread(RETRY_DELAY)))));
     let ring = gate.followers.follow(gate.app(), &gate.stop);
-    let follower = Follower { place: Place::Entering(from), ring, gate, _room: room };
+    let follower = Follower { place: Place::Entering(from), ring, gate, _seat: seat };
     let events = stream::unfold(follower, async |mut follower| {
         Some((Ok::<_, Infallible>(follower.next().await?), follower))
     });
@@ -85,7 +86,7 @@ struct Follower {
     place: Place,
     ring: watch::Receiver<Ring>,
     gate: Gate,
-    _room: Room,
+    _seat: Seat,
 }
 
 impl Follower {

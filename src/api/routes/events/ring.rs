@@ -1,5 +1,5 @@
 //! The newest changes in memory, bounded in bytes: one reading of the store for all followers. A follower has a place in
-//! the ring and nothing else, so a slow one costs its connection. One that the ring has passed is told to read again.
+//! the ring and nothing else, so a slow one costs its connection. One that the ring has passed gets a `reset`.
 
 use std::collections::VecDeque;
 
@@ -85,7 +85,7 @@ impl Ring {
     /// Takes a round in.
     pub fn add(&mut self, round: Round) {
         if round.changes.is_none() {
-            // Whoever is not beyond this round has to read again.
+            // A follower that is not beyond this round has to read again.
             self.clear();
             self.begin = Some(round.to);
             return;
@@ -215,7 +215,7 @@ mod tests {
         }
         let got = events(&ring, &mut slow);
         assert!(got.len() == 1 && got[0].contains("reset"), "it goes on from the end: {}", got.len());
-        // More than can be sent: nobody gets a part of it.
+        // More than can be sent: no follower gets a part of it.
         ring.add(Round { changes: None, ..round(100, 101, &[], 1) });
         let got = events(&ring, &mut slow);
         assert!(got.len() == 1 && got[0].contains("reset") && got[0].contains("id: 0-101"), "{got:?}");
