@@ -225,9 +225,11 @@ fn without_keys_a_name_that_was_made_to_point_here_reaches_nothing() {
     service.terminate();
     service.finish().expect(0);
     // Elsewhere the operator has said who may reach Damper.
-    let anywhere = world.with("open", "anywhere").start_api();
+    let world = world.with("open", "anywhere");
+    let anywhere = world.start_api();
     let read = "GET /api/posts HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
-    assert!(rest(connect(&anywhere.http(), read)).starts_with("HTTP/1.1 200"));
+    let answer = rest(connect(&anywhere.http(), read));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[test]
@@ -252,7 +254,8 @@ fn one_address_does_not_hold_all_connections() {
     service.terminate();
     service.finish().expect(0);
     // A proxy connects for many.
-    let service = world.with("limits.trusted_proxies", "127.0.0.1").start_api();
+    let world = world.with("limits.trusted_proxies", "127.0.0.1");
+    let service = world.start_api();
     let _held: Vec<TcpStream> = (0..6).map(|_| connect(&service.http(), "")).collect();
     assert_eq!(service.http().get("/livez").status, 200);
 }

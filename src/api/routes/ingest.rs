@@ -80,7 +80,8 @@ pub struct IngestQuery {
 /// Each line is `{"post_id", "user_id", "score", "at"?}`. A score of null withdraws the rating; without `at`, the time is
 /// now. The answer comes after the body: a line for each of the first 1,000 refused lines, with its number, and the totals
 /// at the end. A line over 64 KiB is refused with status 413. When the totals have an `error`, or are missing, only some of
-/// the lines were taken: send all of them again; what was taken is not counted twice.
+/// the lines were taken: send all of them again; what was taken is not counted twice. The answer's status is that of the
+/// `error`, except for a stream, whose status is sent before.
 #[utoipa::path(
     post, path = "/api/ratings", tag = "ratings", params(IngestQuery),
     request_body(content = String, content_type = "application/x-ndjson", description = "One rating a line"),
@@ -107,14 +108,19 @@ pub async fn ingest(
     let listed_max = if is_stream { u64::MAX } else { LISTED_MAX };
     let (answer, mut answers) = mpsc::channel(ANSWERS_MAX);
     let ingest = Ingest { gate, answer, chunk: Chunk::default(), accepted: 0, refused: 0, listed_max };
-    tokio::spawn(ingest.run(stream::iter(first.map(Ok)).chain(pieces).fuse()));
+    let taking = tokio::spawn(ingest.run(stream::iter(first.map(Ok)).chain(pieces).fuse()));
     let answers = stream::poll_fn(move |context| answers.poll_recv(context));
-    let body = match is_stream {
-        true => Body::from_stream(answers.map(Ok::<_, Infallible>)),
-        false => Body::from(answers.concat().await),
-    };
     let headers = [(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, body).into_response())
+    if is_stream {
+        return Ok((headers, Body::from_stream(answers.map(Ok::<_, Infallible>))).into_response());
+    }
+    let lines = answers.concat().await;
+    let stopped = |_| Error::Internal("a task stopped that took ratings".into());
+    Ok(match taking.await.map_err(stopped)? {
+        // Many senders look at the status alone.
+        Some(problem) => problem.answer_as(NDJSON, |_| lines.into_response()),
+        None => (headers, lines).into_response(),
+    })
 }
 
 /// One request's ratings.
@@ -138,7 +144,11 @@ struct Chunk {
 }
 
 impl Ingest {
-    async fn run(mut self, mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
+    /// Takes all lines and answers for them; returns why the rest was not read, if it was not.
+    async fn run(
+        mut self,
+        mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin,
+    ) -> Option<Problem> {
         let problem = self.take(&mut pieces).await.err().flatten();
         if problem.is_some() && !self.gate.stop.is_cancelled() {
             // A connection that is closed on a sender who still sends is reset, and the answer is lost.
@@ -154,6 +164,7 @@ impl Ingest {
         write(&mut text, &totals);
         // The sender may have left.
         let _ = self.answer.send(text).await;
+        problem
     }
 
     /// Takes all lines. An error ends that early: the problem to answer, or `None` when the sender has left.

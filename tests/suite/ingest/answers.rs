@@ -106,13 +106,16 @@ fn a_failed_append_ends_the_answer_with_the_reason(world: World) {
         .and_then(|line| serde_json::from_str(line).ok())
         .expect("totals");
     assert_eq!((&last["accepted"], &last["error"]["status"]), (&json!(1), &json!(408)), "{text}");
+    assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
     if world.is_embedded() {
         return;
     }
     // An unreachable log. The sender sends everything before it reads, and gets the answer none the less.
     world.redis().pause();
-    let (_, totals) = parsed(&send(&api, line("p", "bob", Some(5)).repeat(200_000)));
+    let answer = send(&api, line("p", "bob", Some(5)).repeat(200_000));
+    let (_, totals) = parsed(&answer);
     assert_eq!((&totals["accepted"], &totals["error"]["status"]), (&json!(0), &json!(503)), "{totals}");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
     world.redis().resume();
     until("it to be taken again", || {
         parsed(&send(&api, line("p", "bob", Some(5)))).1 == json!({"accepted": 1, "refused": 0})
