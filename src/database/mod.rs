@@ -161,8 +161,10 @@ impl Server {
     async fn ask(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<Vec<Row>> {
         match self {
             Server::Postgres(pools) => {
-                let mut connection = pools.of(patience).acquire().await?;
-                Connection::Postgres(&mut connection).ask(sql, values).await
+                let mut asking = pools.read(patience).await?;
+                let rows = Connection::Postgres(&mut asking.connection).ask(sql, values).await;
+                asking.end();
+                rows
             }
             Server::Sqlite(file) => {
                 let mut reading = file.read(patience).await?;

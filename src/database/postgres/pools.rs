@@ -9,7 +9,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::fitness;
@@ -33,6 +34,16 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAINS_BESIDES: u32 = 2;
 /// What a process opens beside its pools: a connection for the migration at its start, later for probes.
 const BESIDES: u32 = 1;
+
+/// How often Postgres looks whether the client of a long question is still there.
+const GONE_INTERVAL_MS: &str = "500";
+
+/// A question under way. A heavy one that is dropped before its end takes its connection with it: so Postgres notices, and
+/// ends it. A quick one has its time-out, and not many connections anew.
+pub struct Asking {
+    pub connection: PoolConnection<Postgres>,
+    closes: bool,
+}
 
 pub struct Pools {
     readers: RwLock<PgPool>,
@@ -74,7 +85,9 @@ impl Pools {
         let options = options(url)?;
         let limits = [("lock_timeout", "2000"), ("idle_in_transaction_session_timeout", "5000")];
         let for_reading = |connections: u32, ms: u128| {
-            let settings = session::limited(&[limits[0], limits[1], ("statement_timeout", &ms.to_string())]);
+            let ms = ms.to_string();
+            let gone = ("client_connection_check_interval", GONE_INTERVAL_MS);
+            let settings = session::limited(&[limits[0], limits[1], gone, ("statement_timeout", &ms)]);
             let pool = pool.clone().max_connections(connections).after_connect(move |connection, _| {
                 let settings = settings.clone();
                 Box::pin(async move { session::set(connection, &settings).await })
@@ -147,6 +160,12 @@ impl Pools {
         pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A connection for one question.
+    pub async fn read(&self, patience: Patience) -> Result<Asking> {
+        let connection = self.of(patience).acquire().await?;
+        Ok(Asking { connection, closes: patience == Patience::Heavy })
+    }
+
     /// Milliseconds after which Postgres itself ends a statement (0: never), where that is not what the connections of
     /// its pool are set to.
     pub fn statement_ms(&self, patience: Patience) -> Option<u64> {
@@ -177,6 +196,21 @@ impl Pools {
     pub async fn close(&self) {
         for patience in [Patience::Quick, Patience::Heavy, Patience::Commit] {
             self.of(patience).close().await;
+        }
+    }
+}
+
+impl Asking {
+    /// Gives the connection back.
+    pub fn end(mut self) {
+        self.closes = false;
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.closes {
+            self.connection.close_on_drop();
         }
     }
 }

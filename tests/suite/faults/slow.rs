@@ -65,9 +65,7 @@ async fn heavy_questions_take_no_connection_from_quick_ones(world: World) {
         tokio::task::yield_now().await;
     }
     asking.iter().for_each(tokio::task::JoinHandle::abort);
-    if world.is_embedded() {
-        await_answer("questions of callers who have gone are interrupted", &database, Patience::Heavy).await;
-    }
+    await_answer("questions of callers who have gone are interrupted", &database, Patience::Heavy).await;
 }
 
 /// Damper's connections to the world's Postgres that `which` describes.
