@@ -6,12 +6,14 @@
 mod look;
 mod tally;
 
+use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use tracing::{debug, info, warn};
 
 use super::context::Context;
@@ -105,7 +107,7 @@ impl Drainer {
     /// fails does not keep the others from draining.
     pub async fn drain(&self, now: Time, order: &DrainOrder<'_>) -> Drained {
         let began = Instant::now();
-        let shards = futures_util::stream::iter(self.context.all_shards())
+        let shards = futures_util::stream::iter(self.longest_first().await)
             .map(|shard| self.drain_shard(shard, now, order))
             .buffer_unordered(self.context.config.drain.parallel_max);
         let nothing = Drained { complete: true, ..Drained::default() };
@@ -119,6 +121,18 @@ impl Drainer {
         drained.duration_ms = began.elapsed().as_millis() as u64;
         self.record(now, order.trigger, &drained).await;
         drained
+    }
+
+    /// The shards, the longest log first: begun last, it would be drained alone in the end. A log that cannot be looked at
+    /// comes last, and its own drain says why.
+    async fn longest_first(&self) -> Vec<Shard> {
+        let lengths = self.context.all_shards().map(|shard| async move {
+            let log = self.buffer.backlog(shard, Position::START).await;
+            (log.map_or(0, |log| log.waiting), shard)
+        });
+        let mut shards = join_all(lengths).await;
+        shards.sort_by_key(|(length, _)| Reverse(*length));
+        shards.into_iter().map(|(_, shard)| shard).collect()
     }
 
     /// Drains as [`Drainer::drain`] does, and counts what waits afterwards.
