@@ -29,6 +29,7 @@ in_both_setups!(async
     a_drain_reports_its_work,
     a_drain_that_is_out_of_time_leaves_the_rest_to_the_next,
     a_drain_that_is_stopped_ends_between_batches,
+    the_longest_log_is_drained_first,
     a_drain_leaves_nothing_in_the_log,
     marks_of_withdrawals_that_no_longer_matter_are_forgotten,
 );
@@ -237,6 +238,26 @@ async fn a_drain_that_is_stopped_ends_between_batches(world: World) {
     assert_eq!((drained.applied, drained.batches, drained.complete), (30, 3, false));
     assert_eq!(world.drained(), 30);
     drain(&app).await;
+    assert_bit_for_bit(&world, &app, &log).await;
+}
+
+async fn the_longest_log_is_drained_first(world: World) {
+    let world = world.with("shards", 4).with("drain.parallel_max", 1).with("drain.batch_max", 50);
+    let (app, log) = (world.app().await, synthetic(12, 600));
+    submit(&app, &log).await;
+    let lengths = Mutex::new(Vec::new());
+    let order = DrainOrder {
+        progress: &|step| {
+            if let Progress::Begun(waiting) = step {
+                lengths.lock().unwrap().push(waiting);
+            }
+        },
+        ..DrainOrder::quiet(Trigger::Flush)
+    };
+    assert!(app.drainer().drain(NOW, &order).await.complete);
+    let lengths = lengths.into_inner().unwrap();
+    assert_eq!(lengths.iter().sum::<u64>(), 600);
+    assert!(lengths.is_sorted_by(|longer, shorter| longer >= shorter), "{lengths:?}");
     assert_bit_for_bit(&world, &app, &log).await;
 }
 

@@ -1,23 +1,25 @@
 //! The drain: moves every shard's log into the averages. [`Drainer::drain`] is the one loop.
 //! Read after the checkpoint, merge, commit with the new checkpoint, refresh the cache, trim. Any number may run at once:
 //! the commit's compare-and-swap decides, and a drain that was too late reads the checkpoint again. It ends on a fact: the
-//! checkpoint has passed what the log held when the drain began.
+//! checkpoint has passed what the log held when the drain began. While Postgres commits a batch, the next one is read.
 
 mod look;
 mod tally;
 
+use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use tracing::{debug, info, warn};
 
 use super::context::Context;
 use crate::buffer::Buffer;
 use crate::cache::{CONTENT_BYTES_MAX, Cache, Cached};
-use crate::entry::{Batch, Shard};
+use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
 use crate::merge::bulk::BulkDecision;
@@ -105,7 +107,7 @@ impl Drainer {
     /// fails does not keep the others from draining.
     pub async fn drain(&self, now: Time, order: &DrainOrder<'_>) -> Drained {
         let began = Instant::now();
-        let shards = futures_util::stream::iter(self.context.all_shards())
+        let shards = futures_util::stream::iter(self.longest_first().await)
             .map(|shard| self.drain_shard(shard, now, order))
             .buffer_unordered(self.context.config.drain.parallel_max);
         let nothing = Drained { complete: true, ..Drained::default() };
@@ -119,6 +121,18 @@ impl Drainer {
         drained.duration_ms = began.elapsed().as_millis() as u64;
         self.record(now, order.trigger, &drained).await;
         drained
+    }
+
+    /// The shards, the longest log first: begun last, it would be drained alone in the end. A log that cannot be looked at
+    /// comes last, and its own drain says why.
+    async fn longest_first(&self) -> Vec<Shard> {
+        let lengths = self.context.all_shards().map(|shard| async move {
+            let log = self.buffer.backlog(shard, Position::START).await;
+            (log.map_or(0, |log| log.waiting), shard)
+        });
+        let mut shards = join_all(lengths).await;
+        shards.sort_by_key(|(length, _)| Reverse(*length));
+        shards.into_iter().map(|(_, shard)| shard).collect()
     }
 
     /// Drains as [`Drainer::drain`] does, and counts what waits afterwards.
@@ -181,7 +195,8 @@ impl Drainer {
             seen.log.last
         });
         let was_under_way = seen.checkpoint.step > 0;
-        // Lines that were read and not merged yet: a run of decisions is one read, and a commit each.
+        // Lines that were read and not merged yet: a run of decisions is one read, and a commit each; and the next batch
+        // is read while Postgres commits one.
         let mut ahead = None;
         while seen.checkpoint.position < end || seen.checkpoint.step > 0 {
             if order.is_over() {
@@ -241,7 +256,8 @@ impl Drainer {
             self.buffer.trim(shard, batch.to).await?;
         }
         let as_of = (self.context.ticks.around(now).last, &self.context.params);
-        let mut committed = self.commit(&batch, seen, as_of).await;
+        let reading = self.read_ahead(&batch, limit, ahead, done.end);
+        let (mut committed, ()) = tokio::join!(self.commit(&batch, seen, as_of), reading);
         let is_refused = matches!(committed, Err(Error::Refused(_)));
         if let Err(error) = &committed
             && batch.lines.len() > 1
@@ -275,6 +291,24 @@ impl Drainer {
         (order.progress)(Progress::Merged(batch.lines.len() as u64));
         done.limit = done.limit.map(|limit| limit.saturating_mul(2));
         Ok(true)
+    }
+
+    /// Reads what comes after a batch, unless it was read already or the drain ends there. It is a favour: when it fails,
+    /// the next batch is read in its turn, and that says why.
+    async fn read_ahead(
+        &self,
+        batch: &Batch,
+        limit: usize,
+        ahead: &mut Option<Batch>,
+        end: Option<Position>,
+    ) {
+        let is_read = ahead.as_ref().is_some_and(|rest| rest.from == batch.to);
+        // All other writers of a SQLite file wait for a commit, so nothing else is done meanwhile.
+        let is_paced = self.ledger.batch_max() != usize::MAX;
+        if is_read || is_paced || batch.bulk().is_some() || end.is_none_or(|end| batch.to >= end) {
+            return;
+        }
+        *ahead = self.buffer.read(batch.shard, batch.to, limit).await.unwrap_or_default();
     }
 
     /// Loads, merges and commits a batch; `None` when another drain was faster.
