@@ -1,6 +1,7 @@
 //! The yardstick for `POST …/rate`: a bare axum handler that awaits one XADD and does nothing else.
 //!
-//! usage: cargo bench --bench xadd -- ADDRESS REDIS_URL; it serves until killed. `scripts/bench` starts it.
+//! usage: cargo bench --bench xadd -- ADDRESS REDIS_URL; it serves until ended. `scripts/bench` starts it.
+//! Every POST, whatever its path, adds its body to the stream `yardstick`.
 
 use axum::Router;
 use axum::extract::State;
@@ -16,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let client = Builder::from_config(Config::from_url(&redis)?).build()?;
     client.init().await?;
-    let routes = Router::new().route("/api/posts/{id}/rate", post(add)).with_state(client);
+    let routes = Router::new().fallback(post(add)).with_state(client);
     axum::serve(tokio::net::TcpListener::bind(address).await?, routes).await?;
     Ok(())
 }
