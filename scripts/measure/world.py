@@ -204,7 +204,8 @@ class World:
         return run(self.build.programs / "damper", *args, env=os.environ | self.environment, cwd=self.bench.folder)
 
     def fill(self, file):
-        self.command("import", "--sorted", file)
+        # No part of a figure, so a busy machine may take its time.
+        self.command("import", "--sorted", "--set", "buffer.append_timeout_ms=3000", file)
 
     def drain(self):
         """Merges what waits; returns how many entries and in how many seconds, by the drain's own clock."""
