@@ -80,7 +80,7 @@ impl App {
         let buffer =
             buffer::open(&config, &home, &installation.id, installation.shards, store.clone()).await?;
         let cache = cache::open(&config.cache, home.redis()).await?;
-        let limits = Limits::new(config.limits.clone(), home.redis(), &installation.id);
+        let limits = Limits::new(&config.limits, home.redis(), &installation.id);
         let core = Core::assemble(config, buffer, store.clone(), cache).await?;
         Ok(Arc::new(Self {
             limits,

@@ -1,16 +1,17 @@
 //! Group commit: the entries of many callers in one write, since each durable write costs a round trip or an fsync.
 //!
-//! One task takes every request that waits, writes the entries of all shards at the same time, and answers each caller.
-//! Only one group is under way at a time, so a later append of a caller never overtakes an earlier one. Each caller
-//! prepares the log before it joins a group, so that a slow preparation delays no group. What waits is withdrawn when its
-//! caller goes away.
+//! Each shard belongs to a lane. A lane's task takes every request that waits, writes each shard's entries in one call,
+//! and answers each caller; a request that is alone waits for nothing. A lane has one group under way at a time, so a
+//! later append to a shard never overtakes an earlier one, and a slow shard delays no other lane. Each caller prepares
+//! the log before it joins a group, so that a slow preparation delays no group. What waits is withdrawn when its caller
+//! goes away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Buffer, Waiting};
 use crate::entry::{Backlog, Batch, Entry, Position, Shard};
@@ -18,13 +19,15 @@ use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::tasks;
 
-/// Requests that may wait for the next group; further callers wait for a place among them.
+/// Shards take turns at these, so a process with the usual sixteen shards has a lane for each.
+const LANES: usize = 16;
+/// Requests that may wait for a lane's next group; further callers wait for a place among them.
 const REQUESTS_MAX: usize = 4_096;
 
 /// A buffer that commits its appends in groups.
 pub struct Grouped {
     inner: Arc<dyn Buffer>,
-    requests: mpsc::Sender<Request>,
+    lanes: Vec<mpsc::Sender<Request>>,
     group_max: usize,
 }
 
@@ -37,31 +40,26 @@ struct Request {
 impl Grouped {
     /// Groups the appends to `inner`, at most `group_max` entries per shard and call. Needs a tokio runtime.
     pub fn new(inner: Arc<dyn Buffer>, group_max: usize) -> Self {
-        let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         let group_max = group_max.min(inner.append_max());
-        let (log, waiting) = (inner.clone(), Arc::new(Mutex::new(waiting)));
-        tasks::keep("group commit", move || commit_groups(log.clone(), waiting.clone(), group_max));
-        Self { inner, requests, group_max }
+        let lane = |_| {
+            let log = inner.clone();
+            let commit = move |requests| commit_group(log.clone(), requests, group_max);
+            tasks::in_groups("group commit", REQUESTS_MAX, group_max, commit)
+        };
+        let lanes = (0..LANES).map(lane).collect();
+        Self { inner, lanes, group_max }
     }
 }
 
-async fn commit_groups(
-    inner: Arc<dyn Buffer>,
-    waiting: Arc<Mutex<mpsc::Receiver<Request>>>,
-    group_max: usize,
-) {
-    let mut waiting = waiting.lock().await;
-    let mut requests = Vec::new();
-    while waiting.recv_many(&mut requests, group_max).await > 0 {
-        let mut shards: BTreeMap<Shard, Vec<Request>> = BTreeMap::new();
-        for request in requests.drain(..) {
-            shards.entry(request.shard).or_default().push(request);
-        }
-        join_all(
-            shards.into_iter().map(|(shard, requests)| commit_shard(&*inner, shard, requests, group_max)),
-        )
-        .await;
+/// Writes the requests of a lane's shards, all shards at the same time.
+async fn commit_group(inner: Arc<dyn Buffer>, requests: Vec<Request>, group_max: usize) {
+    let mut shards: BTreeMap<Shard, Vec<Request>> = BTreeMap::new();
+    for request in requests {
+        shards.entry(request.shard).or_default().push(request);
     }
+    let inner = &*inner;
+    join_all(shards.into_iter().map(|(shard, requests)| commit_shard(inner, shard, requests, group_max)))
+        .await;
 }
 
 /// Writes a shard's requests in order, in as few calls as `group_max` allows.
@@ -110,7 +108,7 @@ impl Buffer for Grouped {
         let (answer, answered) = oneshot::channel();
         let stopped = || Error::Unavailable("the buffer is shutting down; try again".into());
         let request = Request { shard, entries: entries.to_vec(), answer };
-        self.requests.send(request).await.map_err(|_| stopped())?;
+        self.lanes[shard.index() % LANES].send(request).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 

@@ -79,10 +79,15 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
             let now = us(now);
             self.empty_at_us.retain(|_, empty_at| *empty_at > now);
         }
-        if self.empty_at_us.len() >= BUCKETS_MAX && !self.empty_at_us.contains_key(key) {
+        let end_us = us(now).saturating_add_unsigned(level_us);
+        if let Some(empty_at_us) = self.empty_at_us.get_mut(key) {
+            *empty_at_us = end_us;
+            return;
+        }
+        if self.empty_at_us.len() >= BUCKETS_MAX {
             self.empty_at_us.clear();
         }
-        self.empty_at_us.insert(key.clone(), us(now).saturating_add_unsigned(level_us));
+        self.empty_at_us.insert(key.clone(), end_us);
     }
 }
 

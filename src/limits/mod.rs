@@ -77,30 +77,38 @@ type Key = (Policy, String);
 
 /// The limits of one process.
 pub struct Limits {
-    knobs: LimitKnobs,
+    /// Those that are set, with their calls per minute; the most important first.
+    set: Vec<(Policy, u32)>,
     near: Mutex<Buckets<Key>>,
     shared: Option<RedisBuckets>,
 }
 
 impl Limits {
     /// Limits by these settings, shared through Redis where there is one; `installation` salts the hashes.
-    pub fn new(knobs: LimitKnobs, link: Option<Arc<RedisLink>>, installation: &str) -> Self {
-        let shared = link.map(|link| RedisBuckets::new(link, installation));
-        Self { knobs, near: Mutex::default(), shared }
+    pub fn new(knobs: &LimitKnobs, link: Option<Arc<RedisLink>>, installation: &str) -> Self {
+        let mut set = vec![
+            (Policy::User, knobs.ratings_per_minute_per_user),
+            (Policy::Address, knobs.ratings_per_minute_per_address),
+            (Policy::Post, knobs.ratings_per_minute_per_post),
+        ];
+        set.retain(|(_, per_minute)| *per_minute > 0);
+        let per_minute = set.iter().map(|(_, per_minute)| *per_minute);
+        let shared = link.map(|link| RedisBuckets::new(link, per_minute, installation));
+        Self { set, near: Mutex::default(), shared }
     }
 
     /// Takes one call of this user from this address for this post, if every limit has room for it.
     pub async fn take(&self, user: &UserId, address: IpAddr, post: &PostId, now: Time) -> Admission {
-        let knobs = &self.knobs;
-        let mut buckets = vec![
-            ((Policy::User, user.to_string()), knobs.ratings_per_minute_per_user),
-            ((Policy::Address, network(address)), knobs.ratings_per_minute_per_address),
-            ((Policy::Post, post.to_string()), knobs.ratings_per_minute_per_post),
-        ];
-        buckets.retain(|(_, per_minute)| *per_minute > 0);
-        if buckets.is_empty() {
+        if self.set.is_empty() {
             return Admission::default();
         }
+        let whose = |policy| match policy {
+            Policy::User => user.to_string(),
+            Policy::Address => network(address),
+            Policy::Post => post.to_string(),
+        };
+        let bucket = |(policy, per_minute): &(Policy, u32)| ((*policy, whose(*policy)), *per_minute);
+        let buckets: Vec<(Key, u32)> = self.set.iter().map(bucket).collect();
         let Taken { full, levels_us } = self.take_of(&buckets, now).await;
         let quota = |(((policy, _), per_minute), level_us): (&(Key, u32), u64)| {
             Quota::new(*policy, *per_minute, level_us)
@@ -151,7 +159,7 @@ mod tests {
             ratings_per_minute_per_post: 0,
             trusted_proxies: Default::default(),
         };
-        let limits = Limits::new(knobs, None, "test");
+        let limits = Limits::new(&knobs, None, "test");
         let (post, address) = (PostId::parse("p").unwrap(), "192.0.2.1".parse().unwrap());
         let now = Time::from_ms(1_790_000_000_000);
         let take = async |user: &str| limits.take(&UserId::parse(user).unwrap(), address, &post, now).await;

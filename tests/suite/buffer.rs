@@ -1,5 +1,6 @@
 //! The same tests for every buffer: the Redis streams and the SQLite table, each alone and behind group commit.
 
+mod group;
 mod redis;
 mod sqlite;
 

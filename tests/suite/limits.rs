@@ -166,6 +166,30 @@ fn processes_share_their_limits_through_redis_and_go_on_without_it() {
     });
     world.redis().command(&["SET", "damper:{limit}:user:dave", "no time at all"]);
     assert_eq!(outcome("dave", 20), 6, "an invalid value starts again from zero");
+    world.redis().command(&["LPUSH", "damper:{limit}:user:fred", "no time at all"]);
+    assert_eq!(outcome("fred", 20), 6, "and so does one of another type");
+}
+
+#[test]
+fn requests_at_once_take_no_more_than_there_is() {
+    let world = with(World::servers(), 3, 0);
+    let services = [world.start_api(), world.start_api()];
+    services[0].http().create("p");
+    // The bucket refills during the calls, but only one token in twenty seconds.
+    let taken: Vec<(usize, u16)> = std::thread::scope(|scope| {
+        let call = |caller: usize| {
+            let api = services[caller % 2].http();
+            let own = format!("u{caller}");
+            move || {
+                let shared = (0..5).filter(|_| rate(&api, "ann", &[]).status == 202).count();
+                (shared, rate(&api, &own, &[]).status)
+            }
+        };
+        let callers: Vec<_> = (0..24).map(|caller| scope.spawn(call(caller))).collect();
+        callers.into_iter().map(|caller| caller.join().expect("a caller ends")).collect()
+    });
+    assert_eq!(taken.iter().map(|(shared, _)| shared).sum::<usize>(), 3, "{taken:?}");
+    assert!(taken.iter().all(|(_, own)| *own == 202), "each answer is its caller's own: {taken:?}");
 }
 
 #[test]

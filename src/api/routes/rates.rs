@@ -17,6 +17,8 @@ use crate::model::json::{self, present};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The limits themselves.
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// Room for such a header, so that its text is written in place.
+const HEADER_BYTES: usize = 96;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -98,17 +100,17 @@ async fn take(app: &App, (rater, address): (Rater<'_>, IpAddr), post: &PostId, a
 
 /// The headers that show what is left.
 fn quota_headers(admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
-    let (mut policies, mut left) = (String::new(), String::new());
+    if admission.quotas.is_empty() {
+        return Vec::new();
+    }
+    let (mut policies, mut left) = (String::with_capacity(HEADER_BYTES), String::with_capacity(HEADER_BYTES));
     for Quota { policy, per_minute, remaining, reset_seconds, .. } in &admission.quotas {
         let comma = if left.is_empty() { "" } else { ", " };
         let _ = write!(policies, "{comma}\"{policy}\";q={per_minute};w=60");
         let _ = write!(left, "{comma}\"{policy}\";r={remaining};t={reset_seconds}");
     }
     let headers = [(RATE_LIMIT_POLICY, policies), (RATE_LIMIT, left)].into_iter();
-    headers
-        .filter(|(_, text)| !text.is_empty())
-        .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
-        .collect()
+    headers.filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?))).collect()
 }
 
 fn limited(quota: &Quota) -> Problem {
