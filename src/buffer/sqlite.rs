@@ -138,20 +138,20 @@ impl Buffer for SqliteBuffer {
         self.change("update buffer_head set last = $1 where last < $1", floor).await
     }
 
-    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
-        let ids: Vec<&str> = posts.iter().map(PostId::as_str).collect();
+    async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>> {
+        let asked: Vec<[&str; 2]> = keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
         let mut reading = self.file.read(Patience::Quick).await?;
         let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(
             "select asked.key, b.position, b.payload
-             from json_each($1) asked cross join buffer b on b.user_id = $2 and b.post_id = asked.value
+             from json_each($1) asked
+             cross join buffer b on b.user_id = asked.value ->> 1 and b.post_id = asked.value ->> 0
              order by b.position",
         )
-        .bind(json(&ids)?)
-        .bind(user.as_str())
+        .bind(json(&asked)?)
         .fetch_all(reading.connection()?)
         .await?;
         reading.end();
-        let mut found = vec![None; posts.len()];
+        let mut found = vec![None; keys.len()];
         for (asked, row, payload) in rows {
             let slot = usize::try_from(asked).ok().and_then(|i| found.get_mut(i));
             // A retry is not what the user wants now.
