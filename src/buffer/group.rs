@@ -124,8 +124,8 @@ impl Buffer for Grouped {
         self.inner.backlog(shard, from).await
     }
 
-    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
-        self.inner.waiting_of(user, posts).await
+    async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>> {
+        self.inner.waiting_of(keys).await
     }
 
     async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {

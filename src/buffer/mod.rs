@@ -67,9 +67,9 @@ pub trait Buffer: Send + Sync {
     /// The number of entries after `from`, and the figures that the log keeps about itself.
     async fn backlog(&self, shard: Shard, from: Position) -> Result<Backlog>;
 
-    /// The newest entry of this user for each of these posts that is still in the log, with its position. It may
-    /// have been merged a moment ago; its position tells.
-    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>>;
+    /// The newest entry for each of these posts and users that is still in the log, with its position. It may have
+    /// been merged a moment ago; its position tells.
+    async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>>;
 
     /// From now on no append gets a position at or below `floor`, nor at or below any that this process knows. The
     /// drain raises it when a log came back with less than it had accepted; a log that is gone is created again.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Buffer, Waiting};
+use crate::database::Patience;
 use crate::database::sqlite::{SqliteFile, Writing};
 use crate::database::value::json;
 use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
@@ -92,13 +93,15 @@ impl Buffer for SqliteBuffer {
     }
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {
+        let mut reading = self.file.read(Patience::Quick).await?;
         let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
             "select position, payload from buffer where position > $1 order by position limit $2",
         )
         .bind(row_of(from))
         .bind(limit as i64)
-        .fetch_all(&self.file.readers)
+        .fetch_all(reading.connection()?)
         .await?;
+        reading.end();
         let lines = rows
             .into_iter()
             .map(|(row, payload)| Line { position: position(row), entry: Entry::decode(&payload) })
@@ -111,6 +114,7 @@ impl Buffer for SqliteBuffer {
     }
 
     async fn backlog(&self, _: Shard, from: Position) -> Result<Backlog> {
+        let mut reading = self.file.read(Patience::Quick).await?;
         // One statement is one snapshot: the counts belong together.
         let (waiting, oldest, appends, last): (i64, Option<i64>, i64, i64) = sqlx::query_as(
             "select (select count(*) from buffer where position > $1) as waiting,
@@ -119,8 +123,9 @@ impl Buffer for SqliteBuffer {
              from buffer_head",
         )
         .bind(row_of(from))
-        .fetch_one(&self.file.readers)
+        .fetch_one(reading.connection()?)
         .await?;
+        reading.end();
         Ok(Backlog {
             waiting: waiting.unsigned_abs(),
             oldest: oldest.map(Time::from_ms),
@@ -133,18 +138,20 @@ impl Buffer for SqliteBuffer {
         self.change("update buffer_head set last = $1 where last < $1", floor).await
     }
 
-    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
-        let ids: Vec<&str> = posts.iter().map(PostId::as_str).collect();
+    async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>> {
+        let asked: Vec<[&str; 2]> = keys.iter().map(|(post, user)| [post.as_str(), user.as_str()]).collect();
+        let mut reading = self.file.read(Patience::Quick).await?;
         let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(
             "select asked.key, b.position, b.payload
-             from json_each($1) asked cross join buffer b on b.user_id = $2 and b.post_id = asked.value
+             from json_each($1) asked
+             cross join buffer b on b.user_id = asked.value ->> 1 and b.post_id = asked.value ->> 0
              order by b.position",
         )
-        .bind(json(&ids)?)
-        .bind(user.as_str())
-        .fetch_all(&self.file.readers)
+        .bind(json(&asked)?)
+        .fetch_all(reading.connection()?)
         .await?;
-        let mut found = vec![None; posts.len()];
+        reading.end();
+        let mut found = vec![None; keys.len()];
         for (asked, row, payload) in rows {
             let slot = usize::try_from(asked).ok().and_then(|i| found.get_mut(i));
             // A retry is not what the user wants now.

@@ -168,9 +168,9 @@ impl Server {
             }
             Server::Sqlite(file) => {
                 let mut reading = file.read(patience).await?;
-                let rows = Connection::Sqlite(reading.connection()).ask(sql, values).await;
+                let rows = Connection::Sqlite(reading.connection()?).ask(sql, values).await?;
                 reading.end();
-                rows
+                Ok(rows)
             }
         }
     }

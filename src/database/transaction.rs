@@ -2,14 +2,12 @@
 
 use futures_util::TryStreamExt;
 use sqlx::postgres::Postgres;
-use sqlx::sqlite::Sqlite;
 
 use super::connection::Connection;
 use super::patience::Deadline;
 use super::postgres::rows as postgres_rows;
 use super::rows::{Table, Write};
-use super::sqlite::Writing;
-use super::sqlite::parameters;
+use super::sqlite::{Reading, Writing, parameters};
 use super::{Database, Dialect, Patience, Row, Server, Value};
 use crate::error::Result;
 
@@ -25,7 +23,7 @@ enum Open {
     /// The one writer.
     Writing(Writing),
     /// A reader, which sees the file as it was at its first question.
-    Reading(sqlx::Transaction<'static, Sqlite>),
+    Reading(Reading),
 }
 
 impl Open {
@@ -33,7 +31,7 @@ impl Open {
         Ok(match self {
             Open::Postgres(open) => Connection::Postgres(open),
             Open::Writing(writing) => Connection::Sqlite(writing.connection()?),
-            Open::Reading(open) => Connection::Sqlite(open),
+            Open::Reading(reading) => Connection::Sqlite(reading.connection()?),
         })
     }
 }
@@ -60,7 +58,7 @@ impl Database {
                     let begin = "begin isolation level repeatable read, read only";
                     limited(pools.of(Patience::Heavy).begin_with(begin).await?, Some(0)).await?
                 }
-                Server::Sqlite(file) => Open::Reading(file.heavy.begin().await?),
+                Server::Sqlite(file) => Open::Reading(file.read(Patience::Heavy).await?.begin().await?),
             })
         };
         self.begun(Patience::Endless, opening).await
@@ -168,7 +166,7 @@ impl Transaction {
                 Open::Postgres(open) if commits => Ok(open.commit().await?),
                 Open::Postgres(open) => Ok(open.rollback().await?),
                 Open::Writing(open) => open.end(commits).await,
-                Open::Reading(open) => Ok(open.rollback().await?),
+                Open::Reading(open) => open.roll_back().await,
             }
         };
         database.until(deadline, ending).await

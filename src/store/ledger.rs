@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::prelude::*;
-use super::{Checkpoint, DrainRun, Installation, ShardState};
+use super::{Checkpoint, DrainRun, Installation, ShardState, StoredRating};
 use crate::merge::bulk::BulkDecision;
 use crate::merge::{Loaded, PostState};
 use crate::model::User;
@@ -81,7 +81,6 @@ ledger! {
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>>;
     async fn existing(&self, ids: &[PostId]) -> Result<Vec<PostId>>;
     async fn frozen(&self) -> Result<Vec<PostId>>;
-    async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>>;
-    async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>>;
+    async fn newest_of(&self, keys: &[Key]) -> Result<Vec<Option<StoredRating>>>;
     async fn user(&self, id: &UserId) -> Result<Option<User>>;
 }

@@ -112,17 +112,17 @@ impl Buffer for MemoryBuffer {
         self.0.call(call("backlog", Kind::Read), look).await
     }
 
-    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
-        let (user, posts) = (user.clone(), posts.to_vec());
+    async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>> {
+        let keys = keys.to_vec();
         let look = move |world: &mut World| {
-            let newest = |post: &PostId| {
+            let newest = |(post, user): &(PostId, UserId)| {
                 let log = &world.logs[Shard::of(post, SHARDS).index()];
                 let decoded =
                     log.lines.iter().rev().filter_map(|(at, bytes)| Some((at, Entry::decode(bytes).ok()?)));
-                let mut own = decoded.filter(|(_, entry)| entry.post == *post && entry.user == user);
+                let mut own = decoded.filter(|(_, entry)| entry.post == *post && entry.user == *user);
                 own.next().map(|(at, entry)| Waiting { position: *at, action: entry.action })
             };
-            Ok(posts.iter().map(newest).collect())
+            Ok(keys.iter().map(newest).collect())
         };
         self.0.call(call("waiting_of", Kind::Read), look).await
     }

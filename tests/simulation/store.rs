@@ -13,9 +13,9 @@ use damper::entry::{Batch, Shard};
 use damper::error::Result;
 use damper::faults::{self, Mistake};
 use damper::merge::bulk::BulkDecision;
-use damper::merge::{HeldRating, Key, Loaded, Merged, PostState, Rating};
+use damper::merge::{Key, Loaded, Merged, PostState};
 use damper::model::{PostId, User, UserId};
-use damper::store::{AsOf, Checkpoint, DrainRun, Installation, Ledger, ShardState};
+use damper::store::{AsOf, Checkpoint, DrainRun, Installation, Ledger, ShardState, StoredRating};
 
 use crate::world::{Call, Kind, SHARDS, Seam, Side, World};
 
@@ -160,26 +160,24 @@ impl Ledger for MemoryStore {
         self.read("frozen", look).await
     }
 
-    async fn ratings_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Rating>>> {
-        let keys = keys(user, posts);
-        let look =
-            move |world: &mut World| keys.iter().map(|key| world.tables.ratings.get(key).copied()).collect();
-        self.read("ratings_of", look).await
-    }
-
-    async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>> {
-        let keys = keys(user, posts);
-        let look =
-            move |world: &mut World| keys.iter().map(|key| world.tables.held.get(key).copied()).collect();
-        self.read("held_of", look).await
+    async fn newest_of(&self, keys: &[Key]) -> Result<Vec<Option<StoredRating>>> {
+        let keys = keys.to_vec();
+        let look = move |world: &mut World| {
+            let newest = |key: &Key| {
+                let rating =
+                    world.tables.ratings.get(key).map(|rating| (rating.position, rating.row.score, false));
+                let held = world.tables.held.get(key).map(|held| (held.position, held.score, true));
+                let (position, score, is_held) =
+                    held.into_iter().chain(rating).max_by_key(|found| found.0)?;
+                Some(StoredRating { position, score, is_held })
+            };
+            keys.iter().map(newest).collect()
+        };
+        self.read("newest_of", look).await
     }
 
     async fn user(&self, _: &UserId) -> Result<Option<User>> {
         // Users here have given no names.
         self.read("user", |_| None).await
     }
-}
-
-fn keys(user: &UserId, posts: &[PostId]) -> Vec<Key> {
-    posts.iter().map(|post| (post.clone(), user.clone())).collect()
 }

@@ -187,7 +187,7 @@ async fn an_empty_log_is_empty_in_every_answer(engine: Engine) {
     let backlog = engine.buffer.backlog(SHARD, Position::START).await.unwrap();
     assert_eq!((backlog.waiting, backlog.oldest, backlog.appends), (0, None, 0));
     assert_eq!(backlog.last, Position::START);
-    assert_eq!(engine.buffer.waiting_of(&user("ann"), &[post_id(POST)]).await.unwrap(), [None]);
+    assert_eq!(engine.buffer.waiting_of(&[(post_id(POST), user("ann"))]).await.unwrap(), [None]);
 }
 
 async fn a_read_takes_the_oldest_up_to_its_limit(engine: Engine) {
@@ -238,7 +238,7 @@ async fn the_backlog_counts_what_waits_beside_what_is_merged(engine: Engine) {
 
 async fn the_newest_entry_of_a_user_and_post_waits(engine: Engine) {
     let ask =
-        async |who: &str| engine.buffer.waiting_of(&user(who), &[post_id(POST)]).await.unwrap().remove(0);
+        async |who: &str| engine.buffer.waiting_of(&[(post_id(POST), user(who))]).await.unwrap().remove(0);
     let rate = async |who: &str, score| engine.append(&[entry(POST, who, score, START)]).await[0];
     let score = |score| Action::Rate(Score::parse(score).unwrap());
     let first = rate("ann", Some(0)).await;
@@ -267,11 +267,12 @@ async fn what_waits_comes_in_the_order_asked(engine: Engine) {
     let mut asked = ids.clone();
     asked.reverse();
     asked.push(ids[0].clone());
-    let found = engine.buffer.waiting_of(&user("ann"), &asked).await.unwrap();
+    let asked: Vec<_> = asked.into_iter().map(|id| (id, user("ann"))).collect();
+    let found = engine.buffer.waiting_of(&asked).await.unwrap();
     let waits: Vec<bool> = found.iter().map(Option::is_some).collect();
     let expected: Vec<bool> = (0..40).rev().map(|i| i % 2 == 0).chain([true]).collect();
     assert_eq!(waits, expected);
-    assert_eq!(engine.buffer.waiting_of(&user("ann"), &[]).await.unwrap(), []);
+    assert_eq!(engine.buffer.waiting_of(&[]).await.unwrap(), []);
 }
 
 async fn appends_at_once_get_positions_of_their_own_in_each_callers_order(engine: Engine) {

@@ -114,6 +114,8 @@ async fn hot_statements_go_by_their_indexes(world: World) {
     hot!("existing", store.existing(&posts));
     hot!("averages", store.averages(&posts));
     hot!("ratings_of", store.ratings_of(&user, &posts));
+    let keys: Vec<_> = posts.iter().map(|post| (post.clone(), user.clone())).collect();
+    hot!("newest_of", store.newest_of(&keys));
     hot!("held_of", store.held_of(&user, &posts));
     hot!("held_by", store.held_by(&user, None, limit));
     hot!("held_page", store.held_page(None, None, limit, false));

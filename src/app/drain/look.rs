@@ -121,7 +121,7 @@ impl Drainer {
     async fn touch(&self) -> Result<()> {
         let (user, post) = (UserId::parse(NOBODY)?, PostId::parse(NOBODY)?);
         self.ledger.checkpoint(Shard(0)).await?;
-        self.buffer.waiting_of(&user, &[post]).await.map(drop)
+        self.buffer.waiting_of(&[(post, user)]).await.map(drop)
     }
 
     /// A shard's checkpoint and log. When the log came back with less than it had accepted, the loss is recorded and the

@@ -42,7 +42,8 @@ impl Moderation {
         if self.is_held(post, user).await? {
             return Ok(());
         }
-        let waiting = self.core.buffer.waiting_of(user, std::slice::from_ref(post)).await?.pop().flatten();
+        let key = (post.clone(), user.clone());
+        let waiting = self.core.buffer.waiting_of(&[key]).await?.pop().flatten();
         if waiting.is_some() {
             let merged = tokio::time::timeout(CHECK_TIMEOUT, self.core.drainer.drain_post(post, now)).await;
             merged.map_err(|_| Error::Busy("what waits is being merged; try again".into()))??;

@@ -5,6 +5,7 @@ pub mod history;
 pub(super) mod known;
 mod loader;
 mod own;
+mod own_loader;
 mod posts;
 
 use std::sync::Arc;

@@ -6,10 +6,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::PostReader;
+use super::own_loader::Found;
 use crate::cache::Cached;
 use crate::entry::Position;
 use crate::error::Result;
 use crate::model::{PostId, Score, Time, UserId};
+use crate::store::StoredRating;
 
 /// A reader's own newest rating of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -24,9 +26,8 @@ pub struct OwnRating {
 }
 
 impl PostReader {
-    /// The own ratings of `reader`: the newer of what waits and what is stored. The buffer is asked first, so that an entry
-    /// that is merged meanwhile is seen twice rather than not at all. A cached state that is older than a stored rating
-    /// is read again, so that a user sees a rating count right after a flush.
+    /// The own ratings of `reader`: the newer of what waits and what is stored. A cached state that is older than a
+    /// stored rating is read again, so that a user sees a rating count right after a flush.
     pub(super) async fn own(
         &self,
         reader: Option<&UserId>,
@@ -37,9 +38,12 @@ impl PostReader {
             let none = vec![None; states.len()];
             return Ok((states, none));
         };
+        if states.is_empty() {
+            return Ok((states, Vec::new()));
+        }
         let ids: Vec<PostId> = states.iter().map(|cached| cached.state.post.id.clone()).collect();
-        let waiting = self.buffer.waiting_of(reader, &ids).await;
-        let stored = self.stored(reader, &ids).await;
+        let keys = ids.iter().map(|id| (id.clone(), reader.clone())).collect();
+        let Found { waiting, stored } = self.own_loader.load(keys).await?;
         let store_answered = stored.is_ok();
         let (waiting, stored) = match (waiting, stored) {
             (Ok(waiting), Ok(stored)) => (waiting, stored),
@@ -51,7 +55,7 @@ impl PostReader {
         };
         // The stored ratings were read with these versions known, not with those of a state that is read again below.
         let versions: Vec<Position> = states.iter().map(|cached| cached.state.version).collect();
-        let is_stale = |i: &usize| stored[*i].is_some_and(|(position, _)| position > versions[*i]);
+        let is_stale = |i: &usize| stored[*i].is_some_and(|stored| stored.position > versions[*i]);
         let stale: Vec<usize> = (0..ids.len()).filter(is_stale).collect();
         if !stale.is_empty() {
             let found = self.loader.load(stale.iter().map(|&i| ids[i].clone()).collect(), now).await?;
@@ -67,6 +71,9 @@ impl PostReader {
                 let score = waiting.action.score();
                 (waiting.position, OwnRating { score, pending: true, held: false })
             });
+            let stored = stored.map(|StoredRating { position, score, is_held }| {
+                (position, OwnRating { score: Some(score), pending: false, held: is_held })
+            });
             let (position, own) = waiting.into_iter().chain(stored).max_by_key(|(position, _)| *position)?;
             let pending = position > cached.state.version;
             // After its merge a withdrawal leaves no rating.
@@ -74,19 +81,5 @@ impl PostReader {
         });
         let newest = newest.collect();
         Ok((states, newest))
-    }
-
-    /// A user's newest ratings in the store (counted, excluded or held) with their positions.
-    async fn stored(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<(Position, OwnRating)>>> {
-        // Held ones first: a rating that is approved meanwhile is seen twice rather than not at all.
-        let held = self.ledger.held_of(user, posts).await?;
-        let ratings = self.ledger.ratings_of(user, posts).await?;
-        let own = |score, held| OwnRating { score: Some(score), pending: false, held };
-        let newest = held.into_iter().zip(ratings).map(|(held, rating)| {
-            let held = held.map(|held| (held.position, own(held.score, true)));
-            let rating = rating.map(|rating| (rating.position, own(rating.row.score, false)));
-            held.into_iter().chain(rating).max_by_key(|(position, _)| *position)
-        });
-        Ok(newest.collect())
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::known::Known;
 use super::loader::Loader;
 use super::own::OwnRating;
+use super::own_loader::OwnLoader;
 use crate::app::context::Context;
 use crate::buffer::Buffer;
 use crate::cache::{Cache, Cached};
@@ -43,10 +44,9 @@ pub struct PostView {
 /// Shows posts.
 pub struct PostReader {
     context: Arc<Context>,
-    pub(super) buffer: Arc<dyn Buffer>,
-    pub(super) ledger: Arc<dyn Ledger>,
     cache: Arc<dyn Cache>,
     pub(super) loader: Loader,
+    pub(super) own_loader: OwnLoader,
     /// Whether a post exists. A yes is certain, since posts are never deleted.
     pub(in crate::app) known: Known<PostId>,
 }
@@ -59,8 +59,9 @@ impl PostReader {
         ledger: Arc<dyn Ledger>,
         cache: Arc<dyn Cache>,
     ) -> Self {
-        let loader = Loader::new(ledger.clone(), cache.clone());
-        Self { context, buffer, ledger, cache, loader, known: Known::new(MISSING_MS) }
+        let own_loader = OwnLoader::new(&buffer, &ledger);
+        let loader = Loader::new(ledger, cache.clone());
+        Self { context, cache, loader, own_loader, known: Known::new(MISSING_MS) }
     }
 
     /// One post, with the own rating of `reader` if one is named.

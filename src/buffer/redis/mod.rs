@@ -266,18 +266,19 @@ impl Buffer for RedisBuffer {
         Ok(Backlog { waiting, oldest, appends, last: log::parse_position(&last)? })
     }
 
-    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<Waiting>>> {
+    async fn waiting_of(&self, asked: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>> {
         let mut shards: BTreeMap<Shard, Vec<usize>> = BTreeMap::new();
-        for (i, post) in posts.iter().enumerate() {
+        for (i, (post, _)) in asked.iter().enumerate() {
             shards.entry(Shard::of(post, self.shard_count)).or_default().push(i);
         }
-        let asking = shards.into_iter().map(|(shard, asked)| async move {
-            let fields = asked.iter().map(|&i| log::note_field(user, &posts[i])).collect();
+        let asking = shards.into_iter().map(|(shard, places)| async move {
+            let field = |&i: &usize| log::note_field(&asked[i].1, &asked[i].0);
+            let fields = places.iter().map(field).collect();
             let keys = [log::notes_key(shard), log::older_notes_key(shard)];
             let found: Vec<String> = self.link.reads.call(&self.waiting_of, &keys, fields).await?;
-            Ok::<_, Error>(asked.into_iter().zip(found))
+            Ok::<_, Error>(places.into_iter().zip(found))
         });
-        let mut waiting = vec![None; posts.len()];
+        let mut waiting = vec![None; asked.len()];
         for (i, note) in try_join_all(asking).await?.into_iter().flatten() {
             waiting[i] = log::parse_note(&note);
         }

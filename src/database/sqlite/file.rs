@@ -1,5 +1,5 @@
-//! The one SQLite file of the embedded set-up. Readers have pools and never wait for a writer (WAL); heavy questions have
-//! one of their own. A question whose caller has gone is interrupted.
+//! The one SQLite file of the embedded set-up. Readers never wait for a writer (WAL); heavy questions have connections of
+//! their own (see [`readers`](super::readers)).
 //!
 //! SQLite lets one connection write at a time. So a process has one writer, handed out in order of asking: appends and
 //! commits take turns, and so do processes (`damper flush` beside `serve`; see [`turns`](super::turns)).
@@ -7,18 +7,14 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::lock_file;
+use super::readers::{Readers, Reading};
 use super::turns::{Turn, Turns};
 use crate::config::StoreKnobs;
 use crate::database::{Patience, schema};
@@ -33,8 +29,6 @@ const WRITER_CACHE: &str = "-65536";
 const READER_CACHE: &str = "-8192";
 /// Rows that SQLite's thread may be ahead of who reads them.
 const ROWS_AHEAD: usize = 500;
-/// Steps of SQLite's machine, each far below a microsecond, after which it looks whether its caller has gone.
-const STEPS_UNSEEN: i32 = 10_000;
 /// Pages of the write-ahead log after which it is folded into the file (4 KiB each).
 const CHECKPOINT_PAGES: &str = "16000";
 
@@ -42,21 +36,14 @@ const CHECKPOINT_PAGES: &str = "16000";
 pub struct SqliteFile {
     pub(crate) path: PathBuf,
     /// Connections for reads; a write over one is refused by SQLite.
-    pub(crate) readers: SqlitePool,
+    readers: Arc<Readers>,
     /// The same, for questions that may read much.
-    pub(crate) heavy: SqlitePool,
+    heavy: Arc<Readers>,
     for_reading: SqliteConnectOptions,
     for_writing: SqliteConnectOptions,
     /// Nothing after a transaction that did not end well; the next one opens it anew.
     writer: Arc<Mutex<Option<SqliteConnection>>>,
     turns: Turns,
-}
-
-/// A question under way. One that is dropped before its end is interrupted, and its connection closed.
-pub struct Reading {
-    connection: PoolConnection<Sqlite>,
-    is_abandoned: Arc<AtomicBool>,
-    has_ended: bool,
 }
 
 /// A write transaction under way, and the only one of this process.
@@ -98,30 +85,22 @@ impl SqliteFile {
         schema::explain(schema::migrator(schema::SQLITE).run(&mut writer).await)?;
         drop(lock);
         let for_reading = options.pragma("query_only", "on").pragma("cache_size", READER_CACHE);
-        // A file's connection does not break while it is idle: a look at it would be one more hop to its thread.
-        let pool = SqlitePoolOptions::new()
-            .acquire_timeout(Duration::from_millis(knobs.connect_timeout_ms))
-            .test_before_acquire(false);
-        let readers = pool.clone().max_connections(knobs.connections_max);
-        let readers = readers.connect_with(for_reading.clone()).await?;
-        let heavy = pool.max_connections(knobs.heavy_connections_max).connect_lazy_with(for_reading.clone());
+        let timeout = Duration::from_millis(knobs.connect_timeout_ms);
+        let readers = Readers::new(&for_reading, knobs.connections_max, timeout);
+        readers.take().await?.end();
+        let heavy = Readers::new(&for_reading, knobs.heavy_connections_max, timeout);
         let writer = Arc::new(Mutex::new(Some(writer)));
         let turns = Turns::open(path, BUSY_TIMEOUT).map_err(|e| refused("lock", &e))?;
         Ok(Self { path: path.to_path_buf(), readers, heavy, for_reading, for_writing, writer, turns })
     }
 
-    /// A connection for one question.
+    /// A connection for one question, or for a transaction that only reads.
     pub async fn read(&self, patience: Patience) -> Result<Reading> {
-        let pool = if patience == Patience::Heavy { &self.heavy } else { &self.readers };
-        let (mut connection, is_abandoned) = (pool.acquire().await?, Arc::<AtomicBool>::default());
-        let watched = is_abandoned.clone();
-        let mut handle = connection.lock_handle().await?;
-        handle.set_progress_handler(STEPS_UNSEEN, move || !watched.load(Ordering::Relaxed));
-        drop(handle);
-        Ok(Reading { connection, is_abandoned, has_ended: false })
+        let readers = if patience == Patience::Heavy { &self.heavy } else { &self.readers };
+        readers.take().await
     }
 
-    /// Passes when the file can be read over a new connection, however busy those of the pools are.
+    /// Passes when the file can be read over a new connection, however busy those of the readers are.
     pub async fn probe(&self) -> Result<()> {
         let mut connection = SqliteConnection::connect_with(&self.for_reading).await?;
         sqlx::raw_sql("select id from installation").execute(&mut connection).await?;
@@ -155,26 +134,6 @@ impl SqliteFile {
                     tracing::debug!(%error, "the write-ahead log stays beside the data file");
                 }
             }
-        }
-    }
-}
-
-impl Reading {
-    pub fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
-    }
-
-    /// Gives the connection back.
-    pub fn end(mut self) {
-        self.has_ended = true;
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.is_abandoned.store(true, Ordering::Relaxed);
-            self.connection.close_on_drop();
         }
     }
 }

@@ -4,6 +4,7 @@ mod backup;
 mod file;
 pub(crate) mod health;
 pub(super) mod parameters;
+mod readers;
 mod turns;
 
 use std::fmt::Display;
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use file::{SqliteFile, Writing, lock_for_serving};
+pub use readers::Reading;
 
 /// A file beside the data file, whose name begins as that one's does.
 fn beside(data: &Path, ending: &str) -> PathBuf {

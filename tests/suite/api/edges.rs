@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use super::{metric, now, time, until_count};
 use crate::support::http::JSON;
 use crate::support::process::{Process, Program};
-use crate::support::world::{EVERY_SECOND, World};
+use crate::support::world::{EVERY_SECOND, World, create_all};
 use crate::support::{in_both_setups, until, until_some};
 
 in_both_setups!(
     of_many_who_make_one_post_at_once_one_succeeds,
     a_post_that_was_unknown_is_found_once_another_process_has_made_it,
     whoever_flushed_sees_the_rating_count_at_once,
+    of_many_who_read_at_once_each_sees_the_own_rating,
     a_post_whose_only_rating_is_withdrawn_is_as_if_never_rated,
     an_id_that_is_none_is_refused_by_every_call,
     a_body_may_be_as_long_as_the_limit_and_no_longer,
@@ -85,6 +86,33 @@ fn whoever_flushed_sees_the_rating_count_at_once(world: World) {
         assert!(merged["average"].as_f64().is_some_and(|mean| (0.0..=5.0).contains(&mean)), "{merged}");
     }
     world.assert_exact(&[(("p".into(), "ann".into()), 4)].into());
+}
+
+fn of_many_who_read_at_once_each_sees_the_own_rating(world: World) {
+    let service = world.start_api();
+    let posts = ["p", "q"];
+    create_all(&service.http(), &posts);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..12)
+            .map(|reader| {
+                let api = service.http();
+                scope.spawn(move || {
+                    for i in 0..25 {
+                        let (post, score) = (posts[(reader + i) % 2], (reader + i) as i64 % 6);
+                        let user = format!("u{reader}");
+                        api.rate(post, &user, score);
+                        // It waits, or was merged a moment ago.
+                        assert_eq!(api.post_as(post, &user)["my_rating"]["score"], score, "{user} on {post}");
+                        let other = format!("u{reader}-without");
+                        assert_eq!(api.post_as(post, &other)["my_rating"], Value::Null);
+                    }
+                })
+            })
+            .collect();
+        while !readers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            world.flush();
+        }
+    });
 }
 
 fn a_post_whose_only_rating_is_withdrawn_is_as_if_never_rated(world: World) {

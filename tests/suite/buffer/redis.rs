@@ -81,7 +81,7 @@ async fn what_was_noted_above_the_clock_is_found_and_forgotten_like_all_else() {
     let engine = Engine::redis().await;
     engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
     let at = engine.append(&ratings(1)).await[0];
-    let ask = async || engine.buffer.waiting_of(&user("u0"), &[post_id(POST)]).await.unwrap().remove(0);
+    let ask = async || engine.buffer.waiting_of(&[(post_id(POST), user("u0"))]).await.unwrap().remove(0);
     assert_eq!(ask().await.map(|waiting| waiting.position), Some(at));
     engine.buffer.trim(SHARD, at).await.unwrap();
     assert_eq!(ask().await, None);
@@ -93,7 +93,7 @@ async fn notes_are_kept_until_their_entries_are_merged_and_no_longer() {
     let notes = || engine.world.redis().command(&["KEYS", "damper:{0}:*notes"]).texts().len();
     let noted = async |user: usize| {
         let found =
-            engine.buffer.waiting_of(&self::user(&format!("u{user}")), &[post_id(POST)]).await.unwrap();
+            engine.buffer.waiting_of(&[(post_id(POST), self::user(&format!("u{user}")))]).await.unwrap();
         found[0].as_ref().map(|waiting| waiting.position)
     };
     let mut held = engine.append(&ratings(3)).await;
@@ -121,7 +121,7 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
     engine.world.redis().command(&["SCRIPT", "FLUSH"]);
     engine.buffer.trim(SHARD, first).await.unwrap();
     engine.world.redis().command(&["SCRIPT", "FLUSH"]);
-    let waiting = engine.buffer.waiting_of(&user("u0"), &[post_id(POST)]).await;
+    let waiting = engine.buffer.waiting_of(&[(post_id(POST), user("u0"))]).await;
     assert!(waiting.unwrap()[0].is_some());
 }
 
