@@ -1,6 +1,5 @@
 //! Parsing at the edge: bodies, path and query, each refused with the place that must change.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -98,10 +97,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PostPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let ids: HashMap<String, String> = path(parts).await?;
+        let named: Vec<(String, String)> = path(parts).await?;
         // A route without an id is that of a post whose id is the route's last segment.
         let last_segment = || parts.uri.path().rsplit('/').next();
-        let id = ids.get("id").map(String::as_str).or_else(last_segment).unwrap_or_default();
+        let id = named.iter().find(|(name, _)| name == "id").map(|(_, id)| id.as_str());
+        let id = id.or_else(last_segment).unwrap_or_default();
         PostId::parse(id).map(Self).map_err(|e| Problem::in_parameter(e, "id"))
     }
 }

@@ -3,6 +3,7 @@
 //! With keys in the settings a caller shows a token and is its `sub`. Without keys Damper is open: callers name
 //! themselves, and operators show the admin token. Reading needs no token, but a token that is shown must be good.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
@@ -24,17 +25,20 @@ use crate::model::UserId;
 /// Long answers that are written at once.
 const LONG_ANSWERS_MAX: usize = 1;
 
-/// What handlers share.
+/// What handlers share, by one handle: layers and handlers each take a copy of it, several a request.
 #[derive(Clone)]
-pub struct Gate {
+pub struct Gate(Arc<Common>);
+
+/// What stands behind the handle.
+pub struct Common {
     app: Arc<App>,
     /// Without keys Damper is open.
-    keys: Option<Arc<Keys>>,
+    keys: Option<Keys>,
     /// Held by the one flush that may be under way.
     pub(super) flushing: Arc<Mutex<()>>,
     pub(super) followers: Arc<Followers>,
     /// Turns at writing a long answer, which takes a core for a while: a crowd that asks for them must not keep ratings from it.
-    pub(super) long_answers: Arc<Semaphore>,
+    pub(super) long_answers: Semaphore,
     /// Cancelled once the process is to end.
     pub(super) stop: CancellationToken,
 }
@@ -45,14 +49,19 @@ impl Gate {
     /// # Errors
     /// `Config` when a key cannot be used.
     pub fn open(app: Arc<App>, stop: CancellationToken) -> Result<Self> {
-        let keys = Keys::load(app.config())?.map(Arc::new);
-        Ok(Self { keys, ..Self::without_keys(app, stop) })
+        let keys = Keys::load(app.config())?;
+        Ok(Self::new(app, keys, stop))
     }
 
     /// The gate of a process that asks for no token.
     pub fn without_keys(app: Arc<App>, stop: CancellationToken) -> Self {
-        let long_answers = Arc::new(Semaphore::new(LONG_ANSWERS_MAX));
-        Self { app, keys: None, flushing: Arc::default(), followers: Arc::default(), long_answers, stop }
+        Self::new(app, None, stop)
+    }
+
+    fn new(app: Arc<App>, keys: Option<Keys>, stop: CancellationToken) -> Self {
+        let long_answers = Semaphore::new(LONG_ANSWERS_MAX);
+        let (flushing, followers) = (Arc::default(), Arc::default());
+        Self(Arc::new(Common { app, keys, flushing, followers, long_answers, stop }))
     }
 
     pub(super) fn app(&self) -> &Arc<App> {
@@ -62,6 +71,14 @@ impl Gate {
     /// Whether callers name themselves.
     pub fn is_open(&self) -> bool {
         self.keys.is_none()
+    }
+}
+
+impl Deref for Gate {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.0
     }
 }
 

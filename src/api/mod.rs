@@ -5,6 +5,7 @@
 //! Connections come in through `door`. The wall clock is read here, once a request.
 
 mod address;
+mod answer;
 mod cursor;
 mod door;
 mod extract;
@@ -17,7 +18,8 @@ mod routes;
 mod schema;
 mod viewer;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -63,8 +65,7 @@ const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 /// The public listener's routes: `/api/**`, the probes, the API's description and its problems.
 pub fn public(gate: &Gate) -> Result<Router> {
     let (routes, api) = described(public_routes(), gate, false);
-    let mut routes = bounded(routes.merge(openapi::route("/openapi.json", &api)), gate)
-        .layer(from_fn_with_state(gate.clone(), origin::check_site));
+    let mut routes = bounded(routes.merge(openapi::route("/openapi.json", &api)), gate, origin::check_site);
     let origins = &gate.app().config().api.cors_origins;
     if !origins.is_empty() {
         routes = routes.layer(cors(origins)?);
@@ -110,13 +111,12 @@ pub fn admin(gate: &Gate) -> Router {
         .merge(probes::metrics());
     let (routes, api) = described(routes, gate, true);
     let (_, public) = described(public_routes(), gate, false);
-    let routes = bounded(routes.merge(viewer::routes(&public, &api)), gate);
-    named(routes.layer(from_fn_with_state(gate.clone(), origin::check_host)), gate)
+    named(bounded(routes.merge(viewer::routes(&public, &api)), gate, origin::check_host), gate)
 }
 
 /// The worker's routes: the probes and the metrics.
 pub fn worker(gate: &Gate) -> Router {
-    named(bounded(probes::probes().merge(probes::metrics()).into(), gate), gate)
+    named(bounded(probes::probes().merge(probes::metrics()).into(), gate, |_, _| Ok(())), gate)
 }
 
 fn described(routes: OpenApiRouter<Gate>, gate: &Gate, is_admin: bool) -> (Router<Gate>, Value) {
@@ -124,8 +124,12 @@ fn described(routes: OpenApiRouter<Gate>, gate: &Gate, is_admin: bool) -> (Route
     (routes, openapi::describe(&api, Audience { is_open: gate.is_open(), is_admin }))
 }
 
-/// What every listener has: problem+json where no handler answers, pages about problems, and a time limit.
-fn bounded(routes: Router<Gate>, gate: &Gate) -> Router<Gate> {
+/// Refuses what must not reach a listener's handlers.
+type Check = fn(&Gate, &Request) -> Result<(), Problem>;
+
+/// What every listener has: problem+json where no handler answers, pages about problems, a check of where a request comes
+/// from, and a time limit. Layers that stand side by side are one: a router boxes each, and copies it for each request.
+fn bounded(routes: Router<Gate>, gate: &Gate, check: Check) -> Router<Gate> {
     routes
         .merge(problem::pages())
         .fallback(async |uri: Uri| Problem::no_route(uri.path()))
@@ -133,16 +137,14 @@ fn bounded(routes: Router<Gate>, gate: &Gate) -> Router<Gate> {
             let detail = format!("{method} is not allowed here; the Allow header lists the methods that are");
             Problem::new(Kind::MethodNotAllowed, detail)
         })
-        .layer(from_fn_with_state(gate.clone(), limit_time))
-        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer((CatchPanicLayer::custom(answer_panic), from_fn_with_state((gate.clone(), check), admit)))
 }
 
 /// Outermost: every answer has a request id, and is compressed unless it is a stream.
 fn named(routes: Router<Gate>, gate: &Gate) -> Router {
     let packed = DefaultPredicate::new().and(NotForContentType::const_new(ingest::NDJSON));
     routes
-        .layer(CompressionLayer::new().compress_when(packed))
-        .layer(from_fn(name_request))
+        .layer((from_fn(name_request), CompressionLayer::new().compress_when(packed)))
         .with_state(gate.clone())
 }
 
@@ -180,7 +182,7 @@ async fn name_request(request: Request, next: Next) -> Response {
         (1..=REQUEST_ID_CHARS_MAX).contains(&value.len()) && value.as_bytes().iter().all(allowed)
     };
     let own = request.headers().get(REQUEST_ID).filter(is_plain).cloned();
-    let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok());
+    let id = own.or_else(|| HeaderValue::try_from(new_id()).ok());
     let Some(id) = id else { return next.run(request).await };
     let span = info_span!("request", id = id.to_str().unwrap_or_default());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -195,6 +197,13 @@ async fn name_request(request: Request, next: Next) -> Response {
     respond.instrument(span).await
 }
 
+/// An id that no other request has: this process by a random name, and a count.
+fn new_id() -> String {
+    static PROCESS: LazyLock<uuid::Uuid> = LazyLock::new(uuid::Uuid::new_v4);
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    format!("{}-{}", PROCESS.simple(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Binds a listener; port 0 takes any free one.
 ///
 /// # Errors
@@ -206,15 +215,17 @@ pub async fn bind(address: std::net::SocketAddr, setting: &str) -> Result<TcpLis
     })
 }
 
-async fn limit_time(State(app): Shared, request: Request, next: Next) -> Response {
+/// Lets a request in that passes `check`, and gives it a time limit.
+async fn admit(State((gate, check)): State<(Gate, Check)>, request: Request, next: Next) -> Answer {
+    check(&gate, &request)?;
     // It is answered after its body, which may take hours.
     if request.uri().path() == ingest::PATH {
-        return next.run(request).await;
+        return Ok(next.run(request).await);
     }
-    let within = Duration::from_millis(app.config().api.request_timeout_ms);
-    tokio::time::timeout(within, next.run(request)).await.unwrap_or_else(|_| {
+    let within = Duration::from_millis(gate.app().config().api.request_timeout_ms);
+    tokio::time::timeout(within, next.run(request)).await.map_err(|_| {
         let text = format!("no answer within {} ms; try again", within.as_millis());
-        Problem::from(Error::Unavailable(text)).into_response()
+        Problem::from(Error::Unavailable(text))
     })
 }
 

@@ -3,10 +3,8 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::gate::Gate;
 use super::problem::Problem;
@@ -14,29 +12,26 @@ use crate::config::Open;
 use crate::error::Kind;
 
 /// On the admin listener: the host must be this machine's, and an origin must be the same.
-pub async fn check_host(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let host = host(&request);
+pub fn check_host(gate: &Gate, request: &Request) -> Result<(), Problem> {
+    let host = host(request);
     let mut origins = request.headers().get_all(header::ORIGIN).iter();
     if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_of(origin, host))) {
         let detail = "a page of another site asks; only the admin listener's own may";
-        return Problem::new(Kind::HostRefused, detail).into_response();
+        return Err(Problem::new(Kind::HostRefused, detail));
     }
-    match refuse_host(host, &gate) {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
-    }
+    check_own(host, gate)
 }
 
 /// On the public listener, while callers name themselves: a page of another site must not name one for its visitor.
 /// A browser says of every call that changes something which page asks. Where only this machine may call, the host
 /// must be its own too.
-pub async fn check_site(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let (headers, host) = (request.headers(), host(&request));
-    if gate.is_open()
-        && gate.app().config().open == Open::Loopback
-        && let Some(refusal) = refuse_host(host, &gate)
-    {
-        return refusal;
+pub fn check_site(gate: &Gate, request: &Request) -> Result<(), Problem> {
+    if !gate.is_open() {
+        return Ok(());
+    }
+    let (headers, host) = (request.headers(), host(request));
+    if gate.app().config().open == Open::Loopback {
+        check_own(host, gate)?;
     }
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     let allowed = &gate.app().config().api.cors_origins;
@@ -44,11 +39,11 @@ pub async fn check_site(State(gate): State<Gate>, request: Request, next: Next) 
         None => text(headers, "sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none"),
         Some(origin) => is_of(origin, host) || allowed.iter().any(|allowed| allows(allowed, origin)),
     };
-    if gate.is_open() && !reads && !may_ask {
+    if !reads && !may_ask {
         let detail = "a page of another site asks; the setting api.cors_origins lists those that may";
-        return Problem::new(Kind::OriginRefused, detail).into_response();
+        return Err(Problem::new(Kind::OriginRefused, detail));
     }
-    next.run(request).await
+    Ok(())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -62,11 +57,13 @@ fn host(request: &Request) -> Option<&str> {
     from_uri.or_else(|| text(request.headers(), header::HOST.as_str()))
 }
 
-/// The answer to a request for a host that is not this machine's.
-fn refuse_host(host: Option<&str>, gate: &Gate) -> Option<Response> {
-    let is_refused = host.is_some_and(|host| !is_own(host, &gate.app().config().admin_hosts));
+/// Refuses a host that is not this machine's.
+fn check_own(host: Option<&str>, gate: &Gate) -> Result<(), Problem> {
+    if host.is_none_or(|host| is_own(host, &gate.app().config().admin_hosts)) {
+        return Ok(());
+    }
     let detail = "the host is not known here; the setting admin_hosts lists names beside localhost";
-    is_refused.then(|| Problem::new(Kind::HostRefused, detail).into_response())
+    Err(Problem::new(Kind::HostRefused, detail))
 }
 
 /// Whether the setting `allowed`, an origin or `*`, allows `origin`.

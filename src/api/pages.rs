@@ -1,6 +1,5 @@
 //! Paging: every list takes `limit` and `cursor`, and answers `next_cursor` and a `Link` to the next page.
 
-use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -9,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
+use super::answer::Json;
 use super::cursor::{self, Place};
 use super::extract::parameters;
 use super::problem::Problem;

@@ -1,6 +1,5 @@
 //! What most routes are written with; what is particular to one, its file imports itself.
 
-pub(super) use axum::Json;
 pub(super) use axum::extract::State;
 pub(super) use axum::http::{HeaderMap, StatusCode, header};
 pub(super) use axum::response::{IntoResponse, Response};
@@ -8,6 +7,7 @@ pub(super) use serde::{Deserialize, Serialize};
 pub(super) use serde_json::Value;
 pub(super) use utoipa::{IntoParams, ToSchema};
 
+pub(super) use crate::api::answer::Json;
 pub(super) use crate::api::extract::{Body, NoParameters, Nothing, Parameters, PostPath, UserPath};
 pub(super) use crate::api::gate::{Caller, Gate, Moderator, Operator, Somebody};
 pub(super) use crate::api::pages::{PageQuery, Paged};

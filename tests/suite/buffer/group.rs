@@ -43,8 +43,8 @@ impl Buffer for SlowShard {
         self.redis.backlog(shard, from).await
     }
 
-    async fn waiting_of(&self, user: &UserId, posts: &[PostId]) -> damper::Result<Vec<Option<Waiting>>> {
-        self.redis.waiting_of(user, posts).await
+    async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> damper::Result<Vec<Option<Waiting>>> {
+        self.redis.waiting_of(keys).await
     }
 
     async fn raise_floor(&self, shard: Shard, floor: Position) -> damper::Result<()> {
