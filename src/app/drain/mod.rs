@@ -256,7 +256,9 @@ impl Drainer {
             self.buffer.trim(shard, batch.to).await?;
         }
         let as_of = (self.context.ticks.around(now).last, &self.context.params);
-        let reading = self.read_ahead(&batch, limit, ahead, done.end);
+        // The limit that the next batch has once this one is committed.
+        let limit_then = done.limit.map_or(batch_max, |limit| limit.saturating_mul(2).min(batch_max));
+        let reading = self.read_ahead(&batch, limit_then, ahead, done.end);
         let (mut committed, ()) = tokio::join!(self.commit(&batch, seen, as_of), reading);
         let is_refused = matches!(committed, Err(Error::Refused(_)));
         if let Err(error) = &committed
