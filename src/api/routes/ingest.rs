@@ -217,7 +217,7 @@ impl Ingest {
 
     fn add(&mut self, line: &LineBuffer, now: Time) {
         let outcome = match line.text() {
-            Some(b"") => return,
+            Some(text) if text.trim_ascii().is_empty() => return,
             Some(text) => json_line::parse(text, now).map_err(Problem::from),
             None => {
                 let detail = format!("the line has more than {LINE_BYTES_MAX} bytes");
