@@ -59,7 +59,7 @@ pub fn broken_off(error: &axum::Error) -> Problem {
     Problem::new(Kind::UnreadableBody, format!("the body ended too early: {error}"))
 }
 
-/// Bytes of a body that are read after it has been found too large.
+/// A body that is too large by no more than this is read to its end.
 const SKIPPED_BYTES_MAX: usize = 1 << 20;
 
 /// The whole body. Its pieces are copied together: even a piece of one byte keeps the buffer that it was read into.
@@ -75,8 +75,9 @@ async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     }
     // A connection that is closed on a sender who still sends is reset, and the answer is lost. So what is a little too large
     // is read to its end.
-    let mut rest = SKIPPED_BYTES_MAX;
-    while length <= bytes_max + SKIPPED_BYTES_MAX
+    let skipped_max = bytes_max + SKIPPED_BYTES_MAX;
+    let mut rest = skipped_max.saturating_sub(bytes.len());
+    while length <= skipped_max
         && let Some(Ok(piece)) = pieces.next().await
         && piece.len() < rest
     {
