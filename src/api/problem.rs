@@ -120,27 +120,19 @@ impl From<Error> for Problem {
     }
 }
 
-impl Problem {
-    /// An answer that has this problem's status and headers, and says the problem itself in a body of its own kind.
-    pub fn answer_as(mut self, content_type: &'static str, body: impl FnOnce(Self) -> Response) -> Response {
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let own = std::mem::take(&mut self.headers);
-        let mut response = body(self);
-        *response.status_mut() = status;
+        let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.extend(own);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         response
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        self.answer_as("application/problem+json", |problem| Json(problem).into_response())
     }
 }
 

@@ -51,7 +51,7 @@ impl LineBuffer {
         self.number
     }
 
-    /// The line, without surrounding spaces and ends of lines; `None` when it is too long.
+    /// The line, without surrounding spaces and ends of lines, and empty if it has blanks alone; `None` when it is too long.
     pub fn text(&self) -> Option<&[u8]> {
         let text = trimmed(&self.text);
         let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.number == 1).map_or(text, trimmed);
@@ -59,8 +59,11 @@ impl LineBuffer {
     }
 }
 
-/// A tab may be an empty field.
+/// A tab may be an empty field, but a line of blanks alone is empty.
 fn trimmed(text: &[u8]) -> &[u8] {
+    if text.trim_ascii().is_empty() {
+        return &[];
+    }
     let is_text = |byte: &u8| !matches!(byte, b' ' | b'\r' | b'\n');
     let begin = text.iter().position(is_text).unwrap_or(text.len());
     let end = text.iter().rposition(is_text).map_or(begin, |last| last + 1);
@@ -103,6 +106,7 @@ mod tests {
             assert_eq!(cut(text, bytes), expected, "{bytes} at once");
         }
         assert_eq!(cut("\u{feff} a\n\u{feff}", 1), [(1, Some("a".into())), (2, Some("\u{feff}".into()))]);
+        assert_eq!(cut("\ta\t\n \t\r\n", 1), [(1, Some("\ta\t".into())), (2, Some(String::new()))]);
         assert_eq!(cut("", 1), []);
         assert_eq!(cut("\n", 1).len(), 1);
     }

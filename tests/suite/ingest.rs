@@ -81,7 +81,7 @@ fn good_lines_are_accepted_and_bad_ones_reported_by_number(world: World) {
     assert_eq!((&post["count"], &post["histogram"]), (&json!(3), &json!([1, 0, 1, 0, 1, 0])), "{post}");
     assert_eq!(world.status()["applied"], 5);
     assert_eq!(parsed(&send(&api, "")), (vec![], json!({"accepted": 0, "refused": 0})));
-    assert_eq!(parsed(&send(&api, "\n \n")), (vec![], json!({"accepted": 0, "refused": 0})));
+    assert_eq!(parsed(&send(&api, "\n \n\t\n \t\r\n\t")), (vec![], json!({"accepted": 0, "refused": 0})));
     let packed = api.send("POST", "/api/ratings", &[("content-encoding", "gzip")], Some(b"x"));
     packed.problem(415, "unsupported-media-type");
     for query in ["x=1", "stream=yes"] {

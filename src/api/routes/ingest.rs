@@ -116,11 +116,10 @@ pub async fn ingest(
     }
     let lines = answers.concat().await;
     let stopped = |_| Error::Internal("a task stopped that took ratings".into());
-    Ok(match taking.await.map_err(stopped)? {
-        // Many senders look at the status alone.
-        Some(problem) => problem.answer_as(NDJSON, |_| lines.into_response()),
-        None => (headers, lines).into_response(),
-    })
+    // Many senders look at the status alone.
+    let mut answer = taking.await.map_err(stopped)?.map(Problem::into_response).unwrap_or_default();
+    *answer.body_mut() = Body::from(lines);
+    Ok((headers, answer).into_response())
 }
 
 /// One request's ratings.
