@@ -10,6 +10,7 @@ mod cursor;
 mod door;
 mod extract;
 mod gate;
+mod kept;
 mod openapi;
 mod origin;
 mod pages;
@@ -70,7 +71,8 @@ pub fn public(gate: &Gate) -> Result<Router> {
     if !origins.is_empty() {
         routes = routes.layer(cors(origins)?);
     }
-    Ok(named(routes, gate))
+    let kept = from_fn_with_state(gate.clone(), kept::answer);
+    Ok(routes.layer((from_fn(name_request), kept, packed())).with_state(gate.clone()))
 }
 
 fn public_routes() -> OpenApiRouter<Gate> {
@@ -140,12 +142,15 @@ fn bounded(routes: Router<Gate>, gate: &Gate, check: Check) -> Router<Gate> {
         .layer((CatchPanicLayer::custom(answer_panic), from_fn_with_state((gate.clone(), check), admit)))
 }
 
-/// Outermost: every answer has a request id, and is compressed unless it is a stream.
+/// Outermost: every answer has a request id, and is compressed.
 fn named(routes: Router<Gate>, gate: &Gate) -> Router {
-    let packed = DefaultPredicate::new().and(NotForContentType::const_new(ingest::NDJSON));
-    routes
-        .layer((from_fn(name_request), CompressionLayer::new().compress_when(packed)))
-        .with_state(gate.clone())
+    routes.layer((from_fn(name_request), packed())).with_state(gate.clone())
+}
+
+/// Compresses every answer that is not a stream.
+fn packed() -> CompressionLayer<impl Predicate> {
+    let is_whole = NotForContentType::const_new(ingest::NDJSON);
+    CompressionLayer::new().compress_when(DefaultPredicate::new().and(is_whole))
 }
 
 /// Which pages of other sites may call: the answer to a browser's question.

@@ -1,6 +1,7 @@
 //! The in-process cache: entries live a second at most.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,13 +20,14 @@ const ENTRY_BYTES: usize = size_of::<Cached>() + 256;
 /// A bounded map of posts in this process.
 pub struct MemoryCache {
     posts: Moka<PostId, Arc<Cached>>,
+    changes: AtomicU64,
 }
 
 impl MemoryCache {
     /// A cache of `bytes_max` at most; the least used posts go first.
     pub fn new(bytes_max: u64) -> Self {
         let posts = Moka::builder().weigher(|_, entry| bytes(entry)).max_capacity(bytes_max);
-        Self { posts: posts.time_to_live(LIFE).build() }
+        Self { posts: posts.time_to_live(LIFE).build(), changes: AtomicU64::new(0) }
     }
 }
 
@@ -55,5 +57,12 @@ impl Cache for MemoryCache {
                 })
                 .await;
         }
+    }
+    fn changes_made(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod redis;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,12 @@ pub trait Cache: Send + Sync {
     async fn refresh_many(&self, entries: &[Arc<Cached>]) {
         self.put_many(entries).await;
     }
+
+    /// How many changes this process has made to what readers see. What was put together before the last is out of date.
+    fn changes_made(&self) -> u64;
+
+    /// Counts one, after it can be read.
+    fn note_change(&self);
 }
 
 /// A post's state, and when it was read.
@@ -58,12 +65,15 @@ pub struct Cached {
     /// Whether the post's content is left out, because it is long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
+    /// When this process got it.
+    #[serde(skip, default = "Instant::now")]
+    pub got_at: Instant,
 }
 
 impl Cached {
     /// What the store said, whole.
     pub fn new(state: PostState, read_at: Time) -> Self {
-        Self { state, read_at, is_cut: false }
+        Self { state, read_at, is_cut: false, got_at: Instant::now() }
     }
 
     /// The same without the post's content.

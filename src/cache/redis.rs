@@ -253,4 +253,11 @@ impl Cache for RedisCache {
         self.near.put_many(entries).await;
         self.put_all(entries, |link| &link.drains).await;
     }
+    fn changes_made(&self) -> u64 {
+        self.near.changes_made()
+    }
+
+    fn note_change(&self) {
+        self.near.note_change();
+    }
 }

@@ -108,7 +108,7 @@ impl Database {
     pub async fn change(&self, patience: Patience, sql: &str, values: Vec<Value<'_>>) -> Result<u64> {
         if let (Server::Postgres(pools), None) = (&self.server, self.server.statement_ms(patience)) {
             let changed = async {
-                let mut connection = pools.of(patience).acquire().await?;
+                let mut connection = pools.acquire(patience).await?;
                 Connection::Postgres(&mut connection).change(sql, values).await
             };
             return self.until(self.watch.until(patience), changed).await;

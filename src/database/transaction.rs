@@ -42,7 +42,7 @@ impl Database {
         let opening = async {
             Ok(match &self.server {
                 Server::Postgres(pools) => {
-                    limited(pools.of(patience).begin().await?, pools.statement_ms(patience)).await?
+                    limited(pools.begin(patience, "begin").await?, pools.statement_ms(patience)).await?
                 }
                 Server::Sqlite(file) => Open::Writing(file.begin().await?),
             })
@@ -56,7 +56,7 @@ impl Database {
             Ok(match &self.server {
                 Server::Postgres(pools) => {
                     let begin = "begin isolation level repeatable read, read only";
-                    limited(pools.of(Patience::Heavy).begin_with(begin).await?, Some(0)).await?
+                    limited(pools.begin(Patience::Heavy, begin).await?, Some(0)).await?
                 }
                 Server::Sqlite(file) => Open::Reading(file.read(Patience::Heavy).await?.begin().await?),
             })

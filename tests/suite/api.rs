@@ -3,6 +3,7 @@
 mod catalogue;
 mod edges;
 mod explain;
+mod kept;
 mod listeners;
 mod lists;
 mod pages;

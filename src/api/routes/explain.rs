@@ -1,7 +1,7 @@
 //! How a post's published average is computed, and the average for other sites: as schema.org data and as a badge.
 
-use super::posts::caching;
 use super::prelude::*;
+use crate::api::kept::caching;
 use crate::app::reading::PostView;
 use crate::smoothing::{Knobs, Lane, Params, Published};
 
@@ -92,7 +92,7 @@ impl Explanation {
 pub async fn explain(State(app): Shared, _: Caller, PostPath(id): PostPath, _: NoParameters) -> Answer {
     let now = now();
     let view = app.reader().post(&id, None, now).await?;
-    let caching = [(header::CACHE_CONTROL, caching(&view, now))];
+    let caching = [(header::CACHE_CONTROL, caching(view.next_tick, now))];
     Ok((caching, Json(Explanation::new(&view, app.params()))).into_response())
 }
 
@@ -137,7 +137,7 @@ pub async fn aggregate_rating(
         let detail = format!("post {} has no ratings yet", view.post.id);
         return Err(Problem::new(Kind::NoRatings, detail));
     };
-    let caching = [(header::CACHE_CONTROL, caching(&view, now))];
+    let caching = [(header::CACHE_CONTROL, caching(view.next_tick, now))];
     let json = AggregateRating {
         context: "https://schema.org",
         kind: "AggregateRating",
@@ -163,7 +163,7 @@ pub async fn badge(State(app): Shared, _: Caller, PostPath(id): PostPath, _: NoP
         (header::CONTENT_TYPE, "image/svg+xml"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
     ];
-    let caching = [(header::CACHE_CONTROL, caching(&view, now))];
+    let caching = [(header::CACHE_CONTROL, caching(view.next_tick, now))];
     Ok((caching, headers, draw(average, count)).into_response())
 }
 

@@ -1,8 +1,11 @@
 //! Many posts at once: pages of all posts or of one author's, and posts by their ids.
 
+use axum::Extension;
+
 use super::posts::PostJson;
 use super::prelude::*;
 use crate::api::cursor;
+use crate::api::kept::Keep;
 use crate::api::pages::LIMIT_MAX;
 use crate::store::{PageKey, Sort};
 
@@ -97,8 +100,10 @@ async fn page<F>(
     let checked = after.map_or(Ok(()), |place| cursor::check_sort(place, sort));
     checked.map_err(|e| Problem::in_parameter(e, "cursor"))?;
     let page = app.reader().page(sort, author, after, paged.limit, reader, now()).await?;
+    let keep = reader.map_or_else(|| Keep::of(&page.items), |_| None);
     let posts = page.items.into_iter().map(|view| PostJson::new(view, app.params()).in_list()).collect();
-    Ok(paged.answer(page.next.as_ref(), |next_cursor| Posts { posts, next_cursor }))
+    let answer = paged.answer(page.next.as_ref(), |next_cursor| Posts { posts, next_cursor });
+    Ok((keep.map(Extension), answer).into_response())
 }
 
 /// Read many posts by their ids

@@ -1,6 +1,10 @@
 //! Posts: create, repost, change, read, and the series behind a chart. Many posts at once are in `lists`.
 
+use axum::Extension;
+use axum::http::HeaderValue;
+
 use super::prelude::*;
+use crate::api::kept::{Keep, caching, is_known};
 use crate::api::pages::count;
 use crate::app::reading::history::{POINTS_MAX, Point};
 use crate::app::reading::{OwnRating, PostView};
@@ -229,14 +233,17 @@ pub async fn read(
     let reader = caller.reader(query.user_id.as_deref())?;
     let view = app.reader().post(&id, reader.as_ref(), now).await?;
     let etag = etag(&view);
-    let caching = reader.map_or_else(|| caching(&view, now), |_| "private, no-cache".to_owned());
+    let (caching, keep) = match reader {
+        None => (caching(view.next_tick, now), Keep::of([&view])),
+        Some(_) => (HeaderValue::from_static("private, no-cache"), None),
+    };
     // With a token, the same address shows more.
-    let vary = header::AUTHORIZATION.as_str().to_owned();
+    let vary = HeaderValue::from(header::AUTHORIZATION);
     let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, caching), (header::VARY, vary)];
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    Ok((caching, Json(PostJson::new(view, app.params()))).into_response())
+    Ok((keep.map(Extension), caching, Json(PostJson::new(view, app.params()))).into_response())
 }
 
 /// Read the series behind a post's chart
@@ -255,14 +262,8 @@ pub async fn history(
     Ok(Json(History { post_id: id, points }).into_response())
 }
 
-/// Without a named reader, averages stay the same until the next tick; a flush, or new texts, may show later.
-pub fn caching(view: &PostView, now: Time) -> String {
-    let seconds = (view.next_tick.ms() - now.ms()).max(0) / 1_000;
-    format!("public, max-age={seconds}")
-}
-
 /// Changes with everything that the answer shows.
-fn etag(view: &PostView) -> String {
+fn etag(view: &PostView) -> HeaderValue {
     let own = match view.own {
         None => String::new(),
         Some(OwnRating { score, pending, held }) => {
@@ -271,15 +272,6 @@ fn etag(view: &PostView) -> String {
         }
     };
     let (version, revision) = (view.version, view.post.revision);
-    format!("W/\"{version}.{revision}.{}.{}{own}\"", view.as_of.ms(), view.next_tick.ms())
-}
-
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+    let tag = format!("W/\"{version}.{revision}.{}.{}{own}\"", view.as_of.ms(), view.next_tick.ms());
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static(""))
 }

@@ -349,6 +349,7 @@ impl Drainer {
             let entry = |(state, is_cut)| Arc::new(Cached { is_cut, ..Cached::new(state, now) });
             self.cache.refresh_many(&states.map(entry).collect::<Vec<_>>()).await;
         }
+        self.cache.note_change();
     }
 
     /// Updates the ranking. It is published, not state: when that fails now, the next tick does it.
@@ -357,6 +358,7 @@ impl Drainer {
         if let Err(error) = self.ledger.rerank(as_of, self.context.config.drain.rerank_max).await {
             warn!(%error, "sort=top lags until the next tick");
         }
+        self.cache.note_change();
     }
 
     async fn record(&self, now: Time, trigger: Trigger, drained: &Drained) {

@@ -50,6 +50,11 @@ impl Reader {
         self.posts.posts(ids, reader, now).await
     }
 
+    /// How many changes this process has made to what readers see. What was put together before the last is out of date.
+    pub fn changes_made(&self) -> u64 {
+        self.posts.changes_made()
+    }
+
     /// A page of at most `limit` posts after `after`, only of `author` if one is named, with the own ratings of `reader` if
     /// one is named.
     pub async fn page(
@@ -85,6 +90,6 @@ impl Reader {
     pub fn view_of_new(&self, post: Post, now: Time) -> PostView {
         let (average, standing) = (Average::default(), Standing::default());
         let state = PostState { post, average, version: Position::START, standing };
-        self.posts.view(&state, None, now)
+        self.posts.view(&Cached::new(state, now), None, now)
     }
 }

@@ -3,6 +3,7 @@
 //! the same.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::known::Known;
 use super::loader::Loader;
@@ -10,10 +11,11 @@ use super::own::OwnRating;
 use super::own_loader::OwnLoader;
 use crate::app::context::Context;
 use crate::buffer::Buffer;
+use crate::cache::memory::LIFE;
 use crate::cache::{Cache, Cached};
 use crate::entry::Position;
 use crate::error::{Error, Result};
-use crate::merge::{PostState, Standing};
+use crate::merge::Standing;
 use crate::model::post::Post;
 use crate::model::{PostId, Time, UserId};
 use crate::smoothing::Average;
@@ -39,6 +41,8 @@ pub struct PostView {
     pub standing: Standing,
     /// The reader's own rating, if there is one.
     pub own: Option<OwnRating>,
+    /// Until then the rest may be shown again.
+    pub fresh_until: Instant,
 }
 
 /// Shows posts.
@@ -90,7 +94,19 @@ impl PostReader {
 
     /// Refreshes changed posts in the cache. When the store does not answer, readers see the change at the next tick.
     pub(in crate::app) async fn reload(&self, ids: &[PostId], now: Time) -> Result<()> {
-        self.loader.load(ids.to_vec(), now).await.map(drop)
+        let loaded = self.loader.load(ids.to_vec(), now).await;
+        self.note_change();
+        loaded.map(drop)
+    }
+
+    /// Notes that this process has changed what readers see.
+    pub(in crate::app) fn note_change(&self) {
+        self.cache.note_change();
+    }
+
+    /// As [`Cache::changes_made`].
+    pub(super) fn changes_made(&self) -> u64 {
+        self.cache.changes_made()
     }
 
     /// A post's state, from the cache or the store. The post's content may be left out.
@@ -145,11 +161,12 @@ impl PostReader {
         now: Time,
     ) -> Result<Vec<PostView>> {
         let (states, own) = self.own(reader, states, now).await?;
-        let view = |(cached, own): (Arc<Cached>, Option<OwnRating>)| self.view(&cached.state, own, now);
+        let view = |(cached, own): (Arc<Cached>, Option<OwnRating>)| self.view(&cached, own, now);
         Ok(states.into_iter().zip(own).map(view).collect())
     }
 
-    pub(super) fn view(&self, state: &PostState, own: Option<OwnRating>, now: Time) -> PostView {
+    pub(super) fn view(&self, cached: &Cached, own: Option<OwnRating>, now: Time) -> PostView {
+        let state = &cached.state;
         let as_of = self.context.as_of(&state.average, now);
         PostView {
             post: state.post.clone(),
@@ -159,6 +176,7 @@ impl PostReader {
             next_tick: self.context.ticks.around(now).next,
             standing: state.standing,
             own,
+            fresh_until: cached.got_at + LIFE,
         }
     }
 }

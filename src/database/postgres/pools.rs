@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Transaction};
 
 use super::fitness;
 use super::session::{self, Settings};
@@ -151,7 +151,7 @@ impl Pools {
     }
 
     /// The pool for questions of this patience.
-    pub fn of(&self, patience: Patience) -> PgPool {
+    fn of(&self, patience: Patience) -> PgPool {
         let pool = match patience {
             Patience::Quick | Patience::Patient => &self.readers,
             Patience::Heavy => &self.heavy,
@@ -162,8 +162,21 @@ impl Pools {
 
     /// A connection for one question.
     pub async fn read(&self, patience: Patience) -> Result<Asking> {
-        let connection = self.of(patience).acquire().await?;
-        Ok(Asking { connection, closes: patience == Patience::Heavy })
+        Ok(Asking { connection: self.acquire(patience).await?, closes: patience == Patience::Heavy })
+    }
+
+    /// A connection. The pool's future has 14 KB, which every caller would move about: it stays in one place.
+    pub async fn acquire(&self, patience: Patience) -> Result<PoolConnection<Postgres>> {
+        Ok(Box::pin(self.of(patience).acquire()).await?)
+    }
+
+    /// A connection with an open transaction.
+    pub async fn begin(
+        &self,
+        patience: Patience,
+        statement: &'static str,
+    ) -> Result<Transaction<'static, Postgres>> {
+        Ok(Box::pin(self.of(patience).begin_with(statement)).await?)
     }
 
     /// Milliseconds after which Postgres itself ends a statement (0: never), where that is not what the connections of
