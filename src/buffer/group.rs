@@ -1,16 +1,15 @@
 //! Group commit: the entries of many callers in one write, since each durable write costs a round trip or an fsync.
 //!
-//! Each shard belongs to a lane. A lane's task takes every request that waits, writes each shard's entries in one call,
-//! and answers each caller; a request that is alone waits for nothing. A lane has one group under way at a time, so a
-//! later append to a shard never overtakes an earlier one, and a slow shard delays no other lane. Each caller prepares
-//! the log before it joins a group, so that a slow preparation delays no group. What waits is withdrawn when its caller
-//! goes away.
+//! A lane's task takes every request that waits, writes all their entries in one call, and answers each caller; a request
+//! that is alone waits for nothing. A lane has one group under way at a time, so a later append to a shard never overtakes
+//! an earlier one. A log in one place has one lane: so groups are as large as they can be. One that is spread over servers
+//! has several, and a slow shard delays only its own. Each caller prepares the log before it joins a group, so that a
+//! slow preparation delays no group. What waits is withdrawn when its caller goes away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Buffer, Waiting};
@@ -19,7 +18,7 @@ use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::tasks;
 
-/// Shards take turns at these, so a process with the usual sixteen shards has a lane for each.
+/// Lanes of a log that is spread over servers. Shards take turns at these, so each of the usual sixteen has its own.
 const LANES: usize = 16;
 /// Requests that may wait for a lane's next group; further callers wait for a place among them.
 const REQUESTS_MAX: usize = 4_096;
@@ -37,8 +36,11 @@ struct Request {
     answer: oneshot::Sender<Result<Vec<Position>>>,
 }
 
+/// Where the answer goes, and how many entries it is about.
+type Caller = (oneshot::Sender<Result<Vec<Position>>>, usize);
+
 impl Grouped {
-    /// Groups the appends to `inner`, at most `group_max` entries per shard and call. Needs a tokio runtime.
+    /// Groups the appends to `inner`, at most `group_max` entries per call. Needs a tokio runtime.
     pub fn new(inner: Arc<dyn Buffer>, group_max: usize) -> Self {
         let group_max = group_max.min(inner.append_max());
         let lane = |_| {
@@ -46,24 +48,14 @@ impl Grouped {
             let commit = move |requests| commit_group(log.clone(), requests, group_max);
             tasks::in_groups("group commit", REQUESTS_MAX, group_max, commit)
         };
-        let lanes = (0..LANES).map(lane).collect();
+        let lanes = if inner.is_one_place() { 1 } else { LANES };
+        let lanes = (0..lanes).map(lane).collect();
         Self { inner, lanes, group_max }
     }
 }
 
-/// Writes the requests of a lane's shards, all shards at the same time.
-async fn commit_group(inner: Arc<dyn Buffer>, requests: Vec<Request>, group_max: usize) {
-    let mut shards: BTreeMap<Shard, Vec<Request>> = BTreeMap::new();
-    for request in requests {
-        shards.entry(request.shard).or_default().push(request);
-    }
-    let inner = &*inner;
-    join_all(shards.into_iter().map(|(shard, requests)| commit_shard(inner, shard, requests, group_max)))
-        .await;
-}
-
-/// Writes a shard's requests in order, in as few calls as `group_max` allows.
-async fn commit_shard(inner: &dyn Buffer, shard: Shard, mut requests: Vec<Request>, group_max: usize) {
+/// Writes requests in order, in as few calls as `group_max` allows.
+async fn commit_group(inner: Arc<dyn Buffer>, mut requests: Vec<Request>, group_max: usize) {
     loop {
         // A caller that has gone has no promise, and may have sent something newer through another process.
         requests.retain(|request| !request.answer.is_closed());
@@ -76,17 +68,28 @@ async fn commit_shard(inner: &dyn Buffer, shard: Shard, mut requests: Vec<Reques
         if fitting == 0 {
             return;
         }
-        let (mut entries, mut callers) = (Vec::new(), Vec::new());
-        for request in requests.drain(..fitting) {
-            callers.push((request.answer, request.entries.len()));
-            entries.extend(request.entries);
+        let mut shards: BTreeMap<Shard, (Vec<Entry>, Vec<Caller>)> = BTreeMap::new();
+        for Request { shard, entries, answer } in requests.drain(..fitting) {
+            let (all, callers) = shards.entry(shard).or_default();
+            callers.push((answer, entries.len()));
+            all.extend(entries);
         }
-        let mut outcome = inner.write(shard, &entries).await.map(Vec::into_iter);
-        for (answer, size) in callers {
-            let own = outcome.as_mut().map(|positions| positions.by_ref().take(size).collect());
-            // A caller that went away meanwhile needs no answer. The entries are held all the same.
-            let _ = answer.send(own.map_err(|error| error.clone()));
+        let appends: Vec<_> =
+            shards.iter().map(|(shard, (entries, _))| (*shard, entries.as_slice())).collect();
+        let outcomes = inner.write_all(&appends).await;
+        for ((_, callers), outcome) in shards.into_values().zip(outcomes) {
+            answer(callers, outcome);
         }
+    }
+}
+
+/// Gives the callers of a shard, in their order, what became of their entries.
+fn answer(callers: Vec<Caller>, outcome: Result<Vec<Position>>) {
+    let mut outcome = outcome.map(Vec::into_iter);
+    for (answer, size) in callers {
+        let own = outcome.as_mut().map(|positions| positions.by_ref().take(size).collect());
+        // A caller that went away meanwhile needs no answer. The entries are held all the same.
+        let _ = answer.send(own.map_err(|error| error.clone()));
     }
 }
 
@@ -108,7 +111,7 @@ impl Buffer for Grouped {
         let (answer, answered) = oneshot::channel();
         let stopped = || Error::Unavailable("the buffer is shutting down; try again".into());
         let request = Request { shard, entries: entries.to_vec(), answer };
-        self.lanes[shard.index() % LANES].send(request).await.map_err(|_| stopped())?;
+        self.lanes[shard.index() % self.lanes.len()].send(request).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use crate::config::Config;
 use crate::database::sqlite::SqliteFile;
@@ -57,6 +58,17 @@ pub trait Buffer: Send + Sync {
     /// Appends to a log that is ready, as [`append`](Self::append) does and with its errors; `Busy` when nothing was
     /// appended.
     async fn write(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<Position>>;
+
+    /// The same for several shards, each as by itself; together at most [`append_max`](Self::append_max) entries. A log
+    /// that is in one place does it in one call.
+    async fn write_all(&self, appends: &[(Shard, &[Entry])]) -> Vec<Result<Vec<Position>>> {
+        join_all(appends.iter().map(|&(shard, entries)| self.write(shard, entries))).await
+    }
+
+    /// Whether all shards are in one place, so that none is slower than another.
+    fn is_one_place(&self) -> bool {
+        false
+    }
 
     /// The oldest entries of `shard` after `from`, at most `limit`; `None` when there are none.
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>>;

@@ -158,6 +158,11 @@ impl Side {
         Ok(self.run(script, keys, args).await?)
     }
 
+    /// Whether the keys may lie on several servers.
+    pub fn is_clustered(&self) -> bool {
+        self.client.is_clustered()
+    }
+
     /// Runs a command without keys that fred has no method for here, on any node.
     pub async fn command<R: FromValue>(&self, name: &'static str, args: &[&str]) -> Result<R> {
         let command = CustomCommand::new_static(name, ClusterHash::Random, false);

@@ -1,4 +1,5 @@
-//! The buffer of the server set-up: one Redis stream per shard, whose ids are the positions. An append is one script.
+//! The buffer of the server set-up: one Redis stream per shard, whose ids are the positions. One call of a script appends
+//! to any number of them, but in a cluster to one.
 //!
 //! No id is at or below the highest position that is known, the *floor*: the stream keeps it by itself, and gets it
 //! again after every reconnect, since Redis may have come back with less; one that is gone takes nothing until it is
@@ -152,14 +153,16 @@ impl RedisBuffer {
     }
 
     /// Runs the script that appends. When this fails, the script will not run any more.
-    async fn run_append(&self, shard: Shard, entries: &[Entry]) -> Result<Vec<String>> {
+    async fn run_append(&self, appends: &[(Shard, &[Entry])]) -> Result<Vec<String>> {
         let sent = tokio::time::Instant::now();
-        let keys = [log::stream_key(shard), log::notes_key(shard)];
+        let keys: Vec<String> =
+            appends.iter().flat_map(|(shard, _)| [log::stream_key(*shard), log::notes_key(*shard)]).collect();
         let timeout = self.link.appends.timeout;
-        let deadline = self.state(shard).time().plus_ms(timeout.as_millis() as i64);
-        let mut args = Vec::with_capacity(1 + 3 * entries.len());
-        args.push(deadline.ms().to_string());
-        for entry in entries {
+        let time = appends.iter().map(|(shard, _)| self.state(*shard).time()).min().unwrap_or_default();
+        let deadline = time.plus_ms(timeout.as_millis() as i64);
+        let mut args = vec![deadline.ms().to_string()];
+        args.extend(appends.iter().map(|(_, entries)| entries.len().to_string()));
+        for entry in appends.iter().flat_map(|(_, entries)| *entries) {
             args.extend([entry.encode(), log::note_field(&entry.user, &entry.post), log::note_score(entry)]);
         }
         let error = match self.link.appends.run(&self.append, &keys, args).await {
@@ -175,6 +178,60 @@ impl RedisBuffer {
             tokio::time::sleep_until(sent + timeout).await;
         }
         Err(error.into())
+    }
+
+    /// One call for all; an error is that of all.
+    async fn append_to(&self, appends: &[(Shard, &[Entry])]) -> Result<Vec<Result<Vec<Position>>>> {
+        if !self.link.appends.is_up() {
+            return Err(Error::Unavailable(
+                "redis is not connected; ratings cannot be held right now".into(),
+            ));
+        }
+        let floors: Vec<Position> = appends.iter().map(|(shard, _)| self.state(*shard).floor).collect();
+        let reply = self.run_append(appends).await?;
+        let Some((time, mut words)) = reply.split_first() else {
+            return Err(Error::Internal("redis answered nothing".into()));
+        };
+        let time = Time::from_ms(time.parse().unwrap_or_default());
+        appends.iter().for_each(|(shard, _)| self.state(*shard).learn_time(time));
+        if words.first().is_some_and(|word| word == "late") {
+            return Err(Error::Unavailable("redis took too long to append; try again".into()));
+        }
+        let mut positions = Vec::with_capacity(appends.len());
+        for (&(shard, entries), floor) in appends.iter().zip(floors) {
+            let is_taken = words.first().is_some_and(|word| log::parse_position(word).is_ok());
+            let count = if is_taken { entries.len() } else { 1 };
+            let Some((own, rest)) = words.split_at_checked(count) else {
+                return Err(Error::Internal(format!("redis answered too little: {} words", reply.len())));
+            };
+            positions.push(self.appended(shard, own, floor));
+            words = rest;
+        }
+        Ok(positions)
+    }
+
+    /// What the script says of a shard: the positions of its entries, or why there are none.
+    fn appended(&self, shard: Shard, words: &[String], floor: Position) -> Result<Vec<Position>> {
+        match words.first().map(String::as_str) {
+            Some("gone") => {
+                self.state(shard).connection = 0;
+                return Err(Error::Busy("redis has lost this log; it is created again, try again".into()));
+            }
+            Some(refused) if refused.contains("WRONGTYPE") => {
+                return Err(Error::Internal(format!("redis answered: {refused}")));
+            }
+            _ => {}
+        }
+        let positions = words.iter().map(|id| log::parse_position(id)).collect::<Result<Vec<_>>>()?;
+        if positions.first().is_some_and(|first| *first <= floor) {
+            // Another server has taken over, and the client was faster with it than the floor: a drain may have passed these.
+            self.state(shard).connection = 0;
+            return Err(Error::Busy("redis has taken over with an earlier clock; try again".into()));
+        }
+        if let Some(last) = positions.last() {
+            self.state(shard).learn_position(*last);
+        }
+        Ok(positions)
     }
 }
 
@@ -195,37 +252,20 @@ impl Buffer for RedisBuffer {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        if !self.link.appends.is_up() {
-            return Err(Error::Unavailable(
-                "redis is not connected; ratings cannot be held right now".into(),
-            ));
+        self.append_to(&[(shard, entries)]).await?.pop().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    async fn write_all(&self, appends: &[(Shard, &[Entry])]) -> Vec<Result<Vec<Position>>> {
+        // In a cluster each shard may live on another server.
+        if !self.is_one_place() {
+            return join_all(appends.iter().map(|&(shard, entries)| self.write(shard, entries))).await;
         }
-        let floor = self.state(shard).floor;
-        let reply = self.run_append(shard, entries).await?;
-        let Some((time, ids)) = reply.split_first() else {
-            return Err(Error::Internal("redis answered nothing".into()));
-        };
-        self.state(shard).learn_time(Time::from_ms(time.parse().unwrap_or_default()));
-        match ids.first().map(String::as_str) {
-            Some("late") => {
-                return Err(Error::Unavailable("redis took too long to append; try again".into()));
-            }
-            Some("gone") => {
-                self.state(shard).connection = 0;
-                return Err(Error::Busy("redis has lost this log; it is created again, try again".into()));
-            }
-            _ => {}
-        }
-        let positions = ids.iter().map(|id| log::parse_position(id)).collect::<Result<Vec<_>>>()?;
-        if positions.first().is_some_and(|first| *first <= floor) {
-            // Another server has taken over, and the client was faster with it than the floor: a drain may have passed these.
-            self.state(shard).connection = 0;
-            return Err(Error::Busy("redis has taken over with an earlier clock; try again".into()));
-        }
-        if let Some(last) = positions.last() {
-            self.state(shard).learn_position(*last);
-        }
-        Ok(positions)
+        let written = self.append_to(appends).await;
+        written.unwrap_or_else(|error| appends.iter().map(|_| Err(error.clone())).collect())
+    }
+
+    fn is_one_place(&self) -> bool {
+        !self.link.appends.is_clustered()
     }
 
     async fn read(&self, shard: Shard, from: Position, limit: usize) -> Result<Option<Batch>> {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use damper::Error;
 use damper::buffer::group::Grouped;
 use damper::buffer::{Buffer, Waiting};
 use damper::entry::{Backlog, Batch, Entry, Position, Shard};
 use damper::model::{PostId, UserId};
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 use super::{Engine, SHARD, ratings};
@@ -76,4 +78,28 @@ async fn a_slow_shard_delays_no_other_and_keeps_its_order() {
     permits.add_permits(2);
     let (second, first) = (second.await.expect("it is held"), first.await.expect("it is held"));
     assert!(first < second, "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn in_one_call_each_shard_takes_its_own_entries_or_refuses_them() {
+    let engine = Engine::redis().await.grouped();
+    let redis = engine.world.redis();
+    redis.command(&["DEL", "damper:{3}:ratings"]);
+    redis.command(&["SET", "damper:{3}:ratings", "of another program"]);
+    redis.command(&["DEL", "damper:{4}:ratings"]);
+    let entries = ratings(6);
+    let append = |shard: u16, i: usize| engine.buffer.write(Shard(shard), std::slice::from_ref(&entries[i]));
+    let shards = [2, 3, 4, 2, 3, 5];
+    let outcomes = join_all(shards.iter().enumerate().map(|(i, &shard)| append(shard, i))).await;
+    for (shard, outcome) in shards.iter().zip(&outcomes) {
+        match (shard, outcome) {
+            (3, Err(Error::Internal(why))) => assert!(why.contains("WRONGTYPE"), "{why}"),
+            (4, Err(Error::Busy(why))) => assert!(why.contains("lost this log"), "{why}"),
+            (2 | 5, Ok(positions)) => assert_eq!(positions.len(), 1),
+            (shard, outcome) => panic!("shard {shard}: {outcome:?}"),
+        }
+    }
+    let held = engine.buffer.read(Shard(2), Position::START, 10).await.expect("an answer").expect("a batch");
+    let held: Vec<Entry> = held.lines.into_iter().map(|line| line.entry.expect("it is whole")).collect();
+    assert_eq!(held, [entries[0].clone(), entries[3].clone()], "in the order in which they were sent");
 }
