@@ -42,11 +42,11 @@ use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::model::Time;
 use openapi::Audience;
-use problem::Problem;
 use routes::{events, explain, ingest, lists, moderation, operations, posts, probes, rates, users};
 
 pub use door::{make_room, serve};
 pub use gate::Gate;
+pub use problem::Problem;
 pub use routes::probes::install_metrics;
 
 /// The app, as handlers take it.
@@ -62,10 +62,11 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 /// How long a browser may remember what CORS allows.
 const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// The public listener's routes: `/api/**`, the probes, the API's description and its problems.
-pub fn public(gate: &Gate) -> Result<Router> {
+/// The public listener's routes: `/api/**`, the probes, the API's description and its problems, and `pages`.
+pub fn public(gate: &Gate, pages: Router<Gate>) -> Result<Router> {
     let (routes, api) = described(public_routes(), gate, false);
-    let mut routes = bounded(routes.merge(openapi::route("/openapi.json", &api)), gate, origin::check_site);
+    let routes = routes.merge(openapi::route("/openapi.json", &api)).merge(pages);
+    let mut routes = bounded(routes, gate, origin::check_site);
     let origins = &gate.app().config().api.cors_origins;
     if !origins.is_empty() {
         routes = routes.layer(cors(origins)?);
@@ -93,8 +94,8 @@ fn public_routes() -> OpenApiRouter<Gate> {
         .merge(probes::probes())
 }
 
-/// The admin listener's routes: operations, metrics, the probes, and both descriptions to look at.
-pub fn admin(gate: &Gate) -> Router {
+/// The admin listener's routes: operations, metrics, the probes, both descriptions to look at, and `pages`.
+pub fn admin(gate: &Gate, pages: Router<Gate>) -> Router {
     let routes = OpenApiRouter::new()
         .routes(routes!(operations::flush))
         .routes(routes!(operations::status))
@@ -111,7 +112,8 @@ pub fn admin(gate: &Gate) -> Router {
         .merge(probes::metrics());
     let (routes, api) = described(routes, gate, true);
     let (_, public) = described(public_routes(), gate, false);
-    named(bounded(routes.merge(viewer::routes(&public, &api)), gate, origin::check_host), gate)
+    let routes = routes.merge(viewer::routes(&public, &api)).merge(pages);
+    named(bounded(routes, gate, origin::check_host), gate)
 }
 
 /// The worker's routes: the probes and the metrics.

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
 use crate::database::sqlite::lock_for_serving;
 use crate::error::{Error, Result};
-use crate::{api, worker};
+use crate::{api, pages, worker};
 
 /// The parts that a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
     let mut tasks = JoinSet::new();
     for (setting, _, listener) in listeners {
         let routes = match setting {
-            "listen" => api::public(&gate)?,
-            "admin_listen" => api::admin(&gate),
+            "listen" => api::public(&gate, pages::public())?,
+            "admin_listen" => api::admin(&gate, pages::admin()),
             _ => api::worker(&gate),
         };
         let stopped = stop.clone().cancelled_owned();

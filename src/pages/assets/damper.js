@@ -1,0 +1,1 @@
+// What makes pages live; without it they still work.
