@@ -5,6 +5,7 @@
 //! Pages ask the doors of [`App`](crate::App) as the API does; no rule stands twice.
 
 pub mod assets;
+mod public;
 
 use axum::Router;
 
@@ -12,7 +13,7 @@ use crate::api::Gate;
 
 /// The pages of the public listener.
 pub fn public() -> Router<Gate> {
-    assets::routes()
+    assets::routes().merge(public::routes())
 }
 
 /// The pages of the admin listener.
