@@ -67,9 +67,9 @@
       clip-path: inset(0 calc(100% - var(--part, 0%)) 0 0) }
     .rtl .star svg { transform: scaleX(-1) }
     .zero { width: calc(var(--_size) * .8); height: calc(var(--_size) * .8); margin-inline-end: .3em; border-radius: 50%;
-      border: 1.5px solid transparent; font-size: calc(var(--_size) * .44); line-height: 1; color: var(--_muted);
+      border: 1.5px solid var(--_empty); font-size: calc(var(--_size) * .44); line-height: 1; color: var(--_muted);
       font-variant-numeric: tabular-nums }
-    .zero:hover { border-color: currentColor }
+    .takes .zero:hover { border-color: var(--_own); color: var(--_own) }
     .zero[aria-checked=true] { border-color: var(--_own); color: var(--_own); font-weight: 700 }
     [aria-disabled=true] { cursor: not-allowed }
     .takes .star:hover { transform: scale(1.12) }
