@@ -5,18 +5,16 @@ use serde_json::json;
 use crate::support::browser::{Browser, Scheme, key};
 use crate::support::site::Site;
 
-const HTML: &str = "content-type: text/html; charset=utf-8\r\n";
+const HTML: &str = "content-type: text/html; charset=utf-8";
 
 #[test]
 fn what_a_page_does_wrong_is_noticed() {
-    let policy = format!("{HTML}content-security-policy: default-src 'self'; img-src *\r\n");
-    let script = "content-type: text/javascript\r\n".to_owned();
+    let policy = "content-security-policy: default-src 'self'; img-src *";
     let page = "<!doctype html><title>t</title><script src=/wrong.js></script><script>document.title = 'inline'</script>
                 <img src=http://elsewhere.example/pixel>";
-    let site = Site::start(vec![
-        ("/", policy, page.into()),
-        ("/wrong.js", script, "console.error('a fault of ours')".into()),
-    ]);
+    let site = Site::start();
+    site.put("/", &[HTML, policy], page);
+    site.put("/wrong.js", &["content-type: text/javascript"], "console.error('a fault of ours')");
     let browser = Browser::start();
     browser.open(&format!("{}/", site.origin()));
     assert_eq!(browser.run("return document.title", json!([])), "t");
@@ -42,7 +40,8 @@ fn a_page_is_used_as_a_person_does() {
         };
         document.querySelector('p').attachShadow({mode: 'open'}).innerHTML = '<i>deep</i><slot></slot>';
         </script>";
-    let site = Site::start(vec![("/", HTML.into(), page.into())]);
+    let site = Site::start();
+    site.put("/", &[HTML], page);
     let browser = Browser::start();
     browser.open(&format!("{}/", site.origin()));
     browser.find("input").keys("hello");

@@ -1,5 +1,6 @@
 //! Shared test support: real servers, real processes, and ways to wait for a fact instead of for a time.
 
+pub mod axe;
 pub mod browser;
 pub mod db;
 pub mod http;
