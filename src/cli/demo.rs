@@ -29,6 +29,8 @@ use story::{BatchRule, Rating, Story};
 
 /// A frame of the live chart stays at least so long, so that an eye can follow.
 const FRAME: Duration = Duration::from_millis(25);
+/// The chart begins so long before the bomb.
+const SHOWN_MS: i64 = 20 * DAY_MS;
 /// Lines for a file or a program are this far apart in the story.
 const LINE_MS: i64 = 5 * DAY_MS;
 /// Scores of the bomb, which an exclusion would take out.
@@ -231,7 +233,7 @@ impl<'a> Screen<'a> {
                 "{title}: two months of ordinary ratings, then a review bomb, then a week\n\n"
             ));
         }
-        let chart = Chart::new(story.begin, story.end, has_color);
+        let chart = Chart::new(story.bomb.0.plus_ms(-SHOWN_MS), story.end, has_color);
         let mut frames = tokio::time::interval(FRAME);
         frames.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         Self { story, chart, kind, drawn: 0, frames, next_line: story.begin.plus_ms(LINE_MS) }
@@ -242,7 +244,9 @@ impl<'a> Screen<'a> {
         match self.kind {
             Kind::None => {}
             Kind::Live => {
-                self.frames.tick().await;
+                if at > self.story.bomb.0.plus_ms(-SHOWN_MS) {
+                    self.frames.tick().await;
+                }
                 self.draw(&format!("  {}", line(self.story, at, published)));
             }
             Kind::Plain => {
@@ -285,8 +289,8 @@ impl<'a> Screen<'a> {
 /// One moment in words: `day 61, 03:00   published 4.02   raw 2.41 …`.
 fn line(story: &Story, at: Time, published: &Published) -> String {
     let minutes = (at.ms() - story.begin.ms()) / MINUTE_MS;
-    let text = format!(
-        "day {:>2}, {:02}:{:02}   published {}   raw {}   {:>5} ratings, {:>5} phasing in   {}",
+    format!(
+        "day {:>2}, {:02}:{:02}   published {}   raw {}   {:>5} ratings, {:>5} phasing in",
         minutes / 1_440,
         minutes / 60 % 24,
         minutes % 60,
@@ -294,9 +298,7 @@ fn line(story: &Story, at: Time, published: &Published) -> String {
         term::mean(published.raw_average),
         term::number(published.count),
         term::number(published.phasing_in),
-        if published.crowded { "crowded" } else { "" },
-    );
-    text.trim_end().to_owned()
+    )
 }
 
 fn summary(told: &Told, serves: bool) -> String {
@@ -316,11 +318,11 @@ fn summary(told: &Told, serves: bool) -> String {
     );
     let next = match serves {
         true => "",
-        false => "damper demo --serve leaves it open in the browser, with the bomb still to be excluded.\n",
+        false => "\nTo exclude it yourself, in the browser: damper demo --serve\n",
     };
     format!(
         "{table}\n{} in {:.1} s, {} of them in the bomb. The last column is a rule that many sites use, at ticks of five\n\
-         minutes; it keeps no ratings that could be taken out again. {next}",
+         minutes; it keeps no ratings that could be taken out again.\n{next}",
         term::counted(told.ratings as u64, "rating", "ratings"),
         told.seconds,
         term::number(told.bomb_ratings),

@@ -8,7 +8,7 @@ use super::term;
 /// Columns of the plot.
 pub const COLUMNS: usize = 68;
 /// Rows of the plot, and the means at its edges.
-const ROWS: usize = 13;
+const ROWS: usize = 16;
 const TOP: f64 = 4.5;
 const BOTTOM: f64 = 1.5;
 
@@ -51,8 +51,12 @@ impl Chart {
         ((share * COLUMNS as f64) as usize).min(COLUMNS - 1)
     }
 
-    /// Adds what is known at a moment, and how many ratings have arrived since the last one.
+    /// Adds what is known at a moment, and how many ratings have arrived since the last one. What was before the chart's
+    /// beginning is not shown.
     pub fn add(&mut self, at: Time, raw: Option<f64>, published: Option<f64>, arrivals: u64) {
+        if at <= self.begin {
+            return;
+        }
         let column = &mut self.columns[self.column(at)];
         *column = Column { raw, published, arrivals: column.arrivals + arrivals };
     }
@@ -62,7 +66,7 @@ impl Chart {
         let mut cells = [[(' ', false); COLUMNS]; ROWS];
         draw(&mut cells, self.columns.map(|column| column.raw), &RAW, false);
         draw(&mut cells, self.columns.map(|column| column.published), &PUBLISHED, true);
-        let label = |row: usize| match row % 4 {
+        let label = |row: usize| match row % 5 {
             0 => format!("{:.1}", TOP - (TOP - BOTTOM) * row as f64 / (ROWS - 1) as f64),
             _ => String::new(),
         };

@@ -393,7 +393,9 @@
       if (!isShown) {
         stars.addEventListener('click', (event) => this.#pick(event.target.closest('[data-score]'), 0));
         stars.addEventListener('keydown', (event) => this.#key(event));
-        stars.addEventListener('focusout', () => { if (this.#timers.chosen) this.#choose(this.#choice, 0); });
+        stars.addEventListener('focusout', (event) => {
+          if (this.#timers.chosen && !stars.contains(event.relatedTarget)) this.#choose(this.#choice, 0);
+        });
         stars.addEventListener('pointerover', (event) => {
           const score = event.target.closest('[data-score]')?.dataset.score;
           if (event.pointerType === 'mouse' && score && this.#takes) this.#hover = Number(score);
@@ -419,7 +421,7 @@
       const { scores, all } = this.#parts;
       const at = Number(event.target.closest('[data-score]')?.dataset.score);
       const ahead = all.classList.contains('rtl') ? 'ArrowLeft' : 'ArrowRight';
-      const step = { [ahead]: 1, ArrowDown: 1, ArrowUp: -1, ArrowLeft: -1, ArrowRight: -1 }[event.key];
+      const step = { ArrowDown: 1, ArrowUp: -1, ArrowLeft: -1, ArrowRight: -1, [ahead]: 1 }[event.key];
       const isDigit = /^[0-5]$/.test(event.key);
       if (event.key === 'Delete' || event.key === 'Backspace') {
         if (this.#hasOwn) this.#choose(null, 0);

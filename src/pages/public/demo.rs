@@ -57,7 +57,7 @@ pub async fn demo(State(gate): State<Gate>, State(app): State<Arc<App>>, headers
         is_open: gate.is_open(),
         posts: posts.into_iter().map(|view| shown(view.post)).collect(),
         trouble,
-        next: clock(app.ticks().around(now).next),
+        next: clock(app.ticks().around(now).next, now),
     };
     answer(status, &page, &headers)
 }

@@ -29,14 +29,15 @@ struct Home {
 
 /// The page. It is an answer as long as the process is; whether the rest answers, it says.
 pub async fn home(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let ticks = app.ticks().around(now());
+    let now = now();
+    let ticks = app.ticks().around(now);
     let page = Home {
         frame: Frame::new(),
         about: env!("CARGO_PKG_DESCRIPTION"),
         source: (!SOURCE.is_empty()).then_some(SOURCE),
         trouble: app.drainer().check_ready().await.err().map(|error| error.to_string()),
-        last: clock(ticks.last),
-        next: clock(ticks.next),
+        last: clock(ticks.last, now),
+        next: clock(ticks.next, now),
     };
     answer(StatusCode::OK, &page, &headers)
 }

@@ -64,7 +64,9 @@ fn answer(status: StatusCode, page: &impl Template, headers: &HeaderMap) -> Resp
     (status, kept, held, Html(html)).into_response()
 }
 
-/// A moment as pages write it: `14:35:00`, in UTC.
-fn clock(time: Time) -> String {
-    time.to_utc().format("%H:%M:%S").to_string()
+/// A moment as pages write it, in UTC: `14:35:00`, with its day when that is not today.
+fn clock(time: Time, now: Time) -> String {
+    let (time, now) = (time.to_utc(), now.to_utc());
+    let form = if time.date_naive() == now.date_naive() { "%H:%M:%S" } else { "%-d %b %Y, %H:%M:%S" };
+    time.format(form).to_string()
 }

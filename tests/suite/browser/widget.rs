@@ -38,11 +38,11 @@ impl Stage {
         let damper = self.service.http().address().to_owned();
         let policy = format!(
             "content-security-policy: default-src 'none'; script-src http://{damper}; connect-src http://{damper}; \
-             img-src http://{damper}; base-uri 'none'; require-trusted-types-for 'script'"
+             img-src 'self' http://{damper}; base-uri 'none'; require-trusted-types-for 'script'"
         );
         let page = format!(
             "<!doctype html><html {html}><meta charset=utf-8><meta name=color-scheme content='light dark'>
-             <link rel=icon href=data:><meta name=viewport content='width=device-width'><title>A site</title>
+             <meta name=viewport content='width=device-width'><title>A site</title>
              <main><h1>A site</h1>{body}</main><script src='http://{damper}/widget.js' defer></script></html>"
         );
         self.site.put("/", &["content-type: text/html; charset=utf-8", &policy], &page);
