@@ -3,7 +3,7 @@
   'use strict';
 
   const find = (selector) => document.querySelector(selector);
-  const widgets = document.querySelectorAll('damper-rating');
+  const widgets = () => document.querySelectorAll('damper-rating');
   const NAME = 'damper-visitor';
   const POSTS = [
     ['demo-lights', 'Harbour Lights'], ['demo-planes', 'Paper Planes'], ['demo-lantern', 'The Last Lantern'],
@@ -17,30 +17,36 @@
   const become = (name) => {
     keep(name);
     find('#name').textContent = name;
-    for (const widget of widgets) widget.user = name;
+    for (const widget of widgets()) widget.user = name;
   };
 
-  const who = find('.who');
-  if (who) who.hidden = false;
-  if (find('.posts[data-open]')) {
-    become(kept() ?? make());
-    find('#other').addEventListener('click', () => become(make()));
-  }
-  find('form.who')?.addEventListener('submit', (event) => {
-    event.preventDefault();
-    for (const widget of widgets) widget.token = find('#token').value.trim();
-  });
+  // Creates the posts, and takes the page as it then is.
+  const createPosts = async () => {
+    for (const [id, title] of POSTS) {
+      const body = JSON.stringify({ id, title });
+      await fetch('/api/posts', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+    }
+    const page = new DOMParser().parseFromString(await (await fetch('/demo')).text(), 'text/html');
+    find('main').replaceWith(page.querySelector('main'));
+    start();
+    find('h1').focus();
+  };
 
-  const create = find('#create');
-  if (create) {
-    create.hidden = false;
-    create.addEventListener('click', async () => {
-      create.disabled = true;
-      for (const [id, title] of POSTS) {
-        const body = JSON.stringify({ id, title });
-        await fetch('/api/posts', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-      }
-      location.reload();
+  const start = () => {
+    const [who, create] = [find('.who'), find('#create')];
+    if (who) who.hidden = false;
+    if (find('.posts[data-open]')) {
+      become(kept() ?? make());
+      find('#other').addEventListener('click', () => become(make()));
+    }
+    find('form.who')?.addEventListener('submit', (event) => {
+      event.preventDefault();
+      for (const widget of widgets()) widget.token = find('#token').value.trim();
     });
-  }
+    if (create) {
+      create.hidden = false;
+      create.addEventListener('click', () => { create.disabled = true; createPosts(); });
+    }
+  };
+  start();
 })();

@@ -38,14 +38,16 @@ impl Stage {
         let damper = self.service.http().address().to_owned();
         let policy = format!(
             "content-security-policy: default-src 'none'; script-src http://{damper}; connect-src http://{damper}; \
-             img-src 'self' http://{damper}; base-uri 'none'; require-trusted-types-for 'script'"
+             img-src 'self' http://{damper}; style-src 'self'; base-uri 'none'; require-trusted-types-for 'script'"
         );
         let page = format!(
             "<!doctype html><html {html}><meta charset=utf-8><meta name=color-scheme content='light dark'>
-             <meta name=viewport content='width=device-width'><title>A site</title>
+             <link rel=stylesheet href=/page.css><meta name=viewport content='width=device-width'><title>A site</title>
              <main><h1>A site</h1>{body}</main><script src='http://{damper}/widget.js' defer></script></html>"
         );
         self.site.put("/", &["content-type: text/html; charset=utf-8", &policy], &page);
+        let style = "body { background: Canvas; color: CanvasText; font: 16px sans-serif }";
+        self.site.put("/page.css", &["content-type: text/css"], style);
         self.browser.open(&format!("{}/", self.site.origin()));
         // What widgets say is kept.
         let listen = "window.heard = []; for (const name of ['rated', 'error', 'sign-in'])
