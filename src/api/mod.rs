@@ -47,7 +47,7 @@ use routes::{events, explain, ingest, lists, moderation, operations, posts, prob
 pub use answer::is_known;
 pub use door::{make_room, serve};
 pub use gate::Gate;
-pub use problem::Problem;
+pub(crate) use problem::Problem;
 pub use routes::probes::install_metrics;
 
 /// The app, as handlers take it.
