@@ -118,7 +118,6 @@ fn the_docs_are_read_without_the_admin_listener() {
         "operators' calls are no stranger's business"
     );
     browser.assert_clean(&[api.address()]);
-    api.get("/docs/public.json").problem(404, "no-such-route");
 }
 
 /// Checks that an answer says how it may be kept, and that asking again costs no body.

@@ -1,6 +1,6 @@
 //! What the widget does when a rating is not taken: limits, servers that are away, tokens.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Stage, WIDGET, own};
 use crate::identity::{keyed, seconds, sign, token};
@@ -79,7 +79,7 @@ fn a_token_names_the_visitor_however_the_page_gives_it() {
     stage.says("own", "Your rating: 3");
     assert_eq!(stage.browser.run("return asked", json!([])), json!([false, true]));
     stage.click("[data-score='1']");
-    until("a 1", || own() == Value::from(1));
+    until("a 1", || own() == 1);
     stage.says("own", "Your rating: 1, counts from");
     // With a stale one only, it is shown to anybody, and asks for a better one to rate.
     run("at.token = arguments[0]", &stale);
