@@ -105,9 +105,9 @@
       feed = { source: new EventSource(`${base}/api/events`), widgets: new Set() };
       feed.source.addEventListener('average', (event) => {
         const news = JSON.parse(event.data);
-        for (const one of feed.widgets) one.news(news);
+        for (const one of [...feed.widgets]) one.news(news);
       });
-      feed.source.addEventListener('reset', () => { for (const one of feed.widgets) one.reload(); });
+      feed.source.addEventListener('reset', () => { for (const one of [...feed.widgets]) one.reload(); });
       feeds.set(base, feed);
     }
     feed.widgets.add(widget);
@@ -131,7 +131,8 @@
     #isSending = false;
     #reading = 0; // Counts readings: only the newest is shown
     #timers = {};
-    #leave; // Ends the following
+    #followed; // The server whose events it follows
+    #leave; // Ends that
 
     constructor() {
       super();
@@ -155,7 +156,7 @@
 
     disconnectedCallback() {
       this.#leave?.();
-      this.#leave = undefined;
+      this.#leave = this.#followed = undefined;
       for (const name of Object.keys(this.#timers)) this.#later(name);
       this.#reading += 1;
     }
@@ -235,8 +236,10 @@
     }
 
     #follow() {
+      const base = this.hasAttribute('live') ? this.#base : undefined;
+      if (base === this.#followed) return;
       this.#leave?.();
-      this.#leave = this.hasAttribute('live') ? follow(this.#base, this) : undefined;
+      [this.#followed, this.#leave] = [base, base && follow(base, this)];
     }
 
     // An own rating counts from the next tick on; a live one follows the average's glide as well.
