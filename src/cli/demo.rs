@@ -321,8 +321,8 @@ fn summary(told: &Told, serves: bool) -> String {
         false => "\nTo exclude it yourself, in the browser: damper demo --serve\n",
     };
     format!(
-        "{table}\n{} in {:.1} s, {} of them in the bomb. The last column is a rule that many sites use, at ticks of five\n\
-         minutes; it keeps no ratings that could be taken out again.\n{next}",
+        "{table}\n{} in {:.1} s; an exclusion takes out {} of the bomb's window.\n\
+         The last column is a rule that many sites use at each tick; it keeps no ratings to take out.\n{next}",
         term::counted(told.ratings as u64, "rating", "ratings"),
         told.seconds,
         term::number(told.bomb_ratings),

@@ -58,7 +58,7 @@ fn without_a_terminal_it_tells_its_story_in_lines() {
     {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
-    assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
 
 #[test]

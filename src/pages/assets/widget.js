@@ -75,9 +75,9 @@
     .takes .star:hover { transform: scale(1.12) }
     .average { font-size: 1.25em; font-weight: 650; font-variant-numeric: tabular-nums }
     .small { font-size: .8125em; color: var(--_muted); font-variant-numeric: tabular-nums }
+    .own-line, .trouble { display: flex; flex-wrap: wrap; gap: 0 .5em }
     .own-line { min-height: 1.45em }
-    .own-line button, .trouble button { color: var(--_own); text-decoration: underline; text-underline-offset: .15em; margin-inline-start: .5em;
-      padding: .1em .2em }
+    .own-line button, .trouble button { color: var(--_own); text-decoration: underline; text-underline-offset: .15em }
     .trouble { color: var(--_error) }
     [hidden] { display: none }
     @media (prefers-reduced-motion: reduce) { .star { transition: none } .takes .star:hover { transform: none } }

@@ -9,7 +9,7 @@ use crate::support::world::World;
 
 #[test]
 fn beyond_a_limit_the_rating_is_sent_again_by_itself() {
-    const PER_MINUTE: usize = 20;
+    const PER_MINUTE: usize = 6;
     let stage = Stage::set(World::embedded().with("limits.ratings_per_minute_per_user", PER_MINUTE));
     let api = stage.api();
     api.create("heat");
