@@ -105,6 +105,10 @@ fn each_state_says_what_it_is() {
             stage.browser.picture(&name);
         }
     }
+    let moves = "return getComputedStyle(document.querySelector('#fresh').shadowRoot.querySelector('.star')).transitionDuration";
+    assert_ne!(stage.browser.run(moves, json!([])), "0s");
+    stage.browser.emulate("prefers-reduced-motion", "reduce");
+    assert_eq!(stage.browser.run(moves, json!([])), "0s");
 }
 
 #[test]
