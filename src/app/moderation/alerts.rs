@@ -107,6 +107,12 @@ impl Moderation {
         Ok(Page { items: alerts, next })
     }
 
+    /// The newest wave of a post's arrivals: a window for an exclusion, if people agree.
+    pub async fn wave(&self, post: &PostId, now: Time) -> Result<Option<Wave>> {
+        let hours = self.store.hours_since(post, now.plus_ms(-WAVES_MS)).await?;
+        Ok(newest_wave(&hours, &self.core.context.params, now))
+    }
+
     /// The figures of an alert that began at `since`, and whether it goes on.
     pub(super) async fn alert(&self, post: PostId, since: Time, now: Time) -> Result<(AlertLevel, Alert)> {
         let view = self.core.posts.post(&post, None, now).await?;

@@ -9,6 +9,8 @@ mod preview;
 mod waves;
 mod webhook;
 
+pub use preview::Preview;
+
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -126,6 +128,11 @@ impl Moderation {
                 Error::Internal(format!("the decision {position} was merged and left no trace"))
             })),
         }
+    }
+
+    /// The outcome of a decision that was merged; nothing if it is not, or there is none at that place.
+    pub async fn decided(&self, post: &PostId, position: Position) -> Result<Option<Decided>> {
+        self.store.decided(self.core.context.shard_of(post), position).await
     }
 
     /// A post's exclusions, the undone ones too, in the order of the log.
