@@ -19,4 +19,7 @@ create index ranking_unvested on ranking (unvested, post_id) where unvested >= 0
 -- Posts are found by how their titles begin.
 create index posts_by_title on posts (lower(substr(title collate "C", 1, 64)), id);
 
+-- What a moderator has decided.
+create index audit_by_moderator on audit (decided_by, position, shard);
+
 update installation set schema_version = 11;

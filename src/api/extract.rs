@@ -198,13 +198,17 @@ pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// The first value of that name; an empty one is none.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+    pub fn get<'a>(&'a self, name: &str) -> Option<&'a str> {
+        self.values(name).next()
     }
 
     /// Every value of that name that is not empty.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let named = self.0.iter().filter(move |(own, value)| own == name && !value.trim().is_empty());
+    pub fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.values(name)
+    }
+
+    fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        let named = self.0.iter().filter(move |(own, value)| *own == name && !value.trim().is_empty());
         named.map(|(_, value)| value.as_str())
     }
 }
@@ -224,6 +228,7 @@ pub async fn form(request: Request, within: Duration) -> Result<Fields, Problem>
     }
     let read = tokio::time::timeout(within, read(request, FORM_BYTES_MAX));
     let bytes = read.await.map_err(|_| too_slow(within))??;
-    let text = std::str::from_utf8(&bytes).map_err(|_| Problem::new(Kind::InvalidQuery, "the form is not UTF-8"))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Problem::new(Kind::InvalidQuery, "the form is not UTF-8"))?;
     parameters(text).map(Fields)
 }

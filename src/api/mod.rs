@@ -45,9 +45,8 @@ use openapi::Audience;
 use routes::{events, explain, ingest, lists, moderation, operations, posts, probes, rates, users};
 
 pub use door::{make_room, serve};
-pub use gate::Gate;
 pub(crate) use extract::{Fields, fields, form};
-pub(crate) use gate::Staff;
+pub use gate::Gate;
 pub(crate) use origin::is_own_page;
 pub(crate) use problem::{Problem, Said};
 pub(crate) use routes::moderation::{decide, exclusions::preview, held};

@@ -120,12 +120,8 @@ impl PostChart {
         let plot_end = frame.width - frame.right;
         let has_ahead = self.ahead.iter().any(Option::is_some);
         let now_x = if has_ahead { plot_end - (plot_end - frame.left) * AHEAD_PART } else { plot_end };
-        let times = Scale {
-            low: self.from.ms() as f64,
-            high: self.to.ms() as f64,
-            start: frame.left,
-            end: now_x,
-        };
+        let times =
+            Scale { low: self.from.ms() as f64, high: self.to.ms() as f64, start: frame.left, end: now_x };
         let means = self.steps.iter().flat_map(|step| [step.raw, step.published]);
         let means = means.chain(self.ahead.iter().copied()).chain(self.ghost.iter().copied()).flatten();
         let (low, high, marks) = mean_axis(means);
@@ -203,7 +199,11 @@ impl PostChart {
             }
             let (x0, x1) = (times.at(from.ms() as f64), times.at(to.ms() as f64));
             let width = (x1 - x0).max(2.0);
-            let fill = if class == "shade" { format!(" fill=\"url(#hatch-{})\"", frame.name) } else { String::new() };
+            let fill = if class == "shade" {
+                format!(" fill=\"url(#hatch-{})\"", frame.name)
+            } else {
+                String::new()
+            };
             let _ = write!(
                 svg,
                 "<rect class=\"{class}\"{fill} x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
@@ -241,12 +241,15 @@ impl PostChart {
         if most == 0 {
             return;
         }
-        let y = Scale { low: 0.0, high: most as f64, start: frame.arrivals_end, end: frame.arrivals_end - tall };
+        let y =
+            Scale { low: 0.0, high: most as f64, start: frame.arrivals_end, end: frame.arrivals_end - tall };
         let slot = (times.end - times.start) / self.steps.len().max(1) as f64;
         let mut paths: [String; Score::COUNT + 1] = Default::default();
         for (i, step) in self.steps.iter().enumerate() {
             let mut below = 0;
-            for (part, count) in step.by_score.iter().chain([&step.others]).enumerate().filter(|(_, n)| **n > 0) {
+            for (part, count) in
+                step.by_score.iter().chain([&step.others]).enumerate().filter(|(_, n)| **n > 0)
+            {
                 let (foot, head) = (y.at(below as f64), y.at((below + count) as f64));
                 below += count;
                 let (x, width) = (times.start + slot * i as f64, (slot - 0.8).max(slot * 0.7));
@@ -266,7 +269,13 @@ impl PostChart {
         }
     }
 
-    fn draw_means(&self, svg: &mut String, frame: &Frame, (times, y): (&Scale, &Scale), (now_x, end_x): (f64, f64)) {
+    fn draw_means(
+        &self,
+        svg: &mut String,
+        frame: &Frame,
+        (times, y): (&Scale, &Scale),
+        (now_x, end_x): (f64, f64),
+    ) {
         let x = |i: usize| times.at(self.steps[i].to.ms() as f64);
         let raw: Vec<_> = self.steps.iter().map(|step| step.raw).collect();
         let published: Vec<_> = self.steps.iter().map(|step| step.published).collect();
@@ -320,7 +329,12 @@ impl PostChart {
         }
         // A post with one entry has no line yet.
         if let [Step { published: Some(mean), .. }] = self.steps[..] {
-            let _ = write!(svg, "<circle class=\"pub\" cx=\"{}\" cy=\"{}\" r=\"3\"/>", place(now_x), place(y.at(mean)));
+            let _ = write!(
+                svg,
+                "<circle class=\"pub\" cx=\"{}\" cy=\"{}\" r=\"3\"/>",
+                place(now_x),
+                place(y.at(mean))
+            );
         }
         for (at, class, text) in apart(labels, frame) {
             let _ = write!(
@@ -334,10 +348,7 @@ impl PostChart {
 }
 
 /// Labels in order of their heights, moved so that none lies on another.
-fn apart(
-    mut labels: Vec<(f64, &'static str, String)>,
-    frame: &Frame,
-) -> Vec<(f64, &'static str, String)> {
+fn apart(mut labels: Vec<(f64, &'static str, String)>, frame: &Frame) -> Vec<(f64, &'static str, String)> {
     labels.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut least = frame.top;
     for label in &mut labels {
@@ -382,7 +393,9 @@ mod tests {
     fn a_chart_shows_every_series_and_escapes_reasons() {
         for size in [Size::Wide, Size::Narrow] {
             let svg = chart().draw(size);
-            for class in ["\"raw\"", "\"pub\"", "ahead", "ghost", "shade", "selection", "arrived s0", "arrived s5"] {
+            for class in
+                ["\"raw\"", "\"pub\"", "ahead", "ghost", "shade", "selection", "arrived s0", "arrived s5"]
+            {
                 assert!(svg.contains(class), "{class}");
             }
             assert!(svg.contains("&lt;script&gt;") && !svg.contains("<script"), "{svg}");
@@ -392,7 +405,8 @@ mod tests {
 
     #[test]
     fn a_chart_of_nothing_is_still_one() {
-        let svg = PostChart { steps: Vec::new(), ahead: Vec::new(), ghost: Vec::new(), ..chart() }.draw(Size::Wide);
+        let svg =
+            PostChart { steps: Vec::new(), ahead: Vec::new(), ghost: Vec::new(), ..chart() }.draw(Size::Wide);
         assert!(svg.contains("No ratings yet") && svg.ends_with("</svg>") && !svg.contains("NaN"), "{svg}");
     }
 

@@ -20,20 +20,32 @@ pub fn lines(published: &[Option<f64>], raw: &[Option<f64>], title: &str) -> Str
     let mut svg = open("spark", WIDTH, HEIGHT, title);
     for (class, line) in [("raw", raw), ("pub", published)] {
         let x = Scale { low: 0.0, high: line.len().saturating_sub(1) as f64, start: EDGE, end: WIDTH - EDGE };
-        let _ = write!(svg, "<path class=\"{class}\" d=\"{}\"/>", path(line, |i| x.at(i as f64), |v| y.at(v)));
+        let _ =
+            write!(svg, "<path class=\"{class}\" d=\"{}\"/>", path(line, |i| x.at(i as f64), |v| y.at(v)));
     }
     svg + "</svg>"
 }
 
 /// A bar for each count, the greatest as high as there is room; one that `is_bad` is crossed out at its foot.
-pub fn bars(counts: &[f64], is_bad: impl Fn(usize) -> bool, (width, height): (f64, f64), title: &str) -> String {
+pub fn bars(
+    counts: &[f64],
+    is_bad: impl Fn(usize) -> bool,
+    (width, height): (f64, f64),
+    title: &str,
+) -> String {
     let most = counts.iter().copied().fold(0.0, f64::max);
     let slot = width / counts.len().max(1) as f64;
     let y = Scale { low: 0.0, high: most.max(f64::MIN_POSITIVE), start: 0.0, end: height - 1.0 };
     let mut svg = open("bars", width, height, title);
     for (i, count) in counts.iter().enumerate() {
         let bad = is_bad(i);
-        let tall = if bad { height - 1.0 } else if *count > 0.0 { y.at(*count).max(1.0) } else { 0.0 };
+        let tall = if bad {
+            height - 1.0
+        } else if *count > 0.0 {
+            y.at(*count).max(1.0)
+        } else {
+            0.0
+        };
         if tall > 0.0 {
             let (x, w) = (slot * i as f64, (slot - 1.0).max(slot * 0.6));
             let class = if bad { " class=\"bad\"" } else { "" };

@@ -33,6 +33,7 @@ type Bound = (&'static str, SocketAddr, TcpListener);
 
 /// Serves until SIGTERM or ^C. A second signal ends the process at once.
 pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
+    let shown = settings.effective();
     let config = settings.config;
     let has_api = parts != Parts::Worker;
     if has_api {
@@ -57,8 +58,8 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
     let mut tasks = JoinSet::new();
     for (setting, _, listener) in listeners {
         let routes = match setting {
-            "listen" => api::public(&gate, pages::public())?,
-            "admin_listen" => api::admin(&gate, pages::admin()),
+            "listen" => pages::public(&gate)?,
+            "admin_listen" => pages::admin(&gate, shown.clone()),
             _ => api::worker(&gate),
         };
         let stopped = stop.clone().cancelled_owned();

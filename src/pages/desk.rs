@@ -78,7 +78,11 @@ impl Desk {
             settings,
             notes: Cache::builder().max_capacity(SESSIONS_MAX).time_to_live(NOTE_LIFE).build(),
             sessions: Cache::builder().max_capacity(SESSIONS_MAX).build(),
-            shown: Cache::builder().weigher(bytes).max_capacity(SHOWN_BYTES_MAX).time_to_live(SHOWN_LIFE).build(),
+            shown: Cache::builder()
+                .weigher(bytes)
+                .max_capacity(SHOWN_BYTES_MAX)
+                .time_to_live(SHOWN_LIFE)
+                .build(),
             pulse: tokio::sync::Mutex::default(),
             away: Mutex::default(),
         }))

@@ -10,14 +10,15 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::desk::{Away, Desk, Note};
 use super::session::Viewer;
-use super::show::Stamp;
+use super::show;
 use crate::api::{Answer, Problem, Said};
 use crate::error::Error;
 use crate::model::Time;
 use crate::model::words::number;
 
 /// Everything from this listener, nothing inline, and no page of another site around ours.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'";
 /// Held ratings are counted up to this.
 const HELD_COUNTED: usize = 1_000;
 /// A page that shows what is away asks again after so many seconds, where no script does.
@@ -101,7 +102,9 @@ struct ProblemPage {
 pub fn render(page: &impl Template) -> Response {
     match page.render() {
         Ok(html) => answer(html),
-        Err(error) => Problem::from(Error::Internal(format!("a page cannot be rendered: {error}"))).into_response(),
+        Err(error) => {
+            Problem::from(Error::Internal(format!("a page cannot be rendered: {error}"))).into_response()
+        }
     }
 }
 
@@ -125,7 +128,8 @@ pub async fn show<T: Template>(
     let address = uri.path_and_query().map_or("/", |address| address.as_str());
     match page.await {
         Ok(page) => {
-            let html = page.render().map_err(|e| Error::Internal(format!("a page cannot be rendered: {e}")))?;
+            let html =
+                page.render().map_err(|e| Error::Internal(format!("a page cannot be rendered: {e}")))?;
             // What is said once is not said again.
             if !html.contains("<div id=\"note\" class=") {
                 desk.keep(&viewer.key, address, &html);
@@ -137,7 +141,8 @@ pub async fn show<T: Template>(
             let away = desk.pulse().await.away;
             let away = away.unwrap_or(Away { since: made_at, why: problem.detail().to_owned() });
             let told = StaleNote { away, made_at };
-            let told = told.render().map_err(|e| Error::Internal(format!("a page cannot be rendered: {e}")))?;
+            let told =
+                told.render().map_err(|e| Error::Internal(format!("a page cannot be rendered: {e}")))?;
             let html = html.replacen(AWAY_PLACE, &format!("{AWAY_PLACE}{told}"), 1);
             Ok(([(header::REFRESH, REFRESH_SECONDS)], answer(html)).into_response())
         }
@@ -165,12 +170,19 @@ pub async fn dress(State(_desk): State<Desk>, request: Request, next: Next) -> R
     let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let is_shown = is_of_pages && accepts.is_some_and(|accepts| accepts.contains("text/html"));
     let response = next.run(request).await;
-    let Some(said) = response.extensions().get::<Said>().cloned().filter(|_| is_shown) else { return response };
+    let Some(said) = response.extensions().get::<Said>().cloned().filter(|_| is_shown) else {
+        return response;
+    };
     let status = response.status();
     let is_away = status == StatusCode::SERVICE_UNAVAILABLE;
     let frame = Frame::plain(said.title);
     let mut page = (status, render(&ProblemPage { frame, detail: said.detail, is_away })).into_response();
-    for name in [header::ALLOW, header::RETRY_AFTER, HeaderName::from_static("x-request-id"), header::X_CONTENT_TYPE_OPTIONS] {
+    for name in [
+        header::ALLOW,
+        header::RETRY_AFTER,
+        HeaderName::from_static("x-request-id"),
+        header::X_CONTENT_TYPE_OPTIONS,
+    ] {
         if let Some(value) = response.headers().get(&name) {
             page.headers_mut().insert(name, value.clone());
         }

@@ -5,14 +5,15 @@
 //! session's form token, which a page of another site cannot know.
 
 use askama::Template;
-use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ring::hmac;
 
 use super::desk::{Desk, Note};
-use super::frame::{Frame, render, to};
+use super::frame::{Frame, Here, render, to};
+use super::show;
 use crate::api::{Answer, Fields, Problem, form, is_own_page, now};
 use crate::entry::Reason;
 use crate::error::{Invalid, Kind};
@@ -73,8 +74,8 @@ impl FromRequestParts<Desk> for Viewer {
             None => None,
         };
         found.ok_or_else(|| {
-            let OriginalUri(uri) = parts.extensions.get().cloned().unwrap_or(OriginalUri(parts.uri.clone()));
-            let next = if is_read { uri.path_and_query().map_or("/", |path| path.as_str()) } else { "/" };
+            let next =
+                if is_read { parts.uri.path_and_query().map_or("/", |path| path.as_str()) } else { "/" };
             let status = if next == "/" && is_read { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
             sign_in_page(desk, next, status, None)
         })
@@ -137,7 +138,8 @@ fn check_own_page(headers: &HeaderMap) -> Answer<()> {
     if is_own_page(headers) {
         return Ok(());
     }
-    let detail = "the form was not sent from a page of this listener; open the page again and send it from there";
+    let detail =
+        "the form was not sent from a page of this listener; open the page again and send it from there";
     Err(Problem::new(Kind::OriginRefused, detail))
 }
 
@@ -232,7 +234,8 @@ mod tests {
         for own in ["/", "/posts/a?range=7d"] {
             assert!(is_path(own), "{own}");
         }
-        for other in ["", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nset-cookie: x"] {
+        for other in ["", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nset-cookie: x"]
+        {
             assert!(!is_path(other), "{other:?}");
         }
     }

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Moderation;
-use super::waves::{Wave, newest_wave};
+use super::waves::newest_wave;
 use crate::error::{Invalid, Kind, Result};
 use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, Page, PostId, Time, page};
 use crate::smoothing::{AlertLevel, Published};
 use crate::store::{AlertKey, Alerted, Arrivals};
+
+pub use super::waves::Wave;
 
 /// Most steps of one answer.
 pub const STEPS_MAX: i64 = 10_000;

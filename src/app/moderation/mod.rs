@@ -140,14 +140,15 @@ impl Moderation {
         self.store.exclusions(post).await
     }
 
-    /// The newest decisions after `after`, of one post if one is named, at most `limit`, and where the next page begins.
+    /// The newest decisions after `after`, of one post and of one moderator if they are named, at most `limit`, and where the next page begins.
     pub async fn audit_page(
         &self,
         post: Option<&PostId>,
+        by: Option<&UserId>,
         after: Option<AuditKey>,
         limit: usize,
     ) -> Result<Page<Decided, AuditKey>> {
-        let decided = self.store.audit_page(post, after, page::to_read(limit)).await?;
+        let decided = self.store.audit_page(post, by, after, page::to_read(limit)).await?;
         Ok(Page::cut(decided, limit, |decided| (decided.position, self.core.context.shard_of(&decided.post))))
     }
 }

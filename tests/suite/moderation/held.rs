@@ -202,7 +202,7 @@ async fn an_undecided_rating_is_released(world: World) {
     // Another process sees the changes of these two within a second.
     let app = world.app().await;
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "the other's time has not come");
-    let audit = app.moderation().audit_page(None, None, 10).await.unwrap().items;
+    let audit = app.moderation().audit_page(None, None, None, 10).await.unwrap().items;
     assert_eq!(audit.len(), 1, "the only decision is the policy");
     // A late release does not apply to a rating held since.
     app.intake().append_all(vec![rate("u", 5, now)], None).await.unwrap();
