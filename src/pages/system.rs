@@ -37,7 +37,6 @@ struct Kept {
 #[template(path = "system.html", config = "src/pages/askama.toml")]
 struct SystemPage {
     frame: Frame,
-    now: Time,
     version: &'static str,
     buffer: String,
     store: String,
@@ -81,7 +80,6 @@ async fn page(desk: &Desk, viewer: &Viewer, uri: &Uri) -> Answer<SystemPage> {
     };
     Ok(SystemPage {
         frame,
-        now: now(),
         version: env!("CARGO_PKG_VERSION"),
         buffer,
         store,

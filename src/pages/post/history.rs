@@ -78,10 +78,10 @@ impl Range {
     fn fitting(view: &PostView, wave: Option<&Wave>, now: Time) -> Self {
         let shown = wave.map(|wave| wave.from).or(view.average.last);
         let age_ms = shown.map_or(0, |at| now.ms() - at.ms());
+        // What is shown is not alone in its chart.
         match age_ms {
-            // A wave of some hours is not alone in its chart.
-            ..=43_200_000 => Self::Week,
-            ..=1_987_200_000 => Self::Month,
+            age if age < 5 * DAY_MS => Self::Week,
+            age if age < 23 * DAY_MS => Self::Month,
             _ => Self::All,
         }
     }

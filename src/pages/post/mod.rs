@@ -49,7 +49,6 @@ struct PostPage {
     more_exclusions: usize,
     held: Vec<HeldRow>,
     default_hold: Hold,
-    release_hours: u64,
     explanation: Vec<String>,
 }
 
@@ -106,7 +105,6 @@ async fn page(desk: &Desk, viewer: &Viewer, id: &PostId, uri: &Uri) -> Answer<Po
         more_exclusions: all.saturating_sub(EXCLUSIONS_SHOWN),
         held,
         default_hold: app.config().moderation.hold,
-        release_hours: u64::from(app.config().moderation.hold_release_hours),
         published,
         history,
         selection,
