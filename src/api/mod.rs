@@ -44,6 +44,7 @@ use crate::model::Time;
 use openapi::Audience;
 use routes::{events, explain, ingest, lists, moderation, operations, posts, probes, rates, users};
 
+pub use answer::is_known;
 pub use door::{make_room, serve};
 pub(crate) use extract::{Fields, fields, form};
 pub use gate::Gate;
@@ -69,7 +70,8 @@ const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 /// The public listener's routes: `/api/**`, the probes, the API's description and its problems, and `pages`.
 pub fn public(gate: &Gate, pages: Router<Gate>) -> Result<Router> {
     let (routes, api) = described(public_routes(), gate, false);
-    let routes = routes.merge(openapi::route("/openapi.json", &api)).merge(pages);
+    let viewer = viewer::routes(&[("public", "/openapi.json", &api)]);
+    let routes = routes.merge(viewer).merge(pages);
     let mut routes = bounded(routes, gate, origin::check_site);
     let origins = &gate.app().config().api.cors_origins;
     if !origins.is_empty() {
@@ -116,7 +118,9 @@ pub fn admin(gate: &Gate, pages: Router<Gate>) -> Router {
         .merge(probes::metrics());
     let (routes, api) = described(routes, gate, true);
     let (_, public) = described(public_routes(), gate, false);
-    let routes = routes.merge(viewer::routes(&public, &api)).merge(pages);
+    let viewer =
+        viewer::routes(&[("for operators", "/openapi.json", &api), ("public", "/docs/public.json", &public)]);
+    let routes = routes.merge(viewer).merge(pages);
     named(bounded(routes, gate, origin::check_host), gate)
 }
 

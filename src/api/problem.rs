@@ -60,6 +60,7 @@ impl Problem {
         &self.detail
     }
 
+    /// A problem of this kind; `detail` is for people.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let Page { path, title, status, .. } = *kind.page();
         Self { kind: path, title, status, detail: detail.into(), ..Self::default() }
@@ -96,6 +97,7 @@ impl Problem {
         self
     }
 
+    /// There is nothing at `path`.
     pub fn no_route(path: &str) -> Self {
         Self::new(Kind::NoSuchRoute, format!("there is nothing at {path}"))
     }

@@ -39,19 +39,41 @@ macro_rules! asset {
 pub static STYLE: Asset = asset!("damper.css", "text/css; charset=utf-8");
 /// What makes the dashboard live.
 pub static SCRIPT: Asset = asset!("damper.js", "text/javascript; charset=utf-8");
+/// The look of the public listener's pages.
+pub static PUBLIC_STYLE: Asset = asset!("public.css", "text/css; charset=utf-8");
+/// What makes the public demo's page live.
+pub static DEMO: Asset = asset!("demo.js", "text/javascript; charset=utf-8");
+/// The widget, which has an address of its own.
+pub static WIDGET: Asset = asset!("widget.js", "text/javascript; charset=utf-8");
 /// The icon in a browser's tab.
 pub static ICON: Asset = asset!("icon.svg", "image/svg+xml");
 
-static ALL: [&Asset; 3] = [&STYLE, &SCRIPT, &ICON];
+static ALL: [&Asset; 5] = [&STYLE, &SCRIPT, &PUBLIC_STYLE, &DEMO, &ICON];
 
 impl Asset {
     /// Its address, as pages name it: `/assets/3f2a9c01b7de/damper.css`.
     pub fn path(&self) -> String {
         format!("/assets/{}/{}", *self.hash, self.name)
     }
+
+    /// Its content.
+    pub fn bytes(&self) -> &'static [u8] {
+        self.bytes
+    }
+
+    /// Its content type.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The hash of its content.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
 }
 
-fn hash(bytes: &[u8]) -> String {
+/// The hash that stands for a content, in addresses and entity tags.
+pub fn hash(bytes: &[u8]) -> String {
     let hex = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     hex.chars().take(HASH_CHARS).collect()
 }

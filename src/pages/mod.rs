@@ -13,6 +13,7 @@ mod live;
 mod overview;
 mod post;
 mod posts;
+mod public;
 mod session;
 mod show;
 mod system;
@@ -28,7 +29,7 @@ use desk::Desk;
 
 /// The public listener: its API and its pages.
 pub fn public(gate: &Gate) -> Result<Router> {
-    api::public(gate, assets::routes())
+    api::public(gate, assets::routes().merge(public::routes()))
 }
 
 /// The admin listener: its API and the dashboard, which shows `settings` with their sources.

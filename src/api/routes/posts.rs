@@ -1,6 +1,7 @@
 //! Posts: create, repost, change, read, and the series behind a chart. Many posts at once are in `lists`.
 
 use super::prelude::*;
+use crate::api::answer::is_known;
 use crate::api::pages::count;
 use crate::app::reading::history::{POINTS_MAX, Point};
 use crate::app::reading::{OwnRating, PostView};
@@ -272,14 +273,4 @@ fn etag(view: &PostView) -> String {
     };
     let (version, revision) = (view.version, view.post.revision);
     format!("W/\"{version}.{revision}.{}.{}{own}\"", view.as_of.ms(), view.next_tick.ms())
-}
-
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
 }

@@ -124,9 +124,10 @@ fn the_routes_are_those_of_both_listeners() {
     let text = |heading| described_routes(section(&text, heading));
     // What no description shows; the suite's table of routes says who may call it.
     let plain = ["GET /openapi.json", "GET /problems", "GET /problems/{name}"].map(str::to_owned);
+    let pages = ["GET /", "GET /demo", "GET /docs/", "GET /widget.js"].map(str::to_owned);
     let operators = ["GET /docs/", "GET /docs/public.json"].map(str::to_owned);
     let probes = ["GET /livez", "GET /readyz"].map(str::to_owned);
-    let public: BTreeSet<_> = operations(&service.http()).into_iter().chain(plain).collect();
+    let public: BTreeSet<_> = operations(&service.http()).into_iter().chain(plain).chain(pages).collect();
     // A post may be named batch; that is no route of its own for people.
     let own_name = ["GET /api/posts/batch", "PATCH /api/posts/batch"].map(str::to_owned);
     assert_eq!(text("## The public listener"), &public - &own_name.into());

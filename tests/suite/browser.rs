@@ -1,0 +1,5 @@
+//! What people see, in a real browser. `support::browser` drives it, `support::axe` checks that everybody can use it.
+
+mod harness;
+mod public;
+mod widget;
