@@ -154,8 +154,8 @@ async fn an_excluded_held_rating_is_neither_approved_nor_released(world: World) 
     app.intake().append_all(entries.to_vec(), None).await.unwrap();
     let preview = Window::new(at(0), at(10), Vec::new(), NOW).unwrap();
     counts(&app).await;
-    let (preview, users) = app.moderation().preview(&post_id("p"), &user("mo"), preview, NOW).await.unwrap();
-    assert_eq!((preview.outcome.touched, preview.outcome.held, users), (2, 2, 3));
+    let preview = app.moderation().preview(&post_id("p"), &user("mo"), preview, NOW).await.unwrap();
+    assert_eq!((preview.outcome.touched, preview.outcome.held, preview.users), (2, 2, 3));
     let (id, decided) = decide(&app, hours(0, 10), NOW).await;
     assert_eq!((decided.outcome.touched, decided.outcome.held), (2, 2));
     assert_eq!(counts(&app).await, ([0; 6], 0, 4));
