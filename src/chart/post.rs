@@ -113,6 +113,13 @@ const LABEL_GAP: f64 = 14.0;
 /// A shade that is narrower has no words in it.
 const WORDS_WIDTH: f64 = 64.0;
 
+impl Step {
+    /// What arrived in it.
+    pub fn all(&self) -> u64 {
+        self.by_score.iter().sum::<u64>() + self.others
+    }
+}
+
 impl PostChart {
     /// The drawing for one size.
     pub fn draw(&self, size: Size) -> String {
@@ -225,8 +232,7 @@ impl PostChart {
     }
 
     fn draw_arrivals(&self, svg: &mut String, frame: &Frame, times: &Scale) {
-        let all = |step: &Step| step.by_score.iter().sum::<u64>() + step.others;
-        let most = self.steps.iter().map(all).max().unwrap_or(0);
+        let most = self.steps.iter().map(Step::all).max().unwrap_or(0);
         let tall = frame.arrivals_end - frame.arrivals_top;
         let _ = write!(
             svg,
@@ -325,7 +331,8 @@ impl PostChart {
         }
         let end = if has_ahead { self.ahead.last() } else { published.last() };
         if let Some(end) = end.copied().flatten() {
-            labels.push((y.at(end), "pub", format!("publ. {end:.2}")));
+            let words = if has_ahead { "in 30 d" } else { "publ." };
+            labels.push((y.at(end), "pub", format!("{words} {end:.2}")));
         }
         // A post with one entry has no line yet.
         if let [Step { published: Some(mean), .. }] = self.steps[..] {

@@ -36,7 +36,7 @@ pub fn bars(
     let most = counts.iter().copied().fold(0.0, f64::max);
     let slot = width / counts.len().max(1) as f64;
     let y = Scale { low: 0.0, high: most.max(f64::MIN_POSITIVE), start: 0.0, end: height - 1.0 };
-    let mut svg = open("bars", width, height, title);
+    let mut svg = open("bars\" preserveAspectRatio=\"none", width, height, title);
     for (i, count) in counts.iter().enumerate() {
         let bad = is_bad(i);
         let tall = if bad {

@@ -23,9 +23,14 @@ const ROWS_MAX: usize = 10;
 /// Held ratings among which the posts with the oldest are looked for.
 const HELD_LOOKED_AT: usize = 200;
 /// Steps of a post's sparkline.
-const SPARK_STEPS: usize = 32;
+const SPARK_STEPS: usize = 28;
+/// How far back it goes.
+const SPARK_MS: i64 = 14 * DAY_MS;
 /// Drains that are drawn.
 const DRAINS_DRAWN: usize = 96;
+
+/// Room for so many of them at least.
+const DRAINS_SLOTS_MIN: usize = 48;
 
 /// A post that needs a look.
 struct Row {
@@ -140,14 +145,12 @@ impl Row {
 }
 
 async fn sparkline(desk: &Desk, post: &PostId, title: &str, now: Time) -> Answer<String> {
-    let history = desk.app().reader().history(post, SPARK_STEPS, now).await?;
-    let published: Vec<_> = history.iter().map(|point| point.published.average).collect();
-    let raw: Vec<_> = history.iter().map(|point| point.published.raw_average).collect();
-    Ok(spark::lines(
-        &published,
-        &raw,
-        &format!("Published and raw average of {title} since its first rating"),
-    ))
+    let span = (now.plus_ms(-SPARK_MS), now);
+    let slices = desk.app().reader().slices(post, span, SPARK_STEPS).await?;
+    let published: Vec<_> = slices.iter().map(|slice| slice.published.average).collect();
+    let raw: Vec<_> = slices.iter().map(|slice| slice.published.raw_average).collect();
+    let words = format!("Published and raw average of {title} in the last 14 days");
+    Ok(spark::lines(&published, &raw, &words))
 }
 
 /// The posts with the oldest held ratings, and since when.
@@ -181,10 +184,13 @@ fn merged(by_hour: &[(Time, u64)], now: Time) -> (String, u64) {
 }
 
 fn drains(runs: &[DrainRun]) -> String {
-    let seconds: Vec<f64> = runs.iter().map(|run| run.duration_ms as f64 / 1_000.0).collect();
+    // A few drains are no wall.
+    let missing = DRAINS_SLOTS_MIN.saturating_sub(runs.len());
+    let seconds = runs.iter().map(|run| run.duration_ms as f64 / 1_000.0);
+    let seconds: Vec<f64> = std::iter::repeat_n(0.0, missing).chain(seconds).collect();
     let longest = runs.iter().map(|run| run.duration_ms).max().unwrap_or(0);
     let title = format!("A bar for each drain, the longest took {}", span_ms(longest));
-    spark::bars(&seconds, |i| runs[i].error.is_some(), (240.0, 40.0), &title)
+    spark::bars(&seconds, |i| i >= missing && runs[i - missing].error.is_some(), (240.0, 40.0), &title)
 }
 
 /// What Damper stands on. An error names the part that it is about.

@@ -37,13 +37,8 @@ pub struct Stamp(pub Time);
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.0.to_utc();
-        write!(
-            f,
-            "<time datetime=\"{}\" title=\"{}\">{}</time>",
-            self.0,
-            at.format("%Y-%m-%d %H:%M:%S UTC"),
-            at.format("%-d %b %Y, %H:%M")
-        )
+        let seconds = at.format("%Y-%m-%dT%H:%M:%SZ");
+        write!(f, "<time datetime=\"{seconds}\">{}</time>", at.format("%-d %b %Y, %H:%M UTC"))
     }
 }
 
@@ -151,7 +146,7 @@ mod tests {
         assert_eq!(in_query("a|b+c=d é"), "a%7Cb%2Bc%3Dd%20%C3%A9");
         let stamp = Stamp(Time::from_ms(1_412_424_000_007)).to_string();
         assert!(
-            stamp.contains("datetime=\"2014-10-04T12:00:00.007Z\"") && stamp.contains(">4 Oct 2014, 12:00<")
+            stamp.contains("datetime=\"2014-10-04T12:00:00Z\"") && stamp.contains(">4 Oct 2014, 12:00 UTC<")
         );
     }
 }

@@ -8,7 +8,10 @@
   const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
   const localize = (root) => {
-    for (const time of all("time[datetime]", root)) time.textContent = day.format(new Date(time.dateTime));
+    for (const time of all("time[datetime]", root)) {
+      time.title = time.dateTime.replace("T", " ").replace("Z", " UTC");
+      time.textContent = day.format(new Date(time.dateTime));
+    }
     for (const text of all("text[data-clock]", root)) {
       const at = new Date(Number(text.dataset.clock));
       if (/:/.test(text.textContent)) text.textContent = clock.format(at);
@@ -93,6 +96,7 @@
   const field = (ms) => new Date(ms).toISOString().slice(0, 19);
   function brush(figure) {
     const rows = all("#series tbody tr", figure);
+    const end = (row) => Date.parse(one("time", row).dateTime);
     const readout = one("#readout", figure);
     const rest = readout && readout.innerHTML;
     for (const svg of all("svg.chart", figure)) {
@@ -107,7 +111,7 @@
       const point = (event) => {
         const x = place(event), t = moment(x);
         cross.setAttribute("d", `M${x} ${top}V${foot}`);
-        const row = rows.find((it) => Number(it.dataset.t) >= t) || rows[rows.length - 1];
+        const row = rows.find((it) => end(it) >= t) || rows[rows.length - 1];
         if (!row) return;
         const [published, raw, arrivals] = all("td", row).slice(1, 4).map((it) => it.textContent);
         readout.textContent = `${day.format(new Date(t))}: published ${published}, raw ${raw}, ${arrivals} arrivals`;

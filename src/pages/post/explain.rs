@@ -3,7 +3,6 @@
 use crate::app::reading::PostView;
 use crate::model::Time;
 use crate::model::words::{counted, number, span_ms};
-use crate::pages::show::signed;
 use crate::smoothing::{Params, Published};
 
 /// Sentences, each a paragraph.
@@ -18,9 +17,9 @@ pub fn words(view: &PostView, params: &Params, now: Time) -> Vec<String> {
     let seed = params.knobs().seed_weight;
     let ratings = counted(average.count(), "rating counts", "ratings count");
     let mut words = vec![format!(
-        "{ratings}; their exact mean is {raw:.4}. What is published is {mean:.4}, {} away from it: of their weight {} has \
+        "{ratings}; their exact mean is {raw:.4}. What is published is {mean:.4}, {} it: of their weight {} has \
          settled, and {} is still phasing in.",
-        signed(mean - raw),
+        apart(mean - raw),
         counted(settled.round() as u64, "rating's worth", "ratings' worth"),
         number(published.phasing_in)
     )];
@@ -56,4 +55,13 @@ pub fn words(view: &PostView, params: &Params, now: Time) -> Vec<String> {
     let next = span_ms((view.next_tick.ms() - now.ms()).max(0).unsigned_abs());
     words.push(format!("The number moves at ticks; the next one comes in {next}."));
     words
+}
+
+/// How far above or below, in words.
+fn apart(difference: f64) -> String {
+    match difference {
+        near if near.abs() < 0.005 => "at".into(),
+        above if above > 0.0 => format!("{above:.2} above"),
+        below => format!("{:.2} below", -below),
+    }
 }

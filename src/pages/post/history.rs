@@ -15,7 +15,7 @@ use crate::smoothing::{Average, Params};
 
 /// Steps of the chart.
 const STEPS: usize = 96;
-/// Steps of a phone's chart.
+/// Steps of a phone's chart, and of the table.
 const STEPS_NARROW: usize = 48;
 /// How far the published mean is drawn ahead, and in how many steps.
 const AHEAD_MS: i64 = 30 * DAY_MS;
@@ -112,7 +112,8 @@ pub struct History {
     pub to: Time,
     pub wide: String,
     pub narrow: String,
-    pub slices: Vec<Slice>,
+    /// The steps of the narrow chart, which are the rows of the table.
+    steps: Vec<Step>,
     /// Where the published mean is in 30 days if nothing arrives.
     pub in_30_days: Option<f64>,
 }
@@ -149,19 +150,15 @@ impl History {
         };
         let wide = chart.draw(Size::Wide);
         let steps = slices.chunks(STEPS / STEPS_NARROW).filter_map(joined).collect();
-        let narrow = PostChart { steps, ..chart }.draw(Size::Narrow);
+        let chart = PostChart { steps, ..chart };
+        let narrow = chart.draw(Size::Narrow);
         let in_30_days = ahead.last().copied().flatten();
-        Ok(Self { range, from, to, wide, narrow, slices, in_30_days })
+        Ok(Self { range, from, to, wide, narrow, steps: chart.steps, in_30_days })
     }
 
-    /// The steps of the table: those in which something changed, since a line says nothing new.
-    pub fn rows(&self) -> impl Iterator<Item = &Slice> {
-        let last = self.slices.len().saturating_sub(1);
-        self.slices
-            .iter()
-            .enumerate()
-            .filter(move |(i, slice)| slice.arrivals > 0 || *i == last || i % 8 == 0)
-            .map(|(_, it)| it)
+    /// The rows of the table, one for each step.
+    pub fn rows(&self) -> &[Step] {
+        &self.steps
     }
 }
 
