@@ -88,6 +88,8 @@ async fn page(desk: &Desk, viewer: &Viewer, id: &PostId, uri: &Uri) -> Answer<Po
     let view = app.reader().post(id, None, now).await?;
     let published = Published::of(&view.average, app.params());
     let wave = app.moderation().wave(id, now).await?;
+    // A busy week of a calm post is no reason to exclude it.
+    let is_busy = published.crowded || view.average.is_surging(app.params());
     let selection = Selection::of(desk, viewer, id, &asked, now).await;
     let exclusions = app.moderation().exclusions(id).await?;
     let range = Range::of(&asked, &view, wave.as_ref(), now)?;
@@ -100,7 +102,7 @@ async fn page(desk: &Desk, viewer: &Viewer, id: &PostId, uri: &Uri) -> Answer<Po
         path: post_path(id),
         flags: flags(desk, &view, &published),
         explanation: explain::words(&view, app.params(), now),
-        suggestion: wave.map(|wave| Suggestion::of(id, &wave)),
+        suggestion: wave.filter(|_| is_busy).map(|wave| Suggestion::of(id, &wave)),
         exclusions: exclusions.into_iter().rev().take(EXCLUSIONS_SHOWN).collect(),
         more_exclusions: all.saturating_sub(EXCLUSIONS_SHOWN),
         held,
