@@ -99,7 +99,7 @@ const NARROW: Frame = Frame {
     width: 400.0,
     height: 340.0,
     left: 30.0,
-    right: 84.0,
+    right: 92.0,
     top: 20.0,
     means_end: 212.0,
     arrivals_top: 236.0,

@@ -101,11 +101,9 @@ fn a_copied_cookie_opens_nothing_after_signing_out(world: World) {
 fn a_change_comes_from_a_form_of_ours_only(world: World) {
     let service = world.start_api();
     service.http().create("p");
-    let (visitor, other) = (Visitor::admin(&service), service.admin());
-    let again = world.cli(&["admin-token"]).expect(0);
-    let visitor = Visitor { ..Visitor::with_token(&service, again.out.trim_end()) };
-    let stranger = Visitor::with_token(&service, again.out.trim_end());
-    let (origin, _) = (format!("http://{}", other.address()), visitor.clone());
+    let (other, token) = (service.admin(), told(&service).expect("a token"));
+    let (visitor, stranger) = (Visitor::with_token(&service, &token), Visitor::with_token(&service, &token));
+    let origin = format!("http://{}", other.address());
     let fields =
         [("reason", "forged"), ("frozen", "yes"), ("from", "2020-01-01T00:00"), ("to", "2021-01-01T00:00")];
     for path in ACTS.into_iter().chain(["/sign-in"]) {
