@@ -21,6 +21,7 @@ pub mod api;
 pub mod app;
 pub mod buffer;
 pub mod cache;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod database;

@@ -6,7 +6,7 @@
 
 mod address;
 mod answer;
-mod cursor;
+pub(crate) mod cursor;
 mod door;
 mod extract;
 mod gate;
@@ -46,15 +46,19 @@ use routes::{events, explain, ingest, lists, moderation, operations, posts, prob
 
 pub use answer::is_known;
 pub use door::{make_room, serve};
+pub(crate) use extract::{Fields, fields, form};
 pub use gate::Gate;
-pub(crate) use problem::Problem;
+pub(crate) use origin::is_own_page;
+pub(crate) use problem::{Problem, Said};
+pub(crate) use routes::moderation::{decide, exclusions::preview, held};
+pub(crate) use routes::operations::flush_now;
 pub use routes::probes::install_metrics;
 
 /// The app, as handlers take it.
 type Shared = State<Arc<App>>;
 
 /// What a handler answers.
-type Answer<T = Response> = Result<T, Problem>;
+pub(crate) type Answer<T = Response> = Result<T, Problem>;
 
 /// Bears a request's id, in requests, answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -241,6 +245,6 @@ fn answer_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
 }
 
 /// The wall clock.
-pub fn now() -> Time {
+pub(crate) fn now() -> Time {
     chrono::Utc::now().into()
 }

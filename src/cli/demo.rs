@@ -151,8 +151,8 @@ async fn tell(app: &App, args: &DemoArgs) -> Result<Told> {
     let hostile = (0..=HOSTILE_MAX).map(Score::parse).collect::<Result<_, _>>()?;
     let window = Window::new(story.bomb.0, story.bomb.1, hostile, story.end)?;
     let by = UserId::parse("demo")?;
-    let (decided, bomb_ratings) = app.moderation().preview(bombed, &by, window, story.end).await?;
-    let after = decided.outcome.after;
+    let preview = app.moderation().preview(bombed, &by, window, story.end).await?;
+    let (bomb_ratings, after) = (preview.users, preview.outcome.after);
     let before = at(story.bomb.0)?;
     Ok(Told {
         post_id: bombed.clone(),

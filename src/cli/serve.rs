@@ -41,6 +41,7 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
 
 /// The same with other hints on the start screen.
 pub async fn serve_with(settings: Settings, parts: Parts, hints: Hints) -> Result<u8> {
+    let shown = settings.effective();
     let config = settings.config;
     let has_api = parts != Parts::Worker;
     if has_api {
@@ -65,8 +66,8 @@ pub async fn serve_with(settings: Settings, parts: Parts, hints: Hints) -> Resul
     let mut tasks = JoinSet::new();
     for (setting, _, listener) in listeners {
         let routes = match setting {
-            "listen" => api::public(&gate, pages::public())?,
-            "admin_listen" => api::admin(&gate, pages::admin()),
+            "listen" => pages::public(&gate)?,
+            "admin_listen" => pages::admin(&gate, shown.clone()),
             _ => api::worker(&gate),
         };
         let stopped = stop.clone().cancelled_owned();

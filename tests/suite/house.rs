@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 16] = [
     &["error", "faults", "tasks"],
     &["model"],
-    &["entry", "smoothing"],
+    &["entry", "smoothing", "chart"],
     &["merge", "config"],
     &["redis", "database", "identity", "import"],
     &["limits", "buffer", "cache", "store"],
