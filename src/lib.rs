@@ -13,6 +13,7 @@
 //! | why nothing is lost or counted twice | [`app::drain`], [`store`] |
 //! | what differs between the embedded set-up and servers | [`buffer`], [`cache`], [`database`] |
 //! | what the HTTP API does with a request | [`api`] |
+//! | what people see in a browser | [`pages`] |
 //!
 //! `ARCHITECTURE.md` names every room and walks one rating through the files.
 
@@ -20,6 +21,7 @@ pub mod api;
 pub mod app;
 pub mod buffer;
 pub mod cache;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod database;
@@ -31,6 +33,7 @@ pub mod import;
 pub mod limits;
 pub mod merge;
 pub mod model;
+pub mod pages;
 pub mod redis;
 pub mod smoothing;
 pub mod store;

@@ -7,7 +7,7 @@ use crate::entry::{Position, Shard};
 use crate::error::{Invalid, Kind};
 use crate::merge::Key;
 use crate::model::{PostId, Time, UserId};
-use crate::store::{AlertKey, AuditKey, PageKey, Sort};
+use crate::store::{AlertKey, AuditKey, HeldKey, PageKey, Sort};
 
 /// A place in one of the lists.
 pub trait Place: Sized {
@@ -86,16 +86,23 @@ macro_rules! pairs {
     )*};
 }
 
-// Users, alerts, held ratings, and the audit.
+// Users; alerts and posts that move; held ratings, by name and by age; the audit.
 pairs! {
     "u" UserKey: (at, user) is (at.ms(), user), read by (time(at)?, UserId::parse(user).ok()?);
     "s" AlertKey: (shift, post) is (shift.to_bits(), post), read by (float(shift)?, PostId::parse(post).ok()?);
     "h" Key: (post, user) is (post, user), read by (PostId::parse(post).ok()?, UserId::parse(user).ok()?);
+    "o" HeldKey: (at, key) is (at.ms(), format_args!("{} {}", key.0, key.1)), read by (time(at)?, rating(key)?);
     "a" AuditKey: (position, shard) is (position, shard), read by (Position::parse(position)?, number(shard)?);
 }
 
 fn time(word: &str) -> Option<Time> {
     word.parse().ok().map(Time::from_ms)
+}
+
+/// A post and a user, with a space between.
+fn rating(words: &str) -> Option<Key> {
+    let (post, user) = words.split_once(' ')?;
+    Some((PostId::parse(post).ok()?, UserId::parse(user).ok()?))
 }
 
 fn float(word: &str) -> Option<f64> {

@@ -189,3 +189,46 @@ pub struct Nothing {}
 
 /// The query of a call that takes no parameters.
 pub type NoParameters = Parameters<Nothing>;
+
+/// A form that has more is none of ours.
+const FORM_BYTES_MAX: usize = 64 << 10;
+
+/// Fields of a query or a form, in their order; a name may stand there several times.
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// The first value of that name; an empty one is none.
+    pub fn get<'a>(&'a self, name: &str) -> Option<&'a str> {
+        self.values(name).next()
+    }
+
+    /// Every value of that name that is not empty.
+    pub fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.values(name)
+    }
+
+    fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        let named = self.0.iter().filter(move |(own, value)| *own == name && !value.trim().is_empty());
+        named.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The fields of a page's query.
+pub fn fields(uri: &Uri) -> Result<Fields, Problem> {
+    parameters(uri.query().unwrap_or_default()).map(Fields)
+}
+
+/// The fields of a form that a page sends.
+pub async fn form(request: Request, within: Duration) -> Result<Fields, Problem> {
+    check_encoding(&request)?;
+    let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if media != Some("application/x-www-form-urlencoded") {
+        let detail = "the page takes a form; send application/x-www-form-urlencoded";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    let read = tokio::time::timeout(within, read(request, FORM_BYTES_MAX));
+    let bytes = read.await.map_err(|_| too_slow(within))??;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Problem::new(Kind::InvalidQuery, "the form is not UTF-8"))?;
+    parameters(text).map(Fields)
+}

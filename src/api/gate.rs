@@ -42,7 +42,7 @@ pub struct Common {
     /// Turns at writing a long answer, which takes a core for a while: a crowd that asks for them must not keep ratings from it.
     pub(super) long_answers: Semaphore,
     /// Cancelled once the process is to end.
-    pub(super) stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Gate {
@@ -66,7 +66,7 @@ impl Gate {
         Self(Arc::new(Common { app, keys, flushing, followers, kept, long_answers, stop }))
     }
 
-    pub(super) fn app(&self) -> &Arc<App> {
+    pub(crate) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
@@ -202,6 +202,41 @@ impl FromRequestParts<Gate> for Operator {
     }
 }
 
+/// Someone who shows a token to work on the admin listener's pages.
+pub(crate) struct Staff {
+    pub user: UserId,
+    /// Whether they may operate Damper, besides deciding on ratings.
+    pub is_admin: bool,
+}
+
+impl Gate {
+    /// Who shows this token, which must have one of the roles `moderator` and `admin`, or be the admin token.
+    pub(crate) async fn staff(&self, token: &str) -> Result<Staff, Problem> {
+        let Some(keys) = &self.keys else {
+            check_admin_token(token, self).await?;
+            return Ok(Staff { user: UserId::parse(Role::Admin.as_str())?, is_admin: true });
+        };
+        let identity = keys.verify(token, now()).map_err(Problem::unauthenticated)?;
+        if !identity.has(Role::Moderator) {
+            let detail = "this page requires a token with the role moderator or admin";
+            return Err(Problem::new(Kind::RoleMissing, detail));
+        }
+        Ok(Staff { user: identity.user.clone(), is_admin: identity.has(Role::Admin) })
+    }
+
+    /// Names the keys in the settings: other ones have another name. Nothing without keys.
+    pub(crate) fn keys_name(&self) -> Option<&str> {
+        self.keys.as_ref().map(Keys::name)
+    }
+}
+
+async fn check_admin_token(token: &str, gate: &Gate) -> Result<(), Problem> {
+    if gate.app.upkeep().is_admin_token(token).await? {
+        return Ok(());
+    }
+    Err(wrong_token("this is not the admin token; damper admin-token makes a new one"))
+}
+
 /// The user of a token with the role, or in open mode `admin`, for the admin token.
 async fn user_with(role: Role, parts: &mut Parts, gate: &Gate) -> Result<UserId, Problem> {
     match Caller::from_request_parts(parts, gate).await? {
@@ -213,10 +248,8 @@ async fn user_with(role: Role, parts: &mut Parts, gate: &Gate) -> Result<UserId,
         Caller::Nobody => Err(unknown_caller()),
         Caller::Unnamed => {
             let token = bearer(&parts.headers)?.ok_or_else(unknown_caller)?;
-            if gate.app.upkeep().is_admin_token(token).await? {
-                return Ok(UserId::parse(Role::Admin.as_str())?);
-            }
-            Err(wrong_token("this is not the admin token; damper admin-token makes a new one"))
+            check_admin_token(token, gate).await?;
+            Ok(UserId::parse(Role::Admin.as_str())?)
         }
     }
 }

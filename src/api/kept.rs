@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use moka::sync::Cache;
 
+use super::answer::is_known;
 use super::gate::Gate;
 use super::origin::check_site;
 use super::problem::Problem;
@@ -157,16 +158,4 @@ pub fn caching(next_tick: Time, now: Time) -> HeaderValue {
     let seconds = (next_tick.ms() - now.ms()).max(0) / 1_000;
     HeaderValue::try_from(format!("public, max-age={seconds}"))
         .unwrap_or(HeaderValue::from_static("no-cache"))
-}
-
-/// Whether the caller has the version with this tag (RFC 9110, 13.1.2).
-pub fn is_known(asked: &HeaderMap, etag: &HeaderValue) -> bool {
-    fn opaque(tag: &[u8]) -> &[u8] {
-        let tag = tag.trim_ascii();
-        tag.strip_prefix(b"W/").unwrap_or(tag)
-    }
-    let values = asked.get_all(header::IF_NONE_MATCH).iter();
-    values
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|tag| tag.trim_ascii() == b"*" || opaque(tag) == opaque(etag.as_bytes()))
 }

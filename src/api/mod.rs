@@ -6,7 +6,7 @@
 
 mod address;
 mod answer;
-mod cursor;
+pub(crate) mod cursor;
 mod door;
 mod extract;
 mod gate;
@@ -43,18 +43,23 @@ use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::model::Time;
 use openapi::Audience;
-use problem::Problem;
 use routes::{events, explain, ingest, lists, moderation, operations, posts, probes, rates, users};
 
+pub use answer::is_known;
 pub use door::{make_room, serve};
+pub(crate) use extract::{Fields, fields, form};
 pub use gate::Gate;
+pub(crate) use origin::is_own_page;
+pub(crate) use problem::{Problem, Said};
+pub(crate) use routes::moderation::{decide, exclusions::preview, held};
+pub(crate) use routes::operations::flush_now;
 pub use routes::probes::install_metrics;
 
 /// The app, as handlers take it.
 type Shared = State<Arc<App>>;
 
 /// What a handler answers.
-type Answer<T = Response> = Result<T, Problem>;
+pub(crate) type Answer<T = Response> = Result<T, Problem>;
 
 /// Bears a request's id, in requests, answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,10 +68,12 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 /// How long a browser may remember what CORS allows.
 const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// The public listener's routes: `/api/**`, the probes, the API's description and its problems.
-pub fn public(gate: &Gate) -> Result<Router> {
+/// The public listener's routes: `/api/**`, the probes, the API's description and its problems, and `pages`.
+pub fn public(gate: &Gate, pages: Router<Gate>) -> Result<Router> {
     let (routes, api) = described(public_routes(), gate, false);
-    let mut routes = bounded(routes.merge(openapi::route("/openapi.json", &api)), gate, origin::check_site);
+    let viewer = viewer::routes(&[("public", "/openapi.json", &api)]);
+    let routes = routes.merge(viewer).merge(pages);
+    let mut routes = bounded(routes, gate, origin::check_site);
     let origins = &gate.app().config().api.cors_origins;
     if !origins.is_empty() {
         routes = routes.layer(cors(origins)?);
@@ -95,8 +102,8 @@ fn public_routes() -> OpenApiRouter<Gate> {
         .merge(probes::probes())
 }
 
-/// The admin listener's routes: operations, metrics, the probes, and both descriptions to look at.
-pub fn admin(gate: &Gate) -> Router {
+/// The admin listener's routes: operations, metrics, the probes, both descriptions to look at, and `pages`.
+pub fn admin(gate: &Gate, pages: Router<Gate>) -> Router {
     let routes = OpenApiRouter::new()
         .routes(routes!(operations::flush))
         .routes(routes!(operations::status))
@@ -113,7 +120,10 @@ pub fn admin(gate: &Gate) -> Router {
         .merge(probes::metrics());
     let (routes, api) = described(routes, gate, true);
     let (_, public) = described(public_routes(), gate, false);
-    named(bounded(routes.merge(viewer::routes(&public, &api)), gate, origin::check_host), gate)
+    let viewer =
+        viewer::routes(&[("for operators", "/openapi.json", &api), ("public", "/docs/public.json", &public)]);
+    let routes = routes.merge(viewer).merge(pages);
+    named(bounded(routes, gate, origin::check_host), gate)
 }
 
 /// The worker's routes: the probes and the metrics.
@@ -240,6 +250,6 @@ fn answer_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
 }
 
 /// The wall clock.
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     chrono::Utc::now().into()
 }

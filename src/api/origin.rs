@@ -22,6 +22,12 @@ pub fn check_host(gate: &Gate, request: &Request) -> Result<(), Problem> {
     check_own(host, gate)
 }
 
+/// Whether a page of this very listener sends the request: a browser says so of everything that a form sends.
+pub fn is_own_page(headers: &HeaderMap) -> bool {
+    let host = text(headers, header::HOST.as_str());
+    text(headers, header::ORIGIN.as_str()).is_some_and(|origin| is_of(origin, host))
+}
+
 /// On the public listener, while callers name themselves: a page of another site must not name one for its visitor.
 /// A browser says of every call that changes something which page asks. Where only this machine may call, the host
 /// must be its own too.

@@ -42,7 +42,25 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// What an answer that is a problem says, for those who show it to people instead.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    pub title: &'static str,
+    pub detail: String,
+}
+
 impl Problem {
+    /// Its status.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What is wrong, and what to do.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// A problem of this kind; `detail` is for people.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let Page { path, title, status, .. } = *kind.page();
         Self { kind: path, title, status, detail: detail.into(), ..Self::default() }
@@ -79,6 +97,7 @@ impl Problem {
         self
     }
 
+    /// There is nothing at `path`.
     pub fn no_route(path: &str) -> Self {
         Self::new(Kind::NoSuchRoute, format!("there is nothing at {path}"))
     }
@@ -124,6 +143,7 @@ impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let own = std::mem::take(&mut self.headers);
+        let said = Said { title: self.title, detail: self.detail.clone() };
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.extend(own);
@@ -132,6 +152,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
+        response.extensions_mut().insert(said);
         response
     }
 }

@@ -1,14 +1,14 @@
-//! `/docs`: Swagger UI, which shows both descriptions without a network.
+//! `/docs`: Swagger UI, which shows a listener's descriptions without a network.
 //!
 //! Its files are unpacked, when asked for, from a crate that holds nothing but the project's own zip archive: so the
 //! program and its dependencies stay small. `openapi` makes the descriptions.
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::Redirect;
 use axum::routing::get;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED as ARCHIVE;
 
 use super::openapi;
@@ -30,14 +30,14 @@ const FILES: [(&str, &str); 7] = [
 ];
 /// The largest of them has 1.5 MB.
 const FILE_BYTES_MAX: usize = 4 << 20;
-/// The starting script. The page may try the operators' calls; the public ones are another listener's.
+/// What the viewer may load, run and show. It draws its icons from addresses that hold them, and gives elements styles.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The starting script; `URLS` are the descriptions. The page may try the calls of its own listener.
 const SCRIPT: &str = r##"window.onload = () => {
   window.ui = SwaggerUIBundle({
     dom_id: "#swagger-ui",
-    urls: [
-      {name: "for operators", url: "/openapi.json"},
-      {name: "public", url: "/docs/public.json"}
-    ],
+    urls: URLS,
     deepLinking: true,
     layout: "StandaloneLayout",
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
@@ -46,18 +46,21 @@ const SCRIPT: &str = r##"window.onload = () => {
 };
 "##;
 
-/// The viewer, and the two descriptions that it loads.
-pub fn routes<S: Clone + Send + Sync + 'static>(public: &Value, admin: &Value) -> Router<S> {
-    let script = async || ([(CONTENT_TYPE, "text/javascript")], SCRIPT);
-    let routes = Router::new()
-        .merge(openapi::route("/openapi.json", admin))
-        .merge(openapi::route("/docs/public.json", public))
+/// The viewer, and the descriptions that it loads: the name, the path and the content of each.
+pub fn routes<S: Clone + Send + Sync + 'static>(descriptions: &[(&str, &str, &Value)]) -> Router<S> {
+    let urls: Vec<_> =
+        descriptions.iter().map(|(name, path, _)| json!({"name": name, "url": path})).collect();
+    let script = SCRIPT.replace("URLS", &Value::from(urls).to_string());
+    let script = async move || ([(CONTENT_TYPE, "text/javascript")], script);
+    let described = descriptions.iter().map(|(_, path, api)| openapi::route(path, api));
+    let routes = described
+        .fold(Router::new(), Router::merge)
         .route("/docs", get(async || Redirect::to(PAGE)))
         .route("/docs/swagger-initializer.js", get(script));
     FILES.into_iter().fold(routes, |routes, (name, kind)| {
         let file = async move || {
             let bytes = unpack(name).ok_or_else(|| Error::Internal(format!("{name} cannot be unpacked")))?;
-            Ok::<_, Problem>(([(CONTENT_TYPE, kind)], bytes))
+            Ok::<_, Problem>(([(CONTENT_TYPE, kind), (CONTENT_SECURITY_POLICY, POLICY)], bytes))
         };
         routes.route(&format!("/docs/{name}"), get(file))
     })

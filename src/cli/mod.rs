@@ -5,6 +5,7 @@
 
 mod backup;
 mod config;
+mod demo;
 mod doctor;
 mod flush;
 mod forget;
@@ -62,6 +63,8 @@ const FLAGS: [(&str, &str, &str); 9] = [
 enum Command {
     /// Run API and worker in one process (the default)
     Serve,
+    /// See a review bomb and what becomes of it, on a temporary file
+    Demo(demo::DemoArgs),
     /// Merge waiting ratings into the averages now
     Flush(flush::FlushArgs),
     /// Show what waits, the last drain, the next tick, and the balance
@@ -87,6 +90,13 @@ enum Command {
     Doctor(JsonArg),
     /// Show the settings in force, and where each comes from
     Config(config::ConfigArgs),
+}
+
+impl Command {
+    /// Whether it keeps running, so that its log is of use.
+    fn is_serving(&self) -> bool {
+        matches!(self, Command::Serve | Command::Demo(demo::DemoArgs { serve: true, .. }))
+    }
 }
 
 /// The output format of a command.
@@ -150,7 +160,7 @@ pub fn run(parts: Parts) -> ExitCode {
     let command = arguments.subcommand_name().map(|_| Command::from_arg_matches(&arguments));
     let command = command.transpose().unwrap_or_else(|e| e.exit()).unwrap_or(Command::Serve);
     let code = settings(&arguments).and_then(|settings| {
-        log::start(&settings, matches!(command, Command::Serve))?;
+        log::start(&settings, command.is_serving())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -176,6 +186,7 @@ pub fn run(parts: Parts) -> ExitCode {
 async fn execute(command: Command, settings: Settings, parts: Parts) -> Result<u8> {
     match command {
         Command::Serve => serve::serve(settings, parts).await,
+        Command::Demo(args) => demo::demo(settings, &args).await,
         Command::Flush(args) => flush::flush(settings, &args).await,
         Command::Status(args) => status::status(settings, &args).await,
         Command::Import(args) => import::import(settings, &args).await,

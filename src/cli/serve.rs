@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::{Config, Open, Settings, Setup};
 use crate::database::sqlite::lock_for_serving;
 use crate::error::{Error, Result};
-use crate::{api, worker};
+use crate::{api, pages, worker};
 
 /// The parts that a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,17 @@ pub enum Parts {
 /// A bound listener: the setting that names it, its address, and itself.
 type Bound = (&'static str, SocketAddr, TcpListener);
 
+/// What the start screen says last, from the settings and the addresses of the public listener and the admin one.
+pub type Hints = fn(&Config, &SocketAddr, &SocketAddr) -> String;
+
 /// Serves until SIGTERM or ^C. A second signal ends the process at once.
 pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
+    serve_with(settings, parts, try_it).await
+}
+
+/// The same with other hints on the start screen.
+pub async fn serve_with(settings: Settings, parts: Parts, hints: Hints) -> Result<u8> {
+    let shown = settings.effective();
     let config = settings.config;
     let has_api = parts != Parts::Worker;
     if has_api {
@@ -52,13 +61,13 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<u8> {
     let is_open = has_api && gate.is_open();
     let admin_token = if is_open { app.upkeep().first_admin_token().await? } else { None };
     api::install_metrics()?;
-    let screen = screen(&app, parts, &listeners, is_new, admin_token);
+    let screen = screen(&app, parts, &listeners, is_new, admin_token, hints);
 
     let mut tasks = JoinSet::new();
     for (setting, _, listener) in listeners {
         let routes = match setting {
-            "listen" => api::public(&gate)?,
-            "admin_listen" => api::admin(&gate),
+            "listen" => pages::public(&gate)?,
+            "admin_listen" => pages::admin(&gate, shown.clone()),
             _ => api::worker(&gate),
         };
         let stopped = stop.clone().cancelled_owned();
@@ -148,7 +157,14 @@ fn stop_on_signal() -> Result<CancellationToken> {
 }
 
 /// What a person sees at the start: the set-up, the addresses, and how to try it.
-fn screen(app: &App, parts: Parts, listeners: &[Bound], is_new: bool, admin_token: Option<String>) -> String {
+fn screen(
+    app: &App,
+    parts: Parts,
+    listeners: &[Bound],
+    is_new: bool,
+    admin_token: Option<String>,
+    hints: Hints,
+) -> String {
     let config = app.config();
     let program = match parts {
         Parts::Both => "damper",
@@ -166,7 +182,7 @@ fn screen(app: &App, parts: Parts, listeners: &[Bound], is_new: bool, admin_toke
     let mut text = format!("{program} {}   {setup}\n", env!("CARGO_PKG_VERSION"));
     for (setting, address, _) in listeners {
         let (name, pages) = match *setting {
-            "listen" => ("api", ""),
+            "listen" => ("api", "   /demo /docs"),
             "admin_listen" => ("admin", "   /docs /metrics /livez /readyz"),
             _ => ("admin", "   /metrics /livez /readyz"),
         };
@@ -184,9 +200,13 @@ fn screen(app: &App, parts: Parts, listeners: &[Bound], is_new: bool, admin_toke
         let _ = writeln!(text, "  ticks   every {every}, next at {} UTC", term::clock(next));
     }
     if let [(_, api, _), (_, admin, _)] = listeners {
-        text += &if config.has_keys() { try_with_tokens(config, api, admin) } else { try_it(config, api) };
+        text += &hints(config, api, admin);
     }
     text
+}
+
+fn try_it(config: &Config, api: &SocketAddr, admin: &SocketAddr) -> String {
+    if config.has_keys() { try_with_tokens(config, api, admin) } else { try_openly(config, api) }
 }
 
 fn try_with_tokens(config: &Config, api: &SocketAddr, admin: &SocketAddr) -> String {
@@ -209,7 +229,7 @@ try it
     )
 }
 
-fn try_it(config: &Config, api: &SocketAddr) -> String {
+fn try_openly(config: &Config, api: &SocketAddr) -> String {
     let warning = term::attention("open mode");
     let whom = match config.open {
         Open::Loopback => ", so it answers this machine only.",
@@ -231,6 +251,7 @@ try it
   curl 'http://{api}/api/posts/hello?user_id=ann'   # your rating, pending
   {flush}   # or wait for the tick; from a checkout: cargo run --release -- flush
   curl 'http://{api}/api/posts/hello?user_id=ann'   # it counts
+  open http://{api}/demo in a browser, or see a review bomb: damper demo
 
 "
     )

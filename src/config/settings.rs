@@ -55,6 +55,17 @@ impl Settings {
         Ok(Self { config, figment })
     }
 
+    /// The defaults alone, without a file, the environment or flags.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the default file is wrong, which tests exclude.
+    pub fn defaults() -> Result<Self> {
+        let provider = Named { provider: Toml::string(DEFAULT_TOML), source: "config/default.toml".into() };
+        let figment = Figment::from(provider);
+        let config: Config = figment.extract().map_err(|e| explain(&figment, e))?;
+        Ok(Self { config, figment })
+    }
+
     /// Every setting as `(dotted name, range)`, in the order of the default file: `("drain.batch_max", "1..=100000")`.
     /// A range that is not between two numbers is in words. The documents are held to it by tests.
     pub fn ranges(&self) -> Vec<(String, String)> {

@@ -22,7 +22,7 @@ pub enum Dialect {
 }
 
 /// A word, and what takes its place in Postgres and in SQLite. A list is always the statement's first value.
-const WORDS: [(&str, &str, &str); 4] = [
+const WORDS: [(&str, &str, &str); 5] = [
     // The table k (id) of a list of ids.
     (
         "{ids}",
@@ -38,6 +38,8 @@ const WORDS: [(&str, &str, &str); 4] = [
     ),
     // SQLite goes through a cross join's tables in the order in which they are written.
     ("{join}", "join", "cross join"),
+    // Compares a text byte by byte, as SQLite always does.
+    ("{binary}", " collate \"C\"", ""),
     // Locks the rows of r, and leaves out those that another transaction has locked. SQLite's one writer needs none.
     ("{lock_r}", "for update of r skip locked", ""),
 ];

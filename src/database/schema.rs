@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 
 /// The newest migration in `migrations/`. Every commit compares it with the database's, so a program that is
 /// older than the schema writes nothing.
-pub const SCHEMA_VERSION: i64 = 10;
+pub const SCHEMA_VERSION: i64 = 11;
 
 macro_rules! migrations {
     ($folder:literal) => {
         migrations!($folder: "0001_damper" "0002_identity" "0003_users" "0004_catalogue" "0005_moderation" "0006_review"
-            "0007_marks" "0008_alerts" "0009_authors" "0010_steps")
+            "0007_marks" "0008_alerts" "0009_authors" "0010_steps" "0011_pages")
     };
     ($folder:literal: $($name:literal)*) => {
         &[$(($name, include_str!(concat!("../../migrations/", $folder, "/", $name, ".sql")))),*]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use ring::digest::{SHA256, digest};
 use tracing::{info, warn};
 
 use super::crypto::without_zeros;
@@ -30,6 +31,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Verifies tokens by the keys in the settings.
 pub struct Keys {
     tokens: Tokens,
+    name: String,
     file: Option<KeyFile>,
 }
 
@@ -47,6 +49,12 @@ impl Keys {
     pub fn load(config: &Config) -> Result<Option<Self>> {
         crypto::install();
         let auth = &config.auth;
+        // Another secret, or another file at the start, has another name.
+        let mut named = auth.jwt_secret.expose().as_bytes().to_vec();
+        for file in [&auth.jwt_public_key_file, &auth.jwks_file] {
+            named.extend(std::fs::read(file).unwrap_or_default());
+        }
+        let name = digest(&SHA256, &named).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.to_path_buf());
         let (pem, jwks) = (path(&auth.jwt_public_key_file), path(&auth.jwks_file));
         let (keys, file) = match (auth.jwt_secret.is_empty(), pem, jwks) {
@@ -66,7 +74,12 @@ impl Keys {
                 ));
             }
         };
-        Ok(Some(Self { tokens: Tokens::new(auth.clone(), keys), file }))
+        Ok(Some(Self { tokens: Tokens::new(auth.clone(), keys), name, file }))
+    }
+
+    /// Tells these keys from others, and reveals nothing of them.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whose token this is.

@@ -11,6 +11,7 @@ mod score;
 pub mod text;
 mod time;
 mod user;
+pub mod words;
 
 pub use ids::{ID_CHARS_MAX, PostId, UserId};
 pub use page::Page;

@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use crate::merge::{Hour, MergedAverage};
+use crate::model::HOUR_MS;
 use crate::smoothing::{Average, Lane};
 
 macro_rules! with_state {
@@ -132,6 +133,34 @@ impl Store {
         let found = self.database.ask(Patience::Heavy, &sql, values![post, until, steps]).await?;
         let hours = found.iter().map(|row| hour(post, row)).collect::<Result<_>>()?;
         found.first().map(|row| Ok((row.time("begun")?, hours))).transpose()
+    }
+
+    /// A post's history between two moments in `steps` even steps: of each that has entries the last hour, with the
+    /// arrivals of all its hours. The first may be the last hour before `from`, so that the state at `from` is known.
+    pub async fn history_between(
+        &self,
+        post: &PostId,
+        (from, to): (Time, Time),
+        steps: usize,
+    ) -> Result<Vec<Hour>> {
+        let state: Vec<String> = HISTORY.others[1..].iter().map(|column| format!("h.{column}")).collect();
+        let state = state.join(", ");
+        let sql = format!(
+            "with steps as (
+                select max(hour) as hour, cast(sum(arrivals) as bigint) as arrivals from history
+                where post_id = $1 and hour > $2 - {HOUR_MS} and hour < $3 and coalesce(last_at, hour) >= $2
+                group by (coalesce(last_at, hour) - $2) * $4 / ($3 - $2)
+            )
+            select s.hour, s.arrivals, {state}
+            from steps s {{join}} history h on h.post_id = $1 and h.hour = s.hour order by s.hour"
+        );
+        let before = format!(
+            "select h.hour, cast(0 as bigint) as arrivals, {state} from history h
+             where h.post_id = $1 and h.hour <= $2 and coalesce(h.last_at, h.hour) < $2 order by h.hour desc limit 1"
+        );
+        let mut rows = self.database.ask(Patience::Heavy, &before, values![post, from]).await?;
+        rows.extend(self.database.ask(Patience::Heavy, &sql, values![post, from, to, steps]).await?);
+        rows.iter().map(|row| hour(post, row)).collect()
     }
 
     /// A post's hours from `since` on, in order of time.

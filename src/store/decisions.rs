@@ -93,21 +93,28 @@ impl Store {
         found.map(|row| decided(&row)).transpose()
     }
 
-    /// The newest decisions, of one post if one is named: at most `limit` that come after `after`.
+    /// The newest decisions, of one post and of one moderator if they are named: at most `limit` that come after `after`.
     pub async fn audit_page(
         &self,
         post: Option<&PostId>,
+        by: Option<&UserId>,
         after: Option<AuditKey>,
         limit: usize,
     ) -> Result<Vec<Decided>> {
         let of_post = if post.is_some() { "post_id = $4 and" } else { "" };
+        let of_moderator = match (post, by) {
+            (_, None) => "",
+            (None, Some(_)) => "decided_by = $4 and",
+            (Some(_), Some(_)) => "decided_by = $5 and",
+        };
         let sql = AUDIT.select(&format!(
-            "where {of_post} (position, shard) < ($1, $2)
+            "where {of_post} {of_moderator} (position, shard) < ($1, $2)
              order by position desc, shard desc limit $3"
         ));
         let (position, shard) = after.unwrap_or(NEWEST);
         let mut values = values![position, shard, limit];
-        values.extend(post.map(Into::into));
+        values.extend(post.map(Value::from));
+        values.extend(by.map(Value::from));
         self.database.ask(Patience::Patient, &sql, values).await?.iter().map(decided).collect()
     }
 }

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::changes;
 use super::prelude::*;
+use crate::model::HOUR_MS;
 
 /// One run of the drain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -74,6 +75,17 @@ impl Store {
         transaction.change(sql, values![]).await?;
         changes::forget_old(&mut transaction).await?;
         transaction.commit().await
+    }
+
+    /// How many entries drains merged since `since`, by the clock hour in which they began. At most as many drains are
+    /// read as are kept.
+    pub async fn merged_by_hour(&self, since: Time) -> Result<Vec<(Time, u64)>> {
+        let sql = format!(
+            "select started_at / {HOUR_MS} * {HOUR_MS} as hour, cast(sum(applied) as bigint) as applied
+             from drains where started_at >= $1 group by 1 order by 1"
+        );
+        let found = self.database.ask(Patience::Patient, &sql, values![since]).await?;
+        found.iter().map(|row| Ok((row.time("hour")?, row.count("applied")?))).collect()
     }
 
     /// The newest drains, newest first.

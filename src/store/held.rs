@@ -34,6 +34,9 @@ fn with_key(row: &Row) -> Result<(Key, HeldRating)> {
     Ok((key(row)?, held(row)?))
 }
 
+/// A held rating's place among all that wait, the oldest first: when it was given, and what it is.
+pub type HeldKey = (Time, Key);
+
 impl Store {
     /// Held ratings in the order of posts and users, of one post if one is named: at most `limit` that come after
     /// `after`. Those that an exclusion covers only if asked for.
@@ -71,6 +74,33 @@ impl Store {
         let values = values![user, after.map_or("", PostId::as_str), limit];
         let found = self.database.ask(Patience::Patient, &sql, values).await?;
         found.iter().map(|row| Ok((row.post_id("post_id")?, held(row)?))).collect()
+    }
+
+    /// Held ratings that no exclusion covers, of all posts or of one, the oldest first: at most `limit` that come after
+    /// `after`.
+    pub async fn oldest_held(
+        &self,
+        post: Option<&PostId>,
+        after: Option<&HeldKey>,
+        limit: usize,
+    ) -> Result<Vec<(Key, HeldRating)>> {
+        let of_post = if post.is_some() { "and post_id = $5" } else { "" };
+        let sql = HELD.select(&format!(
+            "where status = 'held' and (rated_at, post_id, user_id) > ($1, $2, $3) {of_post}
+             order by rated_at, post_id, user_id limit $4"
+        ));
+        let mut values = match after {
+            Some((at, (post, user))) => values![*at, post, user, limit],
+            None => values![i64::MIN, "", "", limit],
+        };
+        values.extend(post.map(Into::into));
+        self.database.ask(Patience::Patient, &sql, values).await?.iter().map(with_key).collect()
+    }
+
+    /// How many ratings are held, counted up to `most`.
+    pub async fn count_held(&self, most: usize) -> Result<u64> {
+        let sql = "select count(*) as held from (select 1 from held where status = 'held' limit $1) some";
+        self.database.ask_one(Patience::Quick, sql, values![most]).await?.count("held")
     }
 
     /// The oldest held ratings from before `before` that no exclusion covers, at most `limit`.

@@ -22,6 +22,7 @@ mod posts;
 mod quarantine;
 mod ranking;
 mod ratings;
+mod sessions;
 mod users;
 mod verify;
 
@@ -35,12 +36,14 @@ pub use checkpoints::{Checkpoint, ShardState};
 pub use commit::STAGED;
 pub use decisions::AuditKey;
 pub use drains::{DrainRun, Trigger};
+pub use held::HeldKey;
 pub use installation::Installation;
 pub use ledger::Ledger;
 pub use newest::StoredRating;
 pub use posts::Added;
 pub use quarantine::QuarantinedEntry;
-pub use ranking::{AlertKey, Alerted, PageKey, Sort, Untold};
+pub use ranking::{AlertKey, Alerted, Motion, MotionKey, PageKey, Sort, Untold};
+pub use sessions::Session;
 pub use verify::{Recounted, VERIFY_POSTS};
 
 /// What nearly every file here uses.

@@ -14,6 +14,10 @@ const POSTS: Table = Table {
     others: &["title", "content", "created_by", "repost_of", "created_at", "revision"],
     rule: Rule::Keep,
 };
+/// The index of titles holds so many of their characters.
+const TITLE_SEARCHED: usize = 64;
+/// No character sorts behind it.
+const LAST_CHAR: char = char::MAX;
 /// What commits change of a post.
 pub(super) const STANDINGS: Table =
     Table { rule: Rule::Update, ..Table::new("posts", &["id"], &["frozen", "excluded", "hold", "held"]) };
@@ -159,6 +163,27 @@ impl Store {
             AVERAGES.columns_of("a")
         );
         self.database.ask(patience, &sql, values![ids]).await
+    }
+
+    /// At most `limit` posts whose ids begin with `text`, and then at most `limit` whose titles do; case counts in ids only,
+    /// and in titles beyond ASCII.
+    pub async fn beginning_with(&self, text: &str, limit: usize) -> Result<Vec<PostId>> {
+        let by_id = "select id from posts where id >= $1 and id < $2 order by id limit $3";
+        let by_title = "select id from posts where lower(substr(title{binary}, 1, 64)) >= $1
+                and lower(substr(title{binary}, 1, 64)) < $2
+            order by lower(substr(title{binary}, 1, 64)), id limit $3";
+        let title: String = text.chars().take(TITLE_SEARCHED).collect::<String>().to_ascii_lowercase();
+        let mut ids = Vec::new();
+        for (sql, text) in [(by_id, text), (by_title, title.as_str())] {
+            let end = format!("{text}{LAST_CHAR}");
+            for row in self.database.ask(Patience::Patient, sql, values![text, &end, limit]).await? {
+                let id = row.post_id("id")?;
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Those of the ids that posts have (at most [`POSTS_ASKED_MAX`](super::POSTS_ASKED_MAX)).

@@ -13,7 +13,7 @@ use crate::smoothing::{AlertLevel, Average};
 pub(super) const RANKING: Table = Table {
     name: "ranking",
     keys: &["post_id"],
-    others: &["smoothed", "as_of", "moving", "shift", "alerted_at"],
+    others: &["smoothed", "as_of", "moving", "shift", "alerted_at", "gap", "unvested"],
     // An alert that goes on keeps its beginning.
     rule: Rule::Replace(&[(
         "alerted_at",
@@ -39,6 +39,10 @@ pub(super) struct Ranked {
     shift: f64,
     /// When one begins, if none has.
     alerted_at: Option<Time>,
+    /// |m − y| in stars, of every post.
+    gap: f64,
+    /// What is phasing in, in ratings.
+    unvested: f64,
 }
 
 impl Ranked {
@@ -46,8 +50,11 @@ impl Ranked {
     pub fn of(average: &Average, (as_of, params): AsOf<'_>) -> Self {
         let average = average.at(as_of, params);
         let level = average.alert_level(params);
+        let smoothed = average.smoothed_mean(params);
         Self {
-            smoothed: average.smoothed_mean(params).unwrap_or(UNRATED),
+            gap: smoothed.zip(average.raw_mean()).map_or(0.0, |(smoothed, raw)| (raw - smoothed).abs()),
+            unvested: average.unvested(),
+            smoothed: smoothed.unwrap_or(UNRATED),
             as_of,
             // What may begin, or end, without new ratings moves too.
             is_moving: average.unvested() > STILL || level != AlertLevel::Over,
@@ -64,6 +71,8 @@ pub(super) fn write_ranked(sink: &mut dyn Sink, (post, ranked): &(PostId, Ranked
     sink.small(ranked.is_moving.into());
     sink.float(ranked.shift);
     sink.int_or_null(ranked.alerted_at.map(Time::ms));
+    sink.float(ranked.gap);
+    sink.float(ranked.unvested);
 }
 
 /// In which order posts are listed.
@@ -101,6 +110,19 @@ impl PageKey {
         }
     }
 }
+
+/// By what posts that move are listed, the greatest first. Those that show nothing of it are left out, so that lists and
+/// their indexes are short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Motion {
+    /// How far the published mean is from the raw one: half a hundredth of a star at least.
+    Gap,
+    /// How much is phasing in: half a rating's worth at least.
+    PhasingIn,
+}
+
+/// A moving post's place in the list: its figure as last ranked, and itself.
+pub type MotionKey = (f64, PostId);
 
 /// An alert's place in the list, the greatest shift first: its shift as last ranked, and its post.
 pub type AlertKey = (f64, PostId);
@@ -177,6 +199,30 @@ impl Store {
             })
         };
         self.database.ask(Patience::Quick, sql, values).await?.iter().map(key).collect()
+    }
+
+    /// The posts that move, the greatest figure first: at most `limit` that come after `after`.
+    pub async fn moving(
+        &self,
+        by: Motion,
+        after: Option<&MotionKey>,
+        limit: usize,
+    ) -> Result<Vec<MotionKey>> {
+        // The conditions are those of the indexes.
+        let sql = match by {
+            Motion::Gap => {
+                "select gap as figure, post_id from ranking where gap >= 0.005 and (gap, post_id) < ($1, $2)
+                 order by gap desc, post_id desc limit $3"
+            }
+            Motion::PhasingIn => {
+                "select unvested as figure, post_id from ranking
+                 where unvested >= 0.5 and (unvested, post_id) < ($1, $2)
+                 order by unvested desc, post_id desc limit $3"
+            }
+        };
+        let (figure, post) = after.map_or((f64::MAX, ""), |(figure, post)| (*figure, post.as_str()));
+        let found = self.database.ask(Patience::Patient, sql, values![figure, post, limit]).await?;
+        found.iter().map(|row| Ok((row.float("figure")?, row.post_id("post_id")?))).collect()
     }
 
     /// Updates the ranking of at most `limit` posts that still move without new ratings, those that lag most first;

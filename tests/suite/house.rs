@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `src/`, from the cellar up. A room imports from lower floors only, never from its own. A room is a folder, a
 /// file of the root, or a part of `app/`.
-const FLOORS: [&[&str]; 15] = [
+const FLOORS: [&[&str]; 16] = [
     &["error", "faults", "tasks"],
     &["model"],
-    &["entry", "smoothing"],
+    &["entry", "smoothing", "chart"],
     &["merge", "config"],
     &["redis", "database", "identity", "import"],
     &["limits", "buffer", "cache", "store"],
@@ -22,13 +22,15 @@ const FLOORS: [&[&str]; 15] = [
     &["app/catalogue", "app/moderation", "app/upkeep"],
     &["app"],
     &["worker", "api"],
+    &["pages"],
     &["cli"],
     &["lib"],
 ];
 
 /// Libraries that are named in their rooms only: (library, where).
-const HOMES: [(&str, &[&str]); 16] = [
-    ("axum", &["api/"]),
+const HOMES: [(&str, &[&str]); 17] = [
+    ("askama", &["pages/"]),
+    ("axum", &["api/", "pages/"]),
     ("hyper", &["api/"]),
     ("hyper_util", &["api/"]),
     ("tower_http", &["api/"]),

@@ -75,7 +75,9 @@ fn swagger_ui_shows_both_descriptions_without_a_network() {
     assert!(api["paths"]["/api/admin/flush"].is_object());
     assert_eq!(unresolved(&api, &api), Vec::<String>::new());
     assert!(!api.to_string().to_lowercase().contains("{verdict}"), "each verdict has its own words");
-    service.http().get("/docs/").problem(404, "no-such-route");
+    let public = service.http();
+    assert!(public.get("/docs/swagger-initializer.js").text.contains("/openapi.json"));
+    public.get("/docs/public.json").problem(404, "no-such-route");
 }
 
 #[test]

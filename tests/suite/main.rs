@@ -1,18 +1,20 @@
 //! The integration tests: real servers, real processes, and every promise in both set-ups.
 //!
 //! `buffer`, `store`, `cache` test both implementations of each seam alike; `drain` the drain loop; `api`,
-//! `interface`, `cli`, `worker` the output for people and programs; `import`, `ingest`, `proxies` bulk ratings; `identity`,
-//! `limits`, `doors` access; `environment` is where programs run as people have it; `crash` kills; `faults` all other
+//! `interface`, `cli`, `demo`, `worker` the output for people and programs; `import`, `ingest`, `proxies` bulk ratings; `identity`,
+//! `limits`, `doors` access; `browser` what people see in a real browser; `environment` is where programs run as people have it; `crash` kills; `faults` all other
 //! failures; `house` the arrangement of the source; `docs` the documents;
-//! `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
+//! `pages` the dashboard over HTTP, `browser` what people see; `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
 //! installed (scripts/test does it).
 
 mod api;
 mod backup;
+mod browser;
 mod buffer;
 mod cache;
 mod cli;
 mod crash;
+mod demo;
 mod dependencies;
 mod docs;
 mod doctor;
@@ -31,6 +33,7 @@ mod interface;
 mod large;
 mod limits;
 mod moderation;
+mod pages;
 mod plans;
 mod proxies;
 mod quarantine;

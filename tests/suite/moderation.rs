@@ -309,7 +309,7 @@ async fn decide(app: &App, deed: Ruling, now: Time) -> (Position, Decided) {
     let post = post_id("p");
     append(app, deed, now).await;
     app.drainer().drain_post(&post, now).await.expect("it drains");
-    let newest = app.moderation().audit_page(Some(&post), None, 1).await.expect("an audit").items;
+    let newest = app.moderation().audit_page(Some(&post), None, None, 1).await.expect("an audit").items;
     let decided = newest.into_iter().next().expect("a row");
     assert_eq!((decided.at, &decided.by), (now, &user("mo")));
     (decided.position, decided)

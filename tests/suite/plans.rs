@@ -5,7 +5,7 @@ use damper::database::plans::Plans;
 use damper::entry::{Action, Batch, Entry, Line, Position, Shard};
 use damper::model::{PostId, UserId};
 use damper::smoothing::{Knobs, Params};
-use damper::store::{PageKey, Sort, Store};
+use damper::store::{Motion, PageKey, Sort, Store};
 
 use crate::support::in_both_setups;
 use crate::support::log::START;
@@ -23,8 +23,8 @@ const STATE: &str = "calm_count, calm_sum, calm_clock, calm_vested, calm_settled
                      surge_sum, surge_clock, surge_vested, surge_settled_count, surge_settled_sum, intensity, \
                      count_0, count_1, count_2, count_3, count_4, count_5";
 /// Tables that grow, by the names that statements give them.
-const BIG: [&str; 11] =
-    ["posts", "p", "ratings", "r", "held", "h", "ranking", "averages", "a", "history", "users"];
+const BIG: [&str; 12] =
+    ["posts", "p", "ratings", "r", "held", "h", "ranking", "averages", "a", "history", "users", "audit"];
 
 /// Rows enough that a planner would rather not read them all.
 fn fill(world: &World) {
@@ -42,8 +42,8 @@ fn fill(world: &World) {
          {numbers} select {post}, 'title', {author}, {start} + i, 1 from n"
     ));
     db.change(&format!(
-        "insert into ranking (post_id, author, smoothed, as_of, moving, shift, alerted_at)
-         {numbers} select {post}, {author}, i * 0.001, i, case when i % 100 = 0 then 1 else 0 end,
+        "insert into ranking (post_id, author, smoothed, gap, unvested, as_of, moving, shift, alerted_at)
+         {numbers} select {post}, {author}, i * 0.001, i * 0.0001, i, i, case when i % 100 = 0 then 1 else 0 end,
              case when i % 100 = 0 then 0.2 + i * 0.0001 else -1 end,
              case when i % 100 = 0 then {start} + i end from n"
     ));
@@ -128,6 +128,16 @@ async fn hot_statements_go_by_their_indexes(world: World) {
     hot!("a later page", store.page(Sort::New, None, Some(&after), limit));
     hot!("page of an author", store.page(Sort::New, Some(&user), None, limit));
     hot!("best of an author", store.page(Sort::Top, Some(&user), None, limit));
+    hot!("moving by gap", store.moving(Motion::Gap, None, limit));
+    hot!("moving by weight", store.moving(Motion::PhasingIn, Some(&(9.0, posts[0].clone())), limit));
+    hot!("beginning with", store.beginning_with("p000", limit));
+    hot!("oldest held", store.oldest_held(None, None, limit));
+    hot!("oldest held of a post", store.oldest_held(Some(&posts[0]), Some(&(at, keys[0].clone())), limit));
+    hot!("count_held", store.count_held(limit));
+    hot!("history between", store.history_between(&posts[0], (START, at), 96));
+    hot!("session", store.session("none"));
+    hot!("audit", store.audit_page(None, None, None, limit));
+    hot!("audit of a moderator", store.audit_page(None, Some(&user), None, limit));
     hot!("frozen", store.frozen());
     hot!("alerted", store.alerted(None, limit));
     hot!("untold", store.untold(limit));

@@ -53,18 +53,23 @@ pub struct DrainsQuery {
     (status = 202, description = "It takes longer, and goes on", body = FlushingJson),
 ))]
 pub async fn flush(State(gate): State<Gate>, _: Operator, _: NoParameters) -> Answer {
+    match flush_now(&gate).await? {
+        Some(drained) => Ok(Json(drained).into_response()),
+        None => {
+            let json = FlushingJson { state: "running", see: "/api/admin/drains" };
+            Ok((StatusCode::ACCEPTED, Json(json)).into_response())
+        }
+    }
+}
+
+/// Merges what waits; nothing when that takes longer than a caller waits, and goes on.
+pub(crate) async fn flush_now(gate: &Gate) -> Result<Option<Drained>> {
     let wait = Duration::from_millis(gate.app().config().api.request_timeout_ms).mul_f64(FLUSH_WAIT);
     let flushed = async {
         let turn = gate.flushing.clone().lock_owned().await;
         apart("a flush", flushed(gate.clone(), turn)).await
     };
-    match tokio::time::timeout(wait, flushed).await {
-        Ok(flushed) => Ok(Json(flushed?).into_response()),
-        Err(_) => {
-            let json = FlushingJson { state: "running", see: "/api/admin/drains" };
-            Ok((StatusCode::ACCEPTED, Json(json)).into_response())
-        }
-    }
+    tokio::time::timeout(wait, flushed).await.ok().transpose()
 }
 
 /// Flushes while it is its turn.

@@ -4,7 +4,8 @@ use axum::Extension;
 use axum::http::HeaderValue;
 
 use super::prelude::*;
-use crate::api::kept::{Keep, caching, is_known};
+use crate::api::answer::is_known;
+use crate::api::kept::{Keep, caching};
 use crate::api::pages::count;
 use crate::app::reading::history::{POINTS_MAX, Point};
 use crate::app::reading::{OwnRating, PostView};

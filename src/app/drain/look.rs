@@ -10,7 +10,7 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use super::Drainer;
-use crate::entry::Shard;
+use crate::entry::{Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::store::{Checkpoint, ShardState};
@@ -58,7 +58,8 @@ impl Balance {
         }
     }
 
-    fn is_balanced(&self) -> bool {
+    /// Whether what was accepted is somewhere.
+    pub fn is_balanced(&self) -> bool {
         self.accepted == self.applied + self.quarantined + self.waiting
     }
 
@@ -80,6 +81,15 @@ impl Drainer {
         let balances = try_join_all(self.context.all_shards().map(|shard| self.balance_of(shard))).await?;
         let holds = balances.iter().all(Balance::is_balanced);
         Ok((balances.into_iter().fold(Balance::default(), Balance::add), holds))
+    }
+
+    /// The balance of each shard, and the place up to which it is merged.
+    pub async fn shards(&self) -> Result<Vec<(Shard, Position, Balance)>> {
+        let look = async |shard| {
+            let balance = self.balance_of(shard).await?;
+            Ok::<_, Error>((shard, self.ledger.checkpoint(shard).await?.position, balance))
+        };
+        try_join_all(self.context.all_shards().map(look)).await
     }
 
     async fn balance_of(&self, shard: Shard) -> Result<Balance> {

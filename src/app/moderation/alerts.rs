@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Moderation;
-use super::waves::{Wave, newest_wave};
+use super::waves::newest_wave;
 use crate::error::{Invalid, Kind, Result};
 use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, Page, PostId, Time, page};
 use crate::smoothing::{AlertLevel, Published};
 use crate::store::{AlertKey, Alerted, Arrivals};
+
+pub use super::waves::Wave;
 
 /// Most steps of one answer.
 pub const STEPS_MAX: i64 = 10_000;
@@ -105,6 +107,12 @@ impl Moderation {
             alerts.extend((level != AlertLevel::Over).then_some(alert));
         }
         Ok(Page { items: alerts, next })
+    }
+
+    /// The newest wave of a post's arrivals: a window for an exclusion, if people agree.
+    pub async fn wave(&self, post: &PostId, now: Time) -> Result<Option<Wave>> {
+        let hours = self.store.hours_since(post, now.plus_ms(-WAVES_MS)).await?;
+        Ok(newest_wave(&hours, &self.core.context.params, now))
     }
 
     /// The figures of an alert that began at `since`, and whether it goes on.

@@ -12,6 +12,7 @@ use crate::entry::{Action, Entry};
 use crate::error::{Error, Result};
 use crate::merge::{HeldRating, Key};
 use crate::model::{HOUR_MS, Page, PostId, Time, UserId, page};
+use crate::store::HeldKey;
 
 /// A decision on a rating that still waits in the log waits for its merge at most this long.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,6 +30,23 @@ impl Moderation {
     ) -> Result<Page<(Key, HeldRating), Key>> {
         let held = self.store.held_page(post, after, page::to_read(limit), false).await?;
         Ok(Page::cut(held, limit, |(key, _)| key.clone()))
+    }
+
+    /// Held ratings after `after`, the oldest first, of one post if one is named, at most `limit`, and where the next page
+    /// begins.
+    pub async fn oldest_held(
+        &self,
+        post: Option<&PostId>,
+        after: Option<&HeldKey>,
+        limit: usize,
+    ) -> Result<Page<(Key, HeldRating), HeldKey>> {
+        let held = self.store.oldest_held(post, after, page::to_read(limit)).await?;
+        Ok(Page::cut(held, limit, |(key, held)| (held.rated_at, key.clone())))
+    }
+
+    /// How many ratings are held, counted up to `most`.
+    pub async fn count_held(&self, most: usize) -> Result<u64> {
+        self.store.count_held(most).await
     }
 
     /// When a rating held since `rated_at` is released; `None` if releases are off.

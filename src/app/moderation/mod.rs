@@ -9,6 +9,8 @@ mod preview;
 mod waves;
 mod webhook;
 
+pub use preview::Preview;
+
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -128,19 +130,25 @@ impl Moderation {
         }
     }
 
+    /// The outcome of a decision that was merged; nothing if it is not, or there is none at that place.
+    pub async fn decided(&self, post: &PostId, position: Position) -> Result<Option<Decided>> {
+        self.store.decided(self.core.context.shard_of(post), position).await
+    }
+
     /// A post's exclusions, the undone ones too, in the order of the log.
     pub async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
         self.store.exclusions(post).await
     }
 
-    /// The newest decisions after `after`, of one post if one is named, at most `limit`, and where the next page begins.
+    /// The newest decisions after `after`, of one post and of one moderator if they are named, at most `limit`, and where the next page begins.
     pub async fn audit_page(
         &self,
         post: Option<&PostId>,
+        by: Option<&UserId>,
         after: Option<AuditKey>,
         limit: usize,
     ) -> Result<Page<Decided, AuditKey>> {
-        let decided = self.store.audit_page(post, after, page::to_read(limit)).await?;
+        let decided = self.store.audit_page(post, by, after, page::to_read(limit)).await?;
         Ok(Page::cut(decided, limit, |decided| (decided.position, self.core.context.shard_of(&decided.post))))
     }
 }

@@ -7,26 +7,31 @@ use super::Moderation;
 use crate::entry::{Action, Batch, Decision, Entry, Line, Position, Reason, Ruling, Window};
 use crate::error::{Error, Result};
 use crate::merge::bulk::{BulkDecision, HeldFate};
-use crate::merge::{Decided, HeldRating, Key, LoadedPost, PostState};
+use crate::merge::{HeldRating, Key, LoadedPost, Outcome, PostState};
 use crate::model::{PostId, Time, UserId};
+use crate::smoothing::Average;
 use crate::store::Store;
 
 /// Ratings read together.
 const PAGE: usize = 5_000;
 
+/// What an exclusion would do.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The outcome of the decision.
+    pub outcome: Outcome,
+    /// The number of users whose ratings it would exclude.
+    pub users: u64,
+    /// The average that it would leave.
+    pub after: Average,
+}
+
 impl Moderation {
-    /// The decision that an exclusion would be, with its outcome, on what is merged now, and the number of users whose
-    /// ratings it would exclude. Nothing is written.
+    /// The decision that an exclusion would be, on what is merged now. Nothing is written.
     ///
     /// # Errors
     /// `NotFound` when there is no such post; `Busy` while a decision on it is being merged.
-    pub async fn preview(
-        &self,
-        post: &PostId,
-        by: &UserId,
-        window: Window,
-        now: Time,
-    ) -> Result<(Decided, u64)> {
+    pub async fn preview(&self, post: &PostId, by: &UserId, window: Window, now: Time) -> Result<Preview> {
         let under_way = self.store.under_way(self.core.context.shard_of(post)).await?;
         if under_way.as_ref().and_then(Batch::bulk).is_some_and(|(_, entry)| entry.post == *post) {
             let detail = format!("a decision on {post} is being merged; ask again when it is");
@@ -62,9 +67,11 @@ impl Moderation {
             }
         }
         held.visit_through(None, &mut fold).await?;
-        let decided = fold.finish().decided.pop().ok_or_else(impossible)?;
-        let users = decided.outcome.touched + decided.outcome.held - both;
-        Ok((decided, users))
+        let merged = fold.finish();
+        let after = merged.averages.last().map_or(average, |merged| merged.after);
+        let outcome = merged.decided.into_iter().next_back().ok_or_else(impossible)?.outcome;
+        let users = outcome.touched + outcome.held - both;
+        Ok(Preview { outcome, users, after })
     }
 }
 

@@ -7,6 +7,7 @@ mod loader;
 mod own;
 mod own_loader;
 mod posts;
+pub mod slices;
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::merge::{PostState, Standing};
 use crate::model::post::Post;
 use crate::model::{Page, PostId, Time, UserId, page};
 use crate::smoothing::Average;
-use crate::store::{PageKey, Sort, Store};
+use crate::store::{Motion, MotionKey, PageKey, Sort, Store};
 
 pub use own::OwnRating;
 pub use posts::{PostReader, PostView};
@@ -84,6 +85,26 @@ impl Reader {
             next = keys.into_iter().find(|key| Some(key.post()) == last);
         }
         Ok(Page { items: self.posts.views(states, reader, now).await?, next })
+    }
+
+    /// A page of at most `limit` posts that move, after `after`.
+    pub async fn moving(
+        &self,
+        by: Motion,
+        after: Option<&MotionKey>,
+        limit: usize,
+        now: Time,
+    ) -> Result<Page<PostView, MotionKey>> {
+        let keys = self.store.moving(by, after, page::to_read(limit)).await?;
+        let Page { items, next } = Page::cut(keys, limit, MotionKey::clone);
+        let ids: Vec<PostId> = items.into_iter().map(|(_, post)| post).collect();
+        Ok(Page { items: self.posts.posts(&ids, None, now).await?, next })
+    }
+
+    /// At most `limit` posts whose ids begin with `text`, and then at most `limit` whose titles do.
+    pub async fn search(&self, text: &str, limit: usize, now: Time) -> Result<Vec<PostView>> {
+        let ids = self.store.beginning_with(text, limit).await?;
+        self.posts.posts(&ids, None, now).await
     }
 
     /// A new post, as readers see it.

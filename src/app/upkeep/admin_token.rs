@@ -43,11 +43,11 @@ impl Upkeep {
 }
 
 /// 244 random bits.
-fn random() -> String {
+pub(super) fn random() -> String {
     format!("{PREFIX}{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
 /// A token of 244 random bits cannot be guessed, so a fast hash is enough.
-fn hash(token: &str) -> String {
+pub(super) fn hash(token: &str) -> String {
     digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod forget;
 mod marks;
 pub(crate) mod quarantine;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -75,6 +76,16 @@ impl Upkeep {
     /// The newest drains, newest first.
     pub async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
         self.store.drains(limit).await
+    }
+
+    /// How many entries drains merged since `since`, by the clock hour in which they began.
+    pub async fn merged_by_hour(&self, since: Time) -> Result<Vec<(Time, u64)>> {
+        self.store.merged_by_hour(since).await
+    }
+
+    /// Which log and which database these are, for people.
+    pub async fn versions(&self) -> Result<(String, String)> {
+        Ok((self.core.buffer.describe().await?, self.store.describe().await?))
     }
 
     /// Recounts the averages of all posts, or of one, from the ratings, in one snapshot.

@@ -13,7 +13,7 @@ use crate::support::spawn;
 use crate::support::world::World;
 
 /// The rows of a document's tables, cell by cell, without their heads.
-fn rows(text: &str) -> Vec<Vec<String>> {
+pub fn rows(text: &str) -> Vec<Vec<String>> {
     let lines: Vec<&str> = prose(text).collect();
     let is_row = |line: &&str| line.starts_with('|');
     let is_head = |i: usize| lines.get(i + 1).is_some_and(|next| next.starts_with("|---"));
@@ -28,7 +28,7 @@ fn cells(line: &str) -> Vec<String> {
 }
 
 /// What stands in backticks.
-fn quoted(cell: &str) -> Vec<&str> {
+pub fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
@@ -124,9 +124,10 @@ fn the_routes_are_those_of_both_listeners() {
     let text = |heading| described_routes(section(&text, heading));
     // What no description shows; the suite's table of routes says who may call it.
     let plain = ["GET /openapi.json", "GET /problems", "GET /problems/{name}"].map(str::to_owned);
+    let pages = ["GET /", "GET /demo", "GET /docs/", "GET /widget.js"].map(str::to_owned);
     let operators = ["GET /docs/", "GET /docs/public.json"].map(str::to_owned);
     let probes = ["GET /livez", "GET /readyz"].map(str::to_owned);
-    let public: BTreeSet<_> = operations(&service.http()).into_iter().chain(plain).collect();
+    let public: BTreeSet<_> = operations(&service.http()).into_iter().chain(plain).chain(pages).collect();
     // A post may be named batch; that is no route of its own for people.
     let own_name = ["GET /api/posts/batch", "PATCH /api/posts/batch"].map(str::to_owned);
     assert_eq!(text("## The public listener"), &public - &own_name.into());

@@ -154,8 +154,8 @@ async fn an_excluded_held_rating_is_neither_approved_nor_released(world: World) 
     app.intake().append_all(entries.to_vec(), None).await.unwrap();
     let preview = Window::new(at(0), at(10), Vec::new(), NOW).unwrap();
     counts(&app).await;
-    let (preview, users) = app.moderation().preview(&post_id("p"), &user("mo"), preview, NOW).await.unwrap();
-    assert_eq!((preview.outcome.touched, preview.outcome.held, users), (2, 2, 3));
+    let preview = app.moderation().preview(&post_id("p"), &user("mo"), preview, NOW).await.unwrap();
+    assert_eq!((preview.outcome.touched, preview.outcome.held, preview.users), (2, 2, 3));
     let (id, decided) = decide(&app, hours(0, 10), NOW).await;
     assert_eq!((decided.outcome.touched, decided.outcome.held), (2, 2));
     assert_eq!(counts(&app).await, ([0; 6], 0, 4));
@@ -202,7 +202,7 @@ async fn an_undecided_rating_is_released(world: World) {
     // Another process sees the changes of these two within a second.
     let app = world.app().await;
     assert_eq!(counts(&app).await, ([0, 0, 1, 0, 0, 0], 1, 0), "the other's time has not come");
-    let audit = app.moderation().audit_page(None, None, 10).await.unwrap().items;
+    let audit = app.moderation().audit_page(None, None, None, 10).await.unwrap().items;
     assert_eq!(audit.len(), 1, "the only decision is the policy");
     // A late release does not apply to a rating held since.
     app.intake().append_all(vec![rate("u", 5, now)], None).await.unwrap();

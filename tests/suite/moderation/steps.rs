@@ -78,7 +78,8 @@ async fn an_exclusion_that_is_killed_at_every_step_comes_out_bit_for_bit_the_sam
         let (average, under_review) = seen(world).await;
         let rows: Vec<(String, String)> =
             world.db().all("select user_id, status from ratings order by user_id");
-        let newest = app.moderation().audit_page(Some(&post_id("p")), None, 1).await.unwrap().items.remove(0);
+        let newest =
+            app.moderation().audit_page(Some(&post_id("p")), None, None, 1).await.unwrap().items.remove(0);
         outcomes.push((bits(&average), under_review, rows, newest.outcome));
         world.assert_consistent();
     }

@@ -1,5 +1,7 @@
 //! Shared test support: real servers, real processes, and ways to wait for a fact instead of for a time.
 
+pub mod axe;
+pub mod browser;
 pub mod db;
 pub mod http;
 pub mod log;
@@ -9,6 +11,7 @@ pub mod programs;
 pub mod proxy;
 pub mod redis;
 pub mod signer;
+pub mod site;
 pub mod spawn;
 pub mod world;
 

@@ -96,6 +96,12 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The path of a program that the machine has.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
 /// Sends a child a signal by its name: `STOP`.
 pub fn signal(child: &Child, name: &str) {
     run(Command::new("kill").args(["-s", name, &child.id().to_string()]));

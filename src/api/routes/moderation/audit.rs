@@ -61,7 +61,7 @@ impl From<Decided> for Audited {
 ))]
 pub async fn audit(State(app): Shared, _: Moderator, paged: Paged<OfPost, AuditKey>) -> Answer {
     let post = paged.filter.post()?;
-    let page = app.moderation().audit_page(post.as_ref(), paged.after, paged.limit).await?;
+    let page = app.moderation().audit_page(post.as_ref(), None, paged.after, paged.limit).await?;
     let decisions = page.items.into_iter().map(Audited::from).collect();
     Ok(paged.answer(page.next.as_ref(), |next_cursor| Audit { decisions, next_cursor }))
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::api::routes::prelude::*;
 use crate::app::apart;
+use crate::app::moderation::Preview;
 use crate::entry::{Decision, Position, Reason, Ruling, Window};
 use crate::merge::{Exclusion, Outcome};
 
@@ -98,15 +99,25 @@ pub async fn exclude(
         let decision = Decision { deed: Ruling::Exclude(window), reason };
         return decide_one(&gate, &post, moderator, decision, effect).await;
     }
-    // What waits is merged first.
+    let Preview { outcome, users, .. } = preview(&gate, &post, &moderator.0, window, now).await?;
+    let Outcome { touched: excluded, held, before, after, .. } = outcome;
+    let effect = Effect::Preview { excluded, held, users };
+    Ok(Json(DecidedJson { id: None, effect, before, after }).into_response())
+}
+
+/// What the exclusion of a window would do; what waits is merged first.
+pub(crate) async fn preview(
+    gate: &Gate,
+    post: &PostId,
+    by: &UserId,
+    window: Window,
+    now: Time,
+) -> Answer<Preview> {
     let (app, of) = (gate.app().clone(), post.clone());
     let drained = apart("a drain", async move { app.drainer().drain_post(&of, now).await });
     let late = |_| Error::Unavailable("what waits is being merged; try again".into());
-    tokio::time::timeout(outcome_wait(&gate), drained).await.map_err(late)??;
-    let (decided, users) = gate.app().moderation().preview(&post, &moderator.0, window, now).await?;
-    let Outcome { touched: excluded, held, before, after, .. } = decided.outcome;
-    let effect = Effect::Preview { excluded, held, users };
-    Ok(Json(DecidedJson { id: None, effect, before, after }).into_response())
+    tokio::time::timeout(outcome_wait(gate), drained).await.map_err(late)??;
+    Ok(gate.app().moderation().preview(post, by, window, now).await?)
 }
 
 /// Undo an exclusion

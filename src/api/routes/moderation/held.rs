@@ -99,9 +99,9 @@ pub struct OneDecided {
     /// The decision's id; null when it was refused at once
     id: Option<String>,
     /// `approved`, `rejected`, `waiting`, `changed`, or `refused`
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Why it was refused, or what is held now
-    detail: Option<String>,
+    pub(crate) detail: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -117,25 +117,25 @@ pub struct VerdictQuery {
 }
 
 /// What a moderator decides about held ratings.
-struct Verdict {
+pub(crate) struct Verdict {
     /// Its word in a path, and in a title.
     word: &'static str,
     title: &'static str,
     /// The state of a rating afterwards; the reason, too, when none is given.
-    done: &'static str,
-    ruling: fn(Which) -> Ruling,
+    pub(crate) done: &'static str,
+    pub(crate) ruling: fn(Which) -> Ruling,
     /// Of so many ratings.
     effect: fn(u64) -> Effect,
 }
 
-static APPROVE: Verdict = Verdict {
+pub(crate) static APPROVE: Verdict = Verdict {
     word: "approve",
     title: "Approve",
     done: "approved",
     ruling: Ruling::Approve,
     effect: |approved| Effect::Approved { approved },
 };
-static REJECT: Verdict = Verdict {
+pub(crate) static REJECT: Verdict = Verdict {
     word: "reject",
     title: "Reject",
     done: "rejected",
@@ -262,7 +262,19 @@ async fn many(
     };
     let named: Vec<(PostId, UserId, Option<Score>)> =
         body.ratings.iter().enumerate().map(key).collect::<Answer<_>>()?;
-    let (now, until) = (now(), Instant::now() + outcome_wait(&gate));
+    let decisions = decide_many(&gate, &by, verdict, named, reason).await?;
+    Ok(Json(ManyDecided { decisions }))
+}
+
+/// Decides on ratings one after the other, for as long as a moderator waits; returns the outcome of each.
+pub(crate) async fn decide_many(
+    gate: &Gate,
+    by: &UserId,
+    verdict: &'static Verdict,
+    named: Vec<(PostId, UserId, Option<Score>)>,
+    reason: Reason,
+) -> Answer<Vec<OneDecided>> {
+    let (now, until) = (now(), Instant::now() + outcome_wait(gate));
     let mut decisions = Vec::with_capacity(named.len());
     for (post_id, user_id, seen) in named {
         let deed = (verdict.ruling)(which(user_id.clone(), seen));
@@ -273,12 +285,12 @@ async fn many(
             decisions.push(one);
             continue;
         }
-        match gate.app().moderation().decide(&one.post_id, &by, decision, now).await {
+        match gate.app().moderation().decide(&one.post_id, by, decision, now).await {
             Ok(position) => {
                 one.id = Some(position.to_string());
                 let left = until.saturating_duration_since(Instant::now());
                 // It is in the log. The audit will show its outcome, whatever fails here.
-                let decided = wait(&gate, one.post_id.clone(), position, now, left).await.ok().flatten();
+                let decided = wait(gate, one.post_id.clone(), position, now, left).await.ok().flatten();
                 (one.state, one.detail) = match decided.map(|decided| decided.outcome) {
                     None => ("waiting", None),
                     Some(Outcome { changed_to: Some(_), refused, .. }) => ("changed", refused),
@@ -292,5 +304,5 @@ async fn many(
         }
         decisions.push(one);
     }
-    Ok(Json(ManyDecided { decisions }))
+    Ok(decisions)
 }

@@ -270,7 +270,7 @@ async fn decide_one(
 }
 
 /// Takes decisions on one post, all or none. Returns the position of the last, and its outcome if it is merged in time.
-async fn decide(
+pub(crate) async fn decide(
     gate: &Gate,
     post: &PostId,
     by: UserId,
