@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, header};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::kept::KeptAnswers;
 use super::now;
 use super::problem::Problem;
 use super::routes::events::followers::Followers;
@@ -38,7 +37,6 @@ pub struct Common {
     /// Held by the one flush that may be under way.
     pub(super) flushing: Arc<Mutex<()>>,
     pub(super) followers: Arc<Followers>,
-    pub(super) kept: KeptAnswers,
     /// Turns at writing a long answer, which takes a core for a while: a crowd that asks for them must not keep ratings from it.
     pub(super) long_answers: Semaphore,
     /// Cancelled once the process is to end.
@@ -62,8 +60,8 @@ impl Gate {
 
     fn new(app: Arc<App>, keys: Option<Keys>, stop: CancellationToken) -> Self {
         let long_answers = Semaphore::new(LONG_ANSWERS_MAX);
-        let (flushing, followers, kept) = (Arc::default(), Arc::default(), KeptAnswers::default());
-        Self(Arc::new(Common { app, keys, flushing, followers, kept, long_answers, stop }))
+        let (flushing, followers) = (Arc::default(), Arc::default());
+        Self(Arc::new(Common { app, keys, flushing, followers, long_answers, stop }))
     }
 
     pub(crate) fn app(&self) -> &Arc<App> {

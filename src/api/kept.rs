@@ -5,6 +5,7 @@
 //! until this process changes something that readers see; so nobody sees less than without it. The key has everything
 //! of a request that the answer depends on, and what was kept is as it goes out, compressed if it was.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
@@ -46,8 +47,11 @@ impl Keep {
     }
 }
 
-/// The answers of a process.
-pub struct KeptAnswers(Cache<Key, Kept>);
+/// The answers of a listener.
+pub struct KeptAnswers {
+    gate: Gate,
+    answers: Cache<Key, Kept>,
+}
 
 /// What the answer to a GET without a token depends on.
 #[derive(PartialEq, Eq, Hash)]
@@ -66,13 +70,15 @@ struct Kept {
     body: Bytes,
 }
 
-impl Default for KeptAnswers {
-    fn default() -> Self {
+impl KeptAnswers {
+    /// None yet.
+    pub fn of(gate: &Gate) -> Arc<Self> {
         let bytes = |key: &Key, kept: &Kept| {
             let bytes = ANSWER_BYTES + key.address.as_str().len() + kept.body.len();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().weigher(bytes).max_capacity(KEPT_BYTES_MAX).build())
+        let answers = Cache::builder().weigher(bytes).max_capacity(KEPT_BYTES_MAX).build();
+        Arc::new(Self { gate: gate.clone(), answers })
     }
 }
 
@@ -126,12 +132,13 @@ impl Kept {
 }
 
 /// Sends an answer that was kept, or keeps the one that is made.
-pub async fn answer(State(gate): State<Gate>, request: Request, next: Next) -> Answer {
-    let Some(key) = Key::of(&request).filter(|_| check_site(&gate, &request).is_ok()) else {
+pub async fn answer(State(kept): State<Arc<KeptAnswers>>, request: Request, next: Next) -> Answer {
+    let KeptAnswers { gate, answers } = &*kept;
+    let Some(key) = Key::of(&request).filter(|_| check_site(gate, &request).is_ok()) else {
         return Ok(next.run(request).await);
     };
     let changes = gate.app().reader().changes_made();
-    if let Some(kept) = gate.kept.0.get(&key)
+    if let Some(kept) = answers.get(&key)
         && kept.changes == changes
         && Instant::now() < kept.keep.until
         && now() < kept.keep.next_tick
@@ -148,7 +155,7 @@ pub async fn answer(State(gate): State<Gate>, request: Request, next: Next) -> A
         body.map_err(|error| Problem::from(Error::Internal(format!("an answer broke off: {error}"))))?;
     if body.len() <= ANSWER_BYTES_MAX {
         let (headers, body) = (head.headers.clone(), body.clone());
-        gate.kept.0.insert(key, Kept { keep, changes, headers, body });
+        answers.insert(key, Kept { keep, changes, headers, body });
     }
     Ok(Response::from_parts(head, Body::from(body)))
 }

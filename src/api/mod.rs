@@ -42,6 +42,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::model::Time;
+use kept::KeptAnswers;
 use openapi::Audience;
 use routes::{events, explain, ingest, lists, moderation, operations, posts, probes, rates, users};
 
@@ -78,7 +79,7 @@ pub fn public(gate: &Gate, pages: Router<Gate>) -> Result<Router> {
     if !origins.is_empty() {
         routes = routes.layer(cors(origins)?);
     }
-    let kept = from_fn_with_state(gate.clone(), kept::answer);
+    let kept = from_fn_with_state(KeptAnswers::of(gate), kept::answer);
     Ok(routes.layer((from_fn(name_request), kept, packed())).with_state(gate.clone()))
 }
 
