@@ -46,7 +46,7 @@ use routes::{events, explain, ingest, lists, moderation, operations, posts, prob
 
 pub use answer::is_known;
 pub use door::{make_room, serve};
-pub(crate) use extract::{Fields, fields, form};
+pub(crate) use extract::{Fields, PostPath, fields, form};
 pub use gate::Gate;
 pub(crate) use origin::is_own_page;
 pub(crate) use problem::{Problem, Said};

@@ -99,7 +99,7 @@ impl Store {
 
     /// How many ratings are held, counted up to `most`.
     pub async fn count_held(&self, most: usize) -> Result<u64> {
-        let sql = "select count(*) as held from (select 1 from held where status = 'held' limit $1) some";
+        let sql = "select count(*) as held from (select 1 from held where status = 'held' limit $1) few";
         self.database.ask_one(Patience::Quick, sql, values![most]).await?.count("held")
     }
 

@@ -1,9 +1,9 @@
 //! What is decided on a post's page: exclude, undo, hold, freeze, and verdicts on held ratings that match.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::selection::{time, window};
-use crate::api::{Answer, decide, now};
+use crate::api::{Answer, PostPath, decide, now};
 use crate::entry::{Decision, Hold, Position, Ruling, Which, Window};
 use crate::error::Error;
 use crate::merge::{Decided, Outcome};
@@ -18,8 +18,7 @@ use crate::pages::verdicts::verdict;
 const WAITING: &str = "It is decided, and will be merged; the audit lists it then.";
 
 /// `POST /posts/{id}/exclude`
-pub async fn exclude(State(desk): State<Desk>, Path(id): Path<String>, posted: Posted) -> Answer {
-    let post = PostId::parse(&id)?;
+pub async fn exclude(State(desk): State<Desk>, PostPath(post): PostPath, posted: Posted) -> Answer {
     let deciding = async || {
         let deed = Ruling::Exclude(window(&posted.fields, now())?);
         decided(&desk, &post, &posted, vec![deed], "excluded").await
@@ -29,8 +28,7 @@ pub async fn exclude(State(desk): State<Desk>, Path(id): Path<String>, posted: P
 }
 
 /// `POST /posts/{id}/undo`
-pub async fn undo(State(desk): State<Desk>, Path(id): Path<String>, posted: Posted) -> Answer {
-    let post = PostId::parse(&id)?;
+pub async fn undo(State(desk): State<Desk>, PostPath(post): PostPath, posted: Posted) -> Answer {
     let deciding = async || {
         let named = posted.fields.get("exclusion").unwrap_or_default();
         let missing = || Error::NotFound(format!("{post} has no exclusion {named}"));
@@ -42,8 +40,7 @@ pub async fn undo(State(desk): State<Desk>, Path(id): Path<String>, posted: Post
 }
 
 /// `POST /posts/{id}/policy`: which ratings are held, and whether it is frozen; only what changes is decided.
-pub async fn policy(State(desk): State<Desk>, Path(id): Path<String>, posted: Posted) -> Answer {
-    let post = PostId::parse(&id)?;
+pub async fn policy(State(desk): State<Desk>, PostPath(post): PostPath, posted: Posted) -> Answer {
     let deciding = async || {
         let standing = desk.app().moderation().stored(&post).await?.standing;
         let hold = match posted.fields.get("hold") {
@@ -75,8 +72,7 @@ pub async fn policy(State(desk): State<Desk>, Path(id): Path<String>, posted: Po
 }
 
 /// `POST /posts/{id}/held`: a verdict on all held ratings that match.
-pub async fn held(State(desk): State<Desk>, Path(id): Path<String>, posted: Posted) -> Answer {
-    let post = PostId::parse(&id)?;
+pub async fn held(State(desk): State<Desk>, PostPath(post): PostPath, posted: Posted) -> Answer {
     let deciding = async || {
         let verdict = verdict(&posted)?;
         let deed = (verdict.ruling)(Which::Window(matching(&posted)?));

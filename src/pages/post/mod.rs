@@ -7,7 +7,7 @@ mod history;
 mod selection;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 
 use self::history::{History, Range};
@@ -19,7 +19,7 @@ use super::posts::flags;
 use super::session::Viewer;
 use super::show::{self, percent, post_path};
 use super::verdicts::{self, HeldRow};
-use crate::api::{Answer, fields, now};
+use crate::api::{Answer, PostPath, fields, now};
 use crate::app::reading::PostView;
 use crate::chart::spark;
 use crate::entry::{Hold, Window};
@@ -78,8 +78,7 @@ impl PostPage {
 }
 
 /// `/posts/{id}`
-pub async fn post(State(desk): State<Desk>, viewer: Viewer, Path(id): Path<String>, uri: Uri) -> Answer {
-    let id = PostId::parse(&id)?;
+pub async fn post(State(desk): State<Desk>, viewer: Viewer, PostPath(id): PostPath, uri: Uri) -> Answer {
     show(&desk, &viewer, &uri, page(&desk, &viewer, &id, &uri)).await
 }
 

@@ -101,7 +101,8 @@ fn held_ratings_are_decided_one_many_and_all(world: World) {
         page.contains("Held <span class=\"count\">8</span>") && page.contains("counts in 2 d 23 h"),
         "{page}"
     );
-    assert!(visitor.page("/").contains("held 4, oldest"), "posts with held ratings need a look");
+    let home = visitor.page("/");
+    assert!(home.contains("held 4, oldest"), "posts with held ratings need a look: {home}");
     let picks = [("pick", "a ann 5"), ("pick", "b ann 5"), ("pick", "a bob 3"), ("pick", "a nobody 1")];
     let said = visitor.act("/held", &[&picks[..], &[("verdict", "approve"), ("reason", "fine")]].concat());
     assert!(

@@ -16,7 +16,7 @@ const PAYLOADS: [&str; 6] = [
     "\"><img src=x onerror=alert(2)>",
     "'onmouseover='alert(3)",
     "</title></textarea></style><svg/onload=alert(4)>",
-    "{{7*7}} ${7*7} <%= 7*7 %>",
+    "{{6061*7}} ${6061*7} <%= 6061*7 %>",
     "javascript:alert(5)//\u{2028}<!--",
 ];
 
@@ -54,7 +54,7 @@ fn no_text_of_a_user_leaves_its_place(world: World) {
         for payload in &PAYLOADS[..4] {
             assert!(!page.text.contains(payload), "{path} holds {payload}");
         }
-        assert!(!page.text.contains("<img src=x") && !page.text.contains("49"), "{path}");
+        assert!(!page.text.contains("<img src=x") && !page.text.contains("42427"), "{path}");
         let policy = page.header("content-security-policy");
         assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
         assert!(!page.text.contains(" style=") && !page.text.contains("<style"), "{path} has no style in it");
