@@ -116,6 +116,15 @@ impl Desk {
         pulse
     }
 
+    /// Has the next page look anew, after something was done.
+    pub async fn look_again(&self) {
+        if let Some((at, _)) = &mut *self.pulse.lock().await
+            && let Some(before) = at.checked_sub(PULSE_LIFE)
+        {
+            *at = before;
+        }
+    }
+
     /// Remembers since when something is away, and why.
     fn note_away(&self, why: Option<String>) -> Option<Away> {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);

@@ -107,7 +107,9 @@ async fn page(desk: &Desk, viewer: &Viewer) -> Answer<OverviewPage> {
     let last_drain = runs.first().cloned();
     let runs: Vec<DrainRun> = runs.into_iter().filter(|run| run.started_at >= day_ago).rev().collect();
     let failed_count = runs.iter().filter(|run| run.error.is_some()).count();
-    let is_empty = pulse.balance.is_some_and(|(_, balance, _)| balance.accepted == 0);
+    let is_empty = rows.is_empty()
+        && last_drain.is_none()
+        && pulse.balance.is_some_and(|(_, balance, _)| balance.accepted == 0);
     Ok(OverviewPage {
         frame,
         now,
@@ -209,7 +211,9 @@ fn parts(desk: &Desk, pulse: &Pulse) -> Vec<Part> {
 /// `POST /flush`, for admins.
 pub async fn flush(State(desk): State<Desk>, posted: Posted) -> Answer {
     posted.viewer.check_admin()?;
-    let outcome = match flush_now(&desk.gate).await {
+    let flushed = flush_now(&desk.gate).await;
+    desk.look_again().await;
+    let outcome = match flushed {
         Ok(Some(drained)) => Ok(format!(
             "Merged {} into {} in {}; {} waiting.",
             counted(drained.applied, "entry", "entries"),
