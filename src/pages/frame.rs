@@ -126,7 +126,8 @@ pub async fn show<T: Template>(
     page: impl Future<Output = Answer<T>>,
 ) -> Answer {
     let address = uri.path_and_query().map_or("/", |address| address.as_str());
-    match page.await {
+    // On the heap: the work of a page takes more of a stack than a thread should give.
+    match Box::pin(page).await {
         Ok(page) => {
             let html =
                 page.render().map_err(|e| Error::Internal(format!("a page cannot be rendered: {e}")))?;

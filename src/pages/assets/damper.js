@@ -38,7 +38,6 @@
     for (const id of ids) {
       const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
       if (!old || !now || busy(old)) continue;
-      if (old.dataset.html === undefined) old.dataset.html = "";
       localize(now);
       if (old.innerHTML === now.innerHTML) continue;
       const open = all("details", old).map((it) => it.open);
@@ -52,23 +51,26 @@
       old.classList.add("fresh");
     }
   };
-  let leaving = false, asking = null;
+  let leaving = false, selecting = false, asking = null;
   const fetched = async (address) => {
     if (asking) asking.abort();
-    asking = new AbortController();
-    const answer = await fetch(address, { headers: { accept: "text/html" }, signal: asking.signal, redirect: "error" });
+    const mine = asking = new AbortController();
+    const answer = await fetch(address, { headers: { accept: "text/html" }, signal: mine.signal, redirect: "error" });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     return { fresh, ok: answer.ok, status: answer.status };
   };
   const refresh = async (kinds) => {
-    if (leaving || dragging) return;
+    if (leaving || dragging || selecting) return;
     try {
-      const { fresh, ok, status } = await fetched(location.href);
+      // A preview reads every rating of a post: what is selected is not looked at again by itself.
+      const address = new URL(location.href), selected = address.searchParams.has("from");
+      if (selected) for (const name of ["from", "to", "score"]) address.searchParams.delete(name);
+      const { fresh, ok, status } = await fetched(address);
       if (leaving) return;
       if (status === 401 || one("[data-retry]")) { if (ok || status === 401) location.reload(); return; }
       if (!ok) return;
       const parts = all("[data-on]").filter((it) => kinds.some((kind) => it.dataset.on.includes(kind)));
-      exchange(fresh, ["away", ...parts.map((it) => it.id)]);
+      exchange(fresh, ["away", ...parts.map((it) => it.id).filter((id) => !selected || id !== "chart")]);
     } catch (error) { if (error.name !== "AbortError") lost(true); }
   };
   const lost = (is) => { const banner = document.getElementById("lost"); if (banner) banner.hidden = !is; };
@@ -151,6 +153,7 @@
 
   // The preview, without leaving the page.
   const select = async (address) => {
+    selecting = true;
     try {
       const { fresh, ok } = await fetched(address);
       if (!ok) { location.assign(address); return; }
@@ -160,7 +163,7 @@
       exchange(fresh, ["chart", "selection", "away"]);
       const reason = one("#selection form[method=post] input[name=reason]");
       if (reason && matchMedia("(hover: hover)").matches) reason.focus({ preventScroll: true });
-    } catch (error) { if (error.name !== "AbortError") location.assign(address); }
+    } catch (error) { if (error.name !== "AbortError") location.assign(address); } finally { selecting = false; }
   };
   addEventListener("submit", (event) => {
     const form = event.target, button = event.submitter;

@@ -50,6 +50,7 @@ struct PostPage {
     held: Vec<HeldRow>,
     default_hold: Hold,
     explanation: Vec<String>,
+    api: String,
 }
 
 impl PostPage {
@@ -101,6 +102,7 @@ async fn page(desk: &Desk, viewer: &Viewer, id: &PostId, uri: &Uri) -> Answer<Po
         path: post_path(id),
         flags: flags(desk, &view, &published),
         explanation: explain::words(&view, app.params(), now),
+        api: app.config().listen.to_string(),
         suggestion: wave.filter(|_| is_busy).map(|wave| Suggestion::of(id, &wave)),
         exclusions: exclusions.into_iter().rev().take(EXCLUSIONS_SHOWN).collect(),
         more_exclusions: all.saturating_sub(EXCLUSIONS_SHOWN),
