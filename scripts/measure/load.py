@@ -65,7 +65,7 @@ class Load:
             raise Wrong(f"{errors} of {requests} requests failed")
         if read < requests * body_bytes * 0.95:
             raise Wrong(f"{read} bytes are less than {requests} answers of {body_bytes}")
-        self.requests = requests
+        self.requests, self.read = requests, read
         return requests * 1e6 / micros
 
 
