@@ -4,13 +4,12 @@ Processor time and bytes depend little on what else a machine does; so these fig
 """
 
 import json
-import os
 import re
-import resource
 import sqlite3
 from pathlib import Path
 
 from cases import ROOMY, peak_mib
+from cpu import Meter, used_of_ended
 from figures import Wrong
 from load import Load, ratings, tokens
 from proxy import TICK_SECONDS, behind_proxy
@@ -21,56 +20,11 @@ POSTS, USERS = 2_000, 1_000_000  # of the requests: enough users that no pair of
 KEPT = {"ratings": "rating", "history": "hour", "posts": "post", "averages": "post", "ranking": "post"}
 
 
-def used_us(pid):
-    """The processor time that a process and its children that have ended took."""
-    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return sum(map(int, words[11:15])) * 1e6 / os.sysconf("SC_CLK_TCK")
-
-
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-class Meter:
-    """The processor time of a set-up's processes."""
-
-    def __init__(self, world):
-        self.world, bench = world, world.bench
-        self.redis = self.postgres = None
-        if world.setup == "servers":
-            port = world.redis.rsplit(":", 1)[1]
-            self.redis = next(p.pid for p in bench.processes if p.args[:3] == ["redis-server", "--port", port])
-            self.postgres = bench.lasting[0].pid
-
-    def read(self):
-        now = {"flush": used_of_ended()}
-        if process := getattr(self.world, "process", None):
-            now["service"] = used_us(process.pid)
-        if self.redis:
-            now["redis"] = used_us(self.redis)
-            now["postgres"] = sum(map(used_us, [self.postgres, *children(self.postgres)]))
-        return now
-
-    def during(self, work, count):
-        """Microseconds of each process for one of the `count()` things that `work()` does."""
-        before = self.read()
-        work()
-        after, done = self.read(), count()
-        return {name: (after[name] - before[name]) / done for name in before}
-
-
-def used_of_ended():
-    """The processor time of this process' children that have ended: commands of damper, while they are measured."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (used.ru_utime + used.ru_stime) * 1e6
-
-
 def requests(world, meter, load):
     """What one request costs, and the bytes of its answer."""
     load.round(world.address)  # for nothing
     costs = meter.during(lambda: load.round(world.address), lambda: load.requests)
-    del costs["flush"]  # wrk
-    return costs | {"answer bytes": load.read / load.requests}
+    return costs | {"answer": load.read / load.requests}
 
 
 def redis_cli(world, *words):
@@ -123,13 +77,14 @@ def a_row(sizes):
 
 def drained(world, meter, count):
     """What one of `count` entries costs a flush by a process of its own."""
-    peak = []
+    before, peak = used_of_ended(), []
     cost = meter.during(lambda: peak.append(peak_mib(world)), lambda: count)
-    if left := waiting(world):
-        raise Wrong(f"{left} of {count} entries were not merged")
-    cost["worker"] = cost.pop("flush")
-    cost.pop("service", None)
-    return cost | {"peak MiB": peak[0]}
+    cost["service"] = (used_of_ended() - before) / count
+    status = json.loads(world.command("status", "--json"))
+    if status["waiting"]:
+        raise Wrong(f"{status['waiting']} of {count} entries were not merged")
+    seconds = status["last_drain"]["duration_ms"] / 1_000
+    return cost | {"peak MiB": peak[0], "entries": count, "a second": count / seconds}
 
 
 def wal(bench, world):
@@ -183,7 +138,7 @@ def servers(bench):
     lsn, syncs = wal(bench, world)
     facts["drain"] = drained(world, meter, count)
     end, synced = wal(bench, world)
-    facts["drain"] |= {"wal": (end - lsn) / count, "syncs": synced - syncs, "entries": count}
+    facts["drain"] |= {"wal": (end - lsn) / count, "syncs": synced - syncs}
     facts["after"] = {"log": redis_keys(world, "*:ratings"), "notes": redis_keys(world, "*notes"),
                       "a cached post": redis_keys(world, "damper:cache:*") / POSTS}
     return facts
@@ -193,6 +148,7 @@ def embedded(bench):
     world = prefilled(bench, "embedded")
     facts = {"rows": a_row(rows_of_sqlite(world))}
     meter = Meter(world)
+    world.environment["DAMPER_TICK"] = "0 0 0 1 1 *"  # so that no tick drains what is to be counted
     world.serve()
     facts |= reads(bench, world, meter)
     load, written = rate(bench), disk_of(world)
@@ -201,24 +157,26 @@ def embedded(bench):
     facts["service MiB"] = world.memory_mib("VmRSS")
     facts["rate"]["disk"] = (disk_of(world) - written) / count
     facts["waiting"] = {"log": rows_of_sqlite(world, ["buffer"])["buffer"][0] / count}
-    facts["drain"] = drained(world, meter, count) | {"entries": count}
+    facts["drain"] = drained(world, meter, count)
     return facts
 
 
-def proxy(bench):
-    """What nginx leaves for Damper, with few posts and with many."""
-    world = bench.world(bench.builds[0])
-    posts = bench.scale.posts[-1]
-    world.fill(ratings(bench, posts, posts))
+def proxied(bench):
+    """What reads of many posts cost, and what nginx leaves of reads."""
+    world, many = bench.world(bench.builds[0]), bench.scale.posts[-1]
+    world.fill(ratings(bench, many, many))
     world.drain()
+    world.serve("damper-api")
+    cold = requests(world, Meter(world), Load(bench, "GET", "/api/posts/POST", posts=many)) | {"posts": many}
+    world.stop()
     world.environment["DAMPER_TICK"] = f"*/{TICK_SECONDS} * * * * *"
     world.serve("damper-api")
-    return [behind_proxy(bench, world, count) for count in (POSTS, posts)]
+    return {"cold": cold, "rounds": [behind_proxy(bench, world, posts) for posts in (POSTS, 5 * POSTS)]}
 
 
 def measure(bench):
     facts = {}
-    for part in (servers, embedded, proxy):
+    for part in (servers, embedded, proxied):
         print(f"measuring: {part.__name__}", flush=True)
         try:
             facts[part.__name__] = part(bench)
