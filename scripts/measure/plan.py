@@ -81,7 +81,7 @@ def space(facts):
 
 
 def proxy(facts):
-    rows = [[f"{it['posts']:,}", number(it["a second"]), f"{it['hits']:.1%}", number(it["left a second"]), number(it["worst second"]),
+    rows = [[f"{it['posts']:,}", number(it["a second"]), f"{100 * it['hits']:.1f} %", number(it["left a second"]), number(it["worst second"]),
              number(it["nginx"]), number(it["service"])] for it in facts["proxied"]["rounds"]]
     return table(["posts", "reads/s", "hits", "left for Damper, a second", "in the worst second", "µs of nginx a read", "µs of Damper a read"], rows)
 
@@ -101,86 +101,103 @@ class Costs:
         self.waiting, self.wal = servers["waiting"]["memory"], merged["wal"]
         self.row = servers["rows"]["rating"]
         self.drained = merged["a second"]
-        self.read, self.own, self.answer = servers["post"], servers["own"], servers["post"]["answer"]
+        self.rated = accepted["answer"]
+        self.read, self.cold, self.own = servers["post"], facts["proxied"]["cold"], servers["own"]
         self.embedded_read = embedded["post"]["service"]
         self.nginx = facts["proxied"]["rounds"][0]["nginx"]
 
 
 def nodes(costs):
-    def rate(cores, micros):
+    def ratings(cores, micros):
         return f"{rounded(per_second(cores, micros))} ratings/s"
 
-    def read(cores, micros):
+    def reads(cores, micros):
         return f"{rounded(per_second(cores, micros))} reads/s"
-    rows = [
-        ["embedded", 2, f"{rate(2, costs.embedded)}, or {read(2, costs.embedded_read)}",
-         f"{SHARE} × 2 cores ÷ {number(costs.embedded)} µs accepted and merged, or ÷ {number(costs.embedded_read)} µs"],
-        ["embedded", CORES, f"{rate(1, costs.embedded_merge)}, or {read(CORES, costs.embedded_read)}",
-         f"the file has one writer, so the merge has one core: {SHARE} ÷ {number(costs.embedded_merge)} µs; reads have all"],
-        ["all of servers on one", 2, rate(2, costs.all), f"{SHARE} × 2 cores ÷ {number(costs.all)} µs of all four"],
-        ["all of servers on one", CORES, rate(CORES, costs.all), f"{SHARE} × {CORES} cores ÷ {number(costs.all)} µs"],
-    ]
+
+    def how(cores, micros):
+        return f"{SHARE} × {cores} core{'s' if cores > 1 else ''} ÷ {number(micros)} µs"
+    rows = []
     for count in (2, CORES):
-        rows.append(["`damper-api`", count, f"{rate(count, costs.api)}, or {read(count, costs.read['service'])}",
-                     f"{SHARE} × {count} cores ÷ {number(costs.api)} µs, or ÷ {number(costs.read['service'])} µs"])
-    rows += [
-        ["Redis", 1, rate(1, costs.redis), f"commands have one core: {SHARE} ÷ {number(costs.redis)} µs"],
-        ["Postgres", 2, rate(2, costs.postgres), f"{SHARE} × 2 cores ÷ {number(costs.postgres)} µs"],
-        ["Postgres", CORES, rate(CORES, costs.postgres), f"{SHARE} × {CORES} cores ÷ {number(costs.postgres)} µs"],
-        ["nginx with a cache", 2, read(2, costs.nginx), f"{SHARE} × 2 cores ÷ {number(costs.nginx)} µs"],
-    ]
+        every, merging = (count, costs.embedded), (1, costs.embedded_merge)
+        narrow = min(every, merging, key=lambda it: per_second(*it))
+        why = "accepted and merged" if narrow is every else "merged, by one writer"
+        rows.append(["embedded", count, f"{ratings(*narrow)}, or {reads(count, costs.embedded_read)}",
+                     f"{how(*narrow)} {why}; {how(count, costs.embedded_read)}"])
+    for count in (2, CORES):
+        every, redis = (count, costs.all), (1, costs.redis)
+        narrow = min(every, redis, key=lambda it: per_second(*it))
+        why = "of all four" if narrow is every else "of Redis, whose commands have one core"
+        rows.append(["all of servers on one", count, ratings(*narrow), f"{how(*narrow)} {why}"])
+    for count in (2, CORES):
+        rows.append(["`damper-api`", count, f"{ratings(count, costs.api)}, or {reads(count, costs.read['service'])}",
+                     f"{how(count, costs.api)}; {how(count, costs.read['service'])}"])
+    rows.append(["Redis", 1, ratings(1, costs.redis), f"{how(1, costs.redis)}; commands have one core"])
+    for count in (2, CORES):
+        rows.append(["Postgres", count, ratings(count, costs.postgres), how(count, costs.postgres)])
+    rows.append(["nginx with a cache", 2, reads(2, costs.nginx), how(2, costs.nginx)])
     return table(["node", "cores", "carries", "how"], rows)
 
 
 def ratings(costs):
     rows = []
     for rate in RATES:
-        redis = cores(rate, costs.redis)
+        api, redis = cores(rate, costs.api), cores(rate, costs.redis)
         memory = rate * TICK * TICKS_WAITING * costs.waiting / GIB
-        rows.append([f"{rate:,}", rounded(cores(rate, costs.api)), rounded(redis), max(ceil(redis), ceil(memory / REDIS_GIB)), f"{rounded(memory)} GiB",
-                     rounded(cores(rate, costs.worker)), rounded(cores(rate, costs.postgres)), f"{rounded(rate * costs.wal / MB)} MB/s",
-                     f"{rounded(rate * DAY * costs.row / GB)} GB"])
-    return table(["ratings/s", "API cores", "Redis cores", "Redis nodes", "Redis memory", "worker cores", "Postgres cores", "WAL", "new rows a day"], rows)
+        rows.append([f"{rate:,}", f"{rounded(api)}; {ceil(api / CORES)}", f"{rounded(redis)}; {max(ceil(redis), ceil(memory / REDIS_GIB))}",
+                     f"{rounded(memory)} GiB", rounded(cores(rate, costs.worker)), rounded(cores(rate, costs.postgres)),
+                     f"{rounded(rate * costs.wal / MB)} MB/s", f"{rounded(rate * DAY * costs.row / GB)} GB", gigabits(rate, costs.rated)])
+    head = ["ratings/s", f"API cores; nodes of {CORES}", "Redis cores; nodes", "Redis memory", "worker cores", "Postgres cores", "WAL",
+            "rows a day", "answers"]
+    return table(head, rows)
 
 
 def reads(costs):
     rate, rows = 1_000_000, []
-
-    def row(what, service, redis, postgres):
-        rows.append([what, rounded(cores(rate, service)), ceil(cores(rate, service) / CORES), rounded(cores(rate, redis)), rounded(cores(rate, postgres)),
-                     f"{rounded(rate * costs.answer * 8 / 1e9)} Gbit/s"])
-    row("posts, no proxy", costs.read["service"], costs.read["redis"], costs.read["postgres"])
-    row("posts with the reader's own rating", costs.own["service"], costs.own["redis"], costs.own["postgres"])
-    row("posts, from the caches of nginx", costs.nginx, 0, 0)
-    return table(["1,000,000 reads/s", "cores", f"nodes of {CORES} cores", "Redis cores", "Postgres cores", "network"], rows)
+    parts = [("posts, read by many", costs.read), ("posts, many in turn", costs.cold), ("posts with the reader's own rating", costs.own),
+             ("posts, from the caches of nginx", {"service": costs.nginx, "redis": 0, "postgres": 0, "answer": costs.read["answer"]})]
+    for what, cost in parts:
+        service, redis, postgres = (cores(rate, cost[name]) for name in ("service", "redis", "postgres"))
+        rows.append([what, rounded(service), ceil(service / CORES), rounded(redis), rounded(postgres), gigabits(rate, cost["answer"])])
+    return table([f"{rate:,} reads/s", "cores", f"nodes of {CORES}", "Redis cores", "Postgres cores", "answers"], rows)
 
 
-def first_to_break(costs):
-    drain = costs.drained * DRAIN / TICK
-    memory = REDIS_GIB * GIB / (TICK * TICKS_WAITING * costs.waiting)
+def gigabits(rate, size):
+    return f"{rounded(rate * size * 8 / 1e9)} Gbit/s"
+
+
+def first_to_end(costs):
+    seconds = TICK * TICKS_WAITING
     limits = [
-        (drain, "one worker and Postgres on two cores, load included",
-         f"a drain merged {rounded(costs.drained)} ratings/s and has {DRAIN} of {TICK} s",
-         "Postgres on cores of its own; then `drain.parallel_max`"),
-        (per_second(1, costs.redis), "one Redis: its core", f"{SHARE} ÷ {number(costs.redis)} µs", "more Redis nodes, at most one a shard"),
-        (memory, f"one Redis: {REDIS_GIB} GiB", f"÷ ({TICK * TICKS_WAITING} s × {number(costs.waiting)} bytes)", "shorter ticks, or more Redis nodes"),
-        (per_second(CORES, costs.api), f"one `damper-api` node of {CORES} cores", f"{SHARE} × {CORES} ÷ {number(costs.api)} µs", "more of them"),
-        (per_second(CORES, costs.postgres), f"Postgres of {CORES} cores", f"{SHARE} × {CORES} ÷ {number(costs.postgres)} µs", "more cores; it is one server"),
-        (DISK_MB * MB / costs.wal, f"Postgres' disk, {DISK_MB} MB/s", f"÷ {number(costs.wal)} bytes of WAL", "a faster disk, or longer ticks"),
-        (1e12 / 365 / DAY / costs.row, "1 TB for a year of new rows", f"÷ (365 days × {number(costs.row)} bytes)", "a larger disk; a rating that changes adds no row"),
-        (LINE_GBIT * 1e9 / 8 / costs.answer, f"a line of {LINE_GBIT} Gbit/s, reads", f"÷ {number(costs.answer)} bytes an answer", "several API nodes"),
+        (costs.drained * DRAIN / TICK, "ratings", "one worker beside Postgres on this machine",
+         f"a drain merged {rounded(costs.drained)} a second; it has {DRAIN} of {TICK} s", "cores for Postgres; then `drain.parallel_max`"),
+        (per_second(1, costs.redis), "ratings", "one Redis: its core", f"{SHARE} ÷ {number(costs.redis)} µs", "more Redis nodes, at most one a shard"),
+        (REDIS_GIB * GIB / (seconds * costs.waiting), "ratings", f"one Redis: {REDIS_GIB} GiB",
+         f"{REDIS_GIB} GiB ÷ ({seconds} s × {number(costs.waiting)} bytes)", "shorter ticks, or more Redis nodes"),
+        (per_second(CORES, costs.api), "ratings", f"one `damper-api` of {CORES} cores", f"{SHARE} × {CORES} ÷ {number(costs.api)} µs", "more of them"),
+        (per_second(CORES, costs.postgres), "ratings", f"Postgres of {CORES} cores", f"{SHARE} × {CORES} ÷ {number(costs.postgres)} µs",
+         "more cores, then several installations"),
+        (DISK_MB * MB / costs.wal, "ratings", f"Postgres' disk: {DISK_MB} MB/s", f"{DISK_MB} MB ÷ {number(costs.wal)} bytes of WAL",
+         "a faster disk, then several installations"),
+        (1e12 / 365 / DAY / costs.row, "new rows", "1 TB, within a year", f"1 TB ÷ (365 days × {number(costs.row)} bytes)",
+         "a larger disk; a changed rating adds no row"),
+        (per_second(CORES, costs.read["service"]), "reads", f"one `damper-api` of {CORES} cores", f"{SHARE} × {CORES} ÷ {number(costs.read['service'])} µs",
+         "a caching proxy, or more of them"),
+        (LINE_GBIT * 1e9 / 8 / costs.read["answer"], "reads", f"a line of {LINE_GBIT} Gbit/s",
+         f"{LINE_GBIT} Gbit/s ÷ {number(costs.read['answer'])} bytes an answer", "several nodes"),
     ]
-    return table(["a second", "what ends there", "how", "then"], [[rounded(limit), *words] for limit, *words in sorted(limits)])
+    return table(["a second", "what ends there", "how", "then"], [[f"{rounded(limit)} {what}", *words] for limit, what, *words in sorted(limits)])
 
 
 def sections(facts):
     """The page's figures, from what `capacity.measure` gave."""
     costs = Costs(facts)
+    assumed = (f"Planned with {SHARE:.0%} of each core; a tick every {TICK} s, whose drain has {DRAIN} s; room in Redis for the ratings of "
+               f"{TICKS_WAITING} ticks; ratings with tokens, and with limits by user and address; each a new row.").replace("%", " %")
     return [
         "### Measured: processor time", processor(facts),
         "### Measured: space", space(facts),
         "### Measured: behind a caching proxy", proxy(facts),
-        "### Derived: what a node carries", nodes(costs),
+        "### Derived: what a node carries", assumed, nodes(costs),
         "### Derived: what a load takes", ratings(costs), reads(costs),
-        "### Derived: what ends first", first_to_break(costs),
+        "### Derived: what ends first", first_to_end(costs),
     ]
