@@ -16,6 +16,7 @@ from proxy import TICK_SECONDS, behind_proxy
 from world import SECRET, run
 
 POSTS, USERS = 2_000, 1_000_000  # of the requests: enough users that no pair of post and user comes twice in a round
+LATER_TURN = 1_000_000  # of users who have rated nothing yet
 # Its rows, index included, divided by what each is kept for.
 KEPT = {"ratings": "rating", "history": "hour", "posts": "post", "averages": "post", "ranking": "post"}
 
@@ -75,16 +76,19 @@ def a_row(sizes):
     return bytes_of
 
 
-def drained(world, meter, count):
-    """What one of `count` entries costs a flush by a process of its own."""
+def drained(bench, world, meter, begin=lambda: None):
+    """What a rating costs a drain of a tick's worth, by a process of its own; `begin` is called right before it."""
+    world.drain()
+    count = bench.scale.tick
+    world.fill(ratings(bench, count, POSTS, days=1 / 24, first_turn=LATER_TURN))
+    begin()
     before, peak = used_of_ended(), []
     cost = meter.during(lambda: peak.append(peak_mib(world)), lambda: count)
     cost["service"] = (used_of_ended() - before) / count
-    status = json.loads(world.command("status", "--json"))
-    if status["waiting"]:
-        raise Wrong(f"{status['waiting']} of {count} entries were not merged")
-    seconds = status["last_drain"]["duration_ms"] / 1_000
-    return cost | {"peak MiB": peak[0], "entries": count, "a second": count / seconds}
+    run = json.loads(world.command("status", "--json"))["last_drain"]
+    if run["applied"] != count:
+        raise Wrong(f"{run['applied']} of {count} entries were merged")
+    return cost | {"peak MiB": peak[0], "entries": count, "a second": count * 1_000 / run["duration_ms"]}
 
 
 def wal(bench, world):
@@ -116,7 +120,8 @@ def waiting(world):
 
 def servers(bench):
     world = prefilled(bench, "servers")
-    facts = {"rows": a_row(rows_of_postgres(bench, world))}
+    sizes = rows_of_postgres(bench, world)
+    facts = {"rows": a_row(sizes), "stored": sizes["ratings"][1]}
     meter = Meter(world)
     # With tokens and limits, as a public site has them; and without, for the log and the drain.
     world.serve("damper-api", limits=(ROOMY, ROOMY), secret=SECRET)
@@ -133,12 +138,15 @@ def servers(bench):
     grown = {name: (now - before[name]) / count for name, now in redis_now(world).items()}
     logs, notes = redis_keys(world, "*:ratings"), redis_keys(world, "*notes")
     facts["waiting"] = {"log": logs / count, "notes": notes / count, **grown}
-    # Ticks are as far apart as Postgres' checkpoints, so a drain writes each page whole once.
-    bench.sql(world.database, "checkpoint")
-    lsn, syncs = wal(bench, world)
-    facts["drain"] = drained(world, meter, count)
-    end, synced = wal(bench, world)
-    facts["drain"] |= {"wal": (end - lsn) / count, "syncs": synced - syncs}
+    marks = []
+
+    def begin():
+        # Ticks are as far apart as Postgres' checkpoints, so a drain writes each page whole once.
+        bench.sql(world.database, "checkpoint")
+        marks.append(wal(bench, world))
+    facts["drain"] = drained(bench, world, meter, begin)
+    grown, syncs = (now - then for now, then in zip(wal(bench, world), marks[0]))
+    facts["drain"] |= {"wal": grown / bench.scale.tick, "syncs": syncs}
     facts["after"] = {"log": redis_keys(world, "*:ratings"), "notes": redis_keys(world, "*notes"),
                       "a cached post": redis_keys(world, "damper:cache:*") / POSTS}
     return facts
@@ -157,7 +165,7 @@ def embedded(bench):
     facts["service MiB"] = world.memory_mib("VmRSS")
     facts["rate"]["disk"] = (disk_of(world) - written) / count
     facts["waiting"] = {"log": rows_of_sqlite(world, ["buffer"])["buffer"][0] / count}
-    facts["drain"] = drained(world, meter, count)
+    facts["drain"] = drained(bench, world, meter)
     return facts
 
 

@@ -67,7 +67,7 @@ def space(facts):
         ["Postgres, a rating", number(servers["rows"]["rating"])],
         ["Postgres, an hour of a post's history", number(servers["rows"]["hour"])],
         ["Postgres, a rated post", number(servers["rows"]["post"])],
-        ["Postgres' WAL, a rating merged", f"{number(drain['wal'])}, in a drain of {drain['entries']:,} over 2,000 posts with {drain['syncs']} syncs"],
+        ["Postgres' WAL, a rating merged", f"{number(drain['wal'])}, by a drain of {drain['entries']:,} into {servers['stored']:,}; {drain['syncs']} syncs in all"],
         ["SQLite, a rating that waits", number(embedded["waiting"]["log"])],
         ["SQLite, a rating", number(embedded["rows"]["rating"])],
         ["SQLite, an hour of a post's history", number(embedded["rows"]["hour"])],
