@@ -6,10 +6,14 @@ import sys
 import tempfile
 import traceback
 
+import capacity
+import plan
 import report
 from cases import CASES
 from figures import Scale, Wrong
 from world import Bench, Build
+
+COMMAND = " ".join(["scripts/bench", *sys.argv[1:]])
 
 
 def main():
@@ -17,7 +21,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="five minutes: short rounds, small amounts")
     parser.add_argument("--case", action="append", default=[], metavar="NAME", help="only this case; may be repeated")
     parser.add_argument("--against", metavar="REV", help="measures this commit too, in turns")
-    parser.add_argument("--write", action="store_true", help="writes docs/PERFORMANCE.md and docs/performance.svg")
+    parser.add_argument("--capacity", action="store_true", help="what a rating and a read take, and what that means, in place of the cases")
+    parser.add_argument("--write", action="store_true", help="writes the page and draws its picture")
     parser.add_argument("--list", action="store_true", help="lists the cases")
     args = parser.parse_args()
     if args.list:
@@ -34,6 +39,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="damper-bench-") as folder:
         bench = Bench(folder, Scale(args.quick), Build.here(folder, args.against))
         try:
+            if args.capacity:
+                return derive(bench, args.write)
             for name in args.case or CASES:
                 try:
                     table = CASES[name](bench)
@@ -52,8 +59,17 @@ def main():
         finally:
             bench.close()
     if args.write and not failed:
-        report.write(tables, " ".join(["scripts/bench", *sys.argv[1:]]))
+        report.write(tables, COMMAND)
     return min(failed, 1)
+
+
+def derive(bench, is_written):
+    """What a rating and a read take, and what follows; a part with an error ends all, as the rest is reckoned with it."""
+    sections = plan.sections(capacity.measure(bench))
+    print("\n" + "\n\n".join(sections), flush=True)
+    if is_written:
+        report.put(report.CAPACITY, [report.about(COMMAND), *sections])
+    return 0
 
 
 sys.exit(main())

@@ -15,6 +15,7 @@ class Scale:
         self.rounds = 3 if quick else 5
         self.seconds = 2 if quick else 8  # of a round of requests
         self.waiting = 100_000 if quick else 1_000_000  # ratings in the large drain
+        self.tick = 30_000 if quick else 300_000  # ratings of a tick, as the capacity page drains them
         self.growth = [10_000, 100_000] if quick else [10_000, 100_000, 1_000_000]
         self.posts = [1_000, 20_000] if quick else [1_000, 100_000]
         self.shards = [1, 16, 64] if quick else [1, 16, 64, 256]

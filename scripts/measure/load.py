@@ -65,7 +65,7 @@ class Load:
             raise Wrong(f"{errors} of {requests} requests failed")
         if read < requests * body_bytes * 0.95:
             raise Wrong(f"{read} bytes are less than {requests} answers of {body_bytes}")
-        self.requests = requests
+        self.requests, self.read = requests, read
         return requests * 1e6 / micros
 
 
@@ -101,15 +101,18 @@ def tokens(bench):
     return file
 
 
-def ratings(bench, count, posts=POSTS, days=120, begin_days=None):
-    """A file of ratings in order of time, each of another post and user: every line becomes a row."""
+def ratings(bench, count, posts=POSTS, days=120, begin_days=None, first_turn=0):
+    """A file of ratings in order of time, each of another post and user: every line becomes a row.
+
+    Users come in turns over all posts; a file that begins with a later turn has other users.
+    """
     file = bench.folder / f"{bench.name('ratings')}.csv"
     begin = time.time() - (begin_days or days) * DAY_SECONDS
     step = days * DAY_SECONDS / count
     with file.open("w") as out:
         out.write("post,user,score,timestamp\n")
         for i in range(count):
-            post, turn = i % posts, i // posts
+            post, turn = i % posts, first_turn + i // posts
             out.write(f"p{post},u{post * 37 + turn},{i % 6},{begin + i * step:.3f}\n")
     return file
 

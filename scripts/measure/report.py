@@ -1,4 +1,4 @@
-"""docs/PERFORMANCE.md and docs/performance.svg: machine, versions, command, and the tables of one run."""
+"""The pages of figures, and docs/performance.svg: machine, versions, command, and the tables of one run."""
 
 import os
 import re
@@ -8,22 +8,26 @@ from html import escape
 
 from world import ROOT
 
-PAGE, DRAWING = ROOT / "docs/PERFORMANCE.md", ROOT / "docs/performance.svg"
+PAGE, DRAWING, CAPACITY = ROOT / "docs/PERFORMANCE.md", ROOT / "docs/performance.svg", ROOT / "docs/CAPACITY.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PICTURE = "![Each case beside its yardstick in the same run, as a share of it; the tables below hold the figures.](performance.svg)"
 WIDTH, LINE, LEFT, FULL = 760, 26, 340, 1.5  # of the drawing; the last is the largest ratio that fits
 
 
 def write(tables, command):
-    """Replaces what the last run measured; the prose around it stays."""
-    page = PAGE.read_text()
-    if BEGIN not in page or END not in page:
-        raise SystemExit(f"{PAGE} has no place for figures: {BEGIN} and {END}")
+    """Replaces what the last run measured."""
     DRAWING.write_text(drawing(tables))
-    parts = [about(command), PICTURE, *map(markdown, tables)]
+    put(PAGE, [about(command), PICTURE, *map(markdown, tables)])
+
+
+def put(file, parts):
+    """Puts parts into a page, where it has a place for figures; the prose around them stays."""
+    page = file.read_text()
+    if BEGIN not in page or END not in page:
+        raise SystemExit(f"{file} has no place for figures: {BEGIN} and {END}")
     before, after = page.split(BEGIN)[0], page.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}")
-    print(f"\nwrote {PAGE.relative_to(ROOT)} and {DRAWING.relative_to(ROOT)}")
+    file.write_text(f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}")
+    print(f"\nwrote {file.relative_to(ROOT)}")
 
 
 def said(*command):

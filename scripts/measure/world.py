@@ -169,6 +169,10 @@ class Bench:
     def world(self, build, setup="servers", shards=16):
         return World(self, build, setup, shards)
 
+    def stop(self, process):
+        end([process])
+        self.processes.remove(process)
+
     def end_case(self):
         end(self.processes)
 
@@ -229,8 +233,7 @@ class World:
         return time.monotonic() - began
 
     def stop(self):
-        end([self.process])
-        self.bench.processes.remove(self.process)
+        self.bench.stop(self.process)
 
     def memory_mib(self, what="VmHWM"):
         """The memory of the service: VmHWM at most so far, VmRSS now."""
