@@ -81,6 +81,8 @@ fn its_service_has_the_bomb_still_to_be_excluded() {
     let admin = crate::support::http::Http::new(&admin).with_token(&told(&service).expect("a token"));
     let alerts = admin.get("/api/admin/alerts").expect(200);
     assert_eq!(alerts["alerts"][0]["post_id"], "the-last-lantern", "{alerts}");
+    let arrivals = alerts["alerts"][0]["window"]["arrivals"].as_u64().unwrap_or_default();
+    assert!((2_400..2_600).contains(&arrivals), "the window that it suggests is the bomb: {alerts}");
     service.terminate();
     service.finish().expect(0);
     until("the file to be gone", || is_empty(world.path()));

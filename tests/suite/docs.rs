@@ -3,6 +3,7 @@
 //! `scripts/readme` runs the commands; `tables` compares settings, routes, commands, metrics and tables. The list of
 //! problems is compared in `interface`, beside the problems' pages.
 
+mod embed;
 mod tables;
 
 use std::collections::BTreeSet;

@@ -3,6 +3,7 @@
 use super::posts::caching;
 use super::prelude::*;
 use crate::app::reading::PostView;
+use crate::model::words::counted;
 use crate::smoothing::{Knobs, Lane, Params, Published};
 
 /// The read (docs/SMOOTHING.md, "Read").
@@ -174,8 +175,7 @@ fn draw(mean: Option<f64>, count: u64) -> String {
     let value = mean.map_or_else(|| "no ratings".to_owned(), |mean| format!("{mean:.1} of {}", Score::MAX));
     let ratings = match count {
         0 => String::new(),
-        1 => " · 1 rating".to_owned(),
-        count => format!(" · {count} ratings"),
+        count => format!(" · {}", counted(count, "rating", "ratings")),
     };
     let text = format!("★ {value}{ratings}");
     let width = text.chars().count() * CHAR_WIDTH + 2 * PADDING;
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_badge_says_what_it_shows() {
-        assert!(draw(Some(4.249), 57_818).contains("★ 4.2 of 5 · 57818 ratings"));
+        assert!(draw(Some(4.249), 57_818).contains("★ 4.2 of 5 · 57,818 ratings"));
         assert!(draw(Some(0.0), 1).contains("★ 0.0 of 5 · 1 rating<"));
         assert!(draw(None, 0).contains("★ no ratings<"));
     }

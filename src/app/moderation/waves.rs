@@ -12,6 +12,10 @@ use crate::smoothing::Params;
 /// A wave continues while the gap between two of its hours is no longer than this: a night does not end it.
 const WAVE_GAP_MS: i64 = 2 * DAY_MS;
 
+/// An hour with less than one in so many of the arrivals of a wave's busiest hour is no part of it: chance makes an hour of
+/// ordinary traffic stand out now and then, and a wave would reach back over all of them.
+const WAVE_SHARE: u64 = 20;
+
 /// A stretch of hours in which far more ratings arrived than the history let expect.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct Wave {
@@ -51,12 +55,14 @@ pub(super) fn newest_wave(hours: &[Hour], params: &Params, now: Time) -> Option<
 /// The newest stretch of hours for which `stands_out` holds.
 fn wave(hours: &[Hour], stands_out: impl Fn(usize) -> bool, now: Time) -> Option<Wave> {
     let last = (0..hours.len()).rev().find(|&i| stands_out(i))?;
-    let mut first = last;
+    let (mut first, mut busiest) = (last, hours[last].arrivals);
     for i in (0..last).rev().filter(|&i| stands_out(i)) {
         if hours[first].hour.ms() - hours[i].hour.ms() > WAVE_GAP_MS {
             break;
         }
-        first = i;
+        if hours[i].arrivals * WAVE_SHARE >= busiest {
+            (first, busiest) = (i, busiest.max(hours[i].arrivals));
+        }
     }
     let before = first.checked_sub(1).map(|i| &hours[i].average);
     Some(Wave {
@@ -134,5 +140,17 @@ mod tests {
         all.extend((4_000..4_020).map(|hour| (hour, 3)));
         let found = newest_wave(&hours(&all, &params), &params, START.plus_ms(5_000 * HOUR_MS)).unwrap();
         assert_eq!((found.from, found.arrivals), (START.plus_ms(4_000 * HOUR_MS), 60));
+    }
+
+    #[test]
+    fn what_chance_gathers_before_a_wave_is_no_part_of_it() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        // Two ratings an hour, and once a day six.
+        let calm = (0..2_000).map(|hour| (hour, if hour % 24 == 7 { 6 } else { 2 }));
+        let bomb = (2_000..2_012).map(|hour| (hour, 300));
+        let all: Vec<(i64, u64)> = calm.chain(bomb).collect();
+        let hour = |hour: i64| START.plus_ms(hour * HOUR_MS);
+        let found = newest_wave(&hours(&all, &params), &params, hour(2_100)).unwrap();
+        assert_eq!((found.from, found.to, found.arrivals), (hour(2_000), hour(2_012), 3_600));
     }
 }

@@ -74,14 +74,14 @@ impl Story {
         Ok(Self { begin, bomb, end, posts, ratings })
     }
 
-    /// The moments at which what has arrived is merged: twice a day, hourly while the bomb falls and a day longer, then every
+    /// The moments at which what has arrived is merged: every six hours, hourly while the bomb falls and a day longer, then every
     /// three hours. Only what is shown depends on them; the averages do not.
     pub fn drains(&self) -> Vec<Time> {
         let mut drains = Vec::new();
         let mut at = self.begin;
         while at < self.end {
             at = if at < self.bomb.0 {
-                at.plus_ms(12 * HOUR_MS).min(self.bomb.0)
+                at.plus_ms(6 * HOUR_MS).min(self.bomb.0)
             } else if at < self.bomb.1.plus_ms(DAY_MS) {
                 at.plus_ms(HOUR_MS)
             } else {

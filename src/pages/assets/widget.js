@@ -1,6 +1,5 @@
 // <damper-rating post="heat" src="https://ratings.example">: shows a post's rating and takes the visitor's.
-// One file without a build step or a dependency. It writes texts as texts and styles through CSSOM, so it works under a strict
-// Content-Security-Policy. docs/EMBED.md lists every attribute, property, event, part and word.
+// It writes texts as texts and styles through CSSOM, so it works under a strict Content-Security-Policy. See docs/EMBED.md.
 (() => {
   'use strict';
 
@@ -10,10 +9,10 @@
   const SVG = 'http://www.w3.org/2000/svg';
   // Who walks through the scores with the arrows has chosen after this pause.
   const CHOSEN_MS = 600;
-  // Attempts at a rating, and the pauses between them when the answer names none.
+  // Attempts at a rating, and the pauses between them: longer each time, and as long as the answer says.
   const ATTEMPTS_MAX = 5, RETRY_SECONDS = 3, RETRY_SECONDS_MAX = 60;
-  // Averages are read again at the tick; a timer takes no longer time than this.
-  const READ_AGAIN_MS_MAX = 3_600_000;
+  // A post is read again at its tick, up to an hour ahead; where the visitor's clock says that it has passed, after a minute.
+  const READ_AGAIN_MS_MAX = 3_600_000, READ_AGAIN_MS = 60_000;
 
   // Every text, changed by an attribute `word-…`. Of those with a count there may be one for each plural form of the language,
   // as Intl.PluralRules names them: word-ratings-few.
@@ -92,7 +91,7 @@
   };
   const star = (kind) => make('svg', { viewBox: '0 0 24 24', class: kind, 'aria-hidden': 'true' }, make('path', { d: STAR }));
   const say = (at, text) => {
-    // What a screen reader has read is not written again.
+    // A screen reader reads what is written.
     if (at.textContent !== text) at.textContent = text;
     at.hidden = !text;
   };
@@ -107,7 +106,10 @@
         const news = JSON.parse(event.data);
         for (const one of [...feed.widgets]) one.news(news);
       });
-      feed.source.addEventListener('reset', () => { for (const one of [...feed.widgets]) one.reload(); });
+      feed.source.addEventListener('reset', () => { 
+        // Not all visitors in one moment.
+        for (const one of feed.widgets) setTimeout(() => one.reload(), 3_000 * Math.random());
+      });
       feeds.set(base, feed);
     }
     feed.widgets.add(widget);
@@ -120,7 +122,7 @@
   class Rating extends HTMLElement {
     static observedAttributes = ['post', 'src', 'user', 'token', 'readonly', 'live', ...WORD_NAMES];
 
-    #parts; // The elements of the shadow root
+    #parts; // Elements of the shadow root
     #post; // The post, as the API answers it
     #choice; // A score that is being sent; null takes back; undefined: none
     #hover; // The score under the mouse
@@ -142,7 +144,7 @@
     }
 
     connectedCallback() {
-      // What a page has set before this file was here.
+      // What a page set before.
       for (const name of ['token', 'post', 'src', 'user', 'readonly']) {
         if (Object.hasOwn(this, name)) {
           const value = this[name];
@@ -151,7 +153,7 @@
         }
       }
       this.#build();
-      this.reload();
+      this.#read('default');
     }
 
     disconnectedCallback() {
@@ -196,11 +198,13 @@
     }
 
     /** Reads the post again. */
-    async reload() {
+    reload() { return this.#read('no-cache'); }
+
+    async #read(cache, attempt = 1) {
       const reading = ++this.#reading;
       if (!this.isConnected || !this.post) return;
       this.#follow();
-      const answer = await this.#call('GET', '');
+      const answer = await this.#call('GET', '', undefined, cache);
       if (reading !== this.#reading) return;
       if (answer.ok) {
         this.#post = answer.json;
@@ -208,7 +212,7 @@
         this.#emit('damper-loaded', { post: this.post, average: this.average, count: this.count, score: this.value });
         this.#readAgain();
       } else {
-        this.#fail(answer, 'reading', () => this.reload());
+        this.#fail(answer, 'reading', () => this.#read(cache, attempt + 1), attempt);
       }
       this.#show();
     }
@@ -247,14 +251,14 @@
       if (!this.#own?.pending && !this.hasAttribute('live')) return this.#later('tick');
       const ms = Date.parse(this.#post.next_tick) - Date.now();
       const chance = 1_000 + 3_000 * Math.random();
-      this.#later('tick', Math.min(Math.max(ms, 0) + chance, READ_AGAIN_MS_MAX), () => {
+      this.#later('tick', Math.min(ms < 0 ? READ_AGAIN_MS : ms, READ_AGAIN_MS_MAX) + chance, () => {
         if (!document.hidden) return this.reload();
         document.addEventListener('visibilitychange', () => this.reload(), { once: true });
       });
     }
 
-    // A call as the visitor. An answer is { ok, status, json, wait }; status 0 says that there was none.
-    async #call(method, path, body, isAgain = false) {
+    // Calls as the visitor: { ok, status, json, wait }; a status of 0 says that there was no answer.
+    async #call(method, path, body, cache, isAgain = false) {
       let token;
       try {
         token = typeof this.token === 'function' ? await this.token(isAgain) : this.token;
@@ -265,12 +269,12 @@
         else if (this.user && body) body.user_id = this.user;
         else if (this.user) url.searchParams.set('user_id', this.user);
         if (body) headers['content-type'] = 'application/json';
-        const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body), credentials: 'omit' });
+        const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body), cache, credentials: 'omit' });
         if (answer.status === 401 && token && isNamed) {
-          if (typeof this.token === 'function' && !isAgain) return this.#call(method, path, body, true);
+          if (typeof this.token === 'function' && !isAgain) return this.#call(method, path, body, cache, true);
           if (method === 'GET') {
             this.#isUnnamed = true;
-            return this.#call(method, path);
+            return this.#call(method, path, body, cache);
           }
         }
         const json = await answer.json().catch(() => ({}));
@@ -329,7 +333,7 @@
       this.#trouble = { word, detail: json.detail ?? json.title ?? status, of };
       this.#again = undefined;
       if (passes && (attempt < ATTEMPTS_MAX || of === 'reading')) {
-        const seconds = Math.min(Math.max(wait || RETRY_SECONDS * attempt, 1), RETRY_SECONDS_MAX);
+        const seconds = Math.min(Math.max(wait || 0, RETRY_SECONDS * attempt), RETRY_SECONDS_MAX);
         this.#again = again;
         this.#later('retry', seconds * 1_000, again);
       } else if (of === 'rating') {
@@ -345,18 +349,17 @@
       this.#emit('damper-error', { post: this.post, status, type: json.type ?? null, title: json.title ?? null });
     }
 
-    #lang() { return this.closest('[lang]')?.lang || undefined; }
-
-    #intl(kind, value, options) {
-      // A page may name a language that there is not.
-      try { return new Intl[kind](this.#lang(), options).format(value); } catch { return new Intl[kind](undefined, options).format(value); }
+    // A page may name a language that there is not.
+    get #lang() {
+      try { return Intl.getCanonicalLocales(this.closest('[lang]')?.lang || [])[0]; } catch { return undefined; }
     }
+
+    #intl(kind, value, options) { return new Intl[kind](this.#lang, options).format(value); }
 
     #word(word, values = {}) {
       let text;
       if ('count' in values) {
-        let form = 'other';
-        try { form = new Intl.PluralRules(this.#lang()).select(values.count); } catch { /* The form for all */ }
+        const form = new Intl.PluralRules(this.#lang).select(values.count);
         text = this.getAttribute(`word-${word}-${form}`) ?? this.getAttribute(`word-${word}`) ?? WORDS[`${word}-${form}`];
         values = { count: this.#intl('NumberFormat', values.count) };
       }
@@ -366,8 +369,8 @@
 
     #time(text) {
       const time = new Date(text);
-      const isSoon = Math.abs(time - Date.now()) < 20 * 3_600_000;
-      return this.#intl('DateTimeFormat', time, isSoon ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' });
+      const dateStyle = time - Date.now() < 20 * 3_600_000 ? undefined : 'medium';
+      return this.#intl('DateTimeFormat', time, { dateStyle, timeStyle: 'short' });
     }
 
     #build() {
@@ -427,7 +430,7 @@
       const step = { ArrowDown: 1, ArrowUp: -1, ArrowLeft: -1, ArrowRight: -1, [ahead]: 1 }[event.key];
       const isDigit = /^[0-5]$/.test(event.key);
       if (event.key === 'Delete' || event.key === 'Backspace') {
-        if (this.#hasOwn) this.#choose(null, 0);
+        if (this.#chosen != null) this.#choose(null, 0);
       } else if (isDigit) this.#pick(scores[Number(event.key)], 0);
       else if (event.key === 'Home') this.#pick(scores[0], CHOSEN_MS);
       else if (event.key === 'End') this.#pick(scores.at(-1), CHOSEN_MS);
@@ -437,13 +440,14 @@
       event.preventDefault();
     }
 
-    get #hasOwn() { return this.#choice === undefined ? this.#own?.score != null : this.#choice !== null; }
+    // The score that is being sent, or else the own one
+    get #chosen() { return this.#choice === undefined ? this.#own?.score : this.#choice; }
 
     #show() {
       const { all, stars, scores, average, count, own, takeBack, ownLine, error, retry, trouble } = this.#parts;
       const post = this.#post;
       all.classList.toggle('rtl', getComputedStyle(this).direction === 'rtl');
-      const chosen = this.#choice === undefined ? this.#own?.score : this.#choice;
+      const chosen = this.#chosen;
       const shown = this.readonly ? undefined : this.#hover ?? chosen ?? undefined;
       // To halves, as stars are read; the number beside them says more.
       const filled = shown ?? Math.round((post?.average ?? 0) * 2) / 2;
@@ -467,7 +471,7 @@
       say(count, summary);
       ownLine.hidden = this.readonly || !post;
       say(own, this.#ownText());
-      say(takeBack, this.#takes && this.#hasOwn ? this.#word('take-back') : '');
+      say(takeBack, this.#takes && this.#chosen != null ? this.#word('take-back') : '');
       say(error, this.#trouble ? this.#word(this.#trouble.word, { detail: this.#trouble.detail }) : '');
       say(retry, this.#trouble && this.#again ? this.#word('retry') : '');
       trouble.hidden = !this.#trouble;
@@ -476,7 +480,7 @@
     #ownText() {
       const [choice, own, post] = [this.#choice, this.#own, this.#post];
       if (!post) return '';
-      const values = { score: choice ?? own?.score, time: this.#time(post.next_tick) };
+      const values = { score: this.#chosen, time: this.#time(post.next_tick) };
       const word = choice === null ? 'taking-back'
         : choice !== undefined ? 'sending'
         : own?.held ? 'held'

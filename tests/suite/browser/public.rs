@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::identity::{keyed, token};
 use crate::support::axe::assert_accessible;
 use crate::support::browser::{Browser, Scheme};
 use crate::support::http::{Answer, Http};
@@ -84,6 +85,25 @@ fn a_visitor_of_an_empty_damper_makes_posts_rates_and_sees_it_count() {
         "document.querySelector('{first}').shadowRoot.querySelector('[part=own]').textContent === 'Your rating: 4'"));
     browser.find("#other").click();
     browser.until_text(&format!("{first} >>> [part=own]"), "No rating from you");
+    browser.assert_clean(&[api.address()]);
+}
+
+#[test]
+fn with_keys_a_visitor_rates_by_a_token() {
+    let world = keyed(World::embedded());
+    let service = world.start_api();
+    let api = service.http();
+    let ann = api.with_token(&token("ann", &[]));
+    ann.post("/api/posts", &json!({"id": "hello", "title": "Hello"})).expect(201);
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/demo", api.address()));
+    browser.find("damper-rating >>> [data-score='5']").click();
+    browser.until_text("damper-rating >>> [part=error]", "Sign in to rate");
+    browser.find("#token").keys(&token("ann", &[]));
+    browser.find("form button").click();
+    browser.find("damper-rating >>> [data-score='5']").click();
+    browser.until_text("damper-rating >>> [part=own]", "Your rating: 5, counts from");
+    assert_eq!(ann.get("/api/posts/hello").expect(200)["my_rating"]["score"], 5);
     browser.assert_clean(&[api.address()]);
 }
 

@@ -199,6 +199,23 @@ fn in_a_language_from_right_to_left_arrows_and_stars_turn_round() {
 }
 
 #[test]
+fn the_ten_lines_of_the_documents_work() {
+    let stage = Stage::set(World::embedded());
+    let api = stage.api();
+    api.create("heat");
+    api.rate("heat", "bob", 4);
+    stage.world.flush();
+    let text = include_str!("../../../docs/EMBED.md");
+    let page = text.split("```html\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a page");
+    let page = page.replace("https://ratings.example", &format!("http://{}", api.address()));
+    stage.site.put("/", &["content-type: text/html"], &page);
+    stage.browser.open(&format!("{}/", stage.site.origin()));
+    stage.says("count", "1 rating");
+    stage.says("average", "4.0");
+    stage.assert_clean();
+}
+
+#[test]
 fn a_live_widget_follows_what_others_do() {
     let stage = Stage::set(World::embedded());
     let api = stage.api();

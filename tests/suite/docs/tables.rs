@@ -13,7 +13,7 @@ use crate::support::spawn;
 use crate::support::world::World;
 
 /// The rows of a document's tables, cell by cell, without their heads.
-fn rows(text: &str) -> Vec<Vec<String>> {
+pub fn rows(text: &str) -> Vec<Vec<String>> {
     let lines: Vec<&str> = prose(text).collect();
     let is_row = |line: &&str| line.starts_with('|');
     let is_head = |i: usize| lines.get(i + 1).is_some_and(|next| next.starts_with("|---"));
@@ -28,7 +28,7 @@ fn cells(line: &str) -> Vec<String> {
 }
 
 /// What stands in backticks.
-fn quoted(cell: &str) -> Vec<&str> {
+pub fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 

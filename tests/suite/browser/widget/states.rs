@@ -86,7 +86,10 @@ fn each_state_says_what_it_is() {
     assert!(stage.browser.try_find("#half >>> [role=radio]").is_none());
     // A frozen post takes nothing.
     stage.browser.find("#frozen >>> [data-score='1']").click();
-    assert_eq!(stage.heard("damper-rated").len() + stage.heard("damper-error").len(), 0);
+    assert!(stage.heard("damper-rated").is_empty());
+    assert!(
+        stage.heard("damper-error").iter().all(|error| error["post"] == "missing" && error["status"] == 404)
+    );
     // A missing post is the site's mistake, and is on the console; nothing else is.
     let console = stage.browser.console();
     assert!(
@@ -105,6 +108,10 @@ fn each_state_says_what_it_is() {
             stage.browser.picture(&name);
         }
     }
+    let moves = "return getComputedStyle(document.querySelector('#fresh').shadowRoot.querySelector('.star')).transitionDuration";
+    assert_ne!(stage.browser.run(moves, json!([])), "0s");
+    stage.browser.emulate("prefers-reduced-motion", "reduce");
+    assert_eq!(stage.browser.run(moves, json!([])), "0s");
 }
 
 #[test]
