@@ -11,6 +11,7 @@ import plan
 import report
 from cases import CASES
 from figures import Scale, Wrong
+from load import TOKENS
 from world import Bench, Build
 
 COMMAND = " ".join(["scripts/bench", *sys.argv[1:]])
@@ -68,7 +69,8 @@ def derive(bench, is_written):
     sections = plan.sections(capacity.measure(bench))
     print("\n" + "\n\n".join(sections), flush=True)
     if is_written:
-        report.put(report.CAPACITY, [report.about(COMMAND), *sections])
+        load = f"{capacity.POSTS:,} posts, {capacity.USERS:,} users; with tokens {TOKENS:,} users"
+        report.put(report.CAPACITY, [report.about(COMMAND, load), *sections])
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from cases import ROOMY, peak_mib
 from cpu import Meter, used_of_ended
 from figures import Wrong
-from load import Load, ratings, tokens
+from load import TOKENS, Load, ratings, tokens
 from proxy import TICK_SECONDS, behind_proxy
 from world import SECRET, run
 
@@ -125,9 +125,11 @@ def servers(bench):
     meter = Meter(world)
     # With tokens and limits, as a public site has them; and without, for the log and the drain.
     world.serve("damper-api", limits=(ROOMY, ROOMY), secret=SECRET)
-    facts["rate, token and limits"] = requests(world, meter, rate(bench, users=5_000, tokens=tokens(bench)))
+    facts["rate, token and limits"] = requests(world, meter, rate(bench, users=TOKENS, tokens=tokens(bench)))
     world.stop()
     world.drain()
+    # A file that is rewritten meanwhile cannot be compared with what it was.
+    redis_cli(world, "config", "set", "auto-aof-rewrite-percentage", "0")
     world.serve("damper-api")
     facts |= reads(bench, world, meter)
     before = redis_now(world)

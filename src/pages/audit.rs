@@ -6,8 +6,8 @@ use axum::http::Uri;
 
 use super::desk::Desk;
 use super::frame::{Frame, Here, show};
-use super::session::Viewer;
 use super::show::{self, in_query, post_path};
+use super::viewer::Viewer;
 use crate::api::{Answer, cursor, fields};
 use crate::entry::{Ruling, Which, Window};
 use crate::merge::Decided;

@@ -9,8 +9,8 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::desk::{Away, Desk, Note};
-use super::session::Viewer;
 use super::show;
+use super::viewer::Viewer;
 use crate::api::{Answer, Problem, Said};
 use crate::error::Error;
 use crate::model::Time;

@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde_json::json;
 
 use super::desk::{Desk, Pulse};
-use super::session::Viewer;
+use super::viewer::Viewer;
 use crate::api::{Answer, now};
 
 /// How often Damper is looked at.

@@ -18,6 +18,7 @@ mod session;
 mod show;
 mod system;
 mod verdicts;
+mod viewer;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

@@ -6,8 +6,9 @@ use axum::http::Uri;
 
 use super::desk::{Desk, Pulse};
 use super::frame::{Frame, Here, show};
-use super::session::{Posted, Viewer};
+use super::session::Posted;
 use super::show::{self, ago, post_path};
+use super::viewer::Viewer;
 use crate::api::{Answer, Problem, flush_now, now};
 use crate::app::moderation::alerts::Alert;
 use crate::app::reading::PostView;

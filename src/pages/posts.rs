@@ -6,8 +6,9 @@ use axum::http::Uri;
 
 use super::desk::Desk;
 use super::frame::{Frame, Here, show};
-use super::session::{Viewer, wrong_field};
+use super::session::wrong_field;
 use super::show::{self, in_query, post_path};
+use super::viewer::Viewer;
 use crate::api::{Answer, cursor, fields, now};
 use crate::app::reading::PostView;
 use crate::model::words::number;

@@ -9,15 +9,14 @@ use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use ring::hmac;
 
 use super::desk::{Desk, Note};
 use super::frame::{Frame, Here, render, to};
 use super::show;
+use super::viewer::Viewer;
 use crate::api::{Answer, Fields, Problem, form, is_own_page, now};
 use crate::entry::Reason;
 use crate::error::{Invalid, Kind};
-use crate::model::UserId;
 
 /// What the cookie is called.
 const COOKIE: &str = "damper_session";
@@ -25,20 +24,6 @@ const COOKIE: &str = "damper_session";
 const FORM_TOKEN: &str = "form";
 /// As long as a session lasts.
 const COOKIE_SECONDS: u32 = 12 * 3_600;
-/// What a form token is made for.
-const FORM_PURPOSE: &[u8] = b"damper form";
-
-/// Someone who is signed in.
-#[derive(Debug, Clone)]
-pub struct Viewer {
-    pub user: UserId,
-    pub is_admin: bool,
-    /// What the browser keeps.
-    pub key: String,
-    /// What forms of this session hold.
-    pub form: String,
-}
-
 /// An admin who is signed in.
 pub struct Admin(pub Viewer);
 
@@ -89,22 +74,6 @@ impl FromRequestParts<Desk> for Admin {
         let viewer = Viewer::from_request_parts(parts, desk).await?;
         viewer.check_admin().map_err(Problem::into_response)?;
         Ok(Self(viewer))
-    }
-}
-
-impl Viewer {
-    fn new(user: UserId, is_admin: bool, key: &str) -> Self {
-        let form = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), FORM_PURPOSE);
-        let form = form.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { user, is_admin, key: key.to_owned(), form }
-    }
-
-    /// Passes an admin.
-    pub fn check_admin(&self) -> Answer<()> {
-        match self.is_admin {
-            true => Ok(()),
-            false => Err(Problem::new(Kind::RoleMissing, "this page requires the role admin")),
-        }
     }
 }
 

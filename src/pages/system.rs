@@ -7,8 +7,9 @@ use axum::response::IntoResponse as _;
 
 use super::desk::Desk;
 use super::frame::{Frame, Here, show};
-use super::session::{Admin, Posted, Viewer, wrong_field};
+use super::session::{Admin, Posted, wrong_field};
 use super::show;
+use super::viewer::Viewer;
 use crate::api::{Answer, fields, now};
 use crate::app::drain::Balance;
 use crate::app::upkeep::doctor::{Finding, Verdict, examine};

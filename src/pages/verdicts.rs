@@ -6,8 +6,9 @@ use axum::http::Uri;
 
 use super::desk::Desk;
 use super::frame::{Frame, Here, show};
-use super::session::{Posted, Viewer, wrong_field};
+use super::session::{Posted, wrong_field};
 use super::show::{self, in_query, post_path};
+use super::viewer::Viewer;
 use crate::api::held::{APPROVE, REJECT, Verdict, decide_many};
 use crate::api::{Answer, cursor, fields, now};
 use crate::model::words::{counted, number};

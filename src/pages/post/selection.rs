@@ -12,8 +12,9 @@ use crate::entry::Window;
 use crate::model::words::number;
 use crate::model::{DAY_MS, HOUR_MS, PostId, Score, Time};
 use crate::pages::desk::Desk;
-use crate::pages::session::{Viewer, wrong_field};
+use crate::pages::session::wrong_field;
 use crate::pages::show::{in_query, percent, post_path};
+use crate::pages::viewer::Viewer;
 use crate::smoothing::Average;
 use crate::store::Arrivals;
 
