@@ -106,7 +106,7 @@ fn api(runtime: &Runtime) -> (TempDir, Router) {
         }
         let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Flush)).await;
         assert!(drained.complete && drained.applied == 20, "{drained:?}");
-        public(&Gate::without_keys(app, CancellationToken::new())).expect("routes")
+        public(&Gate::without_keys(app, CancellationToken::new()), Router::new()).expect("routes")
     });
     (folder, router)
 }
