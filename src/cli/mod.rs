@@ -6,11 +6,16 @@
 mod backup;
 mod config;
 mod doctor;
+mod export;
+mod exported;
+mod file;
 mod flush;
 mod forget;
 mod import;
 mod log;
+mod look;
 mod quarantine;
+mod restore;
 mod serve;
 mod show;
 mod status;
@@ -62,9 +67,11 @@ enum Command {
     Flush(flush::FlushArgs),
     /// Show what waits, the last drain, the next tick, and the balance
     Status(JsonArg),
-    /// Import ratings from a file of CSV or JSON lines
+    /// Import ratings from a file of columns or JSON lines, or what was exported
     #[command(after_help = import::FORMATS)]
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
+    /// Write everything to standard output, as JSON lines or CSV
+    Export(export::ExportArgs),
     /// Recount the averages from the ratings; exit code 1 if they differ
     Verify(verify::VerifyArgs),
     /// Show a post: means, histogram, history
@@ -175,6 +182,7 @@ async fn execute(command: Command, settings: Settings, parts: Parts) -> Result<u
         Command::Flush(args) => flush::flush(settings, &args).await,
         Command::Status(args) => status::status(settings, &args).await,
         Command::Import(args) => import::import(settings, &args).await,
+        Command::Export(args) => export::export(settings, &args).await,
         Command::Verify(args) => verify::verify(settings, &args).await,
         Command::Show(args) => show::show(settings, &args).await,
         Command::Quarantine(args) => quarantine::quarantine(settings, &args).await,

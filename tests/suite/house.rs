@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 15] = [
 ];
 
 /// Libraries that are named in their rooms only: (library, where).
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("axum", &["api/"]),
     ("hyper", &["api/"]),
     ("hyper_util", &["api/"]),
@@ -43,6 +43,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("csv", &["import/"]),
     ("flate2", &["import/"]),
     ("jsonwebtoken", &["identity/"]),
+    ("ruzstd", &["import/"]),
     ("rustix", &["database/sqlite/", "api/door.rs"]),
 ];
 

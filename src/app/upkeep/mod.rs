@@ -13,11 +13,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::core::Core;
-use super::drain::Balance;
+use super::drain::{Balance, DrainOrder};
 use crate::config::Setup;
 use crate::error::Result;
 use crate::model::{PostId, Time};
-use crate::store::{DrainRun, Recounted, Store};
+use crate::store::{DrainRun, Exported, Recounted, Store, Trigger};
 
 pub use marks::{Place, Retries};
 
@@ -75,6 +75,17 @@ impl Upkeep {
     /// The newest drains, newest first.
     pub async fn drains(&self, limit: usize) -> Result<Vec<DrainRun>> {
         self.store.drains(limit).await
+    }
+
+    /// Hands everything over as it is at one moment, posts in order, and of each what was kept in the order of the log. What
+    /// waits in the log is merged first.
+    pub async fn export(
+        &self,
+        now: Time,
+        each: &mut (dyn FnMut(Exported) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.core.drainer.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
+        self.store.export(each).await
     }
 
     /// Recounts the averages of all posts, or of one, from the ratings, in one snapshot.
