@@ -1,7 +1,7 @@
 //! A file of ratings as commands take it: opened, unpacked, and read as its first line and the flags say.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,8 +14,10 @@ use crate::import::{
 };
 use crate::model::{PostId, Time, UserId};
 
-/// Bytes read at once, and the most that a proposal is made from.
+/// Bytes read at once.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes of the beginning, which decide how a file is read and what a refusal proposes.
+const BEGIN_BYTES: u64 = 1 << 16;
 
 /// The text of a file.
 pub type Text = BufReader<Box<dyn Read>>;
@@ -119,6 +121,11 @@ impl FileArgs {
         };
         let bar = term::progress(verb, term::BYTES, bytes);
         let text = as_utf8(Box::new(bar.wrap_read(input)))?;
+        // The beginning in one piece, since it decides how the rest is read.
+        let mut begin = Vec::new();
+        let mut text = text;
+        text.by_ref().take(BEGIN_BYTES).read_to_end(&mut begin).map_err(unreadable)?;
+        let text: Box<dyn Read> = Box::new(Cursor::new(begin).chain(text));
         Ok((BufReader::with_capacity(BUFFER_BYTES, text), bar))
     }
 
@@ -130,6 +137,9 @@ impl FileArgs {
 
 /// The beginning of a text that was not read yet.
 pub fn peek(text: &mut Text) -> Result<&[u8]> {
-    let unreadable = |e| Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {e}"));
     Ok(text.fill_buf().map_err(unreadable)?)
+}
+
+fn unreadable(error: std::io::Error) -> Invalid {
+    Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {error}"))
 }

@@ -72,6 +72,8 @@ struct Imported {
     half_stars_rounded_up: u64,
     /// Lines that say that there is no rating.
     unrated: u64,
+    /// Where post, user, score and time were found.
+    columns: String,
     /// What people call such a file, if it is known.
     known: Option<&'static str>,
     superseded: u64,
@@ -103,6 +105,7 @@ pub async fn import(settings: Settings, args: &ImportArgs) -> Result<u8> {
     let mut done = Imported {
         ignored_columns: format.ignored.clone(),
         known: format.known,
+        columns: format.columns(),
         scale: scale_of(&lines),
         ..Imported::default()
     };
@@ -230,7 +233,7 @@ fn summary(done: &Imported) -> String {
         term::number(done.new_posts),
     );
     if let Some(known) = done.known {
-        text += &format!("read as a file from {known}\n");
+        text += &format!("read as a file from {known}: {}\n", done.columns);
     }
     if done.scale.contains("onto") {
         text += &format!("scores {}", done.scale);

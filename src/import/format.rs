@@ -201,21 +201,21 @@ impl Format {
         resolved.known = known;
         let found = |role: usize| places[role].is_some() || options.is_given(role);
         resolved.missing = (0..ROLES.len()).filter(|role| !found(*role)).collect();
+        let leaves = leaves_of(&object);
         let lines = std::iter::once(first).chain(rest.split(|byte| *byte == b'\n').take(ROWS_MAX));
-        let rows = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).map(|line| {
-            names
-                .iter()
-                .map(|name| line.get(name).and_then(text_of).unwrap_or_default().into_owned())
-                .collect()
-        });
-        let rows: Vec<Vec<String>> = rows.collect();
-        let taken = |place: &Option<Place>| match place {
-            Some(Place::Name(name)) => names.iter().position(|own| own == name),
-            _ => None,
+        let value = |line: &Value, leaf: &String| {
+            place_of(leaf).of(line).and_then(text_of).unwrap_or_default().into_owned()
+        };
+        let rows = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let rows: Vec<Vec<String>> =
+            rows.map(|line| leaves.iter().map(|leaf| value(&line, leaf)).collect()).collect();
+        let taken = |place: &Option<Place>| {
+            let name = place.as_ref()?.to_string();
+            leaves.iter().position(|own| *own == name)
         };
         resolved.places = [POST, USER, SCORE, TIME].map(|role| taken(&places[role]));
         let time = places[TIME].as_ref().and_then(|place| place.of(&object)).and_then(text_of);
-        resolved.check(options, time.as_deref(), Some(&names), &rows, &names.join(","), ",", now)?;
+        resolved.check(options, time.as_deref(), Some(&leaves), &rows, &names.join(","), ",", now)?;
         let ignored = names.iter().filter(|name| !places.iter().flatten().any(|place| place.top() == **name));
         let format = Self {
             rules: Rules::of(options, known.is_some_and(|known| known.has_half_stars)),
@@ -266,6 +266,13 @@ impl Format {
             }
         };
         Ok(parsed.map_or(Parsed::Nothing, |(entry, is_rounded)| Parsed::Entry(entry, is_rounded)))
+    }
+
+    /// Where each role is found, as `--columns` takes it.
+    pub fn columns(&self) -> String {
+        let found = ROLES.iter().zip(&self.sources);
+        let found = found.filter_map(|(role, source)| Some(format!("{role}={}", source.as_ref()?)));
+        found.collect::<Vec<_>>().join(",")
     }
 
     /// What kind of text the lines are, for people.
@@ -406,9 +413,9 @@ impl Resolved {
             let detail = match open.remedies.len() {
                 0 => format!("the file is {name}: {}", open.reasons.join("; ")),
                 count => format!(
-                    "the file is from {name}, and leaves open: {}. {}{}",
-                    open.reasons.join("; "),
-                    if count > 1 { "Say it with one of these:" } else { "Say it:" },
+                    "the file is from {name}, and leaves open:\n  - {}\n{}{}",
+                    open.reasons.join("\n  - "),
+                    if count > 1 { "say it with one of these" } else { "say it" },
                     open.commands()
                 ),
             };
@@ -465,6 +472,27 @@ impl std::fmt::Display for Place {
 
 fn place_of(name: &str) -> Place {
     if name.starts_with('/') { Place::Pointer(name.to_owned()) } else { Place::Name(name.to_owned()) }
+}
+
+/// The fields of an object that are no objects themselves: by name, and further in by pointer.
+fn leaves_of(object: &Value) -> Vec<String> {
+    fn collect(value: &Value, at: &str, leaves: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                collect(value, &format!("{at}/{name}"), leaves);
+            }),
+            _ => leaves.push(match at[1..].contains(['/', '~']) {
+                true => at.to_owned(),
+                false => at[1..].to_owned(),
+            }),
+        }
+    }
+    let mut leaves = Vec::new();
+    if object.is_object() {
+        collect(object, "", &mut leaves);
+    }
+    leaves
 }
 
 /// A JSON value as a text of a file has it; nothing for null, lists and objects.

@@ -14,8 +14,7 @@ const SCORES_MAX: usize = 101;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
     Time,
-    /// With so many different values.
-    Score(usize),
+    Score,
     Other,
 }
 
@@ -48,14 +47,13 @@ pub fn propose(
         }
     }
     if missing.contains(&SCORE) {
-        let few = free.iter().enumerate().filter_map(|(at, (_, look))| match look {
-            Look::Score(values) => Some((*values, at)),
-            _ => None,
-        });
-        let at = few.min_by_key(|(values, at)| (*values, usize::MAX - at)).map(|(_, at)| at);
-        if !take(&mut free, SCORE, at) {
-            open.remedies.clear();
+        // The last again: ids may be small numbers too, and stand before it.
+        let at = free.iter().rposition(|(_, look)| *look == Look::Score);
+        match at.map(|at| free[at].0) {
+            Some(column) => propose_scale(open, rows, column),
+            None => open.remedies.clear(),
         }
+        take(&mut free, SCORE, at);
     }
     let ids: Vec<usize> = free.iter().map(|(column, _)| *column).collect();
     // Which of two ids is the user is not seen in them: both orders are proposed.
@@ -97,16 +95,35 @@ pub fn propose(
     }
 }
 
+/// Adds a scale to every remedy, if the scores of the first lines need one.
+fn propose_scale(open: &mut Unclear, rows: &[Vec<String>], column: usize) {
+    let texts = || rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+    let values: Vec<Decimal> = texts().filter_map(Decimal::parse).collect();
+    let (low, high) = (values.iter().min().copied(), values.iter().max().copied());
+    let own = Decimal::whole(0)..=Decimal::whole(5);
+    let found = match low.zip(high) {
+        None if texts().any(|text| scale::word(text).is_some()) => {
+            scale::fitting(Decimal::whole(0), Decimal::whole(1))
+        }
+        Some((low, high)) if !own.contains(&low) || !own.contains(&high) => scale::fitting(low, high),
+        _ => Vec::new(),
+    };
+    if let Some(scale) = found.first() {
+        open.remedies.iter_mut().for_each(|options| {
+            options.scale.get_or_insert(*scale);
+        });
+    }
+}
+
 fn named(column: usize, names: Option<&[String]>) -> Column {
     let name = names.and_then(|names| names.get(column));
     // A name with a comma, or one like a number, cannot be said.
-    let is_sayable = |name: &&String| {
-        !name.is_empty()
-            && !name.contains([',', '"'])
-            && !name.starts_with('/')
-            && name.parse::<usize>().is_err()
-    };
-    name.filter(is_sayable).map_or(Column::Number(column + 1), |name| Column::Name(name.clone()))
+    let is_sayable =
+        |name: &&String| !name.is_empty() && !name.contains([',', '"']) && name.parse::<usize>().is_err();
+    name.filter(is_sayable).map_or(Column::Number(column + 1), |name| match name.starts_with('/') {
+        true => Column::Pointer(name.clone()),
+        false => Column::Name(name.clone()),
+    })
 }
 
 fn look(rows: &[Vec<String>], column: usize, now: Time) -> Look {
@@ -130,5 +147,5 @@ fn look(rows: &[Vec<String>], column: usize, now: Time) -> Look {
     let mut different = values.clone();
     different.sort_unstable();
     different.dedup();
-    if all(&is_score) && different.len() < SCORES_MAX { Look::Score(different.len()) } else { Look::Other }
+    if all(&is_score) && different.len() < SCORES_MAX { Look::Score } else { Look::Other }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::clock::Unit;
 use super::scale::Scale;
-use crate::model::{PostId, Time, UserId};
+use crate::model::{DAY_MS, PostId, Time, UserId};
 
 /// What a rating has, in the order in which places are kept.
 pub const ROLES: [&str; 4] = ["post", "user", "score", "time"];
@@ -158,7 +158,7 @@ impl Options {
         say("--time-format", self.time_format.as_ref().map(|value| value as _));
         say("--post", self.post.as_ref().map(|value| value as _));
         say("--user", self.user.as_ref().map(|value| value as _));
-        say("--at", self.at.as_ref().map(|value| value as _));
+        say("--at", self.at.map(short).as_ref().map(|value| value as _));
         for (flag, is_set) in [
             ("--no-header", self.has_no_header),
             ("--escape-ids", self.escapes_ids),
@@ -174,6 +174,12 @@ impl Options {
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+/// A moment as it is shortest to write: a midnight is a day.
+fn short(at: Time) -> String {
+    let is_midnight = at.ms().rem_euclid(DAY_MS) == 0;
+    if is_midnight { at.to_utc().format("%Y-%m-%d").to_string() } else { at.to_string() }
 }
 
 /// A word as a shell takes it.

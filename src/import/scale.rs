@@ -132,6 +132,18 @@ impl fmt::Display for Scale {
     }
 }
 
+/// Scales that people have, from the narrowest on.
+const USUAL: [(i64, i64); 10] =
+    [(0, 1), (-1, 1), (1, 5), (0, 5), (1, 10), (0, 10), (1, 20), (0, 20), (1, 100), (0, 100)];
+
+/// The scales that hold all scores from `low` to `high`: the two narrowest of those that people have, or their own.
+pub fn fitting(low: Decimal, high: Decimal) -> Vec<Scale> {
+    let fits = |(from, to): &&(i64, i64)| Decimal::whole(*from) <= low && high <= Decimal::whole(*to);
+    let scale = |(from, to): &(i64, i64)| Scale { from: Decimal::whole(*from), to: Decimal::whole(*to) };
+    let found: Vec<Scale> = USUAL.iter().filter(fits).map(scale).take(2).collect();
+    if found.is_empty() && low != high { vec![Scale { from: low, to: high }] } else { found }
+}
+
 /// Which end of a scale of two a word names: 0 or 1.
 pub fn word(text: &str) -> Option<usize> {
     let text = text.to_lowercase();

@@ -14,10 +14,6 @@ use crate::model::{DAY_MS, Score, Time};
 const MANY_LINES: u64 = 100;
 const BAD_OF_MANY: u64 = 20;
 const BAD_OF_FEW: u64 = 5;
-/// Scales that people have, from the narrowest on.
-const SCALES: [(i64, i64); 10] =
-    [(0, 1), (-1, 1), (1, 5), (0, 5), (1, 10), (0, 10), (1, 20), (0, 20), (1, 100), (0, 100)];
-
 /// What was seen.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
@@ -118,7 +114,7 @@ impl Survey {
                     format!(
                         "{bad} of {of} scores are not 0 to 5 ({low} to {high} were seen): say which scale they have:"
                     ),
-                    scaled(&self.fitting()),
+                    scaled(&scale::fitting(low, high)),
                 );
             }
             if too_many(self.fractions) && !rules.has_half_stars {
@@ -156,15 +152,5 @@ impl Survey {
         let least = scores().next().map_or(low, |score| Decimal::whole(score as i64));
         let most = scores().next_back().map_or(high, |score| Decimal::whole(score as i64));
         (low.min(least), high.max(most))
-    }
-
-    /// The scales that hold every score, the narrowest of those that people have.
-    fn fitting(&self) -> Vec<Scale> {
-        let (low, high) = self.range();
-        let fits = |(from, to): &&(i64, i64)| Decimal::whole(*from) <= low && high <= Decimal::whole(*to);
-        let found =
-            SCALES.iter().filter(fits).filter_map(|(from, to)| Scale::parse(&format!("{from}..{to}")).ok());
-        let found: Vec<Scale> = found.take(2).collect();
-        if found.is_empty() { Scale::parse(&format!("{low}..{high}")).into_iter().collect() } else { found }
     }
 }

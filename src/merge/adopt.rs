@@ -118,6 +118,10 @@ impl Fold<'_> {
                 self.adopt_decision(entry, position, &decision, outcome, exclusion);
                 return Ok(());
             }
+            // It came before.
+            Adopted::Rating { rated, .. } if user.rated.is_some_and(|known| known.is_same(&rated)) => {
+                return Ok(());
+            }
             Adopted::Rating { born, rated } => {
                 if !is_same(born) || kept.rating.is_some() || kept.withdrawal.is_some() {
                     let action = Action::Rate(rated.row.score);

@@ -8,6 +8,13 @@ use super::average::Average;
 use super::row::Row;
 use super::user::Rated;
 
+impl Rated {
+    /// Whether it is the same rating, however much of it has vested.
+    pub fn is_same(&self, other: &Rated) -> bool {
+        (self.row.score, self.rated_at) == (other.row.score, other.rated_at)
+    }
+}
+
 impl Average {
     /// The same moment, clocks and intensity, without ratings.
     pub fn emptied(&self) -> Self {

@@ -20,6 +20,7 @@ mod doors;
 mod drain;
 mod environment;
 mod events;
+mod export;
 mod faults;
 mod foreign_redis;
 mod forget;
