@@ -32,6 +32,7 @@ pub mod limits;
 pub mod merge;
 pub mod model;
 pub mod redis;
+pub mod simulate;
 pub mod smoothing;
 pub mod store;
 pub mod tasks;

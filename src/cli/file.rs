@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use super::term;
 use crate::error::{Invalid, Kind, Result};
 use crate::import::{
-    Columns, Lines, Options, Scale, Unit, as_utf8, check_format, parse_delimiter, parse_time,
+    Columns, Lines, Options, Scale, Unit, as_utf8, check_format, parse_delimiter, parse_moment,
 };
 use crate::model::{PostId, Time, UserId};
 
@@ -73,12 +73,9 @@ fn user(text: &str) -> Result<UserId, String> {
     UserId::parse(text).map_err(|e| e.detail)
 }
 
-/// A day, or a time as a file may have it.
+/// A day, a minute, or a time as a file may have it.
 pub fn moment(text: &str) -> Result<Time, String> {
-    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    let minute = || chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").ok();
-    let naive = day.map(|day| day.and_time(chrono::NaiveTime::MIN)).or_else(minute);
-    naive.map_or_else(|| parse_time(text).map_err(|e| e.detail), |at| Ok(at.and_utc().into()))
+    parse_moment(text).map_err(|e| e.detail)
 }
 
 impl FileArgs {

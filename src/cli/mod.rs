@@ -18,6 +18,7 @@ mod quarantine;
 mod restore;
 mod serve;
 mod show;
+mod simulate;
 mod status;
 mod term;
 mod token;
@@ -74,6 +75,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Recount the averages from the ratings; exit code 1 if they differ
     Verify(verify::VerifyArgs),
+    /// Replay a file of ratings: what would Damper have done, and under which settings?
+    Simulate(Box<simulate::SimulateArgs>),
     /// Show a post: means, histogram, history
     Show(show::ShowArgs),
     /// List, show, retry or drop quarantined entries
@@ -137,11 +140,11 @@ fn arguments(parts: Parts) -> clap::Command {
     if parts == Parts::Both { Command::augment_subcommands(program) } else { program }
 }
 
-fn settings(arguments: &ArgMatches) -> Result<Settings> {
+/// The settings in force, without those of `--set` that are lists for a simulation.
+fn settings(arguments: &ArgMatches, set: Vec<(String, String)>) -> Result<Settings> {
     let own = FLAGS
         .iter()
         .filter_map(|(name, ..)| Some((name.replace('-', "_"), arguments.get_one::<String>(name)?.clone())));
-    let set = arguments.get_many::<(String, String)>("set").into_iter().flatten().cloned();
     let file = arguments.get_one::<PathBuf>("config");
     Settings::load(file.map(PathBuf::as_path), &own.chain(set).collect::<Vec<_>>())
 }
@@ -152,7 +155,15 @@ pub fn run(parts: Parts) -> ExitCode {
     let arguments = arguments(parts).get_matches();
     let command = arguments.subcommand_name().map(|_| Command::from_arg_matches(&arguments));
     let command = command.transpose().unwrap_or_else(|e| e.exit()).unwrap_or(Command::Serve);
-    let code = settings(&arguments).and_then(|settings| {
+    let set = arguments.get_many::<(String, String)>("set").into_iter().flatten().cloned().collect();
+    let (lists, set) = match &command {
+        Command::Simulate(_) => simulate::split(set),
+        _ => (Vec::new(), set),
+    };
+    let code = settings(&arguments, set).and_then(|settings| {
+        if let Command::Simulate(args) = &command {
+            return simulate::run(&settings, args, &lists);
+        }
         log::start(&settings, matches!(command, Command::Serve))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -184,6 +195,8 @@ async fn execute(command: Command, settings: Settings, parts: Parts) -> Result<u
         Command::Import(args) => import::import(settings, &args).await,
         Command::Export(args) => export::export(settings, &args).await,
         Command::Verify(args) => verify::verify(settings, &args).await,
+        // It needs no runtime.
+        Command::Simulate(args) => simulate::run(&settings, &args, &[]),
         Command::Show(args) => show::show(settings, &args).await,
         Command::Quarantine(args) => quarantine::quarantine(settings, &args).await,
         Command::Backup(args) => backup::backup(settings, &args).await,

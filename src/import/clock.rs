@@ -165,6 +165,13 @@ pub fn parse_time(text: &str) -> Result<Time, Invalid> {
     }))
 }
 
+/// A time as a person writes it in a command: as in a file, or a day or a minute in UTC.
+pub fn parse_moment(text: &str) -> Result<Time, Invalid> {
+    let naive =
+        ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"].iter().find_map(|format| in_format(text, format));
+    naive.map_or_else(|| parse_time(text), Ok)
+}
+
 /// A number's whole part, and its fraction in thousandths. Digit by digit: a float would lose milliseconds.
 fn number(text: &str) -> Option<(i64, i64)> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

@@ -18,7 +18,7 @@ mod rules;
 mod scale;
 mod survey;
 
-pub use clock::{Unit, check_format, parse_time};
+pub use clock::{Unit, check_format, parse_moment, parse_time};
 pub use coding::{Coding, as_utf8};
 pub use file::Lines;
 pub use format::Format;

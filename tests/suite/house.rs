@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 15] = [
     &["entry", "smoothing"],
     &["merge", "config"],
     &["redis", "database", "identity", "import"],
-    &["limits", "buffer", "cache", "store"],
+    &["limits", "buffer", "cache", "store", "simulate"],
     &["app/context", "app/floors"],
     &["app/reading"],
     &["app/intake", "app/drain"],
