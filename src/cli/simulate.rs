@@ -14,8 +14,8 @@ use crate::error::{Invalid, Kind, Result};
 use crate::import::Lines;
 use crate::model::{PostId, Score, Time};
 use crate::simulate::{
-    AIMS, About, Bomb, Figures, OFFSETS, Outcome, PRESETS, Plan, RIVALS, Rating, Setting, Spool, report,
-    simulate,
+    ACCOUNTS_MAX, AIMS, About, Bomb, Figures, OFFSETS, Outcome, PRESETS, Plan, RIVALS, Rating, Setting,
+    Spool, report, simulate,
 };
 use crate::smoothing::Knobs;
 
@@ -281,7 +281,8 @@ fn budgets(outcome: &Outcome) -> String {
         text += &format!("\naccounts to move a post by {stars} within a day\n");
         let mut rows = Vec::new();
         for budget in &outcome.budgets {
-            let said = |accounts: Option<u64>| accounts.map_or("> 20,000".to_owned(), term::number);
+            let more = format!("> {}", term::number(ACCOUNTS_MAX));
+            let said = |accounts: Option<u64>| accounts.map_or(more.clone(), term::number);
             let settings = budget.accounts.iter().zip(&outcome.methods[RIVALS.len()..]);
             let settings: Vec<String> = settings
                 .map(|(accounts, figures)| format!("{} {}", figures.name, said(accounts[aim])))

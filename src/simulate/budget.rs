@@ -27,7 +27,7 @@ pub const AIMS: [(f64, i64, &str); 6] = [
 /// Posts of one size and age that are attacked.
 pub const SAMPLES: usize = 5;
 /// More accounts are not tried.
-pub const ACCOUNTS_MAX: u64 = 20_000;
+pub const ACCOUNTS_MAX: u64 = 10_000;
 /// The result is at most so much too large.
 const PRECISION: f64 = 1.04;
 
@@ -57,15 +57,68 @@ pub fn accounts(average: &Average, from: Time, setting: &Setting) -> [Option<u64
     let Some(mean) = average.at(from, &setting.params).smoothed_mean(&setting.params) else { return found };
     let score = if mean >= 2.5 { 0 } else { i64::from(Score::MAX) };
     let Ok(score) = Score::parse(score) else { return found };
-    for (aim, found) in AIMS.iter().zip(&mut found) {
-        let reaches = |accounts: u64| {
-            [false, true]
-                .into_iter()
-                .any(|is_spread| shift(average, from, setting, score, accounts, aim.1, is_spread) >= aim.0)
-        };
-        *found = fewest(reaches);
+    let attack = Attack { average, from, setting, score };
+    found = attack.at_once();
+    // Evenly takes fewer only where it slips below the test of a surge.
+    for (aim, best) in AIMS.iter().zip(&mut found) {
+        let most = best.unwrap_or(ACCOUNTS_MAX + 1) - 1;
+        if most > 0 && attack.evenly(most, aim.1) >= aim.0 {
+            *best = fewest(most, |accounts| attack.evenly(accounts, aim.1) >= aim.0);
+        }
     }
     found
+}
+
+/// New accounts that give one score to a post.
+struct Attack<'a> {
+    average: &'a Average,
+    from: Time,
+    setting: &'a Setting,
+    score: Score,
+}
+
+impl Attack<'_> {
+    /// The fewest that reach each aim when all come at one moment: they are added one by one, and looked at now and then.
+    fn at_once(&self) -> [Option<u64>; AIMS.len()] {
+        let mut found = [None; AIMS.len()];
+        let (mut attacked, mut next) = (*self.average, 1);
+        for accounts in 1..=ACCOUNTS_MAX {
+            self.rate(&mut attacked, self.from);
+            if accounts < next && accounts < ACCOUNTS_MAX {
+                continue;
+            }
+            next = (accounts + 1).max((accounts as f64 * PRECISION) as u64);
+            for (aim, found) in AIMS.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+                *found = (self.shift(&attacked, aim.1) >= aim.0).then_some(accounts);
+            }
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        found
+    }
+
+    /// How far so many move the mean that come evenly within a time.
+    fn evenly(&self, accounts: u64, span_ms: i64) -> f64 {
+        let mut attacked = *self.average;
+        for i in 0..accounts {
+            let offset = i as f64 / accounts as f64 * span_ms as f64;
+            self.rate(&mut attacked, self.from.plus_ms(offset as i64));
+        }
+        self.shift(&attacked, span_ms)
+    }
+
+    fn rate(&self, attacked: &mut Average, at: Time) {
+        let when = When { at, is_stated: false };
+        UserState::default().rate(attacked, self.score, when, &self.setting.params);
+    }
+
+    fn shift(&self, attacked: &Average, span_ms: i64) -> f64 {
+        let params = &self.setting.params;
+        let end = self.from.plus_ms(span_ms);
+        let mean = |average: &Average| average.at(end, params).smoothed_mean(params).unwrap_or_default();
+        (mean(attacked) - mean(self.average)).abs()
+    }
 }
 
 /// The fewest accounts that move the exact mean.
@@ -73,42 +126,21 @@ pub fn accounts_raw(average: &Average) -> [Option<u64>; AIMS.len()] {
     let (count, sum) = (average.count() as f64, average.sum() as f64);
     let farthest = if sum / count >= 2.5 { 0.0 } else { f64::from(Score::MAX) };
     AIMS.map(|(stars, ..)| {
-        fewest(|accounts| {
+        fewest(ACCOUNTS_MAX, |accounts| {
             let mean = (sum + farthest * accounts as f64) / (count + accounts as f64);
             (mean - sum / count).abs() >= stars
         })
     })
 }
 
-fn shift(
-    average: &Average,
-    from: Time,
-    setting: &Setting,
-    score: Score,
-    accounts: u64,
-    span_ms: i64,
-    is_spread: bool,
-) -> f64 {
-    let params = &setting.params;
-    let end = from.plus_ms(span_ms);
-    let mut attacked = *average;
-    for i in 0..accounts {
-        let offset = if is_spread { (i as f64 / accounts as f64 * span_ms as f64) as i64 } else { 0 };
-        let when = When { at: from.plus_ms(offset), is_stated: false };
-        UserState::default().rate(&mut attacked, score, when, params);
-    }
-    let mean = |average: &Average| average.at(end, params).smoothed_mean(params).unwrap_or_default();
-    (mean(&attacked) - mean(average)).abs()
-}
-
-/// The least number that passes, if more accounts never do less; found by doubling and halving.
-fn fewest(reaches: impl Fn(u64) -> bool) -> Option<u64> {
+/// The least number up to `most` that passes, if more accounts never do less; found by doubling and halving.
+fn fewest(most: u64, reaches: impl Fn(u64) -> bool) -> Option<u64> {
     let mut high = 1;
     while !reaches(high) {
-        if high >= ACCOUNTS_MAX {
+        if high >= most {
             return None;
         }
-        high = (high * 2).min(ACCOUNTS_MAX);
+        high = (high * 2).min(most);
     }
     let mut low = high / 2;
     while high > low + 1 && high as f64 > low as f64 * PRECISION {
@@ -130,10 +162,12 @@ mod tests {
 
     #[test]
     fn the_fewest_are_found() {
-        assert_eq!(fewest(|accounts| accounts >= 1), Some(1));
-        assert_eq!(fewest(|accounts| accounts >= 7), Some(7));
-        assert!(fewest(|accounts| accounts >= 1_000).is_some_and(|found| (1_000..=1_040).contains(&found)));
-        assert_eq!(fewest(|_| false), None);
+        assert_eq!(fewest(9, |accounts| accounts >= 1), Some(1));
+        assert_eq!(fewest(9, |accounts| accounts >= 7), Some(7));
+        assert!(
+            fewest(9_000, |accounts| accounts >= 1_000).is_some_and(|found| (1_000..=1_040).contains(&found))
+        );
+        assert_eq!(fewest(9, |_| false), None);
         assert_eq!(median(vec![None, Some(3), Some(9)]), Some(9));
         assert_eq!((median(vec![]), size_of(4), size_of(30)), (None, None, Some(1)));
     }

@@ -11,6 +11,10 @@ const BURST_FACTOR: f64 = 8.0;
 const PAST_MS_MIN: i64 = 7 * DAY_MS;
 /// And so many ratings of it.
 const PAST_RATINGS_MIN: usize = 20;
+/// The past that counts besides all of it: after a launch a post has many ratings for a while.
+const LATELY_MS: i64 = 30 * DAY_MS;
+/// A burst's crowd is there in force with this part of its largest day.
+const FORCE: usize = 4;
 /// Two bursts are so far apart, or one.
 const APART_MS: i64 = 30 * DAY_MS;
 /// A change is looked for among so many ratings.
@@ -35,32 +39,46 @@ pub struct Burst {
     pub before: f64,
 }
 
-/// The bursts of a post, in order of time.
+/// The bursts of a post, in order of time. Each begins where its crowd comes in force, not with its first few.
 pub fn bursts(ratings: &[Rating]) -> Vec<Burst> {
     let mut found: Vec<Burst> = Vec::new();
-    let Some(born) = ratings.first().map(|rating| rating.at) else { return found };
-    let (mut end, mut i) = (0, PAST_RATINGS_MIN);
-    while i < ratings.len() {
-        let at = ratings[i].at;
+    // Moments that many ratings follow, of one burst: the place, and how many come within a day.
+    let mut cluster: Vec<(usize, usize)> = Vec::new();
+    let (mut end, mut lately) = (0, 0);
+    for i in PAST_RATINGS_MIN..ratings.len() {
+        let at = ratings[i].at.ms();
         end = end.max(i);
-        while end < ratings.len() && ratings[end].at.ms() < at.ms() + DAY_MS {
+        while end < ratings.len() && ratings[end].at.ms() < at + DAY_MS {
             end += 1;
         }
-        let age_ms = at.ms() - born.ms();
-        let expected = i as f64 / (age_ms.max(1) as f64 / DAY_MS as f64);
-        let within = end - i;
-        let is_apart = found.last().is_none_or(|last| at.ms() - last.from.ms() >= APART_MS);
-        if age_ms >= PAST_MS_MIN
-            && is_apart
-            && within >= BURST_RATINGS_MIN
-            && within as f64 >= BURST_FACTOR * expected
-        {
-            let (mean, before) = (mean(&ratings[i..end]), mean(&ratings[..i]));
-            found.push(Burst { from: begin(&ratings[i..end]), ratings: within, mean, before });
+        while ratings[lately].at.ms() < at - LATELY_MS {
+            lately += 1;
         }
-        i += 1;
+        let age_ms = at - ratings[0].at.ms();
+        let days = |ms: i64| ms.max(1) as f64 / DAY_MS as f64;
+        let expected = (i as f64 / days(age_ms)).max((i - lately) as f64 / days(LATELY_MS.min(age_ms)));
+        let within = end - i;
+        let is_one =
+            age_ms >= PAST_MS_MIN && within >= BURST_RATINGS_MIN && within as f64 >= BURST_FACTOR * expected;
+        let is_over = cluster.last().is_some_and(|(last, _)| at - ratings[*last].at.ms() > NEAR_MS);
+        if is_over {
+            found.extend(burst(ratings, &std::mem::take(&mut cluster), found.last()));
+        }
+        if is_one {
+            cluster.push((i, within));
+        }
     }
+    found.extend(burst(ratings, &cluster, found.last()));
     found
+}
+
+fn burst(ratings: &[Rating], cluster: &[(usize, usize)], last: Option<&Burst>) -> Option<Burst> {
+    let most = cluster.iter().map(|(_, within)| *within).max()?;
+    let (place, within) = cluster.iter().copied().find(|(_, within)| within * FORCE >= most)?;
+    let day = &ratings[place..place + within];
+    let from = begin(day);
+    let is_apart = last.is_none_or(|last| from.ms() - last.from.ms() >= APART_MS);
+    is_apart.then(|| Burst { from, ratings: within, mean: mean(day), before: mean(&ratings[..place]) })
 }
 
 /// Where within its day a burst really begins: the first hour with a part of it.

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::model::PostId;
 
 pub use bomb::{Bomb, Shape};
-pub use budget::{AIMS, Budget};
+pub use budget::{ACCOUNTS_MAX, AIMS, Budget};
 pub use method::RIVALS;
 pub use outcome::{Detail, Figures, Outcome, Shown};
 pub use report::{About, report};

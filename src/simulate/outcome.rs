@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::Serialize;
 
 use super::budget::{self, AGES, AIMS, Budget, SIZES};
+use super::chart::thousands;
 use super::method::RIVALS;
 use super::settings::Setting;
 use super::spool::History;
@@ -248,7 +249,7 @@ impl Outcome {
         let methods: Vec<Figures> = (0..RIVALS.len() + plan.settings.len())
             .map(|method| figures(method, &meant, &tally, plan))
             .collect();
-        let recommended = recommend(&methods, &budgets, has_attack, meant.len());
+        let recommended = recommend(&methods, &budgets, tally.posts, has_attack, meant.len());
         let events_total = tally.events.len();
         Self {
             posts: tally.posts,
@@ -323,32 +324,67 @@ fn figures(method: usize, meant: &[&Event], tally: &Tally, plan: &Plan) -> Figur
 }
 
 /// The settings whose harm and cost are least together. The harm is what bursts and attacks did within a day and a week, or,
-/// without any, how cheap a move of a tenth within a day is; the cost is the distance from the exact mean in calm times, and
-/// the days by which a true change is late.
-fn recommend(methods: &[Figures], budgets: &[Budget], has_attack: bool, events: usize) -> Recommendation {
-    const DAY: usize = 1;
-    const WEEK: usize = 2;
-    /// A month's delay of a true change weighs as much as a move by half a star.
-    const LAG_WEIGHT: f64 = 0.5 / 30.0;
-    /// The place of `.1 in a day` among the aims.
-    const CHEAP: usize = 1;
-    let harm = |number: usize, figures: &Figures| match (figures.shifts[DAY], figures.shifts[WEEK]) {
-        (Some(day), Some(week)) => day.abs() + week.abs() / 2.0,
-        _ => {
-            let accounts = budgets.iter().filter_map(|budget| budget.accounts.get(number)?[CHEAP]);
-            let harms: Vec<f64> = accounts.map(|accounts| 1.0 / accounts as f64).collect();
-            harms.iter().sum::<f64>() / harms.len().max(1) as f64
-        }
-    };
-    let cost = |figures: &Figures| {
-        figures.calm_distance.unwrap_or(0.0) + figures.lag_days.unwrap_or(0.0).max(0.0) * LAG_WEIGHT
-    };
+/// without any, how much cheaper than it might be a move of posts is; the cost is the distance from the exact mean in calm
+/// times, the days by which a true change is late, and alerts where nothing happened.
+fn recommend(
+    methods: &[Figures],
+    budgets: &[Budget],
+    posts: u64,
+    has_attack: bool,
+    events: usize,
+) -> Recommendation {
     let damper = methods[RIVALS.len()..].iter().enumerate();
-    let best = damper.min_by(|(i, a), (j, b)| (harm(*i, a) + cost(a)).total_cmp(&(harm(*j, b) + cost(b))));
-    let Some((number, best)) = best else {
+    let weighed = damper.map(|(number, figures)| {
+        (harm(number, figures, budgets) + cost(figures, posts, events), number, figures)
+    });
+    let Some((_, number, best)) = weighed.min_by(|a, b| a.0.total_cmp(&b.0)) else {
         return Recommendation { name: String::new(), flags: Vec::new(), reason: String::new() };
     };
-    let raw = &methods[0];
+    let reason = reason(number, best, &methods[0], budgets, has_attack, events);
+    Recommendation { name: best.name.clone(), flags: flags(best.settings.as_ref()), reason }
+}
+
+/// The offsets of a day and of a week.
+const DAY: usize = 1;
+const WEEK: usize = 2;
+/// The places of `.1 in a day` and `.5 in a day` among the aims.
+const AIMED: [usize; 2] = [1, 4];
+
+fn harm(number: usize, figures: &Figures, budgets: &[Budget]) -> f64 {
+    if let (Some(day), Some(week)) = (figures.shifts[DAY], figures.shifts[WEEK]) {
+        return day.abs() + week.abs() / 2.0;
+    }
+    // How many accounts the exact mean takes, for each that Damper takes.
+    let cells = budgets.iter().flat_map(|budget| {
+        AIMED.map(|aim| {
+            let all = 2.0 * budget::ACCOUNTS_MAX as f64;
+            let of = |accounts: Option<u64>| accounts.map_or(all, |accounts| accounts as f64);
+            of(budget.raw[aim]) / of(budget.accounts.get(number).and_then(|accounts| accounts[aim]))
+        })
+    });
+    let cells: Vec<f64> = cells.collect();
+    cells.iter().sum::<f64>() / cells.len().max(1) as f64 / 2.0
+}
+
+fn cost(figures: &Figures, posts: u64, events: usize) -> f64 {
+    /// A month's delay of a true change weighs as much as a move by half a star.
+    const LAG_WEIGHT: f64 = 0.5 / 30.0;
+    /// An alert about every post weighs as much as a move by half a star.
+    const ALERT_WEIGHT: f64 = 0.5;
+    let needless = figures.alerts.unwrap_or(0).saturating_sub(events as u64) as f64 / posts.max(1) as f64;
+    figures.calm_distance.unwrap_or(0.0)
+        + figures.lag_days.unwrap_or(0.0).max(0.0) * LAG_WEIGHT
+        + needless.min(1.0) * ALERT_WEIGHT
+}
+
+fn reason(
+    number: usize,
+    best: &Figures,
+    raw: &Figures,
+    budgets: &[Budget],
+    has_attack: bool,
+    events: usize,
+) -> String {
     let stars = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{:.2}", value.abs()));
     let what = match (has_attack, events) {
         (true, 1) => "the attack moves",
@@ -356,37 +392,37 @@ fn recommend(methods: &[Figures], budgets: &[Budget], has_attack: bool, events: 
         (false, 1) => "the burst that was found moves",
         (false, _) => "the bursts that were found move",
     };
-    let mut reason = if events > 0 {
-        format!(
+    let count = |number: Option<u64>| {
+        number.map_or_else(|| format!("more than {}", thousands(budget::ACCOUNTS_MAX)), thousands)
+    };
+    let mut reason = match (events, budgets.last()) {
+        (1.., _) => format!(
             "{what} the published mean by {} stars within a day and {} within a week, where the exact mean moves by {} and {}",
             stars(best.shifts[DAY]),
             stars(best.shifts[WEEK]),
             stars(raw.shifts[DAY]),
             stars(raw.shifts[WEEK]),
-        )
-    } else {
-        let accounts = |of: &dyn Fn(&Budget) -> Option<u64>| budget::median(budgets.iter().map(of).collect());
-        let (own, exact) =
-            (accounts(&|budget| budget.accounts.get(number)?[CHEAP]), accounts(&|budget| budget.raw[CHEAP]));
-        let count = |number: Option<u64>| {
-            number.map_or(format!("more than {}", budget::ACCOUNTS_MAX), |n| n.to_string())
-        };
-        format!(
-            "no burst was found, and to move a post by .1 within a day it takes {} accounts in the middle, where {} move the exact mean",
-            count(own),
-            count(exact),
-        )
+        ),
+        (0, Some(budget)) => format!(
+            "no burst was found, and to move a post that is {} old and has {} ratings by half a star within a day it takes {} \
+             accounts, where the exact mean takes {}",
+            budget.age,
+            budget.size,
+            count(budget.accounts.get(number).and_then(|accounts| accounts[AIMED[1]])),
+            count(budget.raw[AIMED[1]]),
+        ),
+        (0, None) => "the posts are too young or too small to say more".to_owned(),
     };
     match (best.lag_days, best.calm_distance) {
         (Some(lag), _) if lag > 0.05 => {
-            reason += &format!("; half of a true change shows {lag:.1} days after it")
+            reason += &format!("; half of a true change shows {lag:.1} days after it");
         }
         (_, Some(distance)) => {
             reason += &format!("; in calm times it stays within {distance:.2} stars of it")
         }
         _ => {}
     }
-    Recommendation { name: best.name.clone(), flags: flags(best.settings.as_ref()), reason: reason + "." }
+    reason + "."
 }
 
 /// The settings that differ from the defaults, as flags.

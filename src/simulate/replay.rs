@@ -107,3 +107,44 @@ impl Replayed {
         self.states.last()?.last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{MINUTE_MS, Score, UserId};
+    use crate::smoothing::{Knobs, UserState, When};
+
+    #[test]
+    fn a_replay_is_the_fold_however_it_is_cut() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let post = PostId::parse("p").unwrap();
+        let start = Time::from_ms(1_500_000_000_000);
+        // Some users rate again.
+        let rating = |i: i64| Rating {
+            user: UserId::parse(&format!("u{}", i * 7 % 150)).unwrap(),
+            score: Score::parse(i * i % 6).unwrap(),
+            at: start.plus_ms(i * i * MINUTE_MS),
+        };
+        let ratings: Vec<Rating> = (0..200).map(rating).collect();
+        let (mut average, mut users) = (Average::default(), BTreeMap::<_, UserState>::new());
+        for Rating { user, score, at } in &ratings {
+            users.entry(user).or_default().rate(
+                &mut average,
+                *score,
+                When { at: *at, is_stated: true },
+                &params,
+            );
+        }
+        let log = Log::new(&post, &ratings);
+        for cuts in [vec![], (0..500).map(|i| start.plus_ms(i * 100 * MINUTE_MS)).collect()] {
+            let replayed = log.replay(&cuts, &params, |_| true, &ratings);
+            assert_eq!(replayed.states.last(), Some(&average));
+            assert_eq!(replayed.honest.0, 150);
+            assert!(replayed.honest.1 > 0, "the first hundred came within a week, some in a surge");
+            assert_eq!(replayed.end(), average.last);
+            assert_eq!(replayed.before(start.plus_ms(-1)), None);
+        }
+    }
+}

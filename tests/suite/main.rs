@@ -37,6 +37,7 @@ mod proxies;
 mod quarantine;
 mod random;
 mod secrets;
+mod simulate;
 mod store;
 #[allow(dead_code, reason = "tests/chaos uses it too")]
 mod support;
