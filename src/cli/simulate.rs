@@ -234,10 +234,10 @@ fn events(outcome: &Outcome) -> String {
             term::counted(event.ratings as u64, "rating", "ratings"),
             event.mean,
             event.before,
-            first.map_or(String::new(), |minutes| format!(
-                "; first alert after {}",
-                term::span_ms(minutes.unsigned_abs() * 60_000)
-            ))
+            first.map_or(String::new(), |minutes| match minutes {
+                0 => "; an alert at once".to_owned(),
+                minutes => format!("; first alert after {}", term::span_ms(minutes.unsigned_abs() * 60_000)),
+            })
         );
     }
     let more = outcome.events_total.saturating_sub(EVENTS_SHOWN);

@@ -3,6 +3,8 @@
 //! A post's state is taken as it stood at some ages in the history. From there so many new accounts give the score that is
 //! farthest from the mean, all at once or evenly over the time that they have; the cheaper way counts.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::settings::Setting;
@@ -28,6 +30,8 @@ pub const AIMS: [(f64, i64, &str); 6] = [
 pub const SAMPLES: usize = 5;
 /// More accounts are not tried.
 pub const ACCOUNTS_MAX: u64 = 10_000;
+/// Numbers of accounts that come evenly are tried in steps of this.
+const STEP: f64 = 1.3;
 /// The result is at most so much too large.
 const PRECISION: f64 = 1.04;
 
@@ -59,12 +63,9 @@ pub fn accounts(average: &Average, from: Time, setting: &Setting) -> [Option<u64
     let Ok(score) = Score::parse(score) else { return found };
     let attack = Attack { average, from, setting, score };
     found = attack.at_once();
-    // Evenly takes fewer only where it slips below the test of a surge.
-    for (aim, best) in AIMS.iter().zip(&mut found) {
-        let most = best.unwrap_or(ACCOUNTS_MAX + 1) - 1;
-        if most > 0 && attack.evenly(most, aim.1) >= aim.0 {
-            *best = fewest(most, |accounts| attack.evenly(accounts, aim.1) >= aim.0);
-        }
+    let spans: BTreeSet<i64> = AIMS.iter().map(|(_, span_ms, _)| *span_ms).collect();
+    for span_ms in spans {
+        attack.evenly(span_ms, &mut found);
     }
     found
 }
@@ -98,8 +99,29 @@ impl Attack<'_> {
         found
     }
 
-    /// How far so many move the mean that come evenly within a time.
-    fn evenly(&self, accounts: u64, span_ms: i64) -> f64 {
+    /// Where fewer reach an aim when they come evenly within its time, so many. More of them may do less, once they are
+    /// taken for a surge, so it is looked for from few to many.
+    fn evenly(&self, span_ms: i64, found: &mut [Option<u64>; AIMS.len()]) {
+        let aims = || AIMS.iter().enumerate().filter(|(_, aim)| aim.1 == span_ms);
+        let (mut accounts, mut before) = (1, 0);
+        let mut open: Vec<usize> = aims().map(|(aim, _)| aim).collect();
+        while !open.is_empty() && accounts <= ACCOUNTS_MAX {
+            open.retain(|aim| found[*aim].is_none_or(|known| accounts < known));
+            let shift = if open.is_empty() { 0.0 } else { self.shift_evenly(accounts, span_ms) };
+            let reached = open.iter().copied().filter(|aim| shift >= AIMS[*aim].0);
+            for aim in reached.collect::<Vec<_>>() {
+                let more = fewest(accounts - before, |more| {
+                    self.shift_evenly(before + more, span_ms) >= AIMS[aim].0
+                });
+                found[aim] = more.map(|more| before + more);
+                open.retain(|other| *other != aim);
+            }
+            before = accounts;
+            accounts = (accounts + 1).max((accounts as f64 * STEP) as u64);
+        }
+    }
+
+    fn shift_evenly(&self, accounts: u64, span_ms: i64) -> f64 {
         let mut attacked = *self.average;
         for i in 0..accounts {
             let offset = i as f64 / accounts as f64 * span_ms as f64;

@@ -273,10 +273,12 @@ pub fn accounts(rows: &[Row], most: u64) -> String {
         );
         for ((class, name, number), at) in row.dots.iter().zip(&places) {
             let said = number.map_or_else(|| format!("more than {}", thousands(most)), thousands);
+            // The exact mean's is a wide ring, which others may lie in.
+            let radius = if class == "raw" { 8.5 } else { 5.5 };
             let hollow = if number.is_none() { " hollow" } else { "" };
             let _ = write!(
                 svg,
-                r#"<circle class="dot {class}{hollow}" cx="{at:.1}" cy="{place:.1}" r="5.5"><title>{}: {said} accounts</title></circle>"#,
+                r#"<circle class="dot {class}{hollow}" cx="{at:.1}" cy="{place:.1}" r="{radius}"><title>{}: {said} accounts</title></circle>"#,
                 escaped(name)
             );
         }

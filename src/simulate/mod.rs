@@ -87,11 +87,18 @@ pub fn simulate(
         return Err(Error::NotFound(detail.to_owned()));
     }
     let budgets = outcome::budgets(&tally, &plan.settings, threads);
-    let shown = outcome::shown_post(&tally);
-    let history = match &shown {
-        Some(post) => spool.read(Spool::part_of(post))?.into_iter().find(|history| history.post == *post),
-        None => None,
+    let mut tally = tally;
+    let detail = match (tally.details.pop(), outcome::shown_post(&tally)) {
+        (Some(detail), _) => Some(detail),
+        (None, Some(post)) => {
+            let histories = spool.read(Spool::part_of(&post))?;
+            let history = histories.into_iter().find(|history| history.post == post);
+            let draw = |history: &History| {
+                Ok::<_, Error>(outcome::detail(history, &study::replay(history, plan)?, &tally))
+            };
+            history.as_ref().map(draw).transpose()?
+        }
+        (None, None) => None,
     };
-    let detail = history.map(|history| outcome::detail(&history, plan, &tally)).transpose()?;
     Ok(Outcome::of(tally, plan, budgets, detail))
 }

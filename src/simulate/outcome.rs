@@ -10,8 +10,7 @@ use super::chart::thousands;
 use super::method::RIVALS;
 use super::settings::Setting;
 use super::spool::History;
-use super::study::{Event, OFFSETS, Plan, Sample, Tally, replay};
-use crate::error::Result;
+use super::study::{Event, OFFSETS, Plan, Sample, Studied, Tally};
 use crate::model::{DAY_MS, PostId, Time};
 use crate::smoothing::Knobs;
 
@@ -150,8 +149,7 @@ pub fn shown_post(tally: &Tally) -> Option<PostId> {
 }
 
 /// Draws a post around its largest event, or all of it.
-pub fn detail(history: &History, plan: &Plan, tally: &Tally) -> Result<Detail> {
-    let studied = replay(history, plan)?;
+pub fn detail(history: &History, studied: &Studied<'_>, tally: &Tally) -> Detail {
     let courses = studied.attacked.as_ref().unwrap_or(&studied.clean);
     let event = tally.events.iter().find(|event| event.post == history.post).map(|event| event.from);
     let born = studied.ratings.first().map_or(Time::default(), |first| first.at);
@@ -179,7 +177,7 @@ pub fn detail(history: &History, plan: &Plan, tally: &Tally) -> Result<Detail> {
             *(if is_attack { &mut bar.2 } else { &mut bar.1 }) += 1;
         }
     }
-    Ok(Detail { post: history.post.clone(), moments, courses, arrivals, event })
+    Detail { post: history.post.clone(), moments, courses, arrivals, event }
 }
 
 /// The budgets of all ages and sizes that have posts.

@@ -106,7 +106,7 @@ fn head(outcome: &Outcome, about: &About<'_>) -> String {
     };
     tile("", stars(raw.shifts[1]), "stars: the exact mean within a day");
     tile("best", stars(best.shifts[1]), "stars: the published mean within a day");
-    tile("", best.surge_share.map(percent), "of honest ratings took the surge lane");
+    tile("", best.surge_share.map(percent), "of the file’s ratings took the surge lane");
     tile("", best.alerts.map(thousands), "alerts would have been raised");
     text + "</div>"
 }
@@ -182,28 +182,44 @@ fn moved(outcome: &Outcome) -> String {
 }
 
 fn methods(outcome: &Outcome) -> String {
-    let mut text = "<h2>Side by side</h2><p class=\"soft\">Moves in stars. The lag is by how many days half of a true change shows later than in the exact mean; \
-                    the calm distance is from the exact mean, away from bursts.</p><div class=\"scroll\"><table><tr><th>method</th>"
-        .to_owned();
-    for (_, name) in OFFSETS {
-        let _ = write!(text, "<th>after<br>{name}</th>");
+    let has_events = !outcome.events.is_empty();
+    let has_lags = outcome.methods.iter().any(|figures| figures.lag_days.is_some());
+    let mut about = Vec::new();
+    if has_events {
+        about.push("Moves are in stars.");
     }
-    text += "<th>peak</th><th>lag,<br>days</th><th>calm<br>distance</th><th>took for<br>a surge</th><th>alerts</th></tr>";
+    if has_lags {
+        about.push("The lag is by how many days half of a true change shows later than in the exact mean.");
+    }
+    about.push("The calm distance is from the exact mean, away from bursts, in stars.");
+    let mut text = format!(
+        "<h2>Side by side</h2><p class=\"soft\">{}</p><div class=\"scroll\"><table><tr><th>method</th>",
+        about.join(" ")
+    );
+    if has_events {
+        OFFSETS.iter().for_each(|(_, name)| text += &format!("<th>after<br>{name}</th>"));
+        text += "<th>peak</th>";
+    }
+    if has_lags {
+        text += "<th>lag,<br>days</th>";
+    }
+    text += "<th>calm<br>distance</th><th>took the<br>surge lane</th><th>alerts</th></tr>";
     for figures in &outcome.methods {
         let best = if is_best(outcome, figures) { " class=\"best\"" } else { "" };
         let _ = write!(text, "<tr{best}><td>{}</td>", escaped(&figures.name));
-        for shift in &figures.shifts {
-            let _ = write!(text, "<td>{}</td>", signed(*shift));
+        let mut cells = Vec::new();
+        if has_events {
+            cells.extend(figures.shifts.iter().map(|shift| signed(*shift)));
+            cells.push(signed(figures.peak));
         }
-        let _ = write!(
-            text,
-            "<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            signed(figures.peak),
-            figures.lag_days.map_or("–".into(), |days| format!("{days:.1}")),
-            figures.calm_distance.map_or("–".into(), |stars| format!("{stars:.3}")),
-            figures.surge_share.map_or("–".into(), percent),
-            figures.alerts.map_or("–".into(), thousands)
-        );
+        if has_lags {
+            cells.push(figures.lag_days.map_or("–".into(), |days| format!("{days:.1}").replace('-', "−")));
+        }
+        cells.push(figures.calm_distance.map_or("–".into(), |stars| format!("{stars:.3}")));
+        cells.push(figures.surge_share.map_or("–".into(), percent));
+        cells.push(figures.alerts.map_or("–".into(), thousands));
+        cells.iter().for_each(|cell| text += &format!("<td>{cell}</td>"));
+        text += "</tr>";
     }
     text + "</table></div>"
 }
@@ -339,6 +355,9 @@ fn percent(share: f64) -> String {
 }
 
 fn minutes(minutes: i64) -> String {
+    if minutes == 0 {
+        return "at once".to_owned();
+    }
     if minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes / 60) }
 }
 

@@ -7,6 +7,7 @@ use super::bomb::Bomb;
 use super::budget::{AGES, SAMPLES, SIZES, size_of};
 use super::events::{Burst, bursts, change};
 use super::method::{Courses, RIVALS};
+use super::outcome::{Detail, detail, shown_post};
 use super::replay::{Log, Replayed};
 use super::settings::Setting;
 use super::spool::{History, Rating};
@@ -38,6 +39,9 @@ const CHANGE_MIN: f64 = 0.05;
 const CALM_MOMENTS: i64 = 40;
 const CALM_FROM_MS: i64 = 3 * DAY_MS;
 const CALM_AFTER_MS: i64 = 30 * DAY_MS;
+
+/// A post with so many ratings is replayed under all settings at once, and drawn while it is at hand.
+const LARGE: usize = 20_000;
 
 /// What a history is replayed with.
 pub struct Plan {
@@ -119,6 +123,8 @@ pub struct Tally {
     pub samples: Vec<Vec<Vec<Sample>>>,
     /// The post with the most ratings.
     pub largest: Option<(u64, PostId)>,
+    /// The pictures of large posts.
+    pub details: Vec<Detail>,
 }
 
 /// Events and alerts that are kept one by one.
@@ -142,6 +148,7 @@ impl Tally {
         self.posts += other.posts;
         self.ratings += other.ratings;
         self.events.extend(other.events);
+        self.details.extend(other.details);
         self.changes.extend(other.changes);
         self.lags.iter_mut().zip(other.lags).for_each(|(own, others)| own.extend(others));
         for (own, (sum, count)) in self.calm.iter_mut().zip(other.calm) {
@@ -175,6 +182,8 @@ impl Tally {
             samples.sort_by_key(|sample| sample.order);
             samples.truncate(SAMPLES);
         }
+        let shown = shown_post(self);
+        self.details.retain(|detail| Some(&detail.post) == shown.as_ref());
         self.changes.sort();
         self.changes.truncate(KEPT_MAX);
     }
@@ -207,8 +216,12 @@ pub fn replay<'a>(history: &History, plan: &'a Plan) -> Result<Studied<'a>> {
         begins.flat_map(|from| MOMENTS_MIN.iter().map(move |min| from.plus_ms(min * MINUTE_MS))).collect();
     cuts.sort_unstable();
     cuts.dedup();
-    let courses = |ratings: &[Rating], is_honest: &dyn Fn(&Rating) -> bool| {
+    let courses = |ratings: &[Rating], is_honest: &(dyn Fn(&Rating) -> bool + Sync)| {
         let log = Log::new(&history.post, ratings);
+        if ratings.len() >= LARGE {
+            let replayed = by_setting(plan, |setting| log.replay(&cuts, &setting.params, is_honest, ratings));
+            return Courses::new(&plan.settings, replayed, ratings, plan.prior);
+        }
         let replayed =
             plan.settings.iter().map(|setting| log.replay(&cuts, &setting.params, is_honest, ratings));
         Courses::new(&plan.settings, replayed.collect(), ratings, plan.prior)
@@ -224,6 +237,18 @@ pub fn replay<'a>(history: &History, plan: &'a Plan) -> Result<Studied<'a>> {
         courses(&ratings, &|rating: &Rating| honest.contains(&rating.user))
     });
     Ok(Studied { clean, attacked, ratings, bursts })
+}
+
+/// What `replay` makes of every setting, each on a thread of its own: others would wait for the one of a large post.
+fn by_setting(plan: &Plan, replay: impl Fn(&Setting) -> Replayed + Sync) -> Vec<Replayed> {
+    let replay = &replay;
+    std::thread::scope(|scope| {
+        let all: Vec<_> = plan.settings.iter().map(|setting| scope.spawn(move || replay(setting))).collect();
+        // A thread that panicked has said why; the others' results do not fit without its own.
+        all.into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 /// What is seen of a post.
@@ -259,6 +284,9 @@ pub fn study(history: &History, plan: &Plan) -> Result<Tally> {
     lags(history, plan, &studied, &mut tally);
     calm(own, &studied, &mut tally);
     samples(history, plan, &studied.clean, &mut tally);
+    if own.len() >= LARGE {
+        tally.details.push(detail(history, &studied, &tally));
+    }
     tally.trim();
     Ok(tally)
 }
@@ -283,7 +311,8 @@ fn event(
     };
     let alerted = |(_, alerts): &(u64, Vec<Alert>)| {
         let after = alerts.iter().map(|alert| alert.at.ms() - burst.from.ms());
-        after.filter(|ms| (0..7 * DAY_MS).contains(ms)).min()
+        // The first few of a burst may have raised it already.
+        after.filter(|ms| (-DAY_MS..7 * DAY_MS).contains(ms)).min().map(|ms| ms.max(0))
     };
     Event {
         post: post.clone(),
