@@ -99,7 +99,10 @@ pub fn run(settings: &Settings, args: &SimulateArgs, lists: &[(String, String)])
     lines.check()?;
     bar.finish_and_clear();
     let Some((first, last)) = lines.survey.span.filter(|_| count > 0) else {
-        return Err(Invalid::new(Kind::EmptyFile, "the file holds no rating that can be replayed").into());
+        let what = only.map_or("the file holds no rating that can be replayed".to_owned(), |post| {
+            format!("there is no post {post} in the file")
+        });
+        return Err(Invalid::new(Kind::EmptyFile, what).into());
     };
     let plan = Plan { prior: sum as f64 / count as f64, ..plan };
     let bar = term::progress("replaying", term::ENTRIES, count);

@@ -65,8 +65,8 @@ pub struct Figures {
     pub name: String,
     /// The settings, if it is Damper.
     pub settings: Option<Knobs>,
-    /// How far bursts and attacks moved the mean at each offset, in stars: of one its sign is kept, of several the sizes
-    /// are averaged.
+    /// How far bursts and attacks moved the mean at each offset, in stars, on average; where some went up and others down,
+    /// the sizes are averaged.
     pub shifts: Vec<Option<f64>>,
     /// The largest move.
     pub peak: Option<f64>,
@@ -287,11 +287,11 @@ impl Shown {
 
 fn figures(method: usize, meant: &[&Event], tally: &Tally, plan: &Plan) -> Figures {
     let setting = method.checked_sub(RIVALS.len());
-    // The sign of one is kept; of several the sizes count.
-    let average = |values: Vec<f64>| match values[..] {
-        [] => None,
-        [one] => Some(one),
-        _ => Some(values.iter().map(|value| value.abs()).sum::<f64>() / values.len() as f64),
+    // Of moves in both directions the sizes count.
+    let average = |values: Vec<f64>| {
+        let is_one_way = values.iter().all(|value| *value <= 0.0) || values.iter().all(|value| *value >= 0.0);
+        let sum: f64 = values.iter().map(|value| if is_one_way { *value } else { value.abs() }).sum();
+        (!values.is_empty()).then(|| sum / values.len() as f64)
     };
     let shifts = (0..OFFSETS.len())
         .map(|offset| average(meant.iter().filter_map(|event| event.shifts.get(method)?[offset]).collect()));

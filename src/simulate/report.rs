@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::budget::{ACCOUNTS_MAX, AIMS};
 use super::chart::{Line, Row, accounts, courses, escaped, moves, shortened, thousands};
-use super::method::RIVALS;
+use super::method::{DRAWN, RIVALS};
 use super::outcome::{Detail, Figures, Outcome, Shown};
 use super::study::OFFSETS;
 use crate::model::Time;
@@ -135,7 +135,7 @@ fn course(outcome: &Outcome, detail: &Detail) -> String {
     let event = detail.event.zip(said.as_deref());
     let has_attack = detail.arrivals.iter().any(|(.., attack)| *attack > 0);
     format!(
-        "<h2>The published mean of {}</h2><p class=\"soft\">At the right end stands what each method publishes there.{}</p><figure><div class=\"scroll\">{}</div></figure>",
+        "<h2>The published mean of {}</h2><p class=\"soft\">At the right end stands what each method publishes there; others are in the table below.{}</p><figure><div class=\"scroll\">{}</div></figure>",
         escaped(detail.post.as_str()),
         if has_attack { " Below, ratings of the attack are red." } else { "" },
         courses(&lines, (*from, *to), &detail.arrivals, event)
@@ -144,7 +144,8 @@ fn course(outcome: &Outcome, detail: &Detail) -> String {
 
 /// The rivals below, the recommended settings on top.
 fn drawing_order(outcome: &Outcome) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..outcome.methods.len()).collect();
+    let is_drawn = |method: &usize| !(DRAWN..RIVALS.len()).contains(method);
+    let mut order: Vec<usize> = (0..outcome.methods.len()).filter(is_drawn).collect();
     order.sort_by_key(|method| match class(outcome, *method) {
         "rival" => 0,
         "own" => 1,

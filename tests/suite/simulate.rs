@@ -114,10 +114,10 @@ fn attacks_lists_and_single_posts_are_replayed() {
         run(dir.path(), &["one.csv", "--json", "--post", "mine", "--preset", "strict"]).expect(0).json();
     assert_eq!(
         (&one["posts"], &one["ratings"], one["methods"].as_array().map(Vec::len)),
-        (&json!(1), &json!(2), Some(4))
+        (&json!(1), &json!(2), Some(7))
     );
     let csv = run(dir.path(), &["r.csv", "--csv"]).expect(0).out;
-    assert_eq!((csv.lines().count(), csv.starts_with("method,moved_1h,")), (7, true), "{csv}");
+    assert_eq!((csv.lines().count(), csv.starts_with("method,moved_1h,")), (10, true), "{csv}");
     let text = run(dir.path(), &["r.csv"]).expect(0).out;
     for part in ["burst   film", "moved after", "accounts to move a post by 0.1 within a day", "recommended"]
     {
@@ -133,7 +133,7 @@ fn what_cannot_be_replayed_is_refused() {
         (&["r.csv", "--preset", "bold"][..], "gentle, standard, strict"),
         (&["r.csv", "--inject", "many"], "500x0@2018-01-05T12:00/10m"),
         (&["r.csv", "--inject", "5x0@1999-01-01"], "before the first rating"),
-        (&["r.csv", "--post", "none"], "no post none"),
+        (&["r.csv", "--post", "none"], "there is no post none"),
         (&["r.csv", "--set", "smoothing.surge_factor=0,2"], "outside"),
         (&["r.csv", "--set", "smoothing.colour=1,2"], "smoothing.colour"),
         (&["none.csv"], "none.csv"),
