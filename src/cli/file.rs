@@ -42,8 +42,8 @@ pub struct FileArgs {
     /// A score that says that there is no rating; such lines are passed over
     #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
     no_rating: Option<String>,
-    /// The unit of numeric times
-    #[arg(long, value_name = "s|ms|us", value_parser = Unit::parse, conflicts_with = "time_format")]
+    /// The unit of numeric times: s, ms or us
+    #[arg(long, value_name = "UNIT", value_parser = Unit::parse, conflicts_with = "time_format")]
     time_unit: Option<Unit>,
     /// How times are written, as for strftime; read as UTC if it has no offset
     #[arg(long, value_name = "FORMAT", value_parser = check_format)]

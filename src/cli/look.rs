@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
+use serde_json::json;
 
-use super::file::FileArgs;
+use super::exported::BEGINNING;
+use super::file::{FileArgs, peek};
 use super::{DONE, FAILED, JsonArg, now, term};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
@@ -53,7 +55,18 @@ struct Shown {
 
 /// Looks at a file. Exit code 1 means that it is refused as it is.
 pub fn look(file: &FileArgs, command: &str, output: &JsonArg) -> Result<u8> {
-    let (text, bar) = file.open("reading")?;
+    let (mut text, bar) = file.open("reading")?;
+    if peek(&mut text)?.starts_with(BEGINNING) {
+        bar.finish_and_clear();
+        let run = file.options(command).command_line();
+        let found = json!({"file": file.name(), "form": "an export", "command": run});
+        return output.print(&found, || {
+            format!(
+                "{}  what damper export wrote; it says itself what is in it\n\nrun\n  {run}\n",
+                term::printable(&file.name())
+            )
+        });
+    }
     let mut lines = file.lines(text, command, now())?;
     let mut first_lines = Vec::new();
     let mut bad: Vec<BadLine> = Vec::new();

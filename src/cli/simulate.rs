@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::exported::BEGINNING;
 use super::file::{FileArgs, Text, moment, peek};
 use super::{DONE, FAILED, now, print_json, term};
 use crate::config::Settings;
@@ -80,6 +81,10 @@ pub fn run(settings: &Settings, args: &SimulateArgs, lists: &[(String, String)])
     let now = now();
     let plan = plan(settings, args, lists)?;
     let (mut text, bar) = args.file.open("reading")?;
+    if peek(&mut text)?.starts_with(BEGINNING) {
+        let detail = "an export is not replayed: damper export --format csv writes the ratings, which are";
+        return Err(Invalid::new(Kind::UnclearFile, detail).into());
+    }
     let (options, only) = only_post(args, &mut text, now)?;
     let mut lines = Lines::new(text, options, now)?;
     let (mut spool, mut refused) = (Spool::new(), 0_u64);

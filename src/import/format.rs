@@ -3,35 +3,25 @@
 
 use std::borrow::Cow;
 
-use csv::{ByteRecord, ReaderBuilder};
 use serde_json::Value;
 
 use super::clock::parse_time;
-use super::known::{self, Known, Unclear};
+use super::fields::{Place, delimiter_of, fields, leaves_of, place_of, text_of, texts};
+use super::known::{self, Unclear};
 use super::options::{Column, Options, POST, ROLES, SCORE, TIME, USER};
+use super::resolve::{COLUMNS, Resolved, column, given_twice, has_column, numbers};
 use super::rules::{Rules, Values};
 use super::{guess, json_line};
 use crate::entry::Entry;
 use crate::error::{Invalid, Kind};
 use crate::model::Time;
 
-/// What may stand between columns. The first line shows which: it has the most of it.
-const DELIMITERS: [&str; 5] = [",", "\t", ";", "::", "|"];
 /// MovieLens writes it, without a header: user, post, score, time.
 const MOVIELENS_DELIMITER: &str = "::";
 /// Lines that a proposal is made from.
 const ROWS_MAX: usize = 200;
 /// Fields of a line of JSON as the API takes it.
 const OWN_FIELDS: [&str; 4] = ["post_id", "user_id", "score", "at"];
-
-/// The columns of a rating, and other names for them, in small letters, without `_`, `-` and spaces; a post's and a user's
-/// also without `id` at the end.
-const COLUMNS: [(&str, &[&str]); ROLES.len()] = [
-    ("post", &["item", "movie", "film", "book", "product", "article"]),
-    ("user", &["reviewer", "customer"]),
-    ("score", &["rating", "stars"]),
-    ("timestamp", &["time", "date", "datetime", "at", "createdat", "ratedat"]),
-];
 
 /// How a file is read.
 #[derive(Debug)]
@@ -56,12 +46,6 @@ enum Form {
         width: usize,
         places: [Option<usize>; ROLES.len()],
     },
-}
-
-#[derive(Debug)]
-enum Place {
-    Name(String),
-    Pointer(String),
 }
 
 /// What the beginning of a file says.
@@ -110,7 +94,7 @@ impl Format {
         );
         let shown = header.join(&delimiter);
         let names = (!is_rating).then_some(&header[..]);
-        let mut resolved = Resolved::new(options, names.is_some());
+        let mut resolved = Resolved::new(names.is_some());
         if is_rating && options.columns == Default::default() && delimiter == MOVIELENS_DELIMITER {
             resolved.places = [Some(1), Some(0), Some(2), Some(3)];
             resolved.known = Some(&known::MOVIELENS);
@@ -182,7 +166,13 @@ impl Format {
         for (role, place) in places.iter_mut().enumerate() {
             *place = match (&options.columns.0[role], options.is_given(role)) {
                 (Some(_), true) => return Err(given_twice(role)),
-                (None, true) => None,
+                (None, true) => match known.and_then(|known| known.columns[role]) {
+                    Some(name) => return Err(has_column(role, name)),
+                    None => match names.iter().find(|name| column(name) == Some(role)) {
+                        Some(name) => return Err(has_column(role, name)),
+                        None => None,
+                    },
+                },
                 (Some(Column::Pointer(pointer)), _) => Some(Place::Pointer(pointer.clone())),
                 (Some(Column::Name(name)), _) => Some(Place::Name(name.clone())),
                 (Some(Column::Number(number)), _) => {
@@ -197,7 +187,7 @@ impl Format {
                 }),
             };
         }
-        let mut resolved = Resolved::new(options, true);
+        let mut resolved = Resolved::new(true);
         resolved.known = known;
         let found = |role: usize| places[role].is_some() || options.is_given(role);
         resolved.missing = (0..ROLES.len()).filter(|role| !found(*role)).collect();
@@ -295,284 +285,5 @@ impl Format {
     /// The rules of the values.
     pub fn rules(&self) -> &Rules {
         &self.rules
-    }
-}
-
-/// Columns as far as they are found.
-struct Resolved {
-    places: [Option<usize>; ROLES.len()],
-    known: Option<&'static Known>,
-    /// Roles without a column or a value.
-    missing: Vec<usize>,
-    has_names: bool,
-    /// A role that several columns may be.
-    doubtful: Option<usize>,
-}
-
-impl Resolved {
-    fn new(_options: &Options, has_names: bool) -> Self {
-        Self { places: [None; ROLES.len()], known: None, missing: Vec::new(), has_names, doubtful: None }
-    }
-
-    fn find(
-        &mut self,
-        options: &Options,
-        names: Option<&[String]>,
-        width: usize,
-        shown: &str,
-    ) -> Result<(), Invalid> {
-        let is = |own: &str, name: &str| own.trim().eq_ignore_ascii_case(name);
-        let places_of = |name: &str| -> Vec<usize> {
-            let all = names.unwrap_or_default();
-            let exact: Vec<usize> = (0..all.len()).filter(|place| all[*place] == name).collect();
-            if exact.is_empty() {
-                (0..all.len()).filter(|place| is(&all[*place], name)).collect()
-            } else {
-                exact
-            }
-        };
-        self.known = names.and_then(|_| known::find(|name| places_of(name).len() == 1));
-        let refuse = |detail: String| Err(Invalid::new(Kind::UnknownHeader, detail));
-        for role in 0..ROLES.len() {
-            let place = match (&options.columns.0[role], options.is_given(role)) {
-                (Some(_), true) => return Err(given_twice(role)),
-                (None, true) => continue,
-                (Some(Column::Number(number)), _) if *number <= width => Some(number - 1),
-                (Some(Column::Number(number)), _) => {
-                    return refuse(format!(
-                        "there is no column {number}: the first line {shown:?} has {width}"
-                    ));
-                }
-                (Some(Column::Pointer(pointer)), _) => {
-                    return refuse(format!(
-                        "{pointer} is a JSON pointer, and the file is not JSON: name a column"
-                    ));
-                }
-                (Some(Column::Name(name)), _) => match places_of(name)[..] {
-                    [place] => Some(place),
-                    [] => {
-                        return refuse(format!("no column is called {name:?}: the first line is {shown:?}"));
-                    }
-                    _ => {
-                        return refuse(format!(
-                            "several columns are called {name:?}: give its number instead"
-                        ));
-                    }
-                },
-                (None, false) => {
-                    let known = self.known.and_then(|known| known.columns[role]);
-                    match known.map(&places_of).as_deref() {
-                        Some([place]) => Some(*place),
-                        _ if self.known.is_some() => None,
-                        _ => self.by_name(role, names.unwrap_or_default()),
-                    }
-                }
-            };
-            self.places[role] = place;
-            if place.is_none() {
-                self.missing.push(role);
-            }
-        }
-        let twice = (0..ROLES.len())
-            .find(|role| self.places[*role].is_some() && self.places[..*role].contains(&self.places[*role]));
-        match twice {
-            Some(role) => refuse(format!("the {} and another value are the same column", ROLES[role])),
-            None => Ok(()),
-        }
-    }
-
-    fn by_name(&mut self, role: usize, names: &[String]) -> Option<usize> {
-        let mut found = (0..names.len()).filter(|place| column(&names[*place]) == Some(role));
-        let first = found.next()?;
-        if found.next().is_some() {
-            self.doubtful.get_or_insert(role);
-            return None;
-        }
-        Some(first)
-    }
-
-    /// Refuses what is left open.
-    #[allow(clippy::too_many_arguments, reason = "what a proposal is made from")]
-    fn check(
-        &self,
-        options: &Options,
-        time: Option<&str>,
-        names: Option<&[String]>,
-        rows: &[Vec<String>],
-        shown: &str,
-        delimiter: &str,
-        now: Time,
-    ) -> Result<(), Invalid> {
-        let has_zone = time.is_some_and(|text| parse_time(text).is_ok());
-        let open = match self.known {
-            Some(known) => known.unclear(options, has_zone, now),
-            None => Unclear { reasons: Vec::new(), remedies: vec![options.clone()] },
-        };
-        if !open.reasons.is_empty() {
-            let name = self.known.map_or("", |known| known.name);
-            let detail = match open.remedies.len() {
-                0 => format!("the file is {name}: {}", open.reasons.join("; ")),
-                count => format!(
-                    "the file is from {name}, and leaves open:\n  - {}\n{}{}",
-                    open.reasons.join("\n  - "),
-                    if count > 1 { "say it with one of these" } else { "say it" },
-                    open.commands()
-                ),
-            };
-            return Err(Invalid::new(Kind::UnclearFile, detail));
-        }
-        let Some(role) = self.missing.first().copied() else { return Ok(()) };
-        let (name, others) = COLUMNS[role];
-        let mut open = open;
-        let taken: Vec<usize> = self.places.iter().flatten().copied().collect();
-        guess::propose(&mut open, &self.missing, names, rows, &taken, now);
-        let wanted = COLUMNS.map(|(name, _)| name).join(delimiter);
-        let what = if self.doubtful == Some(role) {
-            format!("several of its columns may be the {name}: rename all but one")
-        } else {
-            format!("none of its columns is the {name} ({})", others.join(", "))
-        };
-        let or_say =
-            if open.remedies.is_empty() { "" } else { ", or say which columns are meant, for example" };
-        let head = if self.has_names { "is not a known header" } else { "leaves open what its columns are" };
-        Err(Invalid::new(
-            Kind::UnknownHeader,
-            format!(
-                "the first line {shown:?} {head}: {what}; write it like {wanted:?}{or_say}{}",
-                open.commands()
-            ),
-        ))
-    }
-}
-
-impl Place {
-    fn of<'a>(&self, object: &'a Value) -> Option<&'a Value> {
-        match self {
-            Place::Name(name) => object.get(name),
-            Place::Pointer(pointer) => object.pointer(pointer),
-        }
-    }
-
-    /// The field of the object that it lies in.
-    fn top(&self) -> &str {
-        match self {
-            Place::Name(name) => name,
-            Place::Pointer(pointer) => pointer[1..].split('/').next().unwrap_or_default(),
-        }
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Place::Name(text) | Place::Pointer(text) => f.write_str(text),
-        }
-    }
-}
-
-fn place_of(name: &str) -> Place {
-    if name.starts_with('/') { Place::Pointer(name.to_owned()) } else { Place::Name(name.to_owned()) }
-}
-
-/// The fields of an object that are no objects themselves: by name, and further in by pointer.
-fn leaves_of(object: &Value) -> Vec<String> {
-    fn collect(value: &Value, at: &str, leaves: &mut Vec<String>) {
-        match value {
-            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-                let name = name.replace('~', "~0").replace('/', "~1");
-                collect(value, &format!("{at}/{name}"), leaves);
-            }),
-            _ => leaves.push(match at[1..].contains(['/', '~']) {
-                true => at.to_owned(),
-                false => at[1..].to_owned(),
-            }),
-        }
-    }
-    let mut leaves = Vec::new();
-    if object.is_object() {
-        collect(object, "", &mut leaves);
-    }
-    leaves
-}
-
-/// A JSON value as a text of a file has it; nothing for null, lists and objects.
-fn text_of(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        Value::Number(number) => Some(Cow::Owned(number.to_string())),
-        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn given_twice(role: usize) -> Invalid {
-    let detail = format!("the {0} has a column and a value for all lines: leave one out", ROLES[role]);
-    Invalid::new(Kind::UnknownHeader, detail)
-}
-
-/// The columns that are named by their numbers, from 0.
-fn numbers(options: &Options) -> Vec<usize> {
-    let numbers = options.columns.0.iter().flatten().filter_map(|column| match column {
-        Column::Number(number) => Some(number - 1),
-        _ => None,
-    });
-    numbers.collect()
-}
-
-fn delimiter_of(first: &[u8]) -> Result<&'static str, Invalid> {
-    let mut delimiter = DELIMITERS[0];
-    let mut width = fields(first, delimiter)?.len();
-    for other in &DELIMITERS[1..] {
-        let split = fields(first, other)?.len();
-        if split > width {
-            (delimiter, width) = (other, split);
-        }
-    }
-    Ok(delimiter)
-}
-
-/// Which column of a rating a header's field names.
-fn column(field: &str) -> Option<usize> {
-    let letters = field.chars().filter(|c| !['_', '-', ' '].contains(c));
-    let name = letters.collect::<String>().to_lowercase();
-    let find = |name: &str| COLUMNS.iter().position(|(own, others)| *own == name || others.contains(&name));
-    // A rating's own id is no score.
-    let of_id = || name.strip_suffix("id").and_then(find).filter(|role| *role < SCORE);
-    find(&name).or_else(of_id)
-}
-
-fn texts(record: &ByteRecord) -> Vec<String> {
-    record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect()
-}
-
-/// The fields of a line. Quotes are rare, so only a line that has some goes through the CSV reader.
-fn fields(text: &[u8], delimiter: &str) -> Result<ByteRecord, Invalid> {
-    let bad = |detail: &str| Invalid::new(Kind::BadLine, detail);
-    // A tab at the edge is an empty field.
-    let text = if delimiter.contains('\t') { text } else { text.trim_ascii() };
-    let text = text.strip_suffix(b"\r").unwrap_or(text);
-    let mut record = ByteRecord::with_capacity(text.len(), ROLES.len());
-    if let (&[byte], true) = (delimiter.as_bytes(), text.contains(&b'"')) {
-        if text.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
-            return Err(bad("line has quotes that do not match"));
-        }
-        let mut reader = ReaderBuilder::new().has_headers(false).delimiter(byte).from_reader(text);
-        reader.read_byte_record(&mut record).map_err(|e| bad(&e.to_string()))?;
-        record.trim();
-        return Ok(record);
-    }
-    let (mut rest, between) = (text, delimiter.as_bytes());
-    while let Some(end) = find(rest, between) {
-        record.push_field(rest[..end].trim_ascii());
-        rest = &rest[end + between.len()..];
-    }
-    record.push_field(rest.trim_ascii());
-    Ok(record)
-}
-
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    match part {
-        [byte] => text.iter().position(|other| other == byte),
-        _ => text.windows(part.len()).position(|window| window == part),
     }
 }

@@ -1,12 +1,13 @@
 //! Bulk ratings: reads lines, returns entries, and names each bad line with its number and reason.
 //!
 //! `file` reads a file, whose bytes have a `coding` and whose lines have a `format`, by what the first line and the operator's
-//! `options` say; `known` has the files that many people have, `rules` makes a rating of a line's values, `survey` notices
+//! `options` say; `fields` takes a line apart, `resolve` finds the columns, `known` has the files that many people have, `rules` makes a rating of a line's values, `survey` notices
 //! a file that is read in the wrong way, and `guess` proposes a command for it. The API reads JSON lines ([`json_line`]) from
 //! a request. Both cut their input with [`LineBuffer`]. The caller decides what to do with the entries.
 
 mod clock;
 mod coding;
+mod fields;
 mod file;
 mod format;
 mod guess;
@@ -14,6 +15,7 @@ pub mod json_line;
 mod known;
 mod lines;
 mod options;
+mod resolve;
 mod rules;
 mod scale;
 mod survey;

@@ -8,6 +8,7 @@
 mod bomb;
 mod budget;
 mod chart;
+mod detail;
 mod events;
 mod method;
 mod outcome;
@@ -17,22 +18,24 @@ mod settings;
 mod spool;
 mod study;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::model::PostId;
 
 pub use bomb::{Bomb, Shape};
 pub use budget::{ACCOUNTS_MAX, AIMS, Budget};
+pub use detail::Detail;
 pub use method::RIVALS;
-pub use outcome::{Detail, Figures, Outcome, Shown};
+pub use outcome::{Figures, Outcome, Shown};
 pub use report::{About, report};
 pub use settings::{PRESETS, Setting, preset};
 pub use spool::{History, Rating, Spool};
 pub use study::{OFFSETS, Plan};
 
-use study::{Tally, study};
+use detail::detail;
+use study::{LARGE, Tally, replay, study};
 
 /// Replays all posts, or one, on `threads` threads. `progress` is called with the number of ratings that are done.
 ///
@@ -49,18 +52,22 @@ pub fn simulate(
         Some(post) => vec![Spool::part_of(post)],
         None => (0..spool::PARTS).collect(),
     };
-    let (next, all) = (AtomicUsize::new(0), Mutex::new(Tally::new(plan.settings.len())));
+    let (next, all) = (AtomicUsize::new(0), Mutex::new((Tally::new(plan.settings.len()), Vec::new())));
     let failure = Mutex::new(None);
     let work = || -> Result<()> {
         while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let mut tally = Tally::new(plan.settings.len());
-            for history in
-                spool.read(*part)?.iter().filter(|history| only.is_none_or(|only| history.post == *only))
-            {
-                tally.add(study(history, plan)?);
+            let of = |history: &&History| only.is_none_or(|only| history.post == *only);
+            for history in spool.read(*part)?.iter().filter(of) {
+                let (tally, studied) = study(history, plan)?;
+                // A large post is drawn while it is at hand; another is replayed again.
+                let picture = (history.ratings.len() >= LARGE).then(|| detail(history, &studied, &tally));
+                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                let (sum, pictures) = &mut *all;
+                sum.add(tally);
+                pictures.extend(picture);
+                pictures.retain(|picture| Some(&picture.post) == sum.shown_post());
                 progress(history.ratings.len() as u64);
             }
-            all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(tally);
         }
         Ok(())
     };
@@ -68,15 +75,15 @@ pub fn simulate(
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
                 if let Err(error) = work() {
-                    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 }
             });
         }
     });
-    if let Some(error) = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    let tally = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (tally, mut pictures) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     if tally.posts == 0 {
         let what =
             only.map_or("no post is in the file".to_owned(), |post| format!("no post {post} is in the file"));
@@ -87,18 +94,15 @@ pub fn simulate(
         return Err(Error::NotFound(detail.to_owned()));
     }
     let budgets = outcome::budgets(&tally, &plan.settings, threads);
-    let mut tally = tally;
-    let detail = match (tally.details.pop(), outcome::shown_post(&tally)) {
-        (Some(detail), _) => Some(detail),
+    let picture = match (pictures.pop(), tally.shown_post()) {
+        (Some(picture), _) => Some(picture),
         (None, Some(post)) => {
-            let histories = spool.read(Spool::part_of(&post))?;
-            let history = histories.into_iter().find(|history| history.post == post);
-            let draw = |history: &History| {
-                Ok::<_, Error>(outcome::detail(history, &study::replay(history, plan)?, &tally))
-            };
-            history.as_ref().map(draw).transpose()?
+            let histories = spool.read(Spool::part_of(post))?;
+            let history = histories.iter().find(|history| history.post == *post);
+            let draw = |history| Ok::<_, Error>(detail(history, &replay(history, plan)?, &tally));
+            history.map(draw).transpose()?
         }
         (None, None) => None,
     };
-    Ok(Outcome::of(tally, plan, budgets, detail))
+    Ok(Outcome::of(tally, plan, budgets, picture))
 }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::budget::{ACCOUNTS_MAX, AIMS};
 use super::chart::{Line, Row, accounts, courses, escaped, moves, shortened, thousands};
+use super::detail::Detail;
 use super::method::{DRAWN, RIVALS};
-use super::outcome::{Detail, Figures, Outcome, Shown};
+use super::outcome::{Figures, Outcome, Shown};
 use super::study::OFFSETS;
 use crate::model::Time;
 

@@ -7,7 +7,6 @@ use super::bomb::Bomb;
 use super::budget::{AGES, SAMPLES, SIZES, size_of};
 use super::events::{Burst, bursts, change};
 use super::method::{Courses, RIVALS};
-use super::outcome::{Detail, detail, shown_post};
 use super::replay::{Log, Replayed};
 use super::settings::Setting;
 use super::spool::{History, Rating};
@@ -41,7 +40,7 @@ const CALM_FROM_MS: i64 = 3 * DAY_MS;
 const CALM_AFTER_MS: i64 = 30 * DAY_MS;
 
 /// A post with so many ratings is replayed under all settings at once, and drawn while it is at hand.
-const LARGE: usize = 20_000;
+pub const LARGE: usize = 20_000;
 
 /// What a history is replayed with.
 pub struct Plan {
@@ -123,8 +122,6 @@ pub struct Tally {
     pub samples: Vec<Vec<Vec<Sample>>>,
     /// The post with the most ratings.
     pub largest: Option<(u64, PostId)>,
-    /// The pictures of large posts.
-    pub details: Vec<Detail>,
 }
 
 /// Events and alerts that are kept one by one.
@@ -148,7 +145,6 @@ impl Tally {
         self.posts += other.posts;
         self.ratings += other.ratings;
         self.events.extend(other.events);
-        self.details.extend(other.details);
         self.changes.extend(other.changes);
         self.lags.iter_mut().zip(other.lags).for_each(|(own, others)| own.extend(others));
         for (own, (sum, count)) in self.calm.iter_mut().zip(other.calm) {
@@ -168,6 +164,12 @@ impl Tally {
         self.trim();
     }
 
+    /// The post to draw: that of the largest event, or the largest.
+    pub fn shown_post(&self) -> Option<&PostId> {
+        let of_event = self.events.first().map(|event| &event.post);
+        of_event.or(self.largest.as_ref().map(|(_, post)| post))
+    }
+
     /// Keeps the largest, so that memory does not grow with the file.
     fn trim(&mut self) {
         self.events.sort_by(|a, b| {
@@ -182,8 +184,6 @@ impl Tally {
             samples.sort_by_key(|sample| sample.order);
             samples.truncate(SAMPLES);
         }
-        let shown = shown_post(self);
-        self.details.retain(|detail| Some(&detail.post) == shown.as_ref());
         self.changes.sort();
         self.changes.truncate(KEPT_MAX);
     }
@@ -251,8 +251,8 @@ fn by_setting(plan: &Plan, replay: impl Fn(&Setting) -> Replayed + Sync) -> Vec<
     })
 }
 
-/// What is seen of a post.
-pub fn study(history: &History, plan: &Plan) -> Result<Tally> {
+/// What is seen of a post, and its courses.
+pub fn study<'a>(history: &History, plan: &'a Plan) -> Result<(Tally, Studied<'a>)> {
     let mut tally = Tally::new(plan.settings.len());
     let studied = replay(history, plan)?;
     let own = &history.ratings;
@@ -284,11 +284,8 @@ pub fn study(history: &History, plan: &Plan) -> Result<Tally> {
     lags(history, plan, &studied, &mut tally);
     calm(own, &studied, &mut tally);
     samples(history, plan, &studied.clean, &mut tally);
-    if own.len() >= LARGE {
-        tally.details.push(detail(history, &studied, &tally));
-    }
     tally.trim();
-    Ok(tally)
+    Ok((tally, studied))
 }
 
 fn event(

@@ -303,8 +303,9 @@ fn columns_scales_units_and_pointers_are_stated() {
     let shown = run(dir.path(), &["show", "x", "--json"]).expect(0).json();
     // 9.5 is 4.74, 1 is .26, 80 is 4, and the thumbs.
     assert_eq!(shown["histogram"], json!([2, 0, 0, 0, 1, 2]), "{shown}");
-    let forged = json!({"kind": "export"});
-    assert!(forged.is_object());
+    std::fs::write(dir.path().join("d.csv"), "movie,user,score,time\na,b,1,1500000000\n").expect("a file");
+    let fields = r#"{"movie":"a","user":"b","score":1,"time":1500000000}"#;
+    std::fs::write(dir.path().join("d.json"), fields).expect("a file");
     for (args, why) in [
         (&["--columns", "post=9", "c.csv"][..], "there is no column 9"),
         (&["--columns", "post=nothing", "c.csv"], "no column is called"),
@@ -313,6 +314,8 @@ fn columns_scales_units_and_pointers_are_stated() {
         (&["--columns", "post=who", "--post", "x", "c.csv"], "leave one out"),
         (&["--post", "x", "--columns", "user=who,score=mark,time=when", "c.csv"], "--scale=-1..1"),
         (&["--columns", "post=1", "b.json"], "has no column 1"),
+        (&["--post", "x", "d.csv"], "leave the option out"),
+        (&["--user", "x", "d.json"], "leave the option out"),
     ] {
         let refused = run(dir.path(), &[&["import"], args].concat()).expect(1);
         assert!(refused.err.contains(why), "{args:?}: {}", refused.err);
