@@ -81,7 +81,9 @@ const DECISION: &str = "1 d ";
 /// The beginning of the text of what is taken over.
 const ADOPTED: &str = "1 a ";
 /// Longer texts are refused unread.
-const TEXT_BYTES_MAX: usize = 8_192;
+const TEXT_BYTES_MAX: usize = 4_096;
+/// The same of a state that is taken over: a decision comes with its outcome.
+const ADOPTED_BYTES_MAX: usize = 8_192;
 /// The year 2200: a later time in the log is a mistake, whatever the clock says now. The fold relies on it.
 const TIME_MAX: Time = Time::from_ms(7_258_118_400_000);
 
@@ -136,8 +138,10 @@ impl Entry {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() > TEXT_BYTES_MAX {
-            return Err(format!("entry has {} bytes, at most {TEXT_BYTES_MAX} are read", bytes.len()));
+        let is_adopted = bytes.starts_with(ADOPTED.as_bytes());
+        let bytes_max = if is_adopted { ADOPTED_BYTES_MAX } else { TEXT_BYTES_MAX };
+        if bytes.len() > bytes_max {
+            return Err(format!("entry has {} bytes, at most {bytes_max} are read", bytes.len()));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "entry is not text")?;
         // JSON holds spaces.
@@ -288,6 +292,6 @@ mod tests {
             assert_eq!(found.payload, text.as_bytes());
         }
         assert!(Entry::decode(&[0xff, 0xfe]).unwrap_err().reason.contains("not text"));
-        assert!(Entry::decode(&[b'1'; 9_000]).unwrap_err().reason.contains("9000 bytes"));
+        assert!(Entry::decode(&[b'1'; 5_000]).unwrap_err().reason.contains("5000 bytes"));
     }
 }

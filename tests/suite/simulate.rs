@@ -94,7 +94,7 @@ fn attacks_lists_and_single_posts_are_replayed() {
         "--post",
         "calm",
         "--set",
-        "smoothing.vest_half_life_hours=6,72",
+        "smoothing.max_doubling_days=7,56",
         "--inject",
         "300x0@2017-09-01T12:00/10m",
         "--inject",
@@ -104,9 +104,15 @@ fn attacks_lists_and_single_posts_are_replayed() {
     assert_eq!(outcome["posts"], 1);
     let attacks: Vec<&Value> = outcome["events"].as_array().expect("events").iter().collect();
     assert_eq!(attacks.iter().filter(|event| event["is_attack"] == true).count(), 2, "{attacks:?}");
-    let peak = |method: &str| figure(&outcome, method)["peak"].as_f64().expect("stars");
-    assert!(peak("vest_half_life_hours 72") < peak("vest_half_life_hours 6"));
-    assert!(peak("vest_half_life_hours 6") < peak("raw mean"));
+    let names: Vec<&Value> =
+        outcome["methods"].as_array().expect("methods").iter().map(|method| &method["name"]).collect();
+    assert_eq!((names[6], names[7]), (&json!("max_doubling_days 7"), &json!("max_doubling_days 56")));
+    for event in &attacks {
+        assert!(event["shifts"].as_array().map(Vec::len) == Some(8), "{event}");
+    }
+    let blast = attacks.iter().position(|event| event["mean"] == 0.0).expect("the zeros");
+    let day = |method: usize| attacks[blast]["shifts"][method][1].as_f64().expect("stars").abs();
+    assert!(day(7) < day(6) && day(6) < day(0), "{}", attacks[blast]);
     // A file of one post: there the option names it.
     std::fs::write(dir.path().join("one.csv"), "user,score,at\na,5,1500000000\nb,1,1500000100\n")
         .expect("a file");
