@@ -116,11 +116,8 @@ impl fmt::Display for Bomb {
             ms if ms >= 2 * HOUR_MS => format!("{} hours", ms / HOUR_MS),
             ms => format!("{} minutes", ms / MINUTE_MS),
         };
-        write!(
-            f,
-            "{} accounts give a {} within {span}, {shape}, from {}",
-            self.accounts, self.score, self.from
-        )
+        let from = self.from.to_utc().format("%Y-%m-%d %H:%M");
+        write!(f, "{} accounts give a {} within {span}, {shape}, from {from} on", self.accounts, self.score)
     }
 }
 

@@ -128,9 +128,9 @@ pub fn courses(
         let _ = write!(
             svg,
             r#"<line class="event" x1="{place:.1}" x2="{place:.1}" y1="{:.1}" y2="{BARS_BOTTOM}"/><text class="event-name" x="{:.1}" y="{:.1}" text-anchor="{anchor}">{}</text>"#,
-            TOP - 6.0,
+            TOP - 18.0,
             place + side,
-            TOP + 2.0,
+            TOP - 10.0,
             escaped(text)
         );
     }

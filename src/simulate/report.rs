@@ -138,7 +138,7 @@ fn course(outcome: &Outcome, detail: &Detail) -> String {
     format!(
         "<h2>The published mean of {}</h2><p class=\"soft\">At the right end stands what each method publishes there; others are in the table below.{}</p><figure><div class=\"scroll\">{}</div></figure>",
         escaped(detail.post.as_str()),
-        if has_attack { " Below, ratings of the attack are red." } else { "" },
+        if has_attack { " The red bars are the ratings of the attack." } else { "" },
         courses(&lines, (*from, *to), &detail.arrivals, event)
     )
 }
@@ -349,7 +349,10 @@ fn alerts(outcome: &Outcome) -> String {
 }
 
 fn signed(stars: Option<f64>) -> String {
-    stars.map_or("–".to_owned(), |stars| format!("{stars:+.2}").replace('-', "−"))
+    stars.map_or("–".to_owned(), |stars| match format!("{stars:+.2}").as_str() {
+        "+0.00" | "-0.00" => "0.00".to_owned(),
+        text => text.replace('-', "−"),
+    })
 }
 
 fn percent(share: f64) -> String {
