@@ -35,6 +35,7 @@ pub mod merge;
 pub mod model;
 pub mod pages;
 pub mod redis;
+pub mod simulate;
 pub mod smoothing;
 pub mod store;
 pub mod tasks;

@@ -4,21 +4,22 @@
 //! ordered by user would lose most of its times, and rows are sorted first, in memory; `--sorted` streams instead.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::exported::BEGINNING;
+use super::file::{FileArgs, Text, peek};
+use super::look::{look, scale_of};
+use super::restore::restore;
 use super::{DONE, FAILED, JsonArg, now, open, term};
 use crate::app::App;
 use crate::app::intake::Source;
 use crate::config::Settings;
 use crate::entry::Entry;
 use crate::error::{Error, Invalid, Kind, Result};
-use crate::import::{BadLine, Lines, as_utf8};
+use crate::import::{BadLine, Lines};
 use crate::model::post::Post;
 use crate::model::{PostId, Time};
 
@@ -29,19 +30,26 @@ const BAD_LINES_SHOWN_MAX: usize = 1_000;
 
 /// Ends the help.
 pub const FORMATS: &str = r#"The first line of the file says how it is read:
-  post,user,score,timestamp        CSV; columns in any order, with , ; or tab between them
-  userId,movieId,rating,timestamp  CSV from MovieLens; half stars are rounded up
+  post,user,score,timestamp        columns in any order, with , ; | :: or tab between them
+  userId,movieId,rating,timestamp  MovieLens; half stars are rounded up
   1::1193::5::978300760            MovieLens without a header: user, post, score, timestamp
   {"post_id": "hello", ...         JSON, one rating per line, as for POST /api/ratings
+  {"kind":"export", ...            what damper export wrote, which comes back bit for bit
+Files of Amazon, Yelp, Goodreads, Steam, Letterboxd, Book-Crossing, IMDb, WordPress and
+django-star-ratings are known by their columns. What a file leaves open, such as its scale, is
+refused with the command that says it; --look shows how a file would be read.
 Other names of columns: item, movie, film, book, product, article; reviewer, customer;
 rating, stars; time, date, datetime, at, created_at, rated_at. Any id may be called ..._id.
 Timestamps are Unix seconds (or milli-, micro-, nanoseconds) or RFC 3339. The text is UTF-8 or
-UTF-16, and may be packed by gzip. Posts that do not exist are created."#;
+UTF-16, and may be packed by gzip or zstd. Posts that do not exist are created."#;
 
 #[derive(Args)]
 pub struct ImportArgs {
-    /// The file to import; - reads standard input
-    file: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
+    /// Only show how the file would be read, what is odd, and the command to run
+    #[arg(long)]
+    look: bool,
     /// Skip the sorting in memory, for a file that is already in order of time
     #[arg(long)]
     sorted: bool,
@@ -57,7 +65,17 @@ struct Imported {
     refused: u64,
     posts: u64,
     new_posts: u64,
+    /// What became of the scores.
+    scale: String,
+    /// Scores that a scale rounded.
+    rounded: u64,
     half_stars_rounded_up: u64,
+    /// Lines that say that there is no rating.
+    unrated: u64,
+    /// Where post, user, score and time were found.
+    columns: String,
+    /// What people call such a file, if it is known.
+    known: Option<&'static str>,
     superseded: u64,
     out_of_order: u64,
     ignored_columns: Vec<String>,
@@ -67,17 +85,36 @@ struct Imported {
 
 /// Imports a file. Exit code 1 means that lines were refused.
 pub async fn import(settings: Settings, args: &ImportArgs) -> Result<u8> {
+    let command = if args.sorted { "damper import --sorted" } else { "damper import" };
+    if args.look {
+        return look(&args.file, command, &args.output);
+    }
     let began = Instant::now();
     let now = now();
-    let (input, bytes) = open_input(&args.file)?;
-    let mut bar = term::progress(if args.sorted { "importing" } else { "reading" }, term::BYTES, bytes);
-    let input = as_utf8(Box::new(bar.wrap_read(input)))?;
-    let mut lines = Lines::new(BufReader::with_capacity(1 << 20, input), now)?;
-    let mut done = Imported { ignored_columns: std::mem::take(&mut lines.ignored), ..Imported::default() };
+    let (mut text, mut bar) = args.file.open(if args.sorted { "importing" } else { "reading" })?;
+    if peek(&mut text)?.starts_with(BEGINNING) {
+        if !args.file.options(command).are_plain() {
+            let detail =
+                "an export says itself what is in it: leave the options for its columns and values out";
+            return Err(Invalid::new(Kind::UnclearFile, detail).into());
+        }
+        return restore(settings, text, &args.output).await;
+    }
+    let mut lines = args.file.lines(text, command, now)?;
+    let format = lines.format();
+    let mut done = Imported {
+        ignored_columns: format.ignored.clone(),
+        known: format.known,
+        columns: format.columns(),
+        scale: scale_of(&lines),
+        ..Imported::default()
+    };
     let rows_max = settings.config.import.sort_rows_max;
     // What is appended while it is read takes little memory.
     let most = if args.sorted { CHUNK_ENTRIES } else { rows_max.saturating_add(1) };
     let mut entries = read(&mut lines, most, &mut done)?;
+    // Before anything is kept: a file that is read in the wrong way would leave wrong averages.
+    lines.check()?;
     if !args.sorted {
         if entries.len() > rows_max {
             let rows_max = term::number(rows_max as u64);
@@ -105,18 +142,17 @@ pub async fn import(settings: Settings, args: &ImportArgs) -> Result<u8> {
         app.close().await;
     }
     bar.finish_and_clear();
-    done.half_stars_rounded_up = lines.rounded;
+    done.note(&lines);
     done.duration_ms = began.elapsed().as_millis() as u64;
     args.output.print(&done, || summary(&done))?;
     Ok(if done.refused == 0 { DONE } else { FAILED })
 }
 
 /// The next entries, `most` at most; none at the end of the file.
-fn read(lines: &mut Lines<impl BufRead>, most: usize, done: &mut Imported) -> Result<Vec<Entry>> {
+fn read(lines: &mut Lines<Text>, most: usize, done: &mut Imported) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     while entries.len() < most {
         let Some(line) = lines.next_line()? else { break };
-        done.lines += 1;
         match line {
             Ok(entry) => entries.push(entry),
             Err(bad) => done.refuse(bad),
@@ -127,23 +163,12 @@ fn read(lines: &mut Lines<impl BufRead>, most: usize, done: &mut Imported) -> Re
 
 /// Sorts entries by time, in the same order however the file's lines are ordered. Of several with the same post, user and
 /// time only the last stays: sent again, they would edit there and back. Returns how many went.
-fn sort(entries: &mut Vec<Entry>) -> u64 {
+pub fn sort(entries: &mut Vec<Entry>) -> u64 {
     let all = entries.len();
     entries.reverse();
     entries.sort_by(|a, b| (a.at, &a.post, &a.user).cmp(&(b.at, &b.post, &b.user)));
     entries.dedup_by(|a, b| (a.at, &a.post, &a.user) == (b.at, &b.post, &b.user));
     (all - entries.len()) as u64
-}
-
-/// The file and its size in bytes (0 for standard input).
-fn open_input(path: &Path) -> Result<(Box<dyn Read>, u64)> {
-    if path.as_os_str() == "-" {
-        return Ok((Box::new(std::io::stdin()), 0));
-    }
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (bytes, file) = opened
-        .map_err(|e| Invalid::new(Kind::UnreadableFile, format!("cannot read {}: {e}", path.display())))?;
-    Ok((Box::new(file), bytes))
 }
 
 struct Importer<'a> {
@@ -156,6 +181,14 @@ struct Importer<'a> {
 }
 
 impl Imported {
+    /// Takes over what was seen of the file.
+    fn note(&mut self, lines: &Lines<Text>) {
+        let (survey, rules) = (&lines.survey, lines.format().rules());
+        (self.lines, self.unrated) = (survey.lines, survey.unrated);
+        let rounded = if rules.scale.is_some() { &mut self.rounded } else { &mut self.half_stars_rounded_up };
+        *rounded = survey.rounded;
+    }
+
     fn refuse(&mut self, line: BadLine) {
         self.refused += 1;
         if self.bad_lines.len() < BAD_LINES_SHOWN_MAX {
@@ -199,6 +232,19 @@ fn summary(done: &Imported) -> String {
         term::span_ms(done.duration_ms),
         term::number(done.new_posts),
     );
+    if let Some(known) = done.known {
+        text += &format!("read as a file from {known}: {}\n", done.columns);
+    }
+    if done.scale.contains("onto") {
+        text += &format!("scores {}", done.scale);
+        text += &match done.rounded {
+            0 => "\n".to_owned(),
+            rounded => format!("; {} rounded\n", term::number(rounded)),
+        };
+    }
+    if done.unrated > 0 {
+        text += &format!("{} without a rating, passed over\n", term::counted(done.unrated, "line", "lines"));
+    }
     if !done.ignored_columns.is_empty() {
         text += &format!("not read: the columns {}\n", term::printable(&done.ignored_columns.join(", ")));
     }

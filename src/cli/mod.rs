@@ -7,13 +7,19 @@ mod backup;
 mod config;
 mod demo;
 mod doctor;
+mod export;
+mod exported;
+mod file;
 mod flush;
 mod forget;
 mod import;
 mod log;
+mod look;
 mod quarantine;
+mod restore;
 mod serve;
 mod show;
+mod simulate;
 mod status;
 mod term;
 mod token;
@@ -69,11 +75,15 @@ enum Command {
     Flush(flush::FlushArgs),
     /// Show what waits, the last drain, the next tick, and the balance
     Status(JsonArg),
-    /// Import ratings from a file of CSV or JSON lines
+    /// Import ratings from a file of columns or JSON lines, or what was exported
     #[command(after_help = import::FORMATS)]
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
+    /// Write everything to standard output, as JSON lines or CSV
+    Export(export::ExportArgs),
     /// Recount the averages from the ratings; exit code 1 if they differ
     Verify(verify::VerifyArgs),
+    /// Replay a file of ratings: what would Damper have done, and under which settings?
+    Simulate(Box<simulate::SimulateArgs>),
     /// Show a post: means, histogram, history
     Show(show::ShowArgs),
     /// List, show, retry or drop quarantined entries
@@ -144,11 +154,11 @@ fn arguments(parts: Parts) -> clap::Command {
     if parts == Parts::Both { Command::augment_subcommands(program) } else { program }
 }
 
-fn settings(arguments: &ArgMatches) -> Result<Settings> {
+/// The settings in force, without those of `--set` that are lists for a simulation.
+fn settings(arguments: &ArgMatches, set: Vec<(String, String)>) -> Result<Settings> {
     let own = FLAGS
         .iter()
         .filter_map(|(name, ..)| Some((name.replace('-', "_"), arguments.get_one::<String>(name)?.clone())));
-    let set = arguments.get_many::<(String, String)>("set").into_iter().flatten().cloned();
     let file = arguments.get_one::<PathBuf>("config");
     Settings::load(file.map(PathBuf::as_path), &own.chain(set).collect::<Vec<_>>())
 }
@@ -159,7 +169,15 @@ pub fn run(parts: Parts) -> ExitCode {
     let arguments = arguments(parts).get_matches();
     let command = arguments.subcommand_name().map(|_| Command::from_arg_matches(&arguments));
     let command = command.transpose().unwrap_or_else(|e| e.exit()).unwrap_or(Command::Serve);
-    let code = settings(&arguments).and_then(|settings| {
+    let set = arguments.get_many::<(String, String)>("set").into_iter().flatten().cloned().collect();
+    let (lists, set) = match &command {
+        Command::Simulate(_) => simulate::split(set),
+        _ => (Vec::new(), set),
+    };
+    let code = settings(&arguments, set).and_then(|settings| {
+        if let Command::Simulate(args) = &command {
+            return simulate::run(&settings, args, &lists);
+        }
         log::start(&settings, command.is_serving())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -190,7 +208,10 @@ async fn execute(command: Command, settings: Settings, parts: Parts) -> Result<u
         Command::Flush(args) => flush::flush(settings, &args).await,
         Command::Status(args) => status::status(settings, &args).await,
         Command::Import(args) => import::import(settings, &args).await,
+        Command::Export(args) => export::export(settings, &args).await,
         Command::Verify(args) => verify::verify(settings, &args).await,
+        // It needs no runtime.
+        Command::Simulate(args) => simulate::run(&settings, &args, &[]),
         Command::Show(args) => show::show(settings, &args).await,
         Command::Quarantine(args) => quarantine::quarantine(settings, &args).await,
         Command::Backup(args) => backup::backup(settings, &args).await,

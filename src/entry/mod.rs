@@ -46,6 +46,8 @@ pub enum Action {
     Decide(Arc<Decision>),
     /// Counts the user's held rating at that position, because no moderator decided on it in time.
     Release(Position),
+    /// Takes over a piece of a post's state from another installation: JSON that the merge reads.
+    Adopt(Arc<str>),
 }
 
 impl Action {
@@ -53,7 +55,7 @@ impl Action {
     pub fn score(&self) -> Option<Score> {
         match self {
             Action::Rate(score) => Some(*score),
-            Action::Withdraw | Action::Decide(_) | Action::Release(_) => None,
+            Action::Withdraw | Action::Decide(_) | Action::Release(_) | Action::Adopt(_) => None,
         }
     }
 
@@ -76,8 +78,12 @@ impl Action {
 const ENCODING_VERSION: &str = "1";
 /// The beginning of a decision's text.
 const DECISION: &str = "1 d ";
+/// The beginning of the text of what is taken over.
+const ADOPTED: &str = "1 a ";
 /// Longer texts are refused unread.
 const TEXT_BYTES_MAX: usize = 4_096;
+/// The same of a state that is taken over: a decision comes with its outcome.
+const ADOPTED_BYTES_MAX: usize = 8_192;
 /// The year 2200: a later time in the log is a mistake, whatever the clock says now. The fold relies on it.
 const TIME_MAX: Time = Time::from_ms(7_258_118_400_000);
 
@@ -95,7 +101,7 @@ impl Entry {
     /// The entry as text: version, kind, post, user, score (ratings only), milliseconds, words for its terms
     /// (if any), origin (retries only). The kind is `r` or `w`, in upper case if the entry may create its
     /// post. Kind `l` releases the held rating whose position follows the milliseconds. Kind `d` is a
-    /// decision; JSON follows its milliseconds.
+    /// decision and kind `a` a state that is taken over; JSON follows their milliseconds.
     pub fn encode(&self) -> String {
         let Self { post, user, at, action, terms, origin } = self;
         let (at, creates_post) = (at.ms(), terms.creates_post);
@@ -109,6 +115,7 @@ impl Entry {
                 let json = serde_json::to_string(&**decision).unwrap_or_default();
                 return format!("{DECISION}{post} {user} {at} {json}");
             }
+            Action::Adopt(json) => return format!("{ADOPTED}{post} {user} {at} {json}"),
             Action::Release(held) => return format!("{ENCODING_VERSION} l {post} {user} {at} {held}"),
         };
         if let Some(word) = terms.word() {
@@ -131,12 +138,14 @@ impl Entry {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() > TEXT_BYTES_MAX {
-            return Err(format!("entry has {} bytes, at most {TEXT_BYTES_MAX} are read", bytes.len()));
+        let is_adopted = bytes.starts_with(ADOPTED.as_bytes());
+        let bytes_max = if is_adopted { ADOPTED_BYTES_MAX } else { TEXT_BYTES_MAX };
+        if bytes.len() > bytes_max {
+            return Err(format!("entry has {} bytes, at most {bytes_max} are read", bytes.len()));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "entry is not text")?;
-        // A decision's JSON holds spaces.
-        let words_max = if text.starts_with(DECISION) { 6 } else { usize::MAX };
+        // JSON holds spaces.
+        let words_max = if text.starts_with(DECISION) || text.starts_with(ADOPTED) { 6 } else { usize::MAX };
         let words: Vec<&str> = text.splitn(words_max, ' ').collect();
         if words[0] != ENCODING_VERSION {
             return Err(format!("entry has unknown encoding version {:?}", shown(words[0])));
@@ -156,6 +165,7 @@ impl Entry {
                     serde_json::from_str(json).map_err(|e| format!("a decision cannot be read: {e}"))?;
                 (post, user, Action::Decide(Arc::new(decision)), at, &[][..])
             }
+            ["a", post, user, at, json] => (post, user, Action::Adopt((*json).into()), at, &[][..]),
             [kind, ..] => {
                 return Err(format!("entry of kind {:?} with {} words is unknown", shown(kind), words.len()));
             }

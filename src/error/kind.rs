@@ -119,5 +119,5 @@ kinds! {
         "Try again after Retry-After seconds; a rating that was stored all the same is not counted twice.",
     of commands only:
         BadLine EmptyFile FailedBackup FileTooLong NotEmbedded NotOpen SettingOutOfRange TooManyEntries
-        UnknownHeader UnreadableFile UnwritableFile
+        UnclearFile UnknownHeader UnreadableFile UnwritableFile
 }

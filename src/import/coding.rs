@@ -1,10 +1,11 @@
-//! What the first bytes of a text say that it is: UTF-8, which nothing says, or something else. Of a file, gzip and
-//! UTF-16 are read.
+//! What the first bytes of a text say that it is: UTF-8, which nothing says, or something else. Of a file, gzip,
+//! zstd and UTF-16 are read.
 
 use std::fmt;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::error::{Invalid, Kind, Result};
 
@@ -18,6 +19,8 @@ const CHUNK_BYTES: u64 = 64 << 10;
 pub enum Coding {
     /// Packed by gzip.
     Gzip,
+    /// Packed by zstd.
+    Zstd,
     /// UTF-16, as spreadsheets save it.
     Utf16 {
         /// The high byte of a unit comes first.
@@ -30,12 +33,13 @@ pub enum Coding {
 const LITTLE: Coding = Coding::Utf16 { is_big: false };
 const BIG: Coding = Coding::Utf16 { is_big: true };
 /// How each begins.
-const BEGINNINGS: [(&[u8], Coding); 7] = [
+const BEGINNINGS: [(&[u8], Coding); 8] = [
     (b"\x1f\x8b", Coding::Gzip),
     (b"\xff\xfe", LITTLE),
     (b"\xfe\xff", BIG),
     (b"PK\x03\x04", Coding::Other("a zip archive or a spreadsheet")),
-    (b"\x28\xb5\x2f\xfd", Coding::Other("zstd")),
+    (b"\x28\xb5\x2f\xfd", Coding::Zstd),
+    (b"PAR1", Coding::Other("Parquet")),
     (b"\xfd7zXZ", Coding::Other("xz")),
     (b"BZh", Coding::Other("bzip2")),
 ];
@@ -57,6 +61,7 @@ impl fmt::Display for Coding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Coding::Gzip => "gzip",
+            Coding::Zstd => "zstd",
             Coding::Utf16 { .. } => "UTF-16",
             Coding::Other(name) => name,
         })
@@ -69,9 +74,13 @@ impl fmt::Display for Coding {
 /// `Invalid` when it cannot be read, or its first bytes are those of something that is not read here.
 pub fn as_utf8(input: Box<dyn Read>) -> Result<Box<dyn Read>> {
     let (mut coding, mut input) = look(input)?;
-    if coding == Some(Coding::Gzip) {
-        // Once: a file may hold itself.
-        (coding, input) = look(Box::new(MultiGzDecoder::new(input)))?;
+    // Once: a file may hold itself.
+    match coding {
+        Some(Coding::Gzip) => (coding, input) = look(Box::new(MultiGzDecoder::new(input)))?,
+        Some(Coding::Zstd) => {
+            (coding, input) = look(Box::new(Frames { input: Some(BufReader::new(input)), frame: None }))?
+        }
+        _ => {}
     }
     match coding {
         None => Ok(input),
@@ -80,7 +89,7 @@ pub fn as_utf8(input: Box<dyn Read>) -> Result<Box<dyn Read>> {
         }
         Some(other) => {
             let detail = format!(
-                "the file begins like {other}: unpack it, or save it as CSV; only gzip is read, once"
+                "the file begins like {other}: unpack it, or save it as CSV; only gzip and zstd are read, once"
             );
             Err(Invalid::new(Kind::UnreadableFile, detail).into())
         }
@@ -93,6 +102,35 @@ fn look(mut input: Box<dyn Read>) -> Result<(Option<Coding>, Box<dyn Read>)> {
     let read = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
     read.map_err(|e| Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {e}")))?;
     Ok((Coding::of(&head), Box::new(Cursor::new(head).chain(input))))
+}
+
+/// The frames of a file packed by zstd, one after the other: programs that pack in pieces write several.
+struct Frames {
+    /// Between two frames.
+    input: Option<BufReader<Box<dyn Read>>>,
+    frame: Option<Box<Frame>>,
+}
+
+type Frame = StreamingDecoder<BufReader<Box<dyn Read>>, FrameDecoder>;
+
+impl Read for Frames {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let taken = frame.read(out)?;
+                if taken > 0 || out.is_empty() {
+                    return Ok(taken);
+                }
+                self.input = self.frame.take().map(|frame| frame.into_inner());
+            }
+            let Some(mut input) = self.input.take() else { return Ok(0) };
+            if input.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            let bad = |e| io::Error::new(io::ErrorKind::InvalidData, format!("it is not packed well: {e}"));
+            self.frame = Some(Box::new(StreamingDecoder::new(input).map_err(bad)?));
+        }
+    }
 }
 
 /// UTF-16 as UTF-8. What is no character becomes U+FFFD, which no id holds, so its line is refused.
@@ -194,7 +232,7 @@ mod tests {
             (&b"PK\x03\x04rest"[..], "zip"),
             (b"BZh91AY", "bzip2"),
             (b"\xfd7zXZ\0", "xz"),
-            (b"\x28\xb5\x2f\xfd", "zstd"),
+            (b"PAR1rest", "Parquet"),
             (&packed(&packed(b"a")), "gzip"),
         ] {
             let error = as_utf8(Box::new(Cursor::new(bytes.to_vec()))).err().unwrap().to_string();

@@ -4,108 +4,168 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::io::BufRead;
 
-use super::format::Format;
+use super::format::{First, Format, Parsed};
+use super::options::Options;
+use super::survey::Survey;
 use super::{BadLine, LineBuffer};
 use crate::entry::Entry;
 use crate::error::{Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 
-/// A longer line is refused.
-const LINE_BYTES_MAX: usize = 4_096;
+/// A longer line is refused. Reviews are long.
+const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Reads entries from a text.
 pub struct Lines<R> {
     reader: R,
     format: Format,
+    options: Options,
     line: LineBuffer,
+    /// A text that goes on in the next line, as far as it is read.
+    open: Vec<u8>,
     /// The first line was not a header and still has to be returned.
     has_first: bool,
     now: Time,
     // Ids repeat: each is stored once and shared by all its entries.
     posts: HashSet<PostId>,
     users: HashSet<UserId>,
-    /// Half stars rounded up so far.
-    pub rounded: u64,
-    /// Columns that no rating has.
-    pub ignored: Vec<String>,
+    /// What was seen so far.
+    pub survey: Survey,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads the first line, which decides the format of the file. Entries may be at most a minute ahead of
+    /// Reads the first line, which decides with the options how the file is read. Entries may be at most a minute ahead of
     /// `now`.
     ///
     /// # Errors
-    /// `Invalid` when the first line does not say how the file is read.
-    pub fn new(reader: R, now: Time) -> Result<Self> {
-        let mut lines = Self {
-            reader,
-            format: Format::Json,
-            line: LineBuffer::new(LINE_BYTES_MAX),
-            has_first: true,
-            now,
-            posts: HashSet::new(),
-            users: HashSet::new(),
-            rounded: 0,
-            ignored: Vec::new(),
-        };
-        if !lines.read_line()? {
+    /// `Invalid` when first line and options do not say how the file is read. The error has the commands that do.
+    pub fn new(mut reader: R, options: Options, now: Time) -> Result<Self> {
+        let unreadable =
+            |e: std::io::Error| Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {e}"));
+        let mut line = LineBuffer::new(LINE_BYTES_MAX);
+        if !read_line(&mut reader, &mut line)? {
             let detail = "the file is empty; its first line should be post,user,score,timestamp";
             return Err(Invalid::new(Kind::EmptyFile, detail).into());
         }
-        let first = Format::of(lines.text()?)?;
-        (lines.format, lines.has_first, lines.ignored) = (first.format, first.is_rating, first.ignored);
-        Ok(lines)
+        let rest = reader.fill_buf().map_err(unreadable)?;
+        let First { format, is_rating } = Format::of(text(&line)?, rest, &options, now)?;
+        Ok(Self {
+            reader,
+            format,
+            options,
+            line,
+            open: Vec::new(),
+            has_first: is_rating,
+            now,
+            posts: HashSet::new(),
+            users: HashSet::new(),
+            survey: Survey::default(),
+        })
     }
 
-    /// The next line: an entry or its error; `None` at the end.
+    /// The next line with a rating: its entry, or its error; `None` at the end.
     ///
     /// # Errors
     /// The file cannot be read further.
     pub fn next_line(&mut self) -> Result<Option<Result<Entry, BadLine>>> {
-        if !std::mem::take(&mut self.has_first) && !self.read_line()? {
-            return Ok(None);
-        }
-        if self.text().is_ok_and(|line| self.format.has_open_text(line)) {
-            let number = self.line.number();
-            let detail =
-                format!("line {number} has a text that goes on in the next line: leave that column out");
-            return Err(Invalid::new(Kind::UnreadableFile, detail).into());
-        }
-        let parsed = self.text().and_then(|line| self.format.parse(line, self.now));
-        Ok(Some(match parsed {
-            Err(e) => Err(BadLine { line: self.line.number(), reason: e.detail }),
-            Ok((entry, was_half)) => {
-                self.rounded += u64::from(was_half);
-                let post = shared(&mut self.posts, entry.post);
-                let user = shared(&mut self.users, entry.user);
-                Ok(Entry { post, user, ..entry })
-            }
-        }))
-    }
-
-    /// Reads up to the next line that is not empty; `false` at the end.
-    fn read_line(&mut self) -> Result<bool> {
         loop {
-            let bytes = self
-                .reader
-                .fill_buf()
-                .map_err(|e| Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {e}")))?;
-            let is_end = bytes.is_empty();
-            let (taken, is_whole) = if is_end { (0, self.line.end()) } else { self.line.fill(bytes) };
-            self.reader.consume(taken);
-            if is_whole && self.line.text() != Some(b"") {
-                return Ok(true);
+            if !std::mem::take(&mut self.has_first) && !read_line(&mut self.reader, &mut self.line)? {
+                return if self.open.is_empty() { Ok(None) } else { Err(self.open_text()) };
             }
-            if is_end {
-                return Ok(false);
+            let begin = self.line.number();
+            let whole = text(&self.line);
+            let is_open = |line: &[u8]| self.format.has_open_text(line);
+            if let Ok(line) = whole
+                && (!self.open.is_empty() || is_open(line))
+            {
+                if !self.options.is_multiline {
+                    return Err(self.open_text());
+                }
+                if !self.open.is_empty() {
+                    self.open.push(b'\n');
+                }
+                self.open.extend_from_slice(line);
+                if is_open(&self.open) && self.open.len() <= LINE_BYTES_MAX {
+                    continue;
+                }
             }
+            let joined = std::mem::take(&mut self.open);
+            let line = if joined.is_empty() { whole } else { Ok(&joined[..]) };
+            let parsed = line.and_then(|line| self.format.parse(line, self.now));
+            self.survey.lines += 1;
+            return Ok(Some(match parsed {
+                Err(e) => {
+                    self.survey.note_bad(&e);
+                    Err(BadLine { line: begin, reason: e.detail })
+                }
+                Ok(Parsed::Nothing) => {
+                    self.survey.unrated += 1;
+                    continue;
+                }
+                Ok(Parsed::Entry(entry, is_rounded)) => {
+                    self.survey.note(&entry, is_rounded);
+                    let post = shared(&mut self.posts, entry.post);
+                    let user = shared(&mut self.users, entry.user);
+                    Ok(Entry { post, user, ..entry })
+                }
+            }));
         }
     }
 
-    fn text(&self) -> Result<&[u8], Invalid> {
-        let too_long = || Invalid::new(Kind::BadLine, format!("line has more than {LINE_BYTES_MAX} bytes"));
-        self.line.text().ok_or_else(too_long)
+    /// How the file is read.
+    pub fn format(&self) -> &Format {
+        &self.format
     }
+
+    /// How many posts and users there were so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.posts.len() as u64, self.users.len() as u64)
+    }
+
+    /// The number of the last line that was read.
+    pub fn number(&self) -> u64 {
+        self.line.number()
+    }
+
+    /// Refuses a file of which too many lines cannot be read for one reason that an option removes.
+    ///
+    /// # Errors
+    /// `Invalid`, with the commands that say what the file does not.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.survey.check(self.format.rules(), &self.options)
+    }
+
+    fn open_text(&self) -> crate::error::Error {
+        let number = self.line.number();
+        let command = Options { is_multiline: true, ..self.options.clone() }.command_line();
+        let detail = format!(
+            "line {number} has a text that goes on in the next line: leave that column out, or say that its quotes are right:\n  {command}"
+        );
+        Invalid::new(Kind::UnreadableFile, detail).into()
+    }
+}
+
+/// Reads up to the next line that is not empty; `false` at the end.
+fn read_line(reader: &mut impl BufRead, line: &mut LineBuffer) -> Result<bool> {
+    loop {
+        let bytes = reader
+            .fill_buf()
+            .map_err(|e| Invalid::new(Kind::UnreadableFile, format!("the file cannot be read: {e}")))?;
+        let is_end = bytes.is_empty();
+        let (taken, is_whole) = if is_end { (0, line.end()) } else { line.fill(bytes) };
+        reader.consume(taken);
+        if is_whole && line.text() != Some(b"") {
+            return Ok(true);
+        }
+        if is_end {
+            return Ok(false);
+        }
+    }
+}
+
+fn text(line: &LineBuffer) -> Result<&[u8], Invalid> {
+    let too_long = || Invalid::new(Kind::BadLine, format!("line has more than {LINE_BYTES_MAX} bytes"));
+    line.text().ok_or_else(too_long)
 }
 
 /// The shared copy of an id.
@@ -125,7 +185,7 @@ mod tests {
 
     /// The entries of a text, its bad lines, and the half stars.
     fn read(text: impl AsRef<[u8]>) -> (Vec<String>, Vec<BadLine>, u64) {
-        let mut lines = Lines::new(text.as_ref(), NOW).unwrap();
+        let mut lines = Lines::new(text.as_ref(), Options::default(), NOW).unwrap();
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         while let Some(line) = lines.next_line().unwrap() {
             match line {
@@ -133,7 +193,7 @@ mod tests {
                 Err(line) => bad.push(line),
             }
         }
-        (good, bad, lines.rounded)
+        (good, bad, lines.survey.rounded)
     }
 
     fn numbers(bad: &[BadLine]) -> Vec<u64> {
@@ -174,7 +234,7 @@ mod tests {
     fn a_text_over_several_lines_ends_the_import() {
         // The author of the review would have written a rating of eve's.
         let text = "id,post,user,score,at,why\n7,p,ann,4,1700000000,\"so so\n8,film,eve,5,1700000000,x\"\n";
-        let mut lines = Lines::new(text.as_bytes(), NOW).unwrap();
+        let mut lines = Lines::new(text.as_bytes(), Options::default(), NOW).unwrap();
         let refusal = lines.next_line().unwrap_err().to_string();
         assert!(refusal.contains("line 2") && refusal.contains("leave that column out"), "{refusal}");
         // Without texts a stray quote costs its line.
@@ -191,7 +251,10 @@ mod tests {
     #[test]
     fn a_rating_s_own_id_is_no_score() {
         let text = "rating_id,post_id,user_id,value,timestamp\n3,p,u,5,1700000000\n";
-        let refusal = Lines::new(text.as_bytes(), NOW).err().expect("no column is the score").to_string();
+        let refusal = Lines::new(text.as_bytes(), Options::default(), NOW)
+            .err()
+            .expect("no column is the score")
+            .to_string();
         assert!(refusal.contains("none of its columns is the score"), "{refusal}");
     }
 
@@ -217,9 +280,13 @@ mod tests {
             let (good, bad, _) = read(text);
             assert_eq!((&good[..], bad), (&rating.map(str::to_owned)[..], vec![]), "{text}");
         }
-        let mut lines =
-            Lines::new("id,post,user,score,at,why\n7,p,u,4,1412424000,\"a, b\"".as_bytes(), NOW).unwrap();
-        assert_eq!(lines.ignored, ["id", "why"]);
+        let mut lines = Lines::new(
+            "id,post,user,score,at,why\n7,p,u,4,1412424000,\"a, b\"".as_bytes(),
+            Options::default(),
+            NOW,
+        )
+        .unwrap();
+        assert_eq!(lines.format().ignored, ["id", "why"]);
         assert_eq!(lines.next_line().unwrap().unwrap().unwrap().encode(), rating[0]);
     }
 
@@ -234,7 +301,7 @@ mod tests {
             ("[{\"post_id\":\"p\"}]", "write one object a line"),
             ("\n\n", "the file is empty"),
         ] {
-            let error = Lines::new(text.as_bytes(), NOW).err().unwrap().to_string();
+            let error = Lines::new(text.as_bytes(), Options::default(), NOW).err().unwrap().to_string();
             assert!(error.contains(remedy), "{error}");
         }
     }

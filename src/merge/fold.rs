@@ -39,25 +39,28 @@ pub fn merge(batch: &Batch, loaded: Loaded, params: &Params) -> Merged {
     fold.finish()
 }
 
-struct Fold<'a> {
+pub(super) struct Fold<'a> {
     params: &'a Params,
     loaded: Loaded,
-    merged: Merged,
+    pub(super) merged: Merged,
     /// What is kept for the touched keys: before the batch, and now.
-    kept: HashMap<Key, (Kept, Kept)>,
-    posts: HashMap<PostId, Folded>,
+    pub(super) kept: HashMap<Key, (Kept, Kept)>,
+    pub(super) posts: HashMap<PostId, Folded>,
     hours: BTreeMap<(PostId, Time), Hour>,
 }
 
 /// A touched post.
-struct Folded {
-    before: LoadedPost,
-    now: LoadedPost,
-    version: Position,
+pub(super) struct Folded {
+    pub(super) before: LoadedPost,
+    pub(super) now: LoadedPost,
+    pub(super) version: Position,
 }
 
 impl Fold<'_> {
-    fn apply(&mut self, entry: &Entry, position: Position) -> Result<(), String> {
+    pub(super) fn apply(&mut self, entry: &Entry, position: Position) -> Result<(), String> {
+        if let Action::Adopt(text) = &entry.action {
+            return self.adopt(entry, text, position);
+        }
         let (key, place) = ((entry.post.clone(), entry.user.clone()), entry.place(position));
         let (at, params) = (entry.at, self.params);
         let (before, kept) = self.kept(&key);
@@ -109,6 +112,7 @@ impl Fold<'_> {
                 changed(is_meant && user.release(&mut post.average, at, params))
             }
             Action::Withdraw => changed(user.withdraw(&mut post.average, when, params)),
+            Action::Adopt(_) => return Ok(()),
         };
         post.standing.follow(&known, &user);
         let mut now = kept;
@@ -134,7 +138,7 @@ impl Fold<'_> {
     }
 
     /// What is kept for a user and a post: before the batch, and now.
-    fn kept(&self, key: &Key) -> (Kept, Kept) {
+    pub(super) fn kept(&self, key: &Key) -> (Kept, Kept) {
         self.kept.get(key).copied().unwrap_or_else(|| {
             let loaded = Kept {
                 rating: self.loaded.ratings.get(key).copied(),
@@ -147,7 +151,7 @@ impl Fold<'_> {
 
     /// The post before the batch. A rating creates a missing post if its terms allow that. A withdrawal or a
     /// late retry with such terms creates nothing, leaves nothing and gets `None`; any other entry is refused.
-    fn post_of(&mut self, entry: &Entry, is_late: bool) -> Result<Option<LoadedPost>, String> {
+    pub(super) fn post_of(&mut self, entry: &Entry, is_late: bool) -> Result<Option<LoadedPost>, String> {
         if let Some(stored) = self.loaded.posts.get(&entry.post) {
             return Ok(Some(*stored));
         }

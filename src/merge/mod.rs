@@ -2,10 +2,12 @@
 //! touches and writes the result. Each entry counts at its own time, so the cut of the log into batches changes nothing.
 //! An entry that cannot be read or applied is quarantined with its reason; its neighbours are not affected.
 
+mod adopt;
 pub mod bulk;
 mod fold;
 mod state;
 
+pub use adopt::{Adopted, Excluded, pieces_of};
 pub use fold::merge;
 pub use state::{
     Decided, Exclusion, HeldRating, Hour, Kept, Key, Loaded, LoadedPost, Merged, MergedAverage, Outcome,

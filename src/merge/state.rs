@@ -64,7 +64,7 @@ pub struct Kept {
 
 impl Kept {
     /// The same without positions in the log, as the arithmetic sees it.
-    pub(super) fn user(&self) -> UserState {
+    pub fn user(&self) -> UserState {
         let rated = |Rating { row, rated_at, is_excluded, .. }: Rating| Rated { row, rated_at, is_excluded };
         let held = |held: HeldRating| {
             let HeldRating { score, arrival, rated_at, is_excluded, .. } = held;
@@ -164,6 +164,8 @@ pub struct Merged {
     pub averages: Vec<MergedAverage>,
     /// The hours touched.
     pub history: Vec<Hour>,
+    /// Hours of posts that are taken over from another installation; those that are there stay.
+    pub adopted_hours: Vec<Hour>,
     /// Changed moderation states of posts.
     pub standings: Vec<(PostId, Standing)>,
     /// New and undone exclusions.

@@ -17,6 +17,7 @@
 //! of docs/SMOOTHING.md; `tests/smoothing/` holds the code to its golden vectors, its eleven laws and a naive
 //! reference. `user` has what an entry does; the caller stores what is kept of each user.
 
+mod adopt;
 mod alert;
 mod average;
 mod lane;

@@ -2,10 +2,13 @@
 //! of its lane, as of the row's last change, says how much of the row has vested since. Whose row it is, and whether it
 //! counts or is excluded, is left to the store.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::Score;
 
 /// The lane in which a rating vests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LaneName {
     /// The lane of ordinary ratings.
     Calm,
@@ -29,7 +32,7 @@ impl LaneName {
 }
 
 /// One user's rating of one post, as the arithmetic sees it (smoothing: docs/SMOOTHING.md, "State").
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// r: the score.
     pub score: Score,

@@ -5,6 +5,8 @@
 //! arrival, whatever it does (docs/SMOOTHING.md, "An arrival"). Positions in the log, and which entry may act, are left
 //! to the merge.
 
+use serde::{Deserialize, Serialize};
+
 use super::average::Average;
 use super::params::Params;
 use super::row::{LaneName, Row, one_zero};
@@ -19,7 +21,7 @@ const FRESH_MIN: f64 = 0.1;
 const FADED: f64 = f64::EPSILON / 4.0;
 
 /// What is left of a user's last arrival.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Arrival {
     /// The lane that it took.
     pub lane: LaneName,
@@ -35,9 +37,10 @@ impl Arrival {
 }
 
 /// A rating that counts, or that a moderator excluded.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
     /// Score, lane and unvested part.
+    #[serde(flatten)]
     pub row: Row,
     /// The rating's own time.
     pub rated_at: Time,
@@ -46,11 +49,12 @@ pub struct Rated {
 }
 
 /// A rating that waits for a moderator. Beside it there may be one that counts, or an excluded one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Held {
     /// The score that it will count with.
     pub score: Score,
     /// Its arrival.
+    #[serde(flatten)]
     pub arrival: Arrival,
     /// The rating's own time.
     pub rated_at: Time,
@@ -59,9 +63,10 @@ pub struct Held {
 }
 
 /// What a withdrawal or a rejection leaves.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     /// The arrival that was withdrawn.
+    #[serde(flatten)]
     pub arrival: Arrival,
     /// The time of the withdrawal.
     pub withdrawn_at: Time,

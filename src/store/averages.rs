@@ -23,6 +23,9 @@ pub(super) const HISTORY: Table = Table {
     ..Table::new("history", &["post_id", "hour"], with_state!("arrivals"))
 };
 
+/// Hours that are taken over: what is there stays.
+pub(super) const ADOPTED_HISTORY: Table = Table { rule: Rule::Keep, ..HISTORY };
+
 pub(super) fn write_average(sink: &mut dyn Sink, merged: &MergedAverage) {
     sink.text(merged.post.as_str());
     sink.bytes(&merged.version.to_bytes());
@@ -83,7 +86,7 @@ pub(super) fn average(row: &Row) -> Result<Average> {
     })
 }
 
-fn hour(post: &PostId, row: &Row) -> Result<Hour> {
+pub(super) fn hour(post: &PostId, row: &Row) -> Result<Hour> {
     Ok(Hour {
         post: post.clone(),
         hour: row.time("hour")?,

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::averages::{AVERAGES, HISTORY, write_average, write_hour};
+use super::averages::{ADOPTED_HISTORY, AVERAGES, HISTORY, write_average, write_hour};
 use super::checkpoints::{Swap, swap};
 use super::decisions::{AUDIT, EXCLUSIONS, write_decided, write_exclusion};
 use super::held::{HELD, write_held};
@@ -117,6 +117,7 @@ async fn write(
     faults::reach("commit.upserted");
     transaction.write_staged(&AVERAGES, &merged.averages, write_average).await?;
     faults::reach("commit.upserted");
+    transaction.insert(&ADOPTED_HISTORY, &merged.adopted_hours, write_hour).await?;
     transaction.write_staged(&HISTORY, &merged.history, write_hour).await?;
     faults::reach("commit.upserted");
     transaction.write_staged(&RANKING, ranked, write_ranked).await?;

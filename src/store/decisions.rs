@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 use crate::entry::{Reason, Window};
-use crate::merge::{Decided, Exclusion};
+use crate::merge::{Decided, Excluded, Exclusion};
 
 pub(super) const EXCLUSIONS: Table = Table::new(
     "exclusions",
@@ -64,15 +64,26 @@ pub(super) fn write_decided(sink: &mut dyn Sink, shard: Shard, decided: &Decided
     sink.text(&serde_json::to_string(&decided.outcome).unwrap_or_default());
 }
 
-fn decided(row: &Row) -> Result<Decided> {
+fn audited(row: &Row) -> Result<Decided> {
+    decided(row, row.post_id("post_id")?, row.time("decided_at")?, row.user_id("decided_by")?)
+}
+
+/// The decision in a row with its position, its text and its outcome.
+pub(super) fn decided(row: &Row, post: PostId, at: Time, by: UserId) -> Result<Decided> {
     Ok(Decided {
         position: row.position("position")?,
-        post: row.post_id("post_id")?,
-        at: row.time("decided_at")?,
-        by: row.user_id("decided_by")?,
+        post,
+        at,
+        by,
         decision: row.parsed("decision", |json| serde_json::from_str(json).ok())?,
         outcome: row.parsed("outcome", |json| serde_json::from_str(json).ok())?,
     })
+}
+
+/// The state of the exclusion that a row is joined with, if it is.
+pub(super) fn exclusion_state(row: &Row) -> Result<Option<Excluded>> {
+    let Some(excluded) = row.int_or_null("excluded")? else { return Ok(None) };
+    Ok(Some(Excluded { excluded: excluded.unsigned_abs(), is_undone: row.flag("undone")? }))
 }
 
 impl Store {
@@ -90,7 +101,7 @@ impl Store {
     pub async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
         let sql = AUDIT.select("where shard = $1 and position = $2");
         let found = self.database.ask_optional(Patience::Patient, &sql, values![shard, position]).await?;
-        found.map(|row| decided(&row)).transpose()
+        found.map(|row| audited(&row)).transpose()
     }
 
     /// The newest decisions, of one post and of one moderator if they are named: at most `limit` that come after `after`.
@@ -115,6 +126,6 @@ impl Store {
         let mut values = values![position, shard, limit];
         values.extend(post.map(Value::from));
         values.extend(by.map(Value::from));
-        self.database.ask(Patience::Patient, &sql, values).await?.iter().map(decided).collect()
+        self.database.ask(Patience::Patient, &sql, values).await?.iter().map(audited).collect()
     }
 }

@@ -11,7 +11,7 @@ use crate::model::post::{Content, Edit, Post, Title};
 const POSTS: Table = Table {
     name: "posts",
     keys: &["id"],
-    others: &["title", "content", "created_by", "repost_of", "created_at", "revision"],
+    others: &["title", "content", "created_by", "repost_of", "created_at", "revision", "reposts"],
     rule: Rule::Keep,
 };
 /// The index of titles holds so many of their characters.
@@ -30,6 +30,7 @@ fn write_post(sink: &mut dyn Sink, post: &Post) {
     sink.text_or_null(post.repost_of.as_ref().map(PostId::as_str));
     sink.int(post.created_at.ms());
     sink.int(signed(post.revision));
+    sink.int(signed(post.reposts));
 }
 
 pub(super) fn write_standing(sink: &mut dyn Sink, (post, standing): &(PostId, Standing)) {
@@ -54,7 +55,7 @@ pub(super) fn loaded(row: &Row) -> Result<LoadedPost> {
     Ok(LoadedPost { average: if is_rated { average(row)? } else { Default::default() }, standing })
 }
 
-fn state(row: &Row) -> Result<PostState> {
+pub(super) fn state(row: &Row) -> Result<PostState> {
     let LoadedPost { average, standing } = loaded(row)?;
     let is_rated = row.int_or_null("calm_count")?.is_some();
     Ok(PostState {

@@ -9,7 +9,7 @@ use crate::model::User;
 const FORGOTTEN_AT_ONCE: usize = 200;
 const POSTS_BY: &str = "select id from posts where created_by = $1 order by id";
 
-fn user(row: &Row) -> Result<User> {
+pub(super) fn user(row: &Row) -> Result<User> {
     let username = row.text("username")?.to_owned();
     Ok(User { id: row.user_id("id")?, username, created_at: row.time("created_at")? })
 }

@@ -104,7 +104,9 @@ impl Post {
             match entry.action {
                 Action::Rate(score) => post.rate(user, score.get().into(), at, is_stated),
                 Action::Withdraw => post.withdraw(user, at, is_stated),
-                Action::Decide(_) | Action::Release(_) => panic!("a log of ratings has no decisions"),
+                Action::Decide(_) | Action::Release(_) | Action::Adopt(_) => {
+                    panic!("a log of ratings has no decisions")
+                }
             }
         }
         post

@@ -70,7 +70,9 @@ impl Folded {
                 }
                 *self.arrivals.entry(entry.post.clone()).or_default() += u64::from(effect == Effect::Change);
             }
-            Action::Decide(_) | Action::Release(_) => panic!("the simulation has no decisions"),
+            Action::Decide(_) | Action::Release(_) | Action::Adopt(_) => {
+                panic!("the simulation has no decisions")
+            }
             Action::Withdraw => drop(user.withdraw(average, when, params)),
         }
     }

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 16] = [
     &["entry", "smoothing", "chart"],
     &["merge", "config"],
     &["redis", "database", "identity", "import"],
-    &["limits", "buffer", "cache", "store"],
+    &["limits", "buffer", "cache", "store", "simulate"],
     &["app/context", "app/floors"],
     &["app/reading"],
     &["app/intake", "app/drain"],
@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 16] = [
 ];
 
 /// Libraries that are named in their rooms only: (library, where).
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("askama", &["pages/"]),
     ("axum", &["api/", "pages/"]),
     ("hyper", &["api/"]),
@@ -45,6 +45,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("csv", &["import/"]),
     ("flate2", &["import/"]),
     ("jsonwebtoken", &["identity/"]),
+    ("ruzstd", &["import/"]),
     ("rustix", &["database/sqlite/", "api/door.rs"]),
 ];
 

@@ -1,5 +1,7 @@
 //! `damper import` and the files that people have: read where it is clear what they say, refused with the remedy where not.
 
+mod shapes;
+
 use std::process::Command;
 
 use serde_json::json;

@@ -22,6 +22,7 @@ mod doors;
 mod drain;
 mod environment;
 mod events;
+mod export;
 mod faults;
 mod foreign_redis;
 mod forget;
@@ -39,6 +40,7 @@ mod proxies;
 mod quarantine;
 mod random;
 mod secrets;
+mod simulate;
 mod store;
 #[allow(dead_code, reason = "tests/chaos uses it too")]
 mod support;

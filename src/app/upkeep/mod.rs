@@ -14,11 +14,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::core::Core;
-use super::drain::Balance;
+use super::drain::{Balance, DrainOrder};
 use crate::config::Setup;
 use crate::error::Result;
 use crate::model::{PostId, Time};
-use crate::store::{DrainRun, Recounted, Store};
+use crate::store::{DrainRun, Exported, Recounted, Store, Trigger};
 
 pub use marks::{Place, Retries};
 
@@ -86,6 +86,17 @@ impl Upkeep {
     /// Which log and which database these are, for people.
     pub async fn versions(&self) -> Result<(String, String)> {
         Ok((self.core.buffer.describe().await?, self.store.describe().await?))
+    }
+
+    /// Hands everything over as it is at one moment, posts in order, and of each what was kept in the order of the log. What
+    /// waits in the log is merged first.
+    pub async fn export(
+        &self,
+        now: Time,
+        each: &mut (dyn FnMut(Exported) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.core.drainer.flush(now, &DrainOrder::quiet(Trigger::Flush)).await?;
+        self.store.export(each).await
     }
 
     /// Recounts the averages of all posts, or of one, from the ratings, in one snapshot.

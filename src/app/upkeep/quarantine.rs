@@ -143,6 +143,9 @@ impl Upkeep {
 /// Why it still cannot be read.
 pub(super) fn entry_of(kept: &QuarantinedEntry) -> Result<Entry, String> {
     let entry = Entry::decode(&kept.entry.payload).map_err(|bad| bad.reason)?;
+    if matches!(entry.action, Action::Adopt(_)) {
+        return Err("a state that was taken over is not retried; import the export again".to_owned());
+    }
     if matches!(entry.action, Action::Decide(_)) {
         return Err("a decision is not retried, since others may have followed it; decide again".to_owned());
     }

@@ -69,7 +69,7 @@ pub(super) fn note_field(user: &UserId, post: &PostId) -> String {
 /// What an entry leaves for readers; nothing if it is not a user's wish of now, but a retry or a decision.
 pub(super) fn note_score(entry: &Entry) -> String {
     match (entry.origin, &entry.action) {
-        (Some(_), _) | (None, Action::Decide(_) | Action::Release(_)) => String::new(),
+        (Some(_), _) | (None, Action::Decide(_) | Action::Release(_) | Action::Adopt(_)) => String::new(),
         (None, Action::Rate(score)) => score.to_string(),
         (None, Action::Withdraw) => WITHDRAWN.into(),
     }

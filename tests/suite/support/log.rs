@@ -122,7 +122,9 @@ impl Folded {
                 *self.arrivals.entry(entry.post.clone()).or_default() += u64::from(is_change);
             }
             Action::Withdraw => drop(user.withdraw(average, when, params)),
-            Action::Decide(_) | Action::Release(_) => panic!("logs of ratings have no decisions"),
+            Action::Decide(_) | Action::Release(_) | Action::Adopt(_) => {
+                panic!("logs of ratings have no decisions")
+            }
         }
         match user.rated {
             Some(rated) => drop(self.rows.insert(key, rated.row)),
