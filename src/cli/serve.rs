@@ -183,7 +183,7 @@ fn screen(
     for (setting, address, _) in listeners {
         let (name, pages) = match *setting {
             "listen" => ("api", "   /demo /docs"),
-            "admin_listen" => ("admin", "   /docs /metrics /livez /readyz"),
+            "admin_listen" => ("admin", "   the dashboard, /docs /metrics"),
             _ => ("admin", "   /metrics /livez /readyz"),
         };
         let _ = writeln!(text, "  {name:<7} http://{address}{pages}");

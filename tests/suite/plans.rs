@@ -57,6 +57,17 @@ fn fill(world: &World) {
     db.change(&format!(
         "insert into users (id, username, created_at) {numbers} select {author}, {author}, {start} + i from n"
     ));
+    let place_of = if world.is_embedded() {
+        "cast(printf('%016d', i) as blob)"
+    } else {
+        "convert_to(lpad(i::text, 16, '0'), 'UTF8')"
+    };
+    db.change(&format!(
+        "insert into audit (shard, position, post_id, decided_at, decided_by, decision, outcome)
+         {numbers} select 0, {place_of}, {post}, {start} + i, {author},
+             '{{\"deed\": \"freeze\", \"reason\": \"a storm\"}}',
+             '{{\"before\": {{}}, \"after\": {{}}, \"touched\": 0, \"refused\": null}}' from n"
+    ));
     for other in 0..RATED {
         let rater = format!("'u' || {}", number(format!("i + {other}")));
         db.change(&format!(
