@@ -100,7 +100,7 @@ class Costs:
         self.embedded_merge = embedded["drain"]["service"]
         self.waiting, self.wal = servers["waiting"]["memory"], merged["wal"]
         self.row = servers["rows"]["rating"]
-        self.drained = merged["a second"]
+        self.drained, self.embedded_drained = merged["a second"], embedded["drain"]["a second"]
         self.rated = accepted["answer"]
         self.read, self.cold, self.own = servers["post"], facts["proxied"]["cold"], servers["own"]
         self.embedded_read = embedded["post"]["service"]
@@ -167,9 +167,15 @@ def gigabits(rate, size):
 
 def first_to_end(costs):
     seconds = TICK * TICKS_WAITING
+
+    def in_time(drained):
+        return drained * DRAIN / TICK, "ratings"
+
+    def why(drained):
+        return f"a drain merged {rounded(drained)} a second; it has {DRAIN} of {TICK} s"
     limits = [
-        (costs.drained * DRAIN / TICK, "ratings", "one worker beside Postgres on this machine",
-         f"a drain merged {rounded(costs.drained)} a second; it has {DRAIN} of {TICK} s", "cores for Postgres; then `drain.parallel_max`"),
+        (*in_time(costs.embedded_drained), "embedded, on this machine's disk", why(costs.embedded_drained), "a faster disk, then servers"),
+        (*in_time(costs.drained), "one worker beside Postgres on this machine", why(costs.drained), "cores for Postgres; then `drain.parallel_max`"),
         (per_second(1, costs.redis), "ratings", "one Redis: its core", f"{SHARE} ÷ {number(costs.redis)} µs", "more Redis nodes, at most one a shard"),
         (REDIS_GIB * GIB / (seconds * costs.waiting), "ratings", f"one Redis: {REDIS_GIB} GiB",
          f"{REDIS_GIB} GiB ÷ ({seconds} s × {number(costs.waiting)} bytes)", "shorter ticks, or more Redis nodes"),

@@ -1,6 +1,6 @@
 //! Scales: where a value lies between two ends, and which values get a mark.
 
-use chrono::{Datelike, TimeDelta, Timelike};
+use chrono::{Datelike, Timelike};
 
 use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, Score, Time};
 
@@ -63,7 +63,7 @@ fn marked(low: f64, high: f64, step: f64) -> (f64, f64, Vec<Mark>) {
 }
 
 /// The steps between marks of time, shorter than months.
-const TIME_STEPS: [i64; 16] = [
+const TIME_STEPS: [i64; 14] = [
     MINUTE_MS,
     5 * MINUTE_MS,
     10 * MINUTE_MS,
@@ -78,8 +78,6 @@ const TIME_STEPS: [i64; 16] = [
     2 * DAY_MS,
     7 * DAY_MS,
     14 * DAY_MS,
-    28 * DAY_MS,
-    28 * DAY_MS,
 ];
 /// The steps between marks of longer stretches, in months.
 const MONTH_STEPS: [i32; 6] = [1, 2, 3, 6, 12, 24];
@@ -89,7 +87,7 @@ pub fn time_marks((from, to): (Time, Time), most: usize) -> (Vec<Mark>, bool) {
     let most = most.max(1) as i64;
     let span = to.ms().saturating_sub(from.ms());
     let step = TIME_STEPS.into_iter().find(|step| span / step < most);
-    if let Some(step) = step.filter(|step| *step < 28 * DAY_MS) {
+    if let Some(step) = step {
         let first = from.ms().div_euclid(step) + i64::from(from.ms().rem_euclid(step) > 0);
         let is_clock = step < DAY_MS;
         let mark = |i: i64| {
@@ -108,7 +106,7 @@ pub fn time_marks((from, to): (Time, Time), most: usize) -> (Vec<Mark>, bool) {
         let at = chrono::NaiveDate::from_ymd_opt(month.div_euclid(12), month.rem_euclid(12) as u32 + 1, 1)?;
         let at = at.and_hms_opt(0, 0, 0)?.and_utc();
         let form = if step >= 12 || month.rem_euclid(12) == 0 { "%Y" } else { "%b" };
-        (at >= begin && at <= end + TimeDelta::zero())
+        (at >= begin && at <= end)
             .then(|| Mark { at: at.timestamp_millis() as f64, label: at.format(form).to_string() })
     };
     let first = month_of(begin).div_euclid(step) * step;

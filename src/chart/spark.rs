@@ -17,7 +17,7 @@ pub fn lines(published: &[Option<f64>], raw: &[Option<f64>], title: &str) -> Str
     // A small wobble is no cliff.
     let room = ((0.5 - (high - low)) / 2.0).max(0.0);
     let y = Scale { low: low - room, high: high + room, start: HEIGHT - EDGE, end: EDGE };
-    let mut svg = open("spark", WIDTH, HEIGHT, title);
+    let mut svg = open("class=\"spark\"", WIDTH, HEIGHT, title);
     for (class, line) in [("raw", raw), ("pub", published)] {
         let x = Scale { low: 0.0, high: line.len().saturating_sub(1) as f64, start: EDGE, end: WIDTH - EDGE };
         let _ =
@@ -36,7 +36,7 @@ pub fn bars(
     let most = counts.iter().copied().fold(0.0, f64::max);
     let slot = width / counts.len().max(1) as f64;
     let y = Scale { low: 0.0, high: most.max(f64::MIN_POSITIVE), start: 0.0, end: height - 1.0 };
-    let mut svg = open("bars\" preserveAspectRatio=\"none", width, height, title);
+    let mut svg = open("class=\"bars\" preserveAspectRatio=\"none\"", width, height, title);
     for (i, count) in counts.iter().enumerate() {
         let bad = is_bad(i);
         let tall = if bad {
@@ -73,9 +73,9 @@ pub fn share(share: f64, class: &str) -> String {
     )
 }
 
-fn open(class: &str, width: f64, height: f64, title: &str) -> String {
+fn open(attributes: &str, width: f64, height: f64, title: &str) -> String {
     format!(
-        "<svg class=\"{class}\" viewBox=\"0 0 {} {}\" role=\"img\"><title>{}</title>",
+        "<svg {attributes} viewBox=\"0 0 {} {}\" role=\"img\"><title>{}</title>",
         place(width),
         place(height),
         escaped(title)

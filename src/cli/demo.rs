@@ -80,10 +80,12 @@ struct Told {
 pub async fn demo(mut settings: Settings, args: &DemoArgs) -> Result<u8> {
     let folder = Folder::make()?;
     settings.config = config(&settings.config, folder.0.join("demo.db"))?;
+    // Whatever ends it, the file goes.
+    let stop = serve::stop_on_signal()?;
     let app = App::open(settings.config.clone()).await?;
     let told = tokio::select! {
         told = tell(&app, args) => told?,
-        _ = tokio::signal::ctrl_c() => return Err(Error::Refused("the demo was stopped".into())),
+        () = stop.cancelled() => return Err(Error::Refused("the demo was stopped".into())),
     };
     app.close().await;
     args.output.print(&told, || summary(&told, args.serve))?;

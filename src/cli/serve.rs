@@ -134,7 +134,7 @@ async fn bind(config: &Config, parts: Parts) -> Result<Vec<Bound>> {
 
 /// A token that the first SIGTERM or ^C cancels. The second ends the process at once. That is safe: accepted
 /// entries are held, and uncommitted ones are drained again.
-fn stop_on_signal() -> Result<CancellationToken> {
+pub fn stop_on_signal() -> Result<CancellationToken> {
     let cannot = |e: std::io::Error| Error::Internal(format!("cannot listen for signals: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;

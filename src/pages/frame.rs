@@ -2,7 +2,7 @@
 //! a page is answered.
 
 use askama::Template;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -165,7 +165,7 @@ pub fn to(path: &str) -> Response {
 
 /// Shows problems to people as pages: whatever is refused on the way to a page, by whomever. Programs, and the API, get
 /// problem+json.
-pub async fn dress(State(_desk): State<Desk>, request: Request, next: Next) -> Response {
+pub async fn dress(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_of_pages = !path.starts_with("/api/") && !path.starts_with("/problems/");
     let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());

@@ -21,7 +21,7 @@ mod verdicts;
 mod viewer;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::from_fn;
 use axum::routing::{get, post as posted};
 
 use crate::api::{self, Gate};
@@ -52,7 +52,7 @@ pub fn admin(gate: &Gate, settings: Vec<(String, String, String)>) -> Router {
         .route("/audit", get(audit::audit))
         .route("/system", get(system::system))
         .route("/system/quarantine", posted(system::quarantine))
-        .with_state(desk.clone())
+        .with_state(desk)
         .merge(assets::routes());
-    api::admin(gate, pages).layer(from_fn_with_state(desk, frame::dress))
+    api::admin(gate, pages).layer(from_fn(frame::dress))
 }

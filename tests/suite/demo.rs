@@ -62,6 +62,17 @@ fn without_a_terminal_it_tells_its_story_in_lines() {
 }
 
 #[test]
+fn a_demo_that_is_stopped_leaves_nothing_behind() {
+    let world = World::embedded();
+    let story = demo(&world, &[]);
+    until("the story to begin", || story.out().contains("day "));
+    story.terminate();
+    let run = story.finish().expect(1);
+    assert!(run.err.contains("the demo was stopped"), "{run:?}");
+    assert!(is_empty(world.path()));
+}
+
+#[test]
 fn its_service_has_the_bomb_still_to_be_excluded() {
     let world = World::embedded();
     let service = demo(&world, &["--serve"]);

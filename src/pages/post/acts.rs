@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 
-use super::selection::{time, window};
+use super::selection::{scores, time, window};
 use crate::api::{Answer, PostPath, decide, now};
 use crate::entry::{Decision, Hold, Position, Ruling, Which, Window};
 use crate::error::Error;
 use crate::merge::{Decided, Outcome};
+use crate::model::PostId;
 use crate::model::words::{counted, mean};
-use crate::model::{PostId, Score};
 use crate::pages::desk::Desk;
 use crate::pages::session::{Posted, wrong_field};
 use crate::pages::show::post_path;
@@ -89,11 +89,7 @@ fn matching(posted: &Posted) -> Answer<Window> {
         Some(text) => time(text).map(Some).ok_or_else(|| wrong_field(format!("{text:?} is not a time"))),
         None => Ok(None),
     };
-    let score = |text: &str| -> Answer<Score> {
-        let value = text.parse().map_err(|_| wrong_field("a score is a number from 0 to 5"))?;
-        Ok(Score::parse(value)?)
-    };
-    let scores = fields.all("score").map(score).collect::<Answer<Vec<_>>>()?;
+    let scores = scores(fields)?;
     if scores.is_empty() {
         return Err(wrong_field("no score is ticked; tick those that you decide on"));
     }

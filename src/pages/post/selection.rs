@@ -45,14 +45,15 @@ impl Selection {
     /// What the address selects. What is wrong with it is said in its place on the page.
     pub async fn of(desk: &Desk, viewer: &Viewer, post: &PostId, asked: &Fields, now: Time) -> Self {
         let (from, to) = (asked.get("from").unwrap_or_default(), asked.get("to").unwrap_or_default());
-        let mut selection = Self { from: from.into(), to: to.into(), scores: [true; 6], ..Self::default() };
+        let mut selection =
+            Self { from: from.into(), to: to.into(), scores: [true; Score::COUNT], ..Self::default() };
         if from.is_empty() && to.is_empty() {
             return selection;
         }
         match window(asked, now) {
             Ok(window) => {
                 if !window.scores.is_empty() {
-                    selection.scores = [false; 6];
+                    selection.scores = [false; Score::COUNT];
                     window.scores.iter().for_each(|score| selection.scores[score.index()] = true);
                 }
                 (selection.from, selection.to) = (field(window.from), field(window.to));
@@ -149,14 +150,19 @@ pub fn window(asked: &Fields, now: Time) -> Answer<Window> {
         time(text).ok_or_else(|| wrong_field(format!("{text:?} is not a time like 2026-11-21T12:00 in UTC")))
     };
     let (from, to) = (moment("from")?, moment("to")?);
-    let score = |text: &str| -> Answer<Score> {
-        let value = text.parse().map_err(|_| wrong_field("a score is a number from 0 to 5"))?;
-        Ok(Score::parse(value)?)
-    };
-    let scores = asked.all("score").map(score).collect::<Answer<Vec<_>>>()?;
+    let scores = scores(asked)?;
     // A minute that has begun has not ended: now is the end that is meant.
     let to = if to > now && to.ms() - now.ms() < HOUR_MS { now } else { to };
     Ok(Window::new(from, to, scores, now)?)
+}
+
+/// The scores that are ticked.
+pub fn scores(fields: &Fields) -> Answer<Vec<Score>> {
+    let score = |text: &str| {
+        let value = text.parse().map_err(|_| wrong_field("a score is a number from 0 to 5"))?;
+        Ok(Score::parse(value)?)
+    };
+    fields.all("score").map(score).collect()
 }
 
 /// A moment as a field for date and time sends it, or as programs write it.
