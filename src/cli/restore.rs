@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -22,13 +22,18 @@ use crate::model::{PostId, Time, User, UserId};
 use crate::store::Trigger;
 
 /// Pieces per append, over all shards, and posts that are added together.
-const CHUNK: usize = 5_000;
+const CHUNK: usize = 2_000;
 /// A longer line is no line of an export.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Decisions of a post that are read together.
 const PAGE: usize = 500;
 /// Refused lines shown one by one.
 const SHOWN_MAX: usize = 1_000;
+/// A log or a database that is busy or away is tried so often, after a pause that grows each time.
+const ATTEMPTS_MAX: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(300);
+/// How the text of a decision begins.
+const DECISION: &str = "{\"kind\":\"decision\"";
 /// Stands where a piece belongs to no user.
 const NO_USER: &str = "export";
 
@@ -201,8 +206,45 @@ impl Restorer<'_> {
             let posts = std::mem::take(&mut self.posts);
             self.done.new_posts += self.app.catalogue().ensure_posts(posts).await?;
         }
-        let pieces = std::mem::take(&mut self.pieces);
-        self.app.intake().append_all(pieces, None).await
+        for attempt in 1.. {
+            let sent = self.app.intake().append_all(self.pieces.clone(), None).await;
+            match sent {
+                Err(error) if error.is_transient() && attempt < ATTEMPTS_MAX => {
+                    tokio::time::sleep(PAUSE * attempt).await;
+                    self.keep_unknown().await?;
+                }
+                sent => {
+                    self.pieces.clear();
+                    return sent;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps of the pieces those that may be sent again after an error: some may be held. A state that came twice is left
+    /// out by the merge; a decision is looked for.
+    async fn keep_unknown(&mut self) -> Result<()> {
+        self.app.drainer().flush(self.now, &DrainOrder::quiet(Trigger::Flush)).await?;
+        self.known.clear();
+        let mut kept = Vec::new();
+        for piece in std::mem::take(&mut self.pieces) {
+            let decision = match &piece.action {
+                Action::Adopt(json) if json.starts_with(DECISION) => {
+                    serde_json::from_str(json).map_err(|e| Error::Internal(e.to_string()))?
+                }
+                _ => None,
+            };
+            let is_known = match decision {
+                Some(Adopted::Decision { decision, .. }) => {
+                    self.is_known(&piece.post, piece.at, &piece.user, &decision).await?
+                }
+                _ => false,
+            };
+            kept.extend((!is_known).then_some(piece));
+        }
+        self.pieces = kept;
+        Ok(())
     }
 
     fn refuse(&mut self, reason: String) {

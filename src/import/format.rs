@@ -161,6 +161,11 @@ impl Format {
             Some(_) => object.pointer(name).is_some(),
             None => names.iter().any(|own| own == name),
         };
+        // An object within is no value, whatever it is called.
+        let is_value = |name: &&String| {
+            object.get(name.as_str()).is_some_and(|value| !value.is_object() && !value.is_array())
+        };
+        let plain = || names.iter().filter(is_value);
         let known = known::find(has);
         let mut places = [const { None }; ROLES.len()];
         for (role, place) in places.iter_mut().enumerate() {
@@ -168,7 +173,7 @@ impl Format {
                 (Some(_), true) => return Err(given_twice(role)),
                 (None, true) => match known.and_then(|known| known.columns[role]) {
                     Some(name) => return Err(has_column(role, name)),
-                    None => match names.iter().find(|name| column(name) == Some(role)) {
+                    None => match plain().find(|name| column(name) == Some(role)) {
                         Some(name) => return Err(has_column(role, name)),
                         None => None,
                     },
@@ -181,7 +186,7 @@ impl Format {
                     return Err(Invalid::new(Kind::UnknownHeader, detail));
                 }
                 (None, false) => known.and_then(|known| known.columns[role]).map(place_of).or_else(|| {
-                    let mut named = names.iter().filter(|name| column(name) == Some(role));
+                    let mut named = plain().filter(|name| column(name) == Some(role));
                     let one = named.next().filter(|_| named.next().is_none());
                     one.map(|name| Place::Name(name.clone()))
                 }),

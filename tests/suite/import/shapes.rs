@@ -304,6 +304,8 @@ fn columns_scales_units_and_pointers_are_stated() {
     // 9.5 is 4.74, 1 is .26, 80 is 4, and the thumbs.
     assert_eq!(shown["histogram"], json!([2, 0, 0, 0, 1, 2]), "{shown}");
     std::fs::write(dir.path().join("d.csv"), "movie,user,score,time\na,b,1,1500000000\n").expect("a file");
+    let fields = r#"{"product":{"id":"p"},"who":{"id":"u"},"review":{"stars":4},"ts":1500000000}"#;
+    std::fs::write(dir.path().join("n.json"), fields).expect("a file");
     let fields = r#"{"movie":"a","user":"b","score":1,"time":1500000000}"#;
     std::fs::write(dir.path().join("d.json"), fields).expect("a file");
     for (args, why) in [
@@ -315,6 +317,7 @@ fn columns_scales_units_and_pointers_are_stated() {
         (&["--post", "x", "--columns", "user=who,score=mark,time=when", "c.csv"], "--scale=-1..1"),
         (&["--columns", "post=1", "b.json"], "has no column 1"),
         (&["--post", "x", "d.csv"], "leave the option out"),
+        (&["n.json"], "--columns post=/product/id,user=/who/id,score=/review/stars,time=ts n.json"),
         (&["--user", "x", "d.json"], "leave the option out"),
     ] {
         let refused = run(dir.path(), &[&["import"], args].concat()).expect(1);
