@@ -186,7 +186,7 @@ impl Restorer<'_> {
         if !self.known.contains_key(post) {
             let (mut known, mut after) = (Vec::new(), None);
             loop {
-                let page = self.app.moderation().audit_page(Some(post), after, PAGE).await?;
+                let page = self.app.moderation().audit_page(Some(post), None, after, PAGE).await?;
                 known
                     .extend(page.items.into_iter().map(|decided| (decided.at, decided.by, decided.decision)));
                 after = page.next;
