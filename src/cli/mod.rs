@@ -44,6 +44,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The command did what it was asked, and found nothing wrong.
 const DONE: u8 = 0;
+/// What a thread's stack may take; only what is used takes memory. A program that is not optimized needs more for a page
+/// than the usual 2 MiB.
+const STACK_BYTES: usize = 16 << 20;
 /// The command ran, but something failed: a difference, a refused line, a time-out (sysexits.h has no better
 /// code).
 const FAILED: u8 = 1;
@@ -181,6 +184,7 @@ pub fn run(parts: Parts) -> ExitCode {
         log::start(&settings, command.is_serving())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            .thread_stack_size(STACK_BYTES)
             .build()
             .map_err(|e| Error::Internal(format!("cannot start: {e}")))?;
         let code = runtime.block_on(execute(command, settings, parts));
