@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import growth
+import pages
 from figures import Row, Table, Wrong, beside, in_turns
 from load import TOKENS, Load, counted, ratings, stream, tokens, xlen
 from world import ROOT, SECRET, fetch
@@ -235,6 +236,7 @@ CASES = {
     "drain": drain,
     "drain-embedded": drain_embedded,
     **growth.CASES,
+    "dashboard": pages.dashboard,
     "memory": memory,
     "start": start,
 }

@@ -19,6 +19,7 @@ class Scale:
         self.growth = [10_000, 100_000] if quick else [10_000, 100_000, 1_000_000]
         self.posts = [1_000, 20_000] if quick else [1_000, 100_000]
         self.shards = [1, 16, 64] if quick else [1, 16, 64, 256]
+        self.page_posts = 20_000 if quick else 1_000_000
         self.file = 100_000 if quick else 5_000_000  # ratings in the file of the start
 
 

@@ -222,8 +222,8 @@ class World:
     def serve(self, program="damper", limits=None, secret=None):
         """Starts a service. `limits` are those by user and address; without them there are none."""
         user, address = limits or (0, 0)
-        self.address = f"127.0.0.1:{free_port()}"
-        command = [self.build.programs / program, "--listen", self.address, "--admin-listen", f"127.0.0.1:{free_port()}",
+        self.address, self.admin_address = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        command = [self.build.programs / program, "--listen", self.address, "--admin-listen", self.admin_address,
                    "--set", f"limits.ratings_per_minute_per_user={user}",
                    "--set", f"limits.ratings_per_minute_per_address={address}"]
         keys = {"DAMPER_AUTH__JWT_SECRET": secret} if secret else {}
