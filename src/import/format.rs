@@ -287,6 +287,11 @@ impl Format {
         }
     }
 
+    /// Whether it has the lines that the API takes: then nothing in it is unclear.
+    pub fn is_own(&self) -> bool {
+        matches!(self.form, Form::Own)
+    }
+
     /// The rules of the values.
     pub fn rules(&self) -> &Rules {
         &self.rules
