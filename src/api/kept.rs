@@ -145,15 +145,16 @@ pub async fn answer(State(kept): State<Arc<KeptAnswers>>, request: Request, next
     {
         return Ok(kept.answer(request.headers(), now()));
     }
-    let key = key.apart();
     let (head, body) = next.run(request).await.into_parts();
-    let (Some(key), Some(&keep), StatusCode::OK) = (key, head.extensions.get::<Keep>(), head.status) else {
+    let (Some(&keep), StatusCode::OK) = (head.extensions.get::<Keep>(), head.status) else {
         return Ok(Response::from_parts(head, body));
     };
     let body = axum::body::to_bytes(body, usize::MAX).await;
     let body =
         body.map_err(|error| Problem::from(Error::Internal(format!("an answer broke off: {error}"))))?;
-    if body.len() <= ANSWER_BYTES_MAX {
+    if body.len() <= ANSWER_BYTES_MAX
+        && let Some(key) = key.apart()
+    {
         let (headers, body) = (head.headers.clone(), body.clone());
         answers.insert(key, Kept { keep, changes, headers, body });
     }
