@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::identity::admin_token::told;
-use crate::pages::decisions::{bombed, hours_ago};
+use crate::pages::decisions::{bomb, bombed, calm, hours_ago};
 use crate::support::axe::assert_accessible;
 use crate::support::browser::{Browser, Scheme, key};
 use crate::support::process::Process;
@@ -23,17 +23,14 @@ fn new_token(world: &World) -> String {
 #[test]
 fn a_moderator_sees_a_bomb_arrive_excludes_it_and_takes_it_back() {
     let world = World::embedded();
-    let now = chrono::Utc::now().timestamp();
-    let calm = (0..200).map(|i| format!("film,u{i},{},{}\n", 3 + i % 3, now - 100 * 86_400 + i * 40_000));
-    world.import(&calm.collect::<String>());
+    world.import(&calm());
     world.flush();
     let service = world.start_api();
     let (api, browser) = (service.http(), Browser::start());
     sign_in(&browser, &service, &told(&service).expect("a token"));
     browser.until_text("#look", "Nothing");
     // It arrives while the page is open.
-    let bomb = (0..150).map(|i| format!("film,b{i},0,{}\n", now - 2 * 3_600 + i * 10));
-    world.import(&bomb.collect::<String>());
+    world.import(&bomb());
     browser.until_text("#cards", "150");
     browser.find("form[action='/flush'] button").click();
     browser.until_text("#note", "Merged 150 entries");

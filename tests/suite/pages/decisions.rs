@@ -21,12 +21,22 @@ pub fn hours_ago(hours: i64) -> String {
     (chrono::Utc::now() - chrono::TimeDelta::hours(hours)).format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// An established post, and a bomb of zeros two hours ago, all of it merged.
+/// 200 ratings of `film` over three months, up to a week ago, as lines of an import.
+pub fn calm() -> String {
+    let begin = chrono::Utc::now().timestamp() - 100 * 86_400;
+    (0..200).map(|i| format!("film,u{i},{},{}\n", 3 + i % 3, begin + i * 40_000)).collect()
+}
+
+/// 150 zeros of `film` at the beginning of one clock hour, one to three hours ago, as lines of an import. The pages
+/// offer whole hours, so a bomb over two of them would be offered in halves.
+pub fn bomb() -> String {
+    let begin = (chrono::Utc::now().timestamp() / 3_600 - 2) * 3_600;
+    (0..150).map(|i| format!("film,b{i},0,{}\n", begin + i * 10)).collect()
+}
+
+/// An established post and a bomb, all of it merged.
 pub fn bombed(world: &World) -> (Process, Visitor) {
-    let now = chrono::Utc::now().timestamp();
-    let calm = (0..200).map(|i| format!("film,u{i},{},{}\n", 3 + i % 3, now - 100 * 86_400 + i * 40_000));
-    let bomb = (0..150).map(|i| format!("film,b{i},0,{}\n", now - 2 * 3_600 + i * 10));
-    world.import(&calm.chain(bomb).collect::<String>());
+    world.import(&(calm() + &bomb()));
     world.flush();
     let service = world.start_api();
     let visitor = Visitor::admin(&service);
