@@ -40,54 +40,88 @@ pub struct Taken {
 
 /// Buckets in memory, by their keys.
 pub struct Buckets<K> {
-    /// When each will be empty, in microseconds since the epoch.
-    empty_at_us: HashMap<K, i64>,
+    buckets: HashMap<K, Bucket>,
     swept: Time,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// When it will be empty, in microseconds since the epoch.
+    empty_at_us: i64,
+    /// The calls in it that only this process knows of.
+    unshared: u32,
 }
 
 impl<K> Default for Buckets<K> {
     fn default() -> Self {
-        Self { empty_at_us: HashMap::new(), swept: Time::default() }
+        Self { buckets: HashMap::new(), swept: Time::default() }
     }
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
     /// Takes one call out of each bucket (its key and its calls per minute), or out of none when one of them is full.
     pub fn take(&mut self, buckets: &[(K, u32)], now: Time) -> Taken {
-        let mut levels_us: Vec<u64> = buckets.iter().map(|(key, _)| self.level_us(key, now)).collect();
+        let found: Vec<Bucket> = buckets.iter().map(|(key, _)| self.find(key, now)).collect();
+        let mut levels_us: Vec<u64> = found.iter().map(|bucket| bucket.level_us(now)).collect();
         let is_full = |(level_us, (_, per_minute)): (&u64, &(K, u32))| wait_us(*level_us, *per_minute) > 0;
         let full = levels_us.iter().zip(buckets).position(is_full);
         if full.is_none() {
-            for (level_us, (key, per_minute)) in levels_us.iter_mut().zip(buckets) {
+            for ((level_us, bucket), (key, per_minute)) in levels_us.iter_mut().zip(found).zip(buckets) {
                 *level_us += interval_us(*per_minute);
-                self.set(key, *level_us, now);
+                let empty_at_us = us(now).saturating_add_unsigned(*level_us);
+                self.put(key, Bucket { empty_at_us, unshared: bucket.unshared + 1 }, now);
             }
         }
         Taken { full, levels_us }
     }
 
-    /// A bucket's level. A level above the period comes from a clock that was set back: the bucket starts empty.
-    fn level_us(&self, key: &K, now: Time) -> u64 {
-        let level = self.empty_at_us.get(key).map_or(0, |empty_at| empty_at.saturating_sub(us(now)));
-        u64::try_from(level).ok().filter(|level| *level <= PERIOD_US).unwrap_or(0)
+    /// The calls in a bucket that only this process knows of. An empty bucket has none: they have leaked away.
+    pub fn unshared(&self, key: &K, now: Time) -> u32 {
+        self.find(key, now).unshared
     }
 
-    /// Sets a bucket's level.
-    pub fn set(&mut self, key: &K, level_us: u64, now: Time) {
+    /// Changes how many calls in a bucket only this process knows of.
+    pub fn set_unshared(&mut self, key: &K, unshared: u32) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.unshared = unshared;
+        }
+    }
+
+    /// Sets a bucket's level to that of the bucket which all processes share, and what only this one knows of.
+    pub fn set(&mut self, key: &K, per_minute: u32, shared_us: u64, now: Time) {
+        let unshared = self.unshared(key, now);
+        let level_us = (shared_us + u64::from(unshared) * interval_us(per_minute)).min(PERIOD_US);
+        let empty_at_us = us(now).saturating_add_unsigned(level_us);
+        self.put(key, Bucket { empty_at_us, unshared }, now);
+    }
+
+    /// A bucket, or a new one when it is empty. A level above the period comes from a clock that was set back: the bucket
+    /// starts empty.
+    fn find(&self, key: &K, now: Time) -> Bucket {
+        let is_used = |bucket: &&Bucket| (1..=PERIOD_US).contains(&bucket.level_us(now));
+        let empty = Bucket { empty_at_us: us(now), unshared: 0 };
+        self.buckets.get(key).filter(is_used).copied().unwrap_or(empty)
+    }
+
+    fn put(&mut self, key: &K, bucket: Bucket, now: Time) {
         if (now.ms() - self.swept.ms()).abs() >= SWEEP_INTERVAL_MS {
             self.swept = now;
-            let now = us(now);
-            self.empty_at_us.retain(|_, empty_at| *empty_at > now);
+            self.buckets.retain(|_, bucket| bucket.level_us(now) > 0);
         }
-        let end_us = us(now).saturating_add_unsigned(level_us);
-        if let Some(empty_at_us) = self.empty_at_us.get_mut(key) {
-            *empty_at_us = end_us;
+        if let Some(kept) = self.buckets.get_mut(key) {
+            *kept = bucket;
             return;
         }
-        if self.empty_at_us.len() >= BUCKETS_MAX {
-            self.empty_at_us.clear();
+        if self.buckets.len() >= BUCKETS_MAX {
+            self.buckets.clear();
         }
-        self.empty_at_us.insert(key.clone(), end_us);
+        self.buckets.insert(key.clone(), bucket);
+    }
+}
+
+impl Bucket {
+    fn level_us(&self, now: Time) -> u64 {
+        u64::try_from(self.empty_at_us.saturating_sub(us(now))).unwrap_or(0)
     }
 }
 
@@ -141,13 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn a_level_of_all_processes_is_joined_by_what_only_this_one_knows() {
+        let mut buckets = Buckets::default();
+        let sixty = [("ann", 60)];
+        (0..4).for_each(|_| assert_eq!(buckets.take(&sixty, NOW).full, None));
+        assert_eq!(buckets.unshared(&"ann", NOW), 4);
+        buckets.set(&"ann", 60, 30_000_000, NOW);
+        assert_eq!(buckets.take(&sixty, NOW).levels_us, [35_000_000]);
+        buckets.set_unshared(&"ann", 0);
+        buckets.set(&"ann", 60, 30_000_000, NOW);
+        assert_eq!(buckets.take(&sixty, NOW).levels_us, [31_000_000]);
+        assert_eq!(buckets.unshared(&"ann", NOW.plus_ms(31_000)), 0, "they have leaked away");
+    }
+
+    #[test]
     fn too_many_buckets_start_empty_again() {
         let mut buckets = Buckets::default();
         for key in 0..2 * BUCKETS_MAX {
             assert_eq!(buckets.take(&[(key, 1)], NOW).full, None);
         }
-        assert!(buckets.empty_at_us.len() <= BUCKETS_MAX);
+        assert!(buckets.buckets.len() <= BUCKETS_MAX);
         buckets.take(&[(0, 1)], NOW.plus_ms(120_000));
-        assert_eq!(buckets.empty_at_us.len(), 1, "those that are empty by now are dropped");
+        assert_eq!(buckets.buckets.len(), 1, "those that are empty by now are dropped");
     }
 }

@@ -1,8 +1,9 @@
 //! Limits on how fast one user, one address or one post takes ratings: token buckets of a minute.
 //!
 //! The processes of a server set-up share their buckets in Redis, and each keeps a copy of the levels that it saw.
-//! Redis is not asked when the copy refuses already, and while Redis is away the copy alone counts. An address stays
-//! in memory for a minute or two; Redis gets a hash of it, for a minute at most.
+//! Redis is not asked when the copy refuses already, nor for a bucket's first few calls ([`UNSHARED_PART`]): most users
+//! rate now and then, and a question for each call would cost Redis more than the rating itself. While Redis is away the
+//! copy alone counts. An address stays in memory for a minute or two; Redis gets a hash of it, for a minute at most.
 
 pub mod crowd;
 mod gcra;
@@ -17,6 +18,10 @@ use crate::model::{PostId, Time, UserId};
 use crate::redis::link::RedisLink;
 use gcra::{Buckets, Taken};
 use redis::RedisBuckets;
+
+/// Each process counts up to this part of a limit by itself before it asks Redis, so over P processes a minute has room
+/// for P of these more.
+const UNSHARED_PART: u32 = 16;
 
 /// Which calls are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,14 +124,35 @@ impl Limits {
 
     async fn take_of(&self, buckets: &[(Key, u32)], now: Time) -> Taken {
         let near = || self.near.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = near().take(buckets, now);
-        let Some(shared) = self.shared.as_ref().filter(|_| taken.full.is_none()) else { return taken };
-        let Some(taken) = shared.take(buckets).await else { return taken };
+        let (taken, unshared) = {
+            let mut near = near();
+            let taken = near.take(buckets, now);
+            let unshared = |(key, _): &(Key, u32)| near.unshared(key, now).max(1);
+            let unshared: Vec<u32> = buckets.iter().map(unshared).collect();
+            let is_too_many =
+                |(unshared, (_, per_minute)): (&u32, &(Key, u32))| *unshared > per_minute / UNSHARED_PART;
+            if taken.full.is_some() || !unshared.iter().zip(buckets).any(is_too_many) {
+                return taken;
+            }
+            buckets.iter().for_each(|(key, _)| near.set_unshared(key, 0));
+            (taken, unshared)
+        };
+        let shared = match &self.shared {
+            Some(shared) => shared.take(buckets, &unshared).await,
+            None => return taken,
+        };
         let mut near = near();
-        for ((key, _), level_us) in buckets.iter().zip(&taken.levels_us) {
-            near.set(key, *level_us, now);
+        let Some(shared) = shared else {
+            for ((key, _), unshared) in buckets.iter().zip(unshared) {
+                let since = near.unshared(key, now);
+                near.set_unshared(key, unshared + since);
+            }
+            return taken;
+        };
+        for ((key, per_minute), level_us) in buckets.iter().zip(&shared.levels_us) {
+            near.set(key, *per_minute, *level_us, now);
         }
-        taken
+        shared
     }
 }
 

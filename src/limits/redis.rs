@@ -28,6 +28,8 @@ pub struct RedisBuckets {
 /// One call of each of these buckets is asked for. Without an answer, Redis gave none.
 struct Request {
     buckets: Vec<String>,
+    /// The calls of each that Redis does not know of, with the one asked for.
+    calls: Vec<u32>,
     answer: oneshot::Sender<Taken>,
 }
 
@@ -35,7 +37,7 @@ struct Request {
 struct Calls {
     link: Arc<RedisLink>,
     script: Script,
-    /// The period, and the interval of each bucket of a request.
+    /// The number of buckets of a request, the period, and the interval of each.
     args: Vec<String>,
     /// A warning was logged that Redis answers and refuses.
     has_warned: AtomicBool,
@@ -45,8 +47,9 @@ impl RedisBuckets {
     /// Buckets for requests that each take from one bucket of every limit (its calls per minute). Needs a tokio runtime.
     pub fn new(link: Arc<RedisLink>, per_minute: impl Iterator<Item = u32>, salt: &str) -> Self {
         let script = Script::from_lua(include_str!("take.lua"));
-        let us = std::iter::once(PERIOD_US).chain(per_minute.map(interval_us));
-        let args = us.map(|us| us.to_string()).collect();
+        let intervals_us: Vec<u64> = per_minute.map(interval_us).collect();
+        let args = [intervals_us.len() as u64, PERIOD_US].into_iter().chain(intervals_us);
+        let args = args.map(|arg| arg.to_string()).collect();
         let calls = Arc::new(Calls { link, script, args, has_warned: AtomicBool::new(false) });
         let answer = move |requests| {
             let calls = calls.clone();
@@ -56,11 +59,12 @@ impl RedisBuckets {
         Self { requests, salt: salt.to_owned() }
     }
 
-    /// Takes one call from each bucket, or from none; nothing when Redis does not answer.
-    pub async fn take(&self, buckets: &[(Key, u32)]) -> Option<Taken> {
+    /// Takes one call from each bucket, or from none; nothing when Redis does not answer. `calls` are those of each bucket
+    /// that Redis does not know of, with the one asked for; the others were allowed already, and count in any case.
+    pub async fn take(&self, buckets: &[(Key, u32)], calls: &[u32]) -> Option<Taken> {
         let (answer, taken) = oneshot::channel();
         let buckets = buckets.iter().map(|(key, _)| self.name(key)).collect();
-        self.requests.send(Request { buckets, answer }).await.ok()?;
+        self.requests.send(Request { buckets, calls: calls.to_vec(), answer }).await.ok()?;
         taken.await.ok()
     }
 
@@ -86,14 +90,16 @@ impl Calls {
         if requests.is_empty() {
             return;
         }
-        let (mut keys, mut callers) = (Vec::new(), Vec::with_capacity(requests.len()));
-        for Request { buckets, answer } in requests {
+        let (mut keys, mut args) = (Vec::new(), self.args.clone());
+        let mut callers = Vec::with_capacity(requests.len());
+        for Request { buckets, calls, answer } in requests {
             keys.extend(buckets);
+            args.extend(calls.iter().map(u32::to_string));
             callers.push(answer);
         }
-        let Some(reply) = self.run(&keys).await else { return };
+        let Some(reply) = self.run(keys, args).await else { return };
         // For each request the bucket that is full, and the levels of all.
-        for (caller, taken) in callers.into_iter().zip(reply.chunks_exact(self.args.len())) {
+        for (caller, taken) in callers.into_iter().zip(reply.chunks_exact(self.args.len() - 1)) {
             let Some((full, levels_us)) = taken.split_first() else { continue };
             let taken = Taken { full: (*full as usize).checked_sub(1), levels_us: levels_us.to_vec() };
             // A caller that went away meanwhile needs no answer.
@@ -101,8 +107,8 @@ impl Calls {
         }
     }
 
-    async fn run(&self, keys: &[String]) -> Option<Vec<u64>> {
-        match self.link.reads.call(&self.script, keys, self.args.clone()).await {
+    async fn run(&self, keys: Vec<String>, args: Vec<String>) -> Option<Vec<u64>> {
+        match self.link.reads.call(&self.script, &keys, args).await {
             Ok(reply) => {
                 if self.has_warned.swap(false, Ordering::Relaxed) {
                     info!("limits are shared again");

@@ -1,12 +1,19 @@
 -- For each request in turn, takes one call from each of its buckets, or from none when one of them is full.
 -- KEYS: the buckets of each request, its most important first; all requests have the same number of them.
--- ARGV: the period, then the interval of each bucket of a request, in microseconds.
+-- ARGV: the number of buckets of a request, the period, the interval of each bucket of a request, in microseconds; then for
+-- each key the calls that are new here. The last of them is asked for; those before it were allowed, and count always.
 -- Returns for each request the place of the bucket that is full (0: none) and the level of each, in microseconds.
 -- The same arithmetic as gcra.rs; a bucket's value is the moment at which it will be empty.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local period = tonumber(ARGV[1])
-local width = #ARGV - 1
+local width = tonumber(ARGV[1])
+local period = tonumber(ARGV[2])
+
+local function put(key, level)
+  if level > 0 then
+    redis.call('SET', key, string.format('%.0f', now + level), 'PX', math.ceil(level / 1000))
+  end
+end
 
 local function take(before)
   local levels, after, full = {}, {}, 0
@@ -17,19 +24,21 @@ local function take(before)
     if not (level >= 0 and level <= period) then
       level = 0
     end
-    levels[i] = level
-    after[i] = level + tonumber(ARGV[i + 1])
+    local interval = tonumber(ARGV[2 + i])
+    local known = tonumber(ARGV[2 + width + before + i]) - 1
+    levels[i] = math.min(level + known * interval, period)
+    after[i] = levels[i] + interval
     if after[i] > period and full == 0 then
       full = i
     end
   end
   if full > 0 then
-    return full, levels
+    after = levels
   end
   for i = 1, width do
-    redis.call('SET', KEYS[before + i], string.format('%.0f', now + after[i]), 'PX', math.ceil(after[i] / 1000))
+    put(KEYS[before + i], after[i])
   end
-  return 0, after
+  return full, after
 end
 
 local reply = {}

@@ -1,6 +1,8 @@
 //! Rate limits: by user, by address, by post; over several processes; whatever headers proxies and forgers
 //! send.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use crate::support::http::{Answer, Http, JSON};
@@ -171,6 +173,32 @@ fn processes_share_their_limits_through_redis_and_go_on_without_it() {
 }
 
 #[test]
+fn each_process_counts_a_sixteenth_of_a_limit_by_itself() {
+    let world = with(World::servers(), 160, 0);
+    let services = [world.start_api(), world.start_api()];
+    let apis = [services[0].http(), services[1].http()];
+    apis[0].create("p");
+    let began = Instant::now();
+    let keys = || world.redis().command(&["KEYS", "damper:{limit}:*"]).texts();
+    for _ in 0..10 {
+        assert_eq!(rate(&apis[0], "ann", &[]).status, 202);
+    }
+    assert_eq!(keys(), Vec::<String>::new(), "redis is not asked for them");
+    assert_eq!(rate(&apis[0], "ann", &[]).status, 202);
+    assert_eq!(keys(), ["damper:{limit}:user:ann"], "it gets all of them at once");
+    let mut taken = 11;
+    // Both must refuse: one may not know yet what the other took.
+    let mut refused = 0;
+    while refused < 2 {
+        let statuses = apis.each_ref().map(|api| rate(api, "ann", &[]).status);
+        refused = statuses.iter().filter(|status| **status == 429).count();
+        taken += 2 - refused;
+    }
+    let leaked = began.elapsed().as_secs_f64() * 160.0 / 60.0;
+    assert!(taken >= 160 && taken as f64 <= 160.0 + 2.0 * 10.0 + leaked + 1.0, "{taken}");
+}
+
+#[test]
 fn requests_at_once_take_no_more_than_there_is() {
     let world = with(World::servers(), 3, 0);
     let services = [world.start_api(), world.start_api()];
@@ -194,9 +222,8 @@ fn requests_at_once_take_no_more_than_there_is() {
 
 #[test]
 fn no_address_is_stored() {
-    let world = with(World::servers(), 0, 100)
-        .with("limits.trusted_proxies", "127.0.0.1")
-        .with("log.filter", "trace");
+    let world =
+        with(World::servers(), 0, 10).with("limits.trusted_proxies", "127.0.0.1").with("log.filter", "trace");
     let service = world.start_api();
     service.http().create("p");
     assert_eq!(rate(&service.http(), "ann", &[("x-forwarded-for", "192.0.2.77")]).status, 202);
