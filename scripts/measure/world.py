@@ -155,6 +155,9 @@ class Bench:
         self.wait_for(server, is_ready)
         return f"redis://127.0.0.1:{port}"
 
+    def redis_info(self, url):
+        return run("redis-cli", "-p", url.rsplit(":", 1)[1], "info").splitlines()
+
     def yardstick(self, name, *args):
         """Starts a yardstick; returns its address."""
         address = f"127.0.0.1:{free_port()}"

@@ -138,15 +138,17 @@ impl Transaction {
         database.until(*deadline, staged).await
     }
 
-    /// Writes the rows that [`stage`](Self::stage) has sent, sorted by key: neighbours in the index are touched
-    /// together, and two drains never lock in opposite orders.
+    /// Writes the rows that [`stage`](Self::stage) has sent, in their order. They come sorted by key: neighbours in the
+    /// index are touched together, and two drains never lock in opposite orders.
     pub async fn write_staged<T>(&mut self, table: &Table, rows: &[T], write: impl Write<T>) -> Result<u64> {
         if self.database.dialect() == Dialect::Sqlite {
             return self.insert(table, rows, write).await;
         }
-        let (columns, staged, keys) = (table.columns(), table.staged(), table.keys.join(", "));
-        let rows = format!("select {columns} from {staged} order by {keys}");
-        self.change(&table.write(&rows), Vec::new()).await
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let staged = format!("select {} from {}", table.columns(), table.staged());
+        self.change(&table.write(&staged), Vec::new()).await
     }
 
     /// Makes what was written durable. An error may come after it: the checkpoint tells whether it is.

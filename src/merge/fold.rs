@@ -179,7 +179,8 @@ impl Fold<'_> {
     fn finish(self) -> Merged {
         let mut merged = self.merged;
         for (key, (before, now)) in self.kept {
-            put(&key, before.rating, now.rating, &mut merged.ratings, &mut merged.unrated);
+            let written = if before.rating.is_none() { &mut merged.rated } else { &mut merged.ratings };
+            put(&key, before.rating, now.rating, written, &mut merged.unrated);
             put(&key, before.held, now.held, &mut merged.held, &mut merged.unheld);
             put(&key, before.withdrawal, now.withdrawal, &mut merged.withdrawn, &mut merged.unmarked);
         }
@@ -191,6 +192,7 @@ impl Fold<'_> {
             merged.averages.push(MergedAverage { post, before, after, version });
         }
         merged.created.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        merged.rated.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         merged.ratings.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         merged.unrated.sort_unstable();
         merged.withdrawn.sort_unstable_by(|a, b| a.0.cmp(&b.0));

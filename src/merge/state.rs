@@ -148,7 +148,9 @@ pub struct LoadedPost {
 pub struct Merged {
     /// New posts, created by ratings.
     pub created: Vec<Post>,
-    /// Ratings, with their new state.
+    /// Ratings of users who had none of the post. They are written as rows that are certainly new.
+    pub rated: Vec<(Key, Rating)>,
+    /// Ratings that changed, with their new state.
     pub ratings: Vec<(Key, Rating)>,
     /// Ratings that are gone.
     pub unrated: Vec<Key>,
@@ -181,7 +183,7 @@ pub struct Merged {
 impl Merged {
     /// Ratings and held ratings that it writes or deletes.
     pub fn rows(&self) -> usize {
-        self.ratings.len() + self.unrated.len() + self.held.len() + self.unheld.len()
+        self.rated.len() + self.ratings.len() + self.unrated.len() + self.held.len() + self.unheld.len()
     }
 }
 

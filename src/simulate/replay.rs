@@ -58,7 +58,7 @@ impl Log {
             if let Some(last) = merged.averages.first() {
                 average = last.after;
             }
-            rows.extend(merged.ratings);
+            rows.extend(merged.rated.into_iter().chain(merged.ratings));
         }
         let mut honest = (0, 0);
         for rating in ratings.iter().filter(|rating| is_honest(rating)) {

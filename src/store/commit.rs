@@ -13,13 +13,13 @@ use super::posts::{self, STANDINGS, write_standing};
 use super::prelude::*;
 use super::quarantine::{QUARANTINE, write_quarantined};
 use super::ranking::{RANKING, Ranked, write_ranked};
-use super::ratings::{RATINGS, WITHDRAWALS, delete, write_rating, write_withdrawal};
+use super::ratings::{NEW_RATINGS, RATINGS, WITHDRAWALS, delete, write_rating, write_withdrawal};
 use super::{Pace, ShardState, changes};
 use crate::database::Dialect;
 use crate::faults::{self, Mistake};
 
 /// The tables whose rows a commit stages before it locks anything.
-pub const STAGED: [&Table; 4] = [&RATINGS, &AVERAGES, &HISTORY, &RANKING];
+pub const STAGED: [&Table; 5] = [&NEW_RATINGS, &RATINGS, &AVERAGES, &HISTORY, &RANKING];
 
 impl Store {
     /// Most entries of one commit, as of now.
@@ -81,6 +81,7 @@ fn rank(merged: &Merged, as_of: AsOf<'_>) -> Vec<(PostId, Ranked)> {
 
 /// Stages the rows of large tables for [`write`].
 async fn stage(transaction: &mut Transaction, merged: &Merged, ranked: &[(PostId, Ranked)]) -> Result<()> {
+    transaction.stage(&NEW_RATINGS, &merged.rated, write_rating).await?;
     transaction.stage(&RATINGS, &merged.ratings, write_rating).await?;
     transaction.stage(&AVERAGES, &merged.averages, write_average).await?;
     transaction.stage(&HISTORY, &merged.history, write_hour).await?;
@@ -113,6 +114,7 @@ async fn write(
     delete(transaction, &RATINGS, &merged.unrated).await?;
     delete(transaction, &WITHDRAWALS, &merged.unmarked).await?;
     transaction.insert(&WITHDRAWALS, &merged.withdrawn, write_withdrawal).await?;
+    transaction.write_staged(&NEW_RATINGS, &merged.rated, write_rating).await?;
     transaction.write_staged(&RATINGS, &merged.ratings, write_rating).await?;
     faults::reach("commit.upserted");
     transaction.write_staged(&AVERAGES, &merged.averages, write_average).await?;

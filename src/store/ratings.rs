@@ -12,6 +12,8 @@ pub(super) const RATINGS: Table = Table::new(
     &["post_id", "user_id"],
     &["score", "status", "lane", "rated_at", "position", "vest_clock", "unvested_sum", "unvested_count"],
 );
+/// Ratings of users who had none of the post: the fold knows that, as only commits of the same shard write here.
+pub(super) const NEW_RATINGS: Table = Table { rule: Rule::Add, ..RATINGS };
 pub(super) const WITHDRAWALS: Table =
     Table::new("withdrawals", &["post_id", "user_id"], &["position", "lane", "vest_clock", "withdrawn_at"]);
 

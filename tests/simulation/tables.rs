@@ -101,7 +101,7 @@ impl Tables {
             return Ok(false);
         }
         let checkpoint = &mut self.checkpoints[batch.shard.index()];
-        let rated = merged.ratings.iter().map(|((_, user), _)| user);
+        let rated = merged.rated.iter().chain(&merged.ratings).map(|((_, user), _)| user);
         let mut users = rated.chain(merged.withdrawn.iter().map(|((_, user), _)| user));
         if users.any(|user: &UserId| user.as_str() == REFUSED_USER) {
             return Err(Error::Refused("this user breaks a rule of the table".into()));
@@ -128,7 +128,7 @@ impl Tables {
         for (key, withdrawal) in &merged.withdrawn {
             self.withdrawals.insert(key.clone(), *withdrawal);
         }
-        for (key, rating) in &merged.ratings {
+        for (key, rating) in merged.rated.iter().chain(&merged.ratings) {
             self.ratings.insert(key.clone(), *rating);
         }
         for average in &merged.averages {
