@@ -36,7 +36,7 @@ def main():
 
     # So that servers are ended when this is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    tables, failed = [], 0
+    tables, failed = [], {}
     with tempfile.TemporaryDirectory(prefix="damper-bench-") as folder:
         bench = Bench(folder, Scale(args.quick), Build.here(folder, args.against))
         try:
@@ -46,7 +46,7 @@ def main():
                 try:
                     table = CASES[name](bench)
                 except Wrong as wrong:
-                    failed += 1
+                    failed[name] = str(wrong)
                     print(f"\n{name}: no figure: {wrong}", flush=True)
                     continue
                 finally:
@@ -56,12 +56,12 @@ def main():
                 print("\n" + table.text(), flush=True)
         except Exception:
             traceback.print_exc()
-            failed += 1
+            failed["the run"] = "it ended early"
         finally:
             bench.close()
-    if args.write and not failed:
-        report.write(tables, COMMAND)
-    return min(failed, 1)
+    if args.write and tables:
+        report.write(tables, failed, COMMAND)
+    return min(len(failed), 1)
 
 
 def derive(bench, is_written):

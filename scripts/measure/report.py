@@ -14,11 +14,12 @@ PICTURE = "![Each case beside its yardstick in the same run, as a share of it; t
 WIDTH, LINE, LEFT, FULL = 760, 26, 340, 1.5  # of the drawing; the last is the largest ratio that fits
 
 
-def write(tables, command):
-    """Replaces what the last run measured."""
+def write(tables, failed, command):
+    """Replaces what the last run measured. A case with an error is named, and has no figure."""
     DRAWING.write_text(drawing(tables))
     load = "2,000 posts, 100,000 users, where the case says nothing else"
-    put(PAGE, [about(command, load), PICTURE, *map(markdown, tables)])
+    missing = [f"No figure: {name}: {why}" for name, why in failed.items()]
+    put(PAGE, [about(command, load), *missing, PICTURE, *map(markdown, tables)])
 
 
 def put(file, parts):
