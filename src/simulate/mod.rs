@@ -28,7 +28,7 @@ pub use bomb::{Bomb, Shape};
 pub use budget::{ACCOUNTS_MAX, AIMS, Budget};
 pub use detail::Detail;
 pub use method::RIVALS;
-pub use outcome::{Figures, Outcome, Shown};
+pub use outcome::{Figures, Outcome};
 pub use report::{About, report};
 pub use settings::{PRESETS, Setting, preset};
 pub use spool::{History, Rating, Spool};

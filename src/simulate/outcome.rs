@@ -10,7 +10,7 @@ use super::chart::thousands;
 use super::detail::Detail;
 use super::method::RIVALS;
 use super::settings::Setting;
-use super::study::{Event, OFFSETS, Plan, Sample, Tally};
+use super::study::{Alert, Event, OFFSETS, Plan, Sample, Tally};
 use crate::model::{PostId, Time};
 use crate::smoothing::Knobs;
 
@@ -27,7 +27,7 @@ pub struct Outcome {
     /// Every method, the rivals first.
     pub methods: Vec<Figures>,
     /// Bursts and attacks, the largest first.
-    pub events: Vec<Shown>,
+    pub events: Vec<Event>,
     /// How many there were.
     pub events_total: usize,
     /// Posts with a lasting change, and when it began.
@@ -72,41 +72,7 @@ pub struct Figures {
     /// Alerts that would have been raised.
     pub alerts: Option<u64>,
     /// The largest of them.
-    pub largest_alerts: Vec<Raised>,
-}
-
-/// An alert.
-#[derive(Debug, Clone, Serialize)]
-pub struct Raised {
-    /// The post.
-    pub post: PostId,
-    /// When it would have been raised.
-    pub at: Time,
-    /// How far the mean was about to move, in stars.
-    pub shift: f64,
-}
-
-/// A burst or an attack.
-#[derive(Debug, Clone, Serialize)]
-pub struct Shown {
-    /// The post.
-    pub post: PostId,
-    /// Its beginning.
-    pub from: Time,
-    /// Its ratings.
-    pub ratings: usize,
-    /// Their mean.
-    pub mean: f64,
-    /// The exact mean before.
-    pub before: f64,
-    /// Whether it was invented.
-    pub is_attack: bool,
-    /// By method, then offset: how far it moved the mean.
-    pub shifts: Vec<Vec<Option<f64>>>,
-    /// By method: the largest move.
-    pub peaks: Vec<f64>,
-    /// By setting: minutes until an alert.
-    pub alert_after_minutes: Vec<Option<i64>>,
+    pub largest_alerts: Vec<Alert>,
 }
 
 /// What to set.
@@ -192,7 +158,7 @@ impl Outcome {
         Self {
             posts: tally.posts,
             ratings: tally.ratings,
-            events: tally.events.iter().take(SHOWN_MAX).map(Shown::of).collect(),
+            events: tally.events.into_iter().take(SHOWN_MAX).collect(),
             events_total,
             changes: tally
                 .changes
@@ -205,22 +171,6 @@ impl Outcome {
             aims: AIMS.iter().map(|(.., name)| *name).collect(),
             recommended,
             detail,
-        }
-    }
-}
-
-impl Shown {
-    fn of(event: &Event) -> Self {
-        Self {
-            post: event.post.clone(),
-            from: event.from,
-            ratings: event.ratings,
-            mean: event.mean,
-            before: event.before,
-            is_attack: event.is_attack,
-            shifts: event.shifts.iter().map(|shifts| shifts.to_vec()).collect(),
-            peaks: event.peaks.clone(),
-            alert_after_minutes: event.alerted_ms.iter().map(|ms| ms.map(|ms| ms / 60_000)).collect(),
         }
     }
 }
@@ -238,8 +188,6 @@ fn figures(method: usize, meant: &[&Event], tally: &Tally, plan: &Plan) -> Figur
     let (squares, count) = tally.calm[method];
     let mut lags = tally.lags[method].clone();
     lags.sort_by(f64::total_cmp);
-    let raised =
-        |alert: &super::study::Alert| Raised { post: alert.post.clone(), at: alert.at, shift: alert.shift };
     Figures {
         name: match setting {
             None => RIVALS[method].to_owned(),
@@ -255,9 +203,8 @@ fn figures(method: usize, meant: &[&Event], tally: &Tally, plan: &Plan) -> Figur
             surge as f64 / all.max(1) as f64
         }),
         alerts: setting.map(|setting| tally.alerts[setting].0),
-        largest_alerts: setting.map_or(Vec::new(), |setting| {
-            tally.alerts[setting].1.iter().take(SHOWN_MAX).map(raised).collect()
-        }),
+        largest_alerts: setting
+            .map_or(Vec::new(), |setting| tally.alerts[setting].1.iter().take(SHOWN_MAX).cloned().collect()),
     }
 }
 

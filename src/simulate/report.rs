@@ -6,8 +6,8 @@ use super::budget::{ACCOUNTS_MAX, AIMS};
 use super::chart::{Line, Row, accounts, courses, escaped, moves, shortened, thousands};
 use super::detail::Detail;
 use super::method::{DRAWN, RIVALS};
-use super::outcome::{Figures, Outcome, Shown};
-use super::study::OFFSETS;
+use super::outcome::{Figures, Outcome};
+use super::study::{Event, OFFSETS};
 use crate::model::Time;
 
 const PAGE: &str = include_str!("report.html");
@@ -310,7 +310,7 @@ fn events(outcome: &Outcome) -> String {
          <th>exact</th><th>published</th><th>first alert<br>after</th></tr>",
         thousands(outcome.events_total as u64)
     );
-    let row = |event: &Shown| {
+    let row = |event: &Event| {
         let alert = event.alert_after_minutes.get(best - RIVALS.len()).copied().flatten();
         format!(
             "<tr><td>{}</td><td class=\"left\">{}</td><td>{}</td><td>{:.2}</td><td>{:.2}</td><td>{}</td><td>{}</td><td>{}</td></tr>",

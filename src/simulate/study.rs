@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde::Serialize;
+
 use super::bomb::Bomb;
 use super::budget::{AGES, SAMPLES, SIZES, size_of};
 use super::events::{Burst, bursts, change};
@@ -55,13 +57,13 @@ pub struct Plan {
 }
 
 /// A burst or an attack, and what it did.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Event {
     /// The post.
     pub post: PostId,
     /// Its beginning.
     pub from: Time,
-    /// Its ratings, and their mean.
+    /// Its ratings.
     pub ratings: usize,
     /// Their mean.
     pub mean: f64,
@@ -73,12 +75,12 @@ pub struct Event {
     pub shifts: Vec<[Option<f64>; OFFSETS.len()]>,
     /// By method: the largest move.
     pub peaks: Vec<f64>,
-    /// By setting: how long until an alert was raised.
-    pub alerted_ms: Vec<Option<i64>>,
+    /// By setting: minutes until an alert was raised.
+    pub alert_after_minutes: Vec<Option<i64>>,
 }
 
 /// An alert that would have been raised.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Alert {
     /// The post.
     pub post: PostId,
@@ -309,7 +311,7 @@ fn event(
     let alerted = |(_, alerts): &(u64, Vec<Alert>)| {
         let after = alerts.iter().map(|alert| alert.at.ms() - burst.from.ms());
         // The first few of a burst may have raised it already.
-        after.filter(|ms| (-DAY_MS..7 * DAY_MS).contains(ms)).min().map(|ms| ms.max(0))
+        after.filter(|ms| (-DAY_MS..7 * DAY_MS).contains(ms)).min().map(|ms| ms.max(0) / MINUTE_MS)
     };
     Event {
         post: post.clone(),
@@ -320,7 +322,7 @@ fn event(
         is_attack,
         shifts: shifts.collect(),
         peaks: methods.map(peak).collect(),
-        alerted_ms: tally.alerts.iter().map(alerted).collect(),
+        alert_after_minutes: tally.alerts.iter().map(alerted).collect(),
     }
 }
 

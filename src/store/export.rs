@@ -4,11 +4,11 @@
 use super::averages::{AVERAGES, HISTORY, hour};
 use super::bulk::averages_under_way;
 use super::decisions::{AUDIT, decided, exclusion_state};
-use super::held::held;
+use super::held::{HELD, held};
 use super::next_after;
 use super::posts::state;
 use super::prelude::*;
-use super::ratings::{key, rating, withdrawal};
+use super::ratings::{RATINGS, WITHDRAWALS, key, rating, withdrawal};
 use super::users::user;
 use crate::merge::{Adopted, Decided, Excluded, Hour, Kept, PostState, pieces_of};
 use crate::model::User;
@@ -83,100 +83,46 @@ impl Store {
     }
 }
 
-/// All rows of some posts in the order of the log. A table's own columns stand where it has them.
+/// The columns of a row of any kind, and what stands in those that its table does not have.
+const COLUMNS: [(&str, &str); 12] = [
+    ("user_id", "cast(null as text)"),
+    ("position", "cast(null as text)"),
+    ("score", "cast(0 as smallint)"),
+    ("status", "cast(null as text)"),
+    ("lane", "cast(null as text)"),
+    ("rated_at", "cast(0 as bigint)"),
+    ("withdrawn_at", "cast(0 as bigint)"),
+    ("vest_clock", "cast(0 as double precision)"),
+    ("unvested_sum", "cast(0 as double precision)"),
+    ("unvested_count", "cast(0 as double precision)"),
+    ("decision", "cast(null as text)"),
+    ("outcome", "cast(null as text)"),
+];
+/// What the audit calls two of them.
+const OF_AUDIT: [(&str, &str); 2] = [("user_id", "decided_by"), ("rated_at", "decided_at")];
+
+/// All rows of some posts in the order of the log.
 fn rows() -> String {
-    const NO_TEXT: &str = "cast(null as text)";
-    const NO_FLOAT: &str = "cast(0 as double precision)";
-    const NO_INT: &str = "cast(0 as bigint)";
-    const NO_SMALL: &str = "cast(0 as smallint)";
-    let part = |kind: &str, table: &str, columns: [&str; 12]| {
-        const NAMES: [&str; 12] = [
-            "user_id",
-            "position",
-            "score",
-            "status",
-            "lane",
-            "rated_at",
-            "withdrawn_at",
-            "vest_clock",
-            "unvested_sum",
-            "unvested_count",
-            "decision",
-            "outcome",
-        ];
-        let columns: Vec<String> =
-            columns.iter().zip(NAMES).map(|(column, name)| format!("{column} as {name}")).collect();
-        format!("select '{kind}' as kind, post_id, {} from {table}", columns.join(", "))
+    let part = |kind: &str, table: &Table| {
+        let has = |name: &str| table.keys.iter().chain(table.others).any(|own| *own == name);
+        let column = |(name, none): (&'static str, &'static str)| {
+            let renamed = OF_AUDIT.into_iter().find(|(usual, own)| *usual == name && has(own));
+            let own = if has(name) { name } else { renamed.map_or(none, |(_, own)| own) };
+            format!("{own} as {name}")
+        };
+        let columns = COLUMNS.map(column).join(", ");
+        format!(
+            "select '{kind}' as kind, post_id, {columns} from {} where post_id > $1 and post_id <= $2",
+            table.name
+        )
     };
-    let parts = [
-        part(
-            "rating",
-            "ratings",
-            [
-                "user_id",
-                "position",
-                "score",
-                "status",
-                "lane",
-                "rated_at",
-                NO_INT,
-                "vest_clock",
-                "unvested_sum",
-                "unvested_count",
-                NO_TEXT,
-                NO_TEXT,
-            ],
-        ),
-        part(
-            "held",
-            "held",
-            [
-                "user_id",
-                "position",
-                "score",
-                "status",
-                "lane",
-                "rated_at",
-                NO_INT,
-                "vest_clock",
-                NO_FLOAT,
-                NO_FLOAT,
-                NO_TEXT,
-                NO_TEXT,
-            ],
-        ),
-        part(
-            "withdrawal",
-            "withdrawals",
-            [
-                "user_id",
-                "position",
-                NO_SMALL,
-                NO_TEXT,
-                "lane",
-                NO_INT,
-                "withdrawn_at",
-                "vest_clock",
-                NO_FLOAT,
-                NO_FLOAT,
-                NO_TEXT,
-                NO_TEXT,
-            ],
-        ),
-    ];
-    let range = "post_id > $1 and post_id <= $2";
-    let parts = parts.map(|part| format!("{part} where {range}"));
+    let parts = [("rating", &RATINGS), ("held", &HELD), ("withdrawal", &WITHDRAWALS), ("decision", &AUDIT)];
+    let parts = parts.map(|(kind, table)| part(kind, table));
     format!(
-        "select q.*, e.excluded, e.undone from (
-             {}
-             union all select 'decision' as kind, post_id, decided_by as user_id, position, {NO_SMALL} as score,
-                 {NO_TEXT} as status, {NO_TEXT} as lane, decided_at as rated_at, {NO_INT} as withdrawn_at,
-                 {NO_FLOAT} as vest_clock, {NO_FLOAT} as unvested_sum, {NO_FLOAT} as unvested_count, decision, outcome
-             from {} where {range}
-         ) q left join exclusions e on e.post_id = q.post_id and e.position = q.position and q.kind = 'decision'
+        "select q.*, e.excluded, e.undone from ({}) q
+         left join exclusions e on e.post_id = q.post_id and e.position = q.position and q.kind = 'decision'
          order by q.post_id, q.position, q.user_id, q.kind",
-        parts.join(" union all "),
-        AUDIT.name
+        parts.join(" union all ")
     )
 }
 
