@@ -27,6 +27,8 @@ fn a_moderator_sees_a_bomb_arrive_excludes_it_and_takes_it_back() {
     world.flush();
     let service = world.start_api();
     let (api, browser) = (service.http(), Browser::start());
+    // So that the picture of the preview has the whole panel.
+    browser.resize(1280, 880);
     sign_in(&browser, &service, &told(&service).expect("a token"));
     browser.until_text("#look", "Nothing");
     // It arrives while the page is open.
