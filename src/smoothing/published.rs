@@ -46,3 +46,28 @@ impl Published {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Time;
+    use crate::smoothing::{Knobs, UserState};
+
+    #[test]
+    fn the_figures_are_those_of_the_average() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        assert_eq!(
+            Published::of(&Average::default(), &params),
+            Published { early: true, ..Published::default() }
+        );
+        let mut average = Average::default();
+        for (i, score) in [5, 4, 0].into_iter().enumerate() {
+            UserState::rated(&mut average, score, Time::from_ms(1_700_000_000_000 + i as i64), &params);
+        }
+        let published = Published::of(&average, &params);
+        assert_eq!((published.raw_average, published.count), (Some(3.0), 3));
+        assert_eq!(published.average, average.smoothed_mean(&params));
+        assert_eq!(published.phasing_in, average.unvested().round() as u64);
+        assert!(published.early);
+    }
+}

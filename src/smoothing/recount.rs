@@ -185,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_were_taken_out_leave_room_for_their_rounding() {
+        let (sound, rows) = post();
+        let off = Average { calm: Lane { vested: sound.calm.vested + 5e-6, ..sound.calm }, ..sound };
+        let mut recount = Recount::new(sound.calm.clock, sound.surge.clock);
+        rows.iter().for_each(|row| recount.add(row));
+        assert_eq!(recount.differences(&off).len(), 1);
+        (0..10_000).for_each(|_| recount.pass_excluded());
+        assert_eq!(recount.differences(&off), []);
+        let far = Average { calm: Lane { vested: sound.calm.vested + 2e-5, ..sound.calm }, ..sound };
+        assert_eq!(recount.differences(&far).len(), 1);
+    }
+
+    #[test]
     fn a_missing_row_shows_with_both_values() {
         let (average, mut rows) = post();
         rows.pop();

@@ -331,3 +331,23 @@ impl UserState {
         user
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DAY_MS;
+    use crate::smoothing::Knobs;
+
+    #[test]
+    fn a_mark_fades_when_so_much_time_has_passed_that_it_changes_no_bit() {
+        let params = Params::new(&Knobs::default()).unwrap();
+        let at = |days: i64| Time::from_ms(1_700_000_000_000).plus_ms(days * DAY_MS);
+        let mut average = Average::default();
+        let mut user = UserState::rated(&mut average, 5, at(0), &params);
+        assert!(user.withdraw(&mut average, When { at: at(0), is_stated: false }, &params));
+        let mark = user.mark.expect("it leaves a mark");
+        // A day halves the weight: after 53 of them a quarter of an epsilon is not reached yet, after 55 it is passed.
+        assert!(!mark.has_faded(&average) && !mark.has_faded(&average.at(at(53), &params)));
+        assert!(mark.has_faded(&average.at(at(55), &params)));
+    }
+}
