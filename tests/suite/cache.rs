@@ -4,9 +4,9 @@
 mod room;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use damper::cache::memory::{LIFE, MemoryCache};
+use damper::cache::memory::MemoryCache;
 use damper::cache::redis::RedisCache;
 use damper::cache::{Cache, Cached};
 use damper::entry::{Position, Shard};
@@ -18,8 +18,8 @@ use damper::smoothing::{Average, Knobs, Params, UserState, When};
 
 use crate::support::log::{START, entry, post_id, posts};
 use crate::support::redis::Reply;
+use crate::support::until;
 use crate::support::world::World;
-use crate::support::{until, within};
 
 /// Makes a test of each function on each cache. Redis is looked at through an in-process cache that keeps nothing.
 macro_rules! on_every_cache {
@@ -124,29 +124,47 @@ async fn every_bit_of_a_state_comes_back(cache: &dyn Cache) {
     assert_eq!(bits(&found.state.average), bits(&average));
 }
 
+/// What is promised of a commit: every process shows it within this.
+const PROMISED: Duration = Duration::from_secs(1);
+
+/// Asks until the answer is `newer`; `older` may come only within the promised time after `since`.
+async fn until_newer(
+    cache: &dyn Cache,
+    (older, newer): (&Arc<Cached>, Option<&Arc<Cached>>),
+    since: Instant,
+) {
+    loop {
+        let asked = since.elapsed();
+        let found = get(cache, "p").await;
+        if found.as_ref() == newer {
+            return;
+        }
+        assert_eq!(found.as_ref(), Some(older));
+        assert!(asked < PROMISED, "{asked:?} later it still shows what was replaced");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_in_process_lives_a_second_at_most() {
-    let cache = MemoryCache::new(MEMORY);
-    cache.put_many(&[cached("p", 1, 1, 0)]).await;
-    assert!(get(&cache, "p").await.is_some());
-    let gone = || crate::support::wait(get(&cache, "p")).is_none().then_some(());
-    within(LIFE * 3, "the entry to be gone", gone);
+    let (cache, entry) = (MemoryCache::new(MEMORY), cached("p", 1, 1, 0));
+    cache.put_many(std::slice::from_ref(&entry)).await;
+    let put = Instant::now();
+    assert_eq!(get(&cache, "p").await.as_ref(), Some(&entry));
+    until_newer(&cache, (&entry, None), put).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_puts_another_gets_within_a_second() {
     let world = World::servers();
     let (one, other) = (cache(&world, MEMORY).await, cache(&world, MEMORY).await);
-    one.put_many(&[cached("p", 1, 1, 0)]).await;
-    assert_eq!(get(&other, "p").await, Some(cached("p", 1, 1, 0)), "what is not near comes from redis");
-    one.put_many(&[cached("p", 2, 1, 0)]).await;
-    for _ in 0..600 {
-        if get(&other, "p").await == Some(cached("p", 2, 1, 0)) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the other process still gets what was replaced");
+    let (older, newer) = (cached("p", 1, 1, 0), cached("p", 2, 1, 0));
+    one.put_many(std::slice::from_ref(&older)).await;
+    assert_eq!(get(&other, "p").await.as_ref(), Some(&older), "what is not near comes from redis");
+    one.put_many(std::slice::from_ref(&newer)).await;
+    let put = Instant::now();
+    assert_eq!(get(&other, "p").await.as_ref(), Some(&older), "it is near the other");
+    until_newer(&other, (&older, Some(&newer)), put).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
