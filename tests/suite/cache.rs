@@ -4,7 +4,7 @@
 mod room;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use damper::cache::memory::MemoryCache;
 use damper::cache::redis::RedisCache;
@@ -18,8 +18,8 @@ use damper::smoothing::{Average, Knobs, Params, UserState, When};
 
 use crate::support::log::{START, entry, post_id, posts};
 use crate::support::redis::Reply;
-use crate::support::until;
 use crate::support::world::World;
+use crate::support::{SEEN_WITHIN, until, wait, within};
 
 /// Makes a test of each function on each cache. Redis is looked at through an in-process cache that keeps nothing.
 macro_rules! on_every_cache {
@@ -124,34 +124,13 @@ async fn every_bit_of_a_state_comes_back(cache: &dyn Cache) {
     assert_eq!(bits(&found.state.average), bits(&average));
 }
 
-/// What is promised of a commit: every process shows it within this.
-const PROMISED: Duration = Duration::from_secs(1);
-
-/// Asks until the answer is `newer`; `older` may come only within the promised time after `since`.
-async fn until_newer(
-    cache: &dyn Cache,
-    (older, newer): (&Arc<Cached>, Option<&Arc<Cached>>),
-    since: Instant,
-) {
-    loop {
-        let asked = since.elapsed();
-        let found = get(cache, "p").await;
-        if found.as_ref() == newer {
-            return;
-        }
-        assert_eq!(found.as_ref(), Some(older));
-        assert!(asked < PROMISED, "{asked:?} later it still shows what was replaced");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_in_process_lives_a_second_at_most() {
     let (cache, entry) = (MemoryCache::new(MEMORY), cached("p", 1, 1, 0));
     cache.put_many(std::slice::from_ref(&entry)).await;
-    let put = Instant::now();
     assert_eq!(get(&cache, "p").await.as_ref(), Some(&entry));
-    until_newer(&cache, (&entry, None), put).await;
+    let gone = || wait(get(&cache, "p")).is_none().then_some(());
+    within(SEEN_WITHIN, "the entry to be gone", gone);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,9 +141,8 @@ async fn what_one_process_puts_another_gets_within_a_second() {
     one.put_many(std::slice::from_ref(&older)).await;
     assert_eq!(get(&other, "p").await.as_ref(), Some(&older), "what is not near comes from redis");
     one.put_many(std::slice::from_ref(&newer)).await;
-    let put = Instant::now();
-    assert_eq!(get(&other, "p").await.as_ref(), Some(&older), "it is near the other");
-    until_newer(&other, (&older, Some(&newer)), put).await;
+    let seen = || (wait(get(&other, "p")).as_ref() == Some(&newer)).then_some(());
+    within(SEEN_WITHIN, "the other process to get what replaced it", seen);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +207,7 @@ async fn without_redis_everything_is_a_miss_and_nothing_an_error() {
     world.redis().start_again();
     let stored = || world.redis().command(&["HEXISTS", &part("q"), "q"]) == Reply::Int(1);
     until("the cache to be back", || {
-        crate::support::wait(cache.put_many(&[cached("q", 2, 1, 0)]));
+        wait(cache.put_many(&[cached("q", 2, 1, 0)]));
         stored()
     });
     assert_eq!(get(&cache, "q").await.map(|found| found.state.version.low), Some(2));
