@@ -4,6 +4,7 @@
 //! problems is compared in `interface`, beside the problems' pages.
 
 mod embed;
+mod promises;
 mod tables;
 
 use std::collections::BTreeSet;

@@ -262,7 +262,7 @@ fn the_admin_listener_answers_no_page_of_another_site() {
     }
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "a b", "x@localhost"] {
         let answer = first(&format!("{host}:{port}"), "");
-        assert!(answer.contains("403") || answer.contains("400"), "{host}: {answer}");
+        assert_eq!(answer, "HTTP/1.1 403 Forbidden", "{host}");
     }
     let own = format!("localhost:{port}");
     assert_eq!(first(&own, &format!("origin: http://{own}\r\n")), "HTTP/1.1 200 OK");

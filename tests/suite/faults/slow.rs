@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use damper::database::{Database, Patience};
+use damper::error::Error;
 use sqlx::{Connection, PgConnection};
 
 use super::rate;
@@ -27,8 +28,16 @@ fn slow(world: &World) -> &'static str {
     }
 }
 
+/// Whether a question is answered. The only other outcome is that it took too long, or had no connection.
 async fn is_answered(database: &Database, patience: Patience, sql: &str) -> bool {
-    database.ask(patience, sql, Vec::new()).await.is_ok()
+    match database.ask(patience, sql, Vec::new()).await {
+        Ok(rows) => {
+            assert_eq!(rows.len(), 1);
+            true
+        }
+        Err(Error::Unavailable(_)) => false,
+        Err(other) => panic!("{other}"),
+    }
 }
 
 /// Waits until a question is answered, a few seconds at most.
