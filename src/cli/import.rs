@@ -249,10 +249,8 @@ fn summary(done: &Imported) -> String {
         text += &format!("not read: the columns {}\n", term::printable(&done.ignored_columns.join(", ")));
     }
     if done.half_stars_rounded_up > 0 {
-        text += &format!(
-            "{} rounded up\n",
-            term::counted(done.half_stars_rounded_up, "half star", "half stars")
-        );
+        text +=
+            &format!("{} rounded up\n", term::counted(done.half_stars_rounded_up, "half star", "half stars"));
     }
     if done.superseded > 0 {
         text += &format!(

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::support::http::Http;
 use crate::support::process::Process;
+use crate::support::until;
 use crate::support::world::World;
-use crate::support::{until, until_some};
 
 /// Simultaneous slow clients.
 const SLOW: usize = 1_000;
@@ -183,15 +183,15 @@ fn a_client_waits_while_all_connections_are_taken() {
     let world = World::embedded().with("api.connections_max", 5).with("api.header_timeout_ms", 600_000);
     let service = world.start_api();
     let api = service.http();
-    // The connections of the start may still be about to close.
-    let five_are_taken = || {
-        let idle: Vec<TcpStream> = (0..5).map(|_| connect(&api, "")).collect();
-        let mut sixth = connect(&api, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        sixth.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
-        let answer = sixth.read(&mut [0; 64]);
-        answer.is_err_and(|e| e.kind() == ErrorKind::WouldBlock).then_some((idle, sixth))
-    };
-    let (mut idle, sixth) = until_some("a sixth client to wait", five_are_taken);
+    let mut idle: Vec<TcpStream> = (0..5).map(|_| connect(&api, "")).collect();
+    let mut sixth = connect(&api, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    // Much longer than an answer takes.
+    sixth.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+    let answer = sixth.read(&mut [0; 64]);
+    assert!(
+        answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::WouldBlock),
+        "it does not wait: {answer:?}"
+    );
     assert_eq!(service.admin().get("/livez").status, 200, "the admin listener has its own connection limit");
     sixth.set_read_timeout(Some(SILENCE)).expect("a timeout");
     drop(idle.pop());
