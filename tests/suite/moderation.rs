@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::identity::{keyed, token};
 use crate::support::http::{Answer, Http, JSON};
 use crate::support::log::{START, entry, post_id, posts};
-use crate::support::process::{Process, Program};
+use crate::support::process::Process;
 use crate::support::world::World;
 use crate::support::{SEEN_WITHIN, in_both_setups, until, within};
 
