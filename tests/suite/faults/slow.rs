@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use damper::database::{Database, Patience};
-use damper::error::Error;
 use sqlx::{Connection, PgConnection};
 
 use super::rate;
@@ -35,8 +34,8 @@ async fn is_answered(database: &Database, patience: Patience, sql: &str) -> bool
             assert_eq!(rows.len(), 1);
             true
         }
-        Err(Error::Unavailable(_)) => false,
-        Err(other) => panic!("{other}"),
+        Err(error) if error.is_transient() => false,
+        Err(error) => panic!("{error}"),
     }
 }
 
