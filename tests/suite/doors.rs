@@ -326,6 +326,7 @@ fn one_address_does_not_hold_all_connections() {
         .output()
         .expect("curl");
     assert_eq!(String::from_utf8_lossy(&other.stdout), "ok\n");
+    until("it to be logged", || service.err().contains("too many connections"));
     assert_eq!(service.err().matches("too many connections").count(), 1, "{}", service.err());
     held.clear();
     until("its places to be free again", || api.try_get("/livez").is_ok_and(|answer| answer.status == 200));
