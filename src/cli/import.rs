@@ -249,18 +249,19 @@ fn summary(done: &Imported) -> String {
         text += &format!("not read: the columns {}\n", term::printable(&done.ignored_columns.join(", ")));
     }
     if done.half_stars_rounded_up > 0 {
-        text += &format!("{} half stars rounded up\n", term::number(done.half_stars_rounded_up));
+        text +=
+            &format!("{} rounded up\n", term::counted(done.half_stars_rounded_up, "half star", "half stars"));
     }
     if done.superseded > 0 {
         text += &format!(
-            "{} lines had a later line with the same post, user and time, which counts\n",
-            term::number(done.superseded)
+            "{} had a later line with the same post, user and time, which counts\n",
+            term::counted(done.superseded, "line", "lines")
         );
     }
     if done.out_of_order > 0 {
         text += &format!(
-            "{} lines were older than a line before them; they take the time of the post's newest rating\n",
-            term::number(done.out_of_order)
+            "{} older than a line before, and get the time of the post's newest rating\n",
+            term::counted(done.out_of_order, "line was", "lines were")
         );
     }
     if done.refused > 0 {

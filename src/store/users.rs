@@ -56,7 +56,8 @@ impl Store {
         self.ids_by(POSTS_BY, user).await
     }
 
-    /// Takes a user's id from the posts that they have made, and drops their name and the marks of their withdrawals.
+    /// Takes a user's id from the posts that they have made, and drops their name, the marks of their withdrawals and
+    /// their sessions.
     pub async fn forget(&self, user: &UserId) -> Result<()> {
         // By the keys, so that nothing else waits while a whole table is read.
         let steps = [
@@ -82,6 +83,7 @@ impl Store {
         let mut transaction = self.database.begin(Patience::Endless).await?;
         transaction.change("delete from daily_posts where user_id = $1", values![user]).await?;
         transaction.change("delete from users where id = $1", values![user]).await?;
+        transaction.change("delete from sessions where user_id = $1", values![user]).await?;
         transaction.commit().await
     }
 

@@ -14,14 +14,12 @@ mod users;
 
 pub use listeners::metric;
 
-use std::time::Duration;
-
 use damper::model::Time;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, Program};
 use crate::support::world::World;
-use crate::support::{in_both_setups, within};
+use crate::support::{SEEN_WITHIN, in_both_setups, within};
 
 in_both_setups!(
     a_rating_is_taken_shown_as_pending_and_counts_after_a_drain,
@@ -33,9 +31,6 @@ in_both_setups!(
     an_id_may_hold_every_character_of_the_alphabet,
     a_service_that_is_told_to_stop_ends_well,
 );
-
-/// The longest that another process' commit may stay unseen, and twice that again for a busy machine.
-const SEEN_WITHIN: Duration = Duration::from_secs(3);
 
 /// A moment in RFC 3339, UTC, with milliseconds.
 #[track_caller]

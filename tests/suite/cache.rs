@@ -6,7 +6,7 @@ mod room;
 use std::sync::Arc;
 use std::time::Duration;
 
-use damper::cache::memory::{LIFE, MemoryCache};
+use damper::cache::memory::MemoryCache;
 use damper::cache::redis::RedisCache;
 use damper::cache::{Cache, Cached};
 use damper::entry::{Position, Shard};
@@ -19,7 +19,7 @@ use damper::smoothing::{Average, Knobs, Params, UserState, When};
 use crate::support::log::{START, entry, post_id, posts};
 use crate::support::redis::Reply;
 use crate::support::world::World;
-use crate::support::{until, within};
+use crate::support::{SEEN_WITHIN, until, wait, within};
 
 /// Makes a test of each function on each cache. Redis is looked at through an in-process cache that keeps nothing.
 macro_rules! on_every_cache {
@@ -126,27 +126,23 @@ async fn every_bit_of_a_state_comes_back(cache: &dyn Cache) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_in_process_lives_a_second_at_most() {
-    let cache = MemoryCache::new(MEMORY);
-    cache.put_many(&[cached("p", 1, 1, 0)]).await;
-    assert!(get(&cache, "p").await.is_some());
-    let gone = || crate::support::wait(get(&cache, "p")).is_none().then_some(());
-    within(LIFE * 3, "the entry to be gone", gone);
+    let (cache, entry) = (MemoryCache::new(MEMORY), cached("p", 1, 1, 0));
+    cache.put_many(std::slice::from_ref(&entry)).await;
+    assert_eq!(get(&cache, "p").await.as_ref(), Some(&entry));
+    let gone = || wait(get(&cache, "p")).is_none().then_some(());
+    within(SEEN_WITHIN, "the entry to be gone", gone);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_puts_another_gets_within_a_second() {
     let world = World::servers();
     let (one, other) = (cache(&world, MEMORY).await, cache(&world, MEMORY).await);
-    one.put_many(&[cached("p", 1, 1, 0)]).await;
-    assert_eq!(get(&other, "p").await, Some(cached("p", 1, 1, 0)), "what is not near comes from redis");
-    one.put_many(&[cached("p", 2, 1, 0)]).await;
-    for _ in 0..600 {
-        if get(&other, "p").await == Some(cached("p", 2, 1, 0)) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the other process still gets what was replaced");
+    let (older, newer) = (cached("p", 1, 1, 0), cached("p", 2, 1, 0));
+    one.put_many(std::slice::from_ref(&older)).await;
+    assert_eq!(get(&other, "p").await.as_ref(), Some(&older), "what is not near comes from redis");
+    one.put_many(std::slice::from_ref(&newer)).await;
+    let seen = || (wait(get(&other, "p")).as_ref() == Some(&newer)).then_some(());
+    within(SEEN_WITHIN, "the other process to get what replaced it", seen);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +207,7 @@ async fn without_redis_everything_is_a_miss_and_nothing_an_error() {
     world.redis().start_again();
     let stored = || world.redis().command(&["HEXISTS", &part("q"), "q"]) == Reply::Int(1);
     until("the cache to be back", || {
-        crate::support::wait(cache.put_many(&[cached("q", 2, 1, 0)]));
+        wait(cache.put_many(&[cached("q", 2, 1, 0)]));
         stored()
     });
     assert_eq!(get(&cache, "q").await.map(|found| found.state.version.low), Some(2));

@@ -4,13 +4,12 @@ mod outage;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::http::Http;
 use crate::support::log::{POSTS, Rng, latest, synthetic};
-use crate::support::process::Program;
+use crate::support::process::{Process, Program};
 use crate::support::world::{World, create_all};
 use crate::support::{in_both_setups, until};
 
@@ -37,30 +36,34 @@ fn imported(seed: u64, count: u64) -> (String, BTreeMap<(String, String), i64>) 
     (csv(&log), latest(&log))
 }
 
+/// Every place of a drain where a kill may find it.
+const PLACES: [&str; 9] = [
+    "drain.read",
+    "commit.loaded",
+    "commit.brought",
+    "commit.swapped",
+    "commit.upserted",
+    "commit.written",
+    "commit.done",
+    "drain.refreshed",
+    "drain.trimmed",
+];
+
 fn a_killed_drain_leaves_counts_exact(world: World) {
-    const KILLS: u64 = 8;
     let world = world.with("drain.batch_max", 15).with("shards", 4);
-    let (lines, ratings) = imported(21, 6_000);
+    let (lines, ratings) = imported(21, 3_000);
     world.import(&lines);
     let total = lines.lines().count() as u64;
     let mut random = Rng(42);
-    let mut killed_in_its_middle = 0;
-    for round in 1..=KILLS {
-        let before = world.drained();
-        let mut flush = world.spawn_cli(&["flush"], b"");
-        // Somewhere in this round's part of the log, at any step of a batch.
-        let progress = 1 + random.below(total / KILLS - 100) as i64;
-        until("the drain to get on", || world.drained() >= before + progress || !flush.is_running());
-        std::thread::sleep(Duration::from_micros(random.below(4_000)));
-        killed_in_its_middle += u64::from(flush.is_running());
-        flush.kill();
-        assert!(world.drained() > before, "round {round} has got on");
+    let mut before = 0;
+    for place in PLACES {
+        // Each commits something before it is killed.
+        world.flush_killed_at(place, 8 + random.below(8));
+        let drained = world.drained();
+        assert!(drained > before, "killed at {place}, it has got on from {before} to {drained}");
+        before = drained;
         world.status();
     }
-    assert!(
-        killed_in_its_middle >= KILLS / 2,
-        "only {killed_in_its_middle} drains were killed in their middle"
-    );
     assert!((world.drained() as u64) < total, "the last drain has something left");
     let last = world.flush();
     assert_eq!((&last["waiting"], &last["complete"]), (&json!(0), &json!(true)));
@@ -69,15 +72,18 @@ fn a_killed_drain_leaves_counts_exact(world: World) {
 }
 
 fn two_flushes_at_once_leave_counts_exact(world: World) {
-    let world = world.with("drain.batch_max", 25).with("shards", 4);
-    let (lines, ratings) = imported(22, 4_000);
+    // One log, so that both are after the same entries.
+    let world = world.with("drain.batch_max", 25).with("shards", 1);
+    let (lines, ratings) = imported(22, 2_000);
     world.import(&lines);
-    let flushes: Vec<_> = (0..2).map(|_| world.spawn_cli(&["flush", "--json"], b"")).collect();
-    let applied: u64 = flushes
-        .into_iter()
-        .map(|flush| flush.finish().expect(0).json()["applied"].as_u64().expect("a number"))
-        .sum();
-    assert_eq!(applied, lines.lines().count() as u64, "each entry by one of them");
+    // Both have read a batch and not committed it. What the first one has read, the second one commits.
+    let flushes =
+        [2, 3].map(|pass| world.stopped_at(Program::Damper, &["flush", "--json"], "commit.loaded", pass));
+    assert!((1..lines.lines().count() as i64).contains(&world.drained()), "both are in their middle");
+    flushes.iter().for_each(Process::resume);
+    let applied = flushes.map(|flush| flush.finish().expect(0).json()["applied"].as_u64().expect("a number"));
+    assert_eq!(applied.iter().sum::<u64>(), lines.lines().count() as u64, "each entry by one of them");
+    assert!(!applied.contains(&0), "{applied:?}");
     world.assert_exact(&ratings);
 }
 
@@ -162,21 +168,29 @@ fn is_acknowledged(api: &Http, post: &str, user: &str, score: i64, stopped: &Ato
     }
 }
 
-/// The worker and the API are separate processes: either may be killed without the other.
+/// The worker and the API are separate processes: here both are killed at once, each in the middle of its work.
 #[test]
 fn a_killed_worker_and_api_leave_counts_exact() {
     let world = World::servers().with("drain.batch_max", 10).with("shards", 2);
     let world = world.with("tick", crate::support::world::EVERY_SECOND);
-    let (lines, ratings) = imported(23, 3_000);
+    let (lines, mut ratings) = imported(23, 1_000);
     world.import(&lines);
-    let mut api = world.start(Program::Api);
-    for _ in 0..3 {
+    for place in ["commit.swapped", "commit.written", "commit.done"] {
         let before = world.drained();
-        let mut worker = world.start(Program::Worker);
-        until("the worker to drain", || world.drained() > before);
+        let mut api = world.start_armed(Program::Api, &[], "submit.held=kill@10").await_ready();
+        let mut worker = world.stopped_at(Program::Worker, &[], place, 5);
+        // The tenth rating is held, and its caller never learns it.
+        for i in 0..10 {
+            let (user, stopped) = (format!("{place}-{i}"), AtomicBool::new(true));
+            assert_eq!(is_acknowledged(&api.http(), "honest", &user, i % 6, &stopped), i < 9, "{user}");
+            ratings.insert(("honest".to_owned(), user), i % 6);
+        }
+        until("the API to be killed", || !api.is_running());
+        assert!(api.was_killed() && worker.is_paused(), "{}", api.err());
         worker.kill();
+        assert!(world.drained() > before);
     }
-    api.kill();
+    assert!(world.status()["waiting"].as_u64() > Some(0), "something is left for the flush");
     world.flush();
     world.assert_exact(&ratings);
 }

@@ -4,6 +4,7 @@
 //! problems is compared in `interface`, beside the problems' pages.
 
 mod embed;
+mod promises;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -90,7 +91,7 @@ fn a_reader_finds_every_document_from_the_readme() {
 }
 
 #[test]
-fn every_block_of_commands_is_run_or_only_shown() {
+fn every_block_of_commands_is_run_and_checked_or_only_shown() {
     let mut run = 0;
     for document in documents() {
         let text = read(&document);
@@ -101,6 +102,10 @@ fn every_block_of_commands_is_run_or_only_shown() {
             if let Some(name) = name {
                 assert!(names.insert(name) && !name.contains(' '), "{document} has two blocks {name}");
                 assert_eq!(lines.get(i + 1), Some(&"```sh"), "{document}: no block behind {line}");
+                let end = (i + 2..lines.len()).find(|end| lines[*end] == "```").expect("the block's end");
+                let expected = lines.iter().skip(end + 2).take_while(|line| **line != "-->");
+                let is_checked = lines.get(end + 1) == Some(&"<!-- expect") && expected.count() > 0;
+                assert!(is_checked, "{document}: say behind {name} what it prints: <!-- expect … -->");
                 run += 1;
             }
             let is_named = i > 0 && lines[i - 1].starts_with("<!-- run: ");

@@ -5,7 +5,7 @@ mod glide;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use damper::App;
@@ -15,9 +15,9 @@ use damper::entry::{Entry, Position, Terms};
 use damper::model::{PostId, Time};
 use damper::store::Trigger;
 
-use crate::support::in_both_setups;
 use crate::support::log::{Folded, POSTS, START, bits, entry, latest, post_id, posts, row_bits, synthetic};
 use crate::support::world::World;
+use crate::support::{in_both_setups, until};
 
 in_both_setups!(async
     the_averages_are_those_of_the_log_folded_in_one_piece,
@@ -56,9 +56,15 @@ async fn assert_bit_for_bit(world: &World, app: &App, log: &[Entry]) {
     let store = world.store().await;
     let folded = Folded::of(log, app.params());
     let ids: Vec<PostId> = folded.averages.keys().cloned().collect();
-    for (state, average) in
-        store.posts(&ids).await.unwrap().into_iter().flatten().zip(folded.averages.values())
-    {
+    let states: Vec<_> = store.posts(&ids).await.unwrap().into_iter().flatten().collect();
+    assert!(
+        !ids.is_empty() && states.len() == ids.len(),
+        "{} of {} posts are there",
+        states.len(),
+        ids.len()
+    );
+    for (state, (id, average)) in states.iter().zip(&folded.averages) {
+        assert_eq!(state.post.id, *id);
         assert_eq!(bits(&state.average), bits(average), "{}", state.post.id);
         let hours = store.hours_since(&state.post.id, Time::from_ms(0)).await.unwrap();
         assert_eq!(bits(&hours.last().expect("it was rated").average), bits(average));
@@ -108,8 +114,25 @@ async fn drains_at_once_leave_counts_exact(world: World) {
     let (one, other) = (world.app().await, world.app().await);
     let log = synthetic(4, 3_000);
     submit(&one, &log).await;
-    let (a, b, c, d) = tokio::join!(drain(&one), drain(&other), drain(&one), drain(&other));
-    let applied: u64 = [&a, &b, &c, &d].iter().map(|drained| drained.applied).sum();
+    let drains = [&one, &other, &one, &other];
+    let (begun, runtime) = (AtomicUsize::new(0), tokio::runtime::Handle::current());
+    // Each has looked at its first shard before any of them merges something.
+    let beside_the_others = |app: &App| {
+        let waits = AtomicBool::new(true);
+        let progress = |_| {
+            if waits.swap(false, Ordering::SeqCst) {
+                begun.fetch_add(1, Ordering::SeqCst);
+                until("the other drains to begin", || begun.load(Ordering::SeqCst) == drains.len());
+            }
+        };
+        let order = DrainOrder { progress: &progress, ..DrainOrder::quiet(Trigger::Flush) };
+        runtime.block_on(app.drainer().drain(NOW, &order))
+    };
+    let drained = std::thread::scope(|scope| {
+        drains.map(|app| scope.spawn(|| beside_the_others(app))).map(|drain| drain.join().expect("no panic"))
+    });
+    assert!(drained.iter().all(|drained| drained.failure.is_none() && drained.complete), "{drained:?}");
+    let applied: u64 = drained.iter().map(|drained| drained.applied).sum();
     assert_eq!(applied, 3_000, "each entry by one of them");
     assert_bit_for_bit(&world, &one, &log).await;
 }

@@ -1,7 +1,7 @@
 //! Server-sent events: every changed average after each drain, by any process, and a resume after a
 //! disconnect. Many followers, and slow ones, cost little and no one else.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,12 @@ impl Follower {
         let (mut name, mut data) = (String::new(), Value::Null);
         loop {
             let mut line = String::new();
-            if self.lines.read_line(&mut line).unwrap_or_default() == 0 {
-                return None;
+            match self.lines.read_line(&mut line) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                // Cut off. Silence is no end.
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => return None,
+                Err(e) => panic!("neither an event nor the end of the stream: {e}"),
             }
             match line.trim_end().split_once(": ") {
                 Some(("event", text)) => name = text.to_owned(),

@@ -59,7 +59,7 @@ fn what_cannot_be_read_leaves_no_data_file() {
         ("a,b,c,d\n", 1, "not a known header"),
         ("", 1, "the file is empty"),
         ("PK\u{3}\u{4}", 1, "unpack it"),
-        ("post,user,score,timestamp\np,u,9,1700000000\n", 1, ""),
+        ("post,user,score,timestamp\np,u,9,1700000000\n", 1, "say which scale they have"),
         (good, 0, "created the data file"),
     ] {
         let dir = spawn::temp_dir("import-");

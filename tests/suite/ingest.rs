@@ -166,6 +166,7 @@ fn a_broken_upload_keeps_a_prefix_and_can_be_repeated(world: World) {
     assert_eq!(world.status()["accepted"], 8_001);
     let (bad, totals) = parsed(&send(&api, lines.concat()));
     assert_eq!((bad.len(), totals), (0, json!({"accepted": 12_000, "refused": 0})));
+    assert_eq!(world.status()["accepted"], 8_001 + 12_000, "the broken line never came");
     world.flush();
     let post = api.post_as("p", "u1");
     assert_eq!((&post["count"], &post["histogram"]), (&json!(12_000), &json!(vec![2_000; 6])), "{post}");

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::identity::{keyed, token};
 use crate::support::http::{Answer, Http, JSON};
 use crate::support::log::{START, entry, post_id, posts};
-use crate::support::process::{Process, Program};
+use crate::support::process::Process;
 use crate::support::world::World;
-use crate::support::{in_both_setups, until};
+use crate::support::{SEEN_WITHIN, in_both_setups, until, within};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -185,12 +185,28 @@ fn a_frozen_post_takes_no_ratings_and_is_read_on(world: World) {
     let thawed = put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": false, "reason": "calm"}));
     assert_eq!(thawed.expect(200)["state"], "thawed");
     rate(5).expect(202);
-    if !world.is_embedded() {
-        // Another process sees it too.
-        put(&admin, "/api/admin/posts/film/policy", &json!({"frozen": true, "reason": "again"})).expect(200);
-        let other = world.start_api();
-        let bob = other.http().with_token(&token("bob", &[]));
-        bob.post("/api/posts/film/rate", &json!({"score": 1})).problem(423, "post-frozen");
+    world.flush();
+    world.assert_consistent();
+}
+
+#[test]
+fn a_frozen_post_is_frozen_everywhere_within_a_second_and_thawed_as_well() {
+    let (world, service, admin) = moderator(World::servers());
+    let other = world.start_api();
+    let [ann, bob] = [(&service, "ann"), (&other, "bob")]
+        .map(|(process, user)| process.http().with_token(&token(user, &[])));
+    ann.post("/api/posts", &json!({"id": "film", "title": "F"})).expect(201);
+    let rate = || bob.post("/api/posts/film/rate", &json!({"score": 1})).status;
+    for (is_frozen, status) in [(true, 423), (false, 202), (true, 423)] {
+        // The other process has asked for it a moment ago.
+        assert_eq!(rate(), if is_frozen { 202 } else { 423 });
+        assert_eq!(bob.read("film")["frozen"], !is_frozen);
+        let policy = json!({"frozen": is_frozen, "reason": "a test"});
+        put(&admin, "/api/admin/posts/film/policy", &policy).expect(200);
+        within(SEEN_WITHIN, "the other process to know it", || (rate() == status).then_some(()));
+        within(SEEN_WITHIN, "the other process to show it", || {
+            (bob.read("film")["frozen"] == is_frozen).then_some(())
+        });
     }
     world.flush();
     world.assert_consistent();
@@ -346,13 +362,4 @@ async fn tick(app: &App, now: Time) {
     app.moderation().release_overdue(now).await;
     let drained = app.drainer().drain(now, &DrainOrder::quiet(Trigger::Tick)).await;
     assert!(drained.failure.is_none() && drained.quarantined == 0, "{drained:?}");
-}
-
-/// A flush that is killed at the `pass`th pass of `place`.
-fn flush_killed_at(world: &World, place: &str, pass: u32) {
-    let fault = [("FAULTS_AT".to_owned(), format!("{place}=kill@{pass}"))];
-    let settings = [world.env(), fault.to_vec()].concat();
-    let mut killed = Process::spawn(Program::Damper, &["flush"], &settings, world.path(), b"");
-    until("it to be killed", || !killed.is_running());
-    assert!(killed.was_killed(), "at {place}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::api::metric;
-use crate::support::process::{Process, Program};
+use crate::support::process::Program;
 use crate::support::world::{EVERY_SECOND, World};
 use crate::support::{in_both_setups, until};
 
@@ -109,30 +109,47 @@ fn a_worker_without_a_listener_listens_nowhere() {
     assert!(screen.contains("ticks   every") && !screen.contains("http://"), "{screen}");
 }
 
+/// A world whose whole log is one shard, so that drains at once are after the same entries.
+fn one_log(count: i64) -> (World, BTreeMap<(String, String), i64>) {
+    let world = ticking().with("drain.batch_max", 20).with("shards", 1);
+    let (lines, rows) = ratings(count);
+    world.import(&lines);
+    (world, rows)
+}
+
 #[test]
 fn two_workers_at_once_leave_counts_exact() {
-    let world = ticking().with("drain.batch_max", 20).with("shards", 4);
-    let (lines, rows) = ratings(4_000);
-    world.import(&lines);
-    let workers: Vec<Process> = (0..2).map(|_| world.start(Program::Worker)).collect();
-    until_drained(&world, 4_000);
-    for worker in workers {
+    let (world, rows) = one_log(2_000);
+    // Both have read a batch and not committed it. What the first one has read, the second one commits.
+    let first = world.stopped_at(Program::Worker, &[], "commit.loaded", 1);
+    let second = world.stopped_at(Program::Worker, &[], "commit.loaded", 4);
+    assert_eq!(world.drained(), 3 * 20);
+    for worker in [&first, &second] {
+        worker.resume();
+    }
+    until_drained(&world, 2_000);
+    for worker in [first, second] {
         worker.terminate();
         worker.finish().expect(0);
     }
     world.assert_exact(&rows);
     let applied = "select cast(sum(applied) as bigint) from drains";
-    assert_eq!(world.db().count(applied), 4_000, "each entry by one drain");
+    assert_eq!(world.db().count(applied), 2_000, "each entry by one drain");
 }
 
 #[test]
 fn a_worker_beside_flushes_leaves_counts_exact() {
-    let world = ticking().with("drain.batch_max", 20).with("shards", 4);
-    let (lines, rows) = ratings(3_000);
-    world.import(&lines);
-    let worker = world.start(Program::Worker);
-    while world.flush()["batches"] != 0 {}
-    until_drained(&world, 3_000);
+    let (world, rows) = one_log(2_000);
+    let worker = world.stopped_at(Program::Worker, &[], "commit.loaded", 3);
+    // Merges the worker's third batch and the next one, and has read one more.
+    let flush = world.stopped_at(Program::Damper, &["flush", "--json"], "commit.loaded", 3);
+    assert_eq!(world.drained(), 4 * 20);
+    worker.resume();
+    until("the worker to merge what the flush has read", || world.drained() > 4 * 20);
+    flush.resume();
+    let flushed = flush.finish().expect(0).json();
+    assert!(flushed["applied"].as_i64() >= Some(2 * 20), "{flushed}");
+    until_drained(&world, 2_000);
     worker.terminate();
     worker.finish().expect(0);
     world.assert_exact(&rows);

@@ -87,7 +87,7 @@ async fn a_process_remembers_bytes_not_posts() {
     let ids: Vec<_> = (0..2_000).map(|i| post_id(&format!("p{i}"))).collect();
     let found = cache.get_many(&ids).await.into_iter().flatten().count();
     // 51 fit, and those that were put last are looked at a little later.
-    assert!(found <= 51 + 128, "{found} posts of 20 KB in 1 MiB");
+    assert!((25..=51 + 128).contains(&found), "{found} posts of 20 KB in 1 MiB");
 }
 
 /// A crawler reads ten times what Redis can hold, and every rating is taken.

@@ -33,7 +33,7 @@ pub fn quoted(cell: &str) -> Vec<&str> {
 }
 
 /// What stands below a heading, up to the next one of the same rank or a higher one.
-fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+pub fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     let begin = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("there is no {heading}"));
     let rest = &text[begin + heading.len() + 2..];
     let rank = heading.split(' ').next().unwrap_or_default().len();

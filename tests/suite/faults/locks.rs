@@ -56,6 +56,26 @@ fn a_database_that_rolls_back_at_times_is_retried() {
 }
 
 #[test]
+fn a_flush_gives_up_after_five_more_attempts() {
+    let world = World::servers().with("shards", 1);
+    world.import("p,ann,5,1790000000\n");
+    world.db().change(
+        "create sequence attempts;
+         create function never() returns trigger language plpgsql as $$ begin
+             perform nextval('attempts');
+             raise sqlstate '40P01' using message = 'deadlock detected';
+         end $$;
+         create trigger never after update on checkpoints for each row
+             when (old.position <> new.position) execute function never()",
+    );
+    world.cli(&["flush"]).expect(69);
+    assert_eq!(world.db().count("select last_value from attempts"), 1 + 5);
+    world.db().change("drop function never cascade");
+    assert_eq!(world.flush()["applied"], 1);
+    world.assert_consistent();
+}
+
+#[test]
 fn a_batch_that_takes_too_long_is_halved_and_grows_again() {
     let world = World::servers().with("shards", 1);
     let line = |i: i64| format!("p,u{i},{},{}\n", i % 6, 1_790_000_000 + i);

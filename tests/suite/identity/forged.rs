@@ -81,7 +81,7 @@ fn a_token_that_is_not_what_it_should_be_is_refused() {
     let other = EncodingKey::from_secret(b"another secret of some thirty-two bytes");
     let embedded = {
         let mut header = Header::new(Algorithm::HS256);
-        header.jwk = serde_json::from_value(jwk).ok();
+        header.jwk = Some(serde_json::from_value(jwk).expect("a key"));
         header.jku = Some("http://127.0.0.1:1/keys".into());
         encode(&header, &good, &other).expect("a token")
     };

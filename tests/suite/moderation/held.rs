@@ -10,7 +10,7 @@ use damper::model::{Score, Time};
 use damper::smoothing::{Average, UserState, When};
 use serde_json::json;
 
-use super::{DAY_MS, HOUR_MS, NOW, append, decide, decision, flush_killed_at, hours, rated, tick, user};
+use super::{DAY_MS, HOUR_MS, NOW, append, decide, decision, hours, rated, tick, user};
 use crate::support::in_both_setups;
 use crate::support::log::{START, bits, entry, post_id};
 use crate::support::world::World;
@@ -196,8 +196,12 @@ async fn an_undecided_rating_is_released(world: World) {
         held.expect("it is held").position
     };
     let first = held().await;
-    // Two workers at once append the same release twice.
+    // Two workers at once append the same release twice, before either merges it.
     let (one, two) = (world.app().await, world.app().await);
+    for worker in [&one, &two] {
+        worker.moderation().release_overdue(now).await;
+    }
+    assert_eq!(world.status()["waiting"], 2, "each has appended it");
     tokio::join!(tick(&one, now), tick(&two, now));
     // Another process sees the changes of these two within a second.
     let app = world.app().await;
@@ -332,7 +336,7 @@ async fn a_drain_that_is_killed_in_the_middle_of_an_approval_leaves_the_same(wor
     let all = Window::open(None, None, Vec::new(), NOW.plus_ms(DAY_MS)).unwrap();
     append(&app, Ruling::Approve(Which::Window(all)), NOW.plus_ms(DAY_MS)).await;
     for (place, pass) in [("bulk.paged", 2), ("bulk.walked", 1)] {
-        flush_killed_at(&world, place, pass);
+        world.flush_killed_at(place, pass);
         assert_eq!(world.db().count("select held from posts"), 12_000, "readers see nothing of it");
         world.cli(&["verify"]).expect(0);
     }

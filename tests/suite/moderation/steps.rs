@@ -10,7 +10,7 @@ use damper::model::Time;
 use damper::smoothing::Average;
 use damper::store::Trigger;
 
-use super::{append, flush_killed_at, user};
+use super::{append, user};
 use crate::support::in_both_setups;
 use crate::support::log::{bits, entry, post_id, posts};
 use crate::support::world::World;
@@ -63,7 +63,7 @@ async fn an_exclusion_that_is_killed_at_every_step_comes_out_bit_for_bit_the_sam
                 "commit.swapped",
                 "commit.written",
             ] {
-                flush_killed_at(world, place, 1);
+                world.flush_killed_at(place, 1);
                 assert_eq!(seen(world).await, before, "readers see nothing of it: {place}");
                 assert_eq!(world.status()["waiting"], 1, "{place}");
                 world.cli(&["verify"]).expect(0);
@@ -126,7 +126,7 @@ async fn a_decision_under_way_is_finished_though_the_log_came_back_without_it() 
     rated(&world, 12_000);
     let app = world.app().await;
     append(&app, exclusion(), DECIDED).await;
-    flush_killed_at(&world, "bulk.stepped", 1);
+    world.flush_killed_at("bulk.stepped", 1);
     world.redis().command(&["FLUSHALL"]);
     app.intake().append_all(vec![entry("p", "later", Some(5), DECIDED)], None).await.unwrap();
     world.flush();

@@ -4,7 +4,7 @@ use damper::entry::{Ruling, Which};
 use damper::model::Time;
 use serde_json::{Value, json};
 
-use super::{decision, flush_killed_at, moderator, put, user};
+use super::{decision, moderator, put, user};
 use crate::identity::{seconds, sign, token};
 use crate::support::log::post_id;
 use crate::support::process::Process;
@@ -197,14 +197,14 @@ fn a_rejected_rating_is_not_shown_again_before_the_log_is_trimmed(world: World) 
     put(&admin, "/api/admin/posts/p/policy", &json!({"hold": "always", "reason": "r"})).expect(200);
     ann.post("/api/posts/p/rate", &json!({"score": 5})).expect(202);
     // Merged, and still in the log.
-    flush_killed_at(&world, "drain.refreshed", 1);
+    world.flush_killed_at("drain.refreshed", 1);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let (app, now) = (world.app().await, Time::from(chrono::Utc::now()));
         let reject = decision(Ruling::Reject(Which::User(user("ann"))));
         app.moderation().decide(&post_id("p"), &user("mo"), reject, now).await.expect("it is taken");
     });
-    flush_killed_at(&world, "drain.refreshed", 1);
+    world.flush_killed_at("drain.refreshed", 1);
     until("the one that counts is back", || {
         ann.get("/api/posts/p").expect(200)["my_rating"] == json!({"score": 2, "pending": false})
     });

@@ -15,10 +15,14 @@ pub mod site;
 pub mod spawn;
 pub mod world;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// A day, as dates have it.
+pub const DAY: Duration = Duration::from_secs(86_400);
+/// What is promised of a commit: who asks this long after it gets its outcome from every process.
+pub const SEEN_WITHIN: Duration = Duration::from_secs(1);
 /// The time between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -34,16 +38,27 @@ pub fn until_some<T>(what: &str, find: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, find)
 }
 
-/// Waits at most `patience` until `find` returns something.
+/// Waits until `find` returns something. It is asked again and again; one that begins `patience` from now finds it. So a
+/// machine that is busy gets no blame, and a promised time can be tested as it is promised.
 #[track_caller]
 pub fn within<T>(patience: Duration, what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
+        let asked = Instant::now();
         if let Some(found) = find() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {patience:?} in vain for {what}");
+        assert!(asked < deadline, "waited {patience:?} in vain for {what}");
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// For a test of what is counted by the day or the hour, in UTC: waits for the next one if this one ends within `work`.
+pub fn keep_within(period: Duration, work: Duration) {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    let left = period.as_millis() - since_1970.as_millis() % period.as_millis();
+    if left < work.as_millis() {
+        std::thread::sleep(Duration::from_millis(left as u64));
     }
 }
 

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
 use super::spawn::{self, REMEDY};
-use super::{until, wait};
+use super::{until, until_some, wait};
 
 /// The database that those of the shared server are copies of.
 const MIGRATED: &str = "migrated";
@@ -61,9 +61,12 @@ impl Postgres {
         let mut initdb = spawn::dying_as_postgres(program("initdb"));
         initdb.arg("-D").arg(dir.path().join("data"));
         spawn::run(initdb.args(["-U", "damper", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
-        let port = spawn::free_port();
-        let server = Mutex::new(launch(&dir, port, settings));
-        let postgres = Postgres { dir, port, settings, template: "template1", server };
+        // If another process takes the port at the same moment, another one is tried.
+        let (port, server) = until_some("postgres to start", || {
+            let port = spawn::free_port();
+            launch(&dir, port, settings).map(|server| (port, server))
+        });
+        let postgres = Postgres { dir, port, settings, template: "template1", server: Mutex::new(server) };
         postgres.await_answer();
         postgres
     }
@@ -95,7 +98,8 @@ impl Postgres {
 
     /// Starts the stopped server again, on the same port and data.
     pub fn start_again(&self) {
-        *self.server.lock().expect("the lock is not poisoned") = launch(&self.dir, self.port, self.settings);
+        let server = launch(&self.dir, self.port, self.settings).expect("its port is free");
+        *self.server.lock().expect("the lock is not poisoned") = server;
         self.await_answer();
     }
 
@@ -152,13 +156,9 @@ impl Postgres {
     fn await_answer(&self) {
         until("postgres to answer", || {
             let ended = self.server.lock().expect("the lock is not poisoned").try_wait().expect("a child");
-            assert!(ended.is_none(), "postgres ended: {}", self.log());
+            assert!(ended.is_none(), "postgres ended: {}", log(&self.dir));
             wait(PgConnection::connect(&self.url("postgres"))).is_ok()
         });
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 }
 
@@ -170,16 +170,33 @@ impl Drop for Postgres {
     }
 }
 
-fn launch(dir: &TempDir, port: u16, settings: &[&str]) -> Child {
-    let log = std::fs::File::create(dir.path().join("log")).expect("a log");
+/// What the server has said since its start.
+fn log(dir: &TempDir) -> String {
+    std::fs::read_to_string(dir.path().join("log")).expect("a log")
+}
+
+/// Starts a server and waits until it says that it is ready: a stranger's server on this port would answer, too. `None`
+/// when the port is taken.
+fn launch(dir: &TempDir, port: u16, settings: &[&str]) -> Option<Child> {
+    let file = std::fs::File::create(dir.path().join("log")).expect("a log");
     let mut command = spawn::dying_as_postgres(program("postgres"));
     command.arg("-D").arg(dir.path().join("data")).arg("-k").arg(dir.path());
     command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
     for setting in settings {
         command.args(["-c", setting]);
     }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    spawn::spawn(command).unwrap_or_else(|e| panic!("cannot start postgres: {e}; {REMEDY}"))
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    let mut server = spawn::spawn(command).unwrap_or_else(|e| panic!("cannot start postgres: {e}; {REMEDY}"));
+    let is_up = until_some("postgres to be ready", || {
+        let ended = server.try_wait().expect("a child");
+        let said = log(dir);
+        if ended.is_some() {
+            assert!(said.contains("Address already in use"), "postgres ended: {said}");
+            return Some(false);
+        }
+        said.contains("ready to accept connections").then_some(true)
+    });
+    is_up.then_some(server)
 }
 
 /// The newest installed version's program, or the one on the path.

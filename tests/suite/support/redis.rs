@@ -171,6 +171,11 @@ fn launch(dir: &TempDir, port: u16, settings: &[String]) -> Option<Child> {
             assert_ne!(status.code(), Some(127), "there is no redis-server; {REMEDY}");
             return Some(false);
         }
+        // A stranger's server on this port would answer too.
+        let log = std::fs::read_to_string(dir.path().join("log")).expect("the log");
+        if !log.contains("Ready to accept connections") {
+            return None;
+        }
         match ask(port, &[b"PING"]) {
             // A request for a password is an answer too: the server is up.
             Ok(Reply::Text(_)) => Some(true),

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -110,17 +110,22 @@ pub fn signal(child: &Child, name: &str) {
 /// The remedy when a program that tests need is missing. Tests are not skipped for that.
 pub const REMEDY: &str = "scripts/test installs what the tests need (redis-server, postgresql, util-linux)";
 
-/// A free port, below those that the kernel gives to outgoing connections, so that a restarted server finds
-/// it free again.
+/// A free port, below those that the kernel gives to outgoing connections, so that a restarted server finds it free again.
+/// It is this process' own until its end: another run of these tests on this machine is not given it, not even while a
+/// server of ours is down. No server of ours takes the UDP port of that number, so that is the lock.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 18_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    static OURS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let start = (std::process::id() % u32::from(COUNT)) as u16;
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + (start.wrapping_add(step)) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if let Ok(lock) = UdpSocket::bind(("127.0.0.1", port))
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            OURS.lock().unwrap_or_else(|e| e.into_inner()).push(lock);
             return port;
         }
     }

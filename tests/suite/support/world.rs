@@ -17,7 +17,7 @@ use super::http::Http;
 use super::postgres::Postgres;
 use super::process::{Process, Program, Run};
 use super::redis::Redis;
-use super::{signer, spawn};
+use super::{signer, spawn, until};
 
 /// Once a year: only the test drains.
 pub const NO_TICK: &str = "0 0 0 1 1 *";
@@ -157,6 +157,33 @@ impl World {
     /// Starts a command without waiting.
     pub fn spawn_cli(&self, args: &[&str], input: &[u8]) -> Process {
         Process::spawn(Program::Damper, args, &self.env(), self.path(), input)
+    }
+
+    /// Starts a program that fails at certain places: `commit.loaded=kill@3`, as the source's `faults.rs` has it. That needs
+    /// the feature `faults`, with which scripts/test builds.
+    #[track_caller]
+    pub fn start_armed(&self, program: Program, args: &[&str], faults: &str) -> Process {
+        let env = [self.env(), vec![("FAULTS_AT".to_owned(), faults.to_owned())]].concat();
+        Process::spawn(program, args, &env, self.path(), b"")
+    }
+
+    /// Starts a program and waits until it has stopped itself (SIGSTOP) at the `pass`th pass of a place.
+    #[track_caller]
+    pub fn stopped_at(&self, program: Program, args: &[&str], place: &str, pass: u64) -> Process {
+        let mut stopped = self.start_armed(program, args, &format!("{place}=stop@{pass}"));
+        until(&format!("a program to stop at {place}"), || {
+            assert!(stopped.is_running(), "it ended before {place}: {}", stopped.err());
+            stopped.is_paused()
+        });
+        stopped
+    }
+
+    /// A flush that is killed at the `pass`th pass of a place.
+    #[track_caller]
+    pub fn flush_killed_at(&self, place: &str, pass: u64) {
+        let mut killed = self.start_armed(Program::Damper, &["flush"], &format!("{place}=kill@{pass}"));
+        until(&format!("a flush to be killed at {place}"), || !killed.is_running());
+        assert!(killed.was_killed(), "the flush ended before {place}: {}", killed.err());
     }
 
     /// `damper flush --json`, which must succeed.
