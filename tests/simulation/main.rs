@@ -1,22 +1,29 @@
-//! The simulated core: the real intake and drain on a log, a database and a cache in memory. A seed decides
+//! The simulated core: the real intake, drain and decisions on a log, a database and a cache in memory. A seed decides
 //! every interleaving, crash, lost answer and outage.
 //!
-//! A failing seed prints the command that replays it. `scripts/simulate` runs for any time. Besides correct
-//! runs, known mistakes are switched on, and the simulation must notice each.
+//! A failing seed prints the command that replays it. Seeds begin with `TEST_SEED`, which the scripts take from the commit,
+//! so every commit tries others. `scripts/simulate` runs for any time. Besides correct runs, known mistakes are made in the
+//! core, and the law that notices each is asserted.
 
 mod cache;
 mod chance;
+mod export;
 mod log;
+mod moderator;
 #[path = "../shared/naive.rs"]
 mod naive;
 mod oracle;
 mod outcome;
 mod plan;
 mod process;
+mod ranking;
+#[path = "../shared/refold.rs"]
+mod refold;
 mod simulation;
 mod store;
 mod tables;
 mod verdict;
+mod walk;
 mod world;
 
 use std::str::FromStr;

@@ -8,33 +8,39 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use damper::config::Config;
 use damper::entry::{Action, Entry, Shard, Terms};
 use damper::merge::Key;
-use damper::model::{PostId, Score, UserId};
+use damper::model::{HOUR_MS, PostId, Score, UserId};
 use damper::store::Trigger;
 
 use crate::chance::Rng;
-use crate::outcome::{Counts, Outcome};
+use crate::outcome::{Counts, Law, Outcome, Violation};
 use crate::plan::{Knobs, Plan};
 use crate::process::Process;
 use crate::tables::REFUSED_USER;
 use crate::verdict;
 use crate::world::{Fault, SHARDS, Side, World, lock};
 
-const HOUR_MS: usize = 3_600_000;
 /// A request without an answer after this many steps without faults will never get one.
 const STEPS_TO_SETTLE_MAX: usize = 100_000;
 /// A very rough run, whose drains hardly ever end, is cut off after this many steps a tick. Without faults
 /// all drains must end.
 const STEPS_PER_TICK_MAX: u64 = 2_000;
+/// More entries than any log here has.
+const BATCH_MAX: usize = 1_000_000;
+/// The naive fold looks at what is merged after each of so many ticks, and at the end.
+const TICKS_PER_LOOK: u64 = 25;
 
-struct Simulation {
-    rng: Rng,
+pub struct Simulation {
+    pub rng: Rng,
     knobs: Knobs,
     config: Config,
-    world: Arc<Mutex<World>>,
+    commit_max: usize,
+    pub world: Arc<Mutex<World>>,
     processes: Vec<Process>,
     processes_ever: u32,
-    posts: Vec<PostId>,
-    users: Vec<UserId>,
+    /// How many moderators there were: each decides once.
+    moderators: u32,
+    pub posts: Vec<PostId>,
+    pub users: Vec<UserId>,
     /// A server that is out, and for how many more steps.
     outage: Option<(Side, usize)>,
     counts: Counts,
@@ -45,10 +51,13 @@ pub fn run(seed: u64, ticks: u64, with_words: bool) -> Outcome {
     let mut simulation = Simulation::new(seed, with_words);
     let violation = simulation.live(ticks).and_then(|()| simulation.end()).err();
     let mut world = lock(&simulation.world);
-    let oracle = &world.oracle;
+    let (oracle, audit) = (&world.oracle, world.tables.audit.values());
     let counts = Counts {
         appends: oracle.appends,
         acknowledged: oracle.acknowledged,
+        decisions: audit.len() as u64,
+        touched: audit.map(|decided| decided.outcome.touched + decided.outcome.held).sum(),
+        adopted: oracle.adopted,
         drains_ended: oracle.drains_ended,
         ..simulation.counts
     };
@@ -59,14 +68,20 @@ pub fn run(seed: u64, ticks: u64, with_words: bool) -> Outcome {
 impl Simulation {
     fn new(seed: u64, with_words: bool) -> Self {
         let mut rng = Rng(seed);
-        let Plan { knobs, config, posts, users } = Plan::by(&mut rng);
-        let world = Arc::new(Mutex::new(World::new(&posts, with_words)));
+        let Plan { knobs, config, posts, absent, users, named, pages, commit_max } = Plan::by(&mut rng);
+        let mut world = World::new(&posts, with_words);
+        world.tables.users = named.into_iter().map(|user| (user.id.clone(), user)).collect();
+        world.pages = pages;
+        let world = Arc::new(Mutex::new(world));
+        let posts: Vec<PostId> = posts.into_iter().chain(absent).collect();
         let mut simulation = Self {
             knobs,
             config,
+            commit_max,
             world,
             processes: Vec::new(),
             processes_ever: 0,
+            moderators: 0,
             posts,
             users,
             outage: None,
@@ -79,25 +94,41 @@ impl Simulation {
         simulation
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
 
     fn start(&mut self) {
         self.processes_ever += 1;
         let skew_ms = self.rng.below(10_000) as i64 - 5_000;
-        self.processes.push(Process::start(&self.world, self.processes_ever, &self.config, skew_ms));
+        let process =
+            Process::start(&self.world, self.processes_ever, &self.config, self.commit_max, skew_ms);
+        self.processes.push(process);
     }
 
-    fn live(&mut self, ticks: u64) -> Result<(), String> {
+    fn live(&mut self, ticks: u64) -> Result<(), Violation> {
+        let mut look_at = TICKS_PER_LOOK;
         while self.counts.ticks < ticks && self.counts.steps < STEPS_PER_TICK_MAX * ticks {
             self.step();
             self.check()?;
+            if self.counts.ticks >= look_at {
+                look_at += TICKS_PER_LOOK;
+                self.look()?;
+            }
         }
         Ok(())
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Compares what is merged now with the naive fold.
+    fn look(&mut self) -> Result<(), Violation> {
+        let params = self.config.params().expect("the parameters are right");
+        let (looks, ties) = verdict::compare(&self.world(), &params)?;
+        self.counts.looks += looks;
+        self.counts.ties += ties;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Violation> {
         let mut world = self.world();
         world.check();
         world.oracle.violation.take().map_or(Ok(()), Err)
@@ -126,6 +157,8 @@ impl Simulation {
             9 => self.read(),
             10..14 => self.drain(),
             14 if self.rng.hits(2_000) => self.linger(),
+            15 if has_room && self.rng.hits(500) => self.restore(),
+            15 if has_room => self.decide(),
             _ => self.give(),
         }
     }
@@ -154,6 +187,26 @@ impl Simulation {
         }
     }
 
+    fn decide(&mut self) {
+        let post = self.posts[self.rng.below(self.posts.len())].clone();
+        let deed = self.deed(&post);
+        self.moderators += 1;
+        let by = UserId::parse(&format!("mo{}", self.moderators)).expect("a user id");
+        let (process, is_waiting) = (self.process(), self.rng.hits(5_000));
+        self.processes[process].decide((post, by), deed, is_waiting);
+        self.processes[process].run(1);
+    }
+
+    /// An import of what a post is now, into another one or again into the same.
+    fn restore(&mut self) {
+        let [from, to] = [0, 1].map(|_| self.posts[self.rng.below(self.posts.len())].clone());
+        let now = self.world().now;
+        let pieces = self.world().tables.export(&from, &to, now);
+        let (process, chunk) = (self.process(), self.rng.pick(&[1, 3, 100]));
+        self.processes[process].restore(pieces, chunk);
+        self.processes[process].run(1);
+    }
+
     fn read(&mut self) {
         if let Some(key) = self.key() {
             let process = self.process();
@@ -180,7 +233,7 @@ impl Simulation {
         let number = self.rng.below(self.posts.len());
         let post = self.posts[number].clone();
         let user = UserId::parse(&format!("import{}", self.rng.below(3))).expect("a user id");
-        let earlier_ms = self.rng.below(HOUR_MS) as i64;
+        let earlier_ms = self.rng.below(HOUR_MS as usize) as i64;
         let at = self.world().now.plus_ms(-earlier_ms);
         let action = match self.rng.below(8) {
             0 => Action::Withdraw,
@@ -225,8 +278,8 @@ impl Simulation {
 
     /// All clocks jump, mostly ahead, sometimes back.
     fn jump(&mut self) {
-        let ahead = self.rng.below(48 * HOUR_MS) as i64;
-        let back = self.rng.below(3 * HOUR_MS) as i64;
+        let ahead = self.rng.below(48 * HOUR_MS as usize) as i64;
+        let back = self.rng.below(3 * HOUR_MS as usize) as i64;
         let is_back = self.rng.hits(3_000);
         self.pass(if is_back { -back } else { ahead });
     }
@@ -270,15 +323,15 @@ impl Simulation {
         }
     }
 
-    /// Faults stop. Every request must be answered, and one drain must merge everything.
-    fn end(&mut self) -> Result<(), String> {
+    /// Faults stop. Every request must be answered, and one tick must merge everything.
+    fn end(&mut self) -> Result<(), Violation> {
         self.knobs = Knobs::default();
         self.outage = None;
         let mut steps = 0;
         while self.is_anything_under_way() {
             steps += 1;
             if steps > STEPS_TO_SETTLE_MAX {
-                return Err("a request is never answered".into());
+                return Err(Violation::of(Law::Ends, "a request is never answered"));
             }
             self.give();
             self.check()?;
@@ -287,18 +340,42 @@ impl Simulation {
             self.bury(dead);
         }
         self.start();
-        let drained = self.processes[0].drain_alone();
+        let drained = self.processes[0].tick_alone();
         self.check()?;
         if !drained.complete {
-            return Err(format!("the last drain is incomplete: {drained:?}"));
+            return Err(Violation::of(Law::Ends, format!("the last drain is incomplete: {drained:?}")));
         }
+        self.look()?;
         let params = self.config.params().expect("the parameters are right");
-        verdict::judge(&mut self.world(), &params)
+        let last_tick = self.processes[0].last_tick();
+        verdict::judge(&mut self.world(), &params, last_tick)?;
+        self.drain_in_one_piece()
+    }
+
+    /// Another world with the same log, drained in one piece, must come to the same tables.
+    fn drain_in_one_piece(&mut self) -> Result<(), Violation> {
+        let world = {
+            let known = self.world();
+            let mut world = World::new(&known.catalogue, false);
+            world.now = known.now;
+            for (log, lines) in world.logs.iter_mut().zip(&known.oracle.lines) {
+                log.refill(lines);
+            }
+            world.oracle.lines = known.oracle.lines.clone();
+            Arc::new(Mutex::new(world))
+        };
+        let mut config = self.config.clone();
+        (config.drain.batch_max, config.moderation.hold_release_hours) = (BATCH_MAX, 0);
+        let drained = Process::start(&world, 1, &config, usize::MAX, 0).tick_alone();
+        if !drained.complete {
+            return Err(Violation::of(Law::Ends, format!("one piece is incomplete: {drained:?}")));
+        }
+        verdict::same_tables(&self.world().tables, &lock(&world).tables)
     }
 
     fn is_anything_under_way(&self) -> bool {
         let world = self.world();
-        let drains: u32 = self.processes.iter().map(Process::drains).sum();
-        !world.turns.is_empty() || drains > 0 || world.oracle.is_anybody_waiting()
+        let is_busy = self.processes.iter().any(Process::is_busy);
+        !world.turns.is_empty() || is_busy || world.oracle.is_anybody_waiting()
     }
 }
