@@ -111,7 +111,11 @@ impl Fold<'_> {
                 return Ok(());
             }
             Adopted::Hour { hour, arrivals, average } => {
-                self.merged.adopted_hours.push(Hour { post: entry.post.clone(), hour, arrivals, average });
+                let post = entry.post.clone();
+                // An entry that stands before it may have come in that hour: here it is in the same batch.
+                if !self.hours.contains_key(&(post.clone(), hour)) {
+                    self.merged.adopted_hours.push(Hour { post, hour, arrivals, average });
+                }
                 return Ok(());
             }
             Adopted::Decision { decision, outcome, exclusion } => {

@@ -46,7 +46,7 @@ pub(super) struct Fold<'a> {
     /// What is kept for the touched keys: before the batch, and now.
     pub(super) kept: HashMap<Key, (Kept, Kept)>,
     pub(super) posts: HashMap<PostId, Folded>,
-    hours: BTreeMap<(PostId, Time), Hour>,
+    pub(super) hours: BTreeMap<(PostId, Time), Hour>,
 }
 
 /// A touched post.

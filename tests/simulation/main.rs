@@ -77,7 +77,10 @@ fn correct_runs_keep_every_promise() {
 fn the_same_seed_is_the_same_run() {
     let _turn = making(None);
     for seed in 1_000..1_010 {
-        let [first, second] = [false, true].map(|with_words| run(seed, TICKS_PER_RUN, with_words));
+        let [first, second] = [true, true].map(|with_words| run(seed, TICKS_PER_RUN, with_words));
+        let parts = first.words.iter().zip(&second.words).position(|(one, other)| one != other);
+        let parts = parts.map(|at| (&first.words[at.saturating_sub(5)..=at], &second.words[at]));
+        assert_eq!(parts, None, "seed {seed}");
         assert_eq!((first.digest, first.counts), (second.digest, second.counts), "seed {seed}");
     }
 }
@@ -109,6 +112,17 @@ fn poison_that_stops_the_drain_is_noticed() {
 #[test]
 fn a_blind_cache_is_noticed() {
     expect_noticed(Mistake::BlindCache);
+}
+
+#[test]
+#[ignore]
+fn dbg_dump() {
+    let _turn = making(None);
+    let seed = variable("SIMULATION_SEED").unwrap();
+    for n in 0..2 {
+        let o = run(seed, TICKS_PER_RUN, true);
+        std::fs::write(format!("/tmp/w/sim-dump.{n}"), o.words.join("\n")).unwrap();
+    }
 }
 
 /// Runs one seed again and prints the events before the violation: `scripts/simulate --seed S`.
