@@ -16,6 +16,7 @@ use super::reading::PostReader;
 use crate::buffer::Buffer;
 use crate::entry::{Action, Decision, Entry, Position, Ruling};
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::merge::{Decided, HeldRating, Key};
 use crate::model::{HOUR_MS, PostId, Time, UserId};
 use crate::store::Ledger;
@@ -56,7 +57,9 @@ impl Decisions {
         let shard = self.context.shard_of(post);
         let entry = |decision| Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
         let entries: Vec<Entry> = decisions.into_iter().map(entry).collect();
-        self.intake.append(shard, &entries, Some(now)).await
+        let positions = self.intake.append(shard, &entries, Some(now)).await?;
+        faults::reach("decide.held");
+        Ok(positions)
     }
 
     async fn check_decision(&self, post: &PostId, decision: &Decision, now: Time) -> Result<()> {
@@ -121,6 +124,7 @@ impl Decisions {
     /// The outcome of the decision at `position`. Drains the post's shard if it is not merged yet.
     pub async fn outcome(&self, post: &PostId, position: Position, now: Time) -> Result<Decided> {
         let drained = self.drainer.drain_post(post, now).await;
+        faults::reach("decide.merged");
         match self.ledger.decided(self.context.shard_of(post), position).await? {
             Some(decided) => {
                 if matches!(decided.decision.deed, Ruling::Freeze | Ruling::Thaw) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fold::{Fold, Folded};
 use super::{Decided, Exclusion, Hour, Kept, Outcome};
 use crate::entry::{Action, Decision, Entry, Hold, Position, Ruling};
+use crate::faults::{self, Mistake};
 use crate::model::Time;
 use crate::smoothing::{Average, Held, Mark, Rated};
 
@@ -122,8 +123,11 @@ impl Fold<'_> {
                 self.adopt_decision(entry, position, &decision, outcome, exclusion);
                 return Ok(());
             }
-            // It came before.
             Adopted::Rating { rated, .. } if user.rated.is_some_and(|known| known.is_same(&rated)) => {
+                // It came before.
+                if faults::has(Mistake::AdoptTwice) {
+                    post.average.adopt(&rated);
+                }
                 return Ok(());
             }
             Adopted::Rating { born, rated } => {
