@@ -226,7 +226,7 @@ impl Post {
             // What is out keeps its place.
             Says::Same => match (known.held, known.rating) {
                 (Some(held), _) if !held.is_out => kept.held = Some(place),
-                (_, Some(rating)) if !rating.is_out => kept.rated = Some(place),
+                (None, Some(rating)) if !rating.is_out => kept.rated = Some(place),
                 _ => {}
             },
             Says::New if is_held => (kept.held, kept.gone) = (Some(place), None),

@@ -60,18 +60,21 @@ impl Log {
 impl World {
     /// Appends a line that did not come through Damper.
     pub fn append_foreign(&mut self, shard: Shard, bytes: Vec<u8>) {
+        self.push(shard, bytes);
+    }
+
+    fn push(&mut self, shard: Shard, bytes: Vec<u8>) -> Position {
         let position = self.logs[shard.index()].push(self.now, bytes.clone());
+        self.trace.note("line", &[], || format!("{position} {}", String::from_utf8_lossy(&bytes)));
         self.oracle.shadow(shard, position, bytes);
+        position
     }
 
     fn append(&mut self, shard: Shard, entries: &[Entry]) -> Vec<Position> {
         let mut positions = Vec::with_capacity(entries.len());
         for entry in entries {
-            let bytes = entry.encode().into_bytes();
-            let position = self.logs[shard.index()].push(self.now, bytes.clone());
-            self.oracle.shadow(shard, position, bytes);
+            positions.push(self.push(shard, entry.encode().into_bytes()));
             self.oracle.landed(entry);
-            positions.push(position);
         }
         positions
     }

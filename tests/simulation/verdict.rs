@@ -99,11 +99,11 @@ impl Look<'_> {
     fn compare(&self, params: &Params) -> Judged {
         let (average, version) = self.tables.averages.get(self.id).copied().unwrap_or_default();
         same(Law::Averages, || format!("the version of {}", self.id), version, self.post.version)?;
-        self.standing()?;
-        self.decisions()?;
-        self.history()?;
         self.average(&average, params)?;
-        self.users(&average)
+        self.standing()?;
+        self.users(&average)?;
+        self.decisions()?;
+        self.history()
     }
 
     fn standing(&self) -> Judged {

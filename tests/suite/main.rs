@@ -26,6 +26,7 @@ mod export;
 mod faults;
 mod foreign_redis;
 mod forget;
+mod fuzz;
 mod house;
 mod identity;
 mod import;

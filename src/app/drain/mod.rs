@@ -350,8 +350,10 @@ impl Drainer {
             return Ok(None);
         }
         let data = Merged { applied: 0, quarantined: Vec::new(), ..merged.clone() };
-        let seen = ShardState { checkpoint: self.ledger.checkpoint(batch.shard).await?, ..*seen };
-        Ok(self.ledger.commit(batch, &seen, &data, as_of).await?.then_some(merged))
+        let checkpoint = self.ledger.checkpoint(batch.shard).await?;
+        let place = Batch { to: checkpoint.position, ..batch.clone() };
+        let seen = ShardState { checkpoint, ..*seen };
+        Ok(self.ledger.commit(&place, &seen, &data, as_of).await?.then_some(merged))
     }
 
     /// Refreshes the cache after a commit. The averages are safe: a failure only makes readers wait for the next tick, or
