@@ -7,6 +7,7 @@
 
 mod cache;
 mod chance;
+mod ending;
 mod export;
 mod log;
 mod moderator;

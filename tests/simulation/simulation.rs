@@ -1,7 +1,7 @@
 //! One run: a world, its processes, and the scheduler. The seed alone decides what happens next.
 //!
-//! A step is one decision: a call gets its turn, a user or a tick acts, a process dies, a clock jumps. At the
-//! end faults stop, every request is answered, a fresh process drains once, and the world is checked.
+//! A step is one decision: a call gets its turn, a user, a moderator or a tick acts, a process dies, a clock jumps. What
+//! happens at the end is in [`ending`](crate::ending).
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,39 +12,35 @@ use damper::model::{HOUR_MS, PostId, Score, UserId};
 use damper::store::Trigger;
 
 use crate::chance::Rng;
-use crate::outcome::{Counts, Law, Outcome, Violation};
+use crate::outcome::{Counts, Outcome, Violation};
 use crate::plan::{Knobs, Plan};
 use crate::process::Process;
 use crate::tables::REFUSED_USER;
 use crate::verdict;
 use crate::world::{Fault, SHARDS, Side, World, lock};
 
-/// A request without an answer after this many steps without faults will never get one.
-const STEPS_TO_SETTLE_MAX: usize = 100_000;
 /// A very rough run, whose drains hardly ever end, is cut off after this many steps a tick. Without faults
 /// all drains must end.
 const STEPS_PER_TICK_MAX: u64 = 2_000;
 /// An import takes over as much at most.
 const PIECES_MAX: usize = 80;
-/// More entries than any log here has.
-const BATCH_MAX: usize = 1_000_000;
 /// The naive fold looks at what is merged after each of so many ticks, and at the end.
 const TICKS_PER_LOOK: u64 = 25;
 
 pub struct Simulation {
     pub rng: Rng,
-    knobs: Knobs,
-    config: Config,
+    pub knobs: Knobs,
+    pub config: Config,
     commit_max: usize,
     pub world: Arc<Mutex<World>>,
-    processes: Vec<Process>,
+    pub processes: Vec<Process>,
     processes_ever: u32,
     /// How many moderators there were: each decides once.
     moderators: u32,
     pub posts: Vec<PostId>,
     pub users: Vec<UserId>,
     /// A server that is out, and for how many more steps.
-    outage: Option<(Side, usize)>,
+    pub outage: Option<(Side, usize)>,
     counts: Counts,
 }
 
@@ -100,7 +96,7 @@ impl Simulation {
         lock(&self.world)
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         self.processes_ever += 1;
         let skew_ms = self.rng.below(10_000) as i64 - 5_000;
         let process =
@@ -122,7 +118,7 @@ impl Simulation {
     }
 
     /// Compares what is merged now with the naive fold.
-    fn look(&mut self) -> Result<(), Violation> {
+    pub fn look(&mut self) -> Result<(), Violation> {
         let params = self.config.params().expect("the parameters are right");
         let (looks, ties) = verdict::compare(&self.world(), &params)?;
         self.counts.looks += looks;
@@ -130,7 +126,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Violation> {
+    pub fn check(&self) -> Result<(), Violation> {
         let mut world = self.world();
         world.check();
         world.oracle.violation.take().map_or(Ok(()), Err)
@@ -273,7 +269,7 @@ impl Simulation {
         self.start();
     }
 
-    fn bury(&mut self, dead: Process) {
+    pub fn bury(&mut self, dead: Process) {
         let number = dead.number();
         drop(dead);
         let mut world = lock(&self.world);
@@ -302,7 +298,7 @@ impl Simulation {
     }
 
     /// A call gets its turn. Without calls, time passes.
-    fn give(&mut self) {
+    pub fn give(&mut self) {
         let mut world = lock(&self.world);
         if world.turns.is_empty() {
             drop(world);
@@ -327,61 +323,5 @@ impl Simulation {
         if let Some(process) = self.processes.iter().find(|process| process.number() == called) {
             process.run(1);
         }
-    }
-
-    /// Faults stop. Every request must be answered, and one tick must merge everything.
-    fn end(&mut self) -> Result<(), Violation> {
-        self.knobs = Knobs::default();
-        self.outage = None;
-        let mut steps = 0;
-        while self.is_anything_under_way() {
-            steps += 1;
-            if steps > STEPS_TO_SETTLE_MAX {
-                return Err(Violation::of(Law::Ends, "a request is never answered"));
-            }
-            self.give();
-            self.check()?;
-        }
-        for dead in std::mem::take(&mut self.processes) {
-            self.bury(dead);
-        }
-        self.start();
-        let drained = self.processes[0].tick_alone();
-        self.check()?;
-        if !drained.complete {
-            return Err(Violation::of(Law::Ends, format!("the last drain is incomplete: {drained:?}")));
-        }
-        self.look()?;
-        let params = self.config.params().expect("the parameters are right");
-        let last_tick = self.processes[0].last_tick();
-        verdict::judge(&mut self.world(), &params, last_tick)?;
-        self.drain_in_one_piece()
-    }
-
-    /// Another world with the same log, drained in one piece, must come to the same tables.
-    fn drain_in_one_piece(&mut self) -> Result<(), Violation> {
-        let world = {
-            let known = self.world();
-            let mut world = World::new(&known.catalogue, false);
-            world.now = known.now;
-            for (log, lines) in world.logs.iter_mut().zip(&known.oracle.lines) {
-                log.refill(lines);
-            }
-            world.oracle.lines = known.oracle.lines.clone();
-            Arc::new(Mutex::new(world))
-        };
-        let mut config = self.config.clone();
-        (config.drain.batch_max, config.moderation.hold_release_hours) = (BATCH_MAX, 0);
-        let drained = Process::start(&world, 1, &config, usize::MAX, 0).tick_alone();
-        if !drained.complete {
-            return Err(Violation::of(Law::Ends, format!("one piece is incomplete: {drained:?}")));
-        }
-        verdict::same_tables(&self.world().tables, &lock(&world).tables)
-    }
-
-    fn is_anything_under_way(&self) -> bool {
-        let world = self.world();
-        let is_busy = self.processes.iter().any(Process::is_busy);
-        !world.turns.is_empty() || is_busy || world.oracle.is_anybody_waiting()
     }
 }

@@ -54,12 +54,15 @@ impl Rng {
             match self.below(6) {
                 0 => bytes.insert(at, byte),
                 1 => bytes.truncate(at),
-                2 if at < bytes.len() => drop(bytes.remove(at)),
+                2 if at < bytes.len() => {
+                    bytes.remove(at);
+                }
                 3 => {
                     let other = one(self);
-                    bytes.splice(at.., other[self.place(other)..].iter().copied());
+                    let from = self.place(other);
+                    drop(bytes.splice(at.., other[from..].iter().copied()));
                 }
-                4 => bytes.splice(at..at, std::iter::repeat_n(byte, 40)).for_each(drop),
+                4 => drop(bytes.splice(at..at, std::iter::repeat_n(byte, 40))),
                 _ if at < bytes.len() => bytes[at] = byte,
                 _ => {}
             }
