@@ -9,12 +9,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use damper::App;
-use damper::api::{Gate, public};
+use damper::api::Gate;
 use damper::config::Settings;
 use damper::entry::Entry;
 use damper::import::{Lines, Options};
 use damper::model::post::Post;
 use damper::model::{PostId, Time};
+use damper::pages;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -91,7 +92,7 @@ fn site() -> &'static Site {
             let app = App::open(config).await.expect("an app");
             let post = Post::named_by_id(PostId::parse("p").expect("an id"), NOW);
             app.catalogue().create_post(post).await.expect("a post");
-            public(&Gate::open(app, CancellationToken::new()).expect("a gate")).expect("routes")
+            pages::public(&Gate::open(app, CancellationToken::new()).expect("a gate")).expect("routes")
         });
         Site { runtime, routes, _folder: folder }
     })
