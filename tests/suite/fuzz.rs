@@ -49,7 +49,7 @@ impl Rng {
             return (0..length).map(|_| self.byte()).collect();
         }
         let mut bytes = one(self).to_vec();
-        for _ in 0..self.below(CHANGES_MAX) {
+        for _ in 0..=self.below(CHANGES_MAX) {
             let (at, byte) = (self.place(&bytes), self.byte());
             match self.below(6) {
                 0 => bytes.insert(at, byte),
