@@ -13,6 +13,16 @@ pub enum Mistake {
     TrimBeforeCommit,
     /// The checkpoint moves outside the commit's transaction.
     CheckpointOutside,
+    /// The drain moves the checkpoint in a commit of its own, before the one with the data.
+    CheckpointApart,
+    /// A released rating counts beside its user's other one.
+    ReleaseBeside,
+    /// Undoing an exclusion also restores what another one covers.
+    UndoBlind,
+    /// A decision that goes on after a step forgets what it has come to.
+    StepsForgotten,
+    /// A state that is taken over twice counts twice.
+    AdoptTwice,
     /// An unreadable entry stops the drain.
     PoisonStops,
     /// The cache accepts every state, even an older one.

@@ -1,4 +1,5 @@
-//! The way of a rating: in through [`Intake`], through [`Drainer`] into the averages, out through [`PostReader`].
+//! The way of a rating: in through [`Intake`], through [`Drainer`] into the averages, out through [`PostReader`]; and
+//! the moderators' part in it, [`Decisions`].
 //!
 //! It works on any log, ledger and cache; [`App`](super::App) adds what people need around it. The simulation runs this
 //! core on parts in memory.
@@ -6,6 +7,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use super::decisions::Decisions;
 use super::drain::Drainer;
 use super::intake::Intake;
 use super::reading::PostReader;
@@ -16,7 +18,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::store::Ledger;
 
-/// The three doors that every rating passes, and what they share.
+/// The three doors that every rating passes, the one for decisions, and what they share.
 #[derive(Clone)]
 pub struct Core {
     /// Settings, parameters, timetable, shards.
@@ -29,6 +31,8 @@ pub struct Core {
     pub posts: Arc<PostReader>,
     /// Moves the log into the averages.
     pub drainer: Arc<Drainer>,
+    /// Takes moderators' decisions in.
+    pub decisions: Arc<Decisions>,
 }
 
 impl Core {
@@ -47,7 +51,15 @@ impl Core {
         let context = Arc::new(Context { params: config.params()?, ticks: config.ticks()?, shards, config });
         let posts = Arc::new(PostReader::new(context.clone(), buffer.clone(), ledger.clone(), cache.clone()));
         let intake = Arc::new(Intake::new(context.clone(), buffer.clone(), ledger.clone(), posts.clone()));
-        let drainer = Arc::new(Drainer::new(context.clone(), buffer.clone(), ledger, cache));
-        Ok(Self { context, buffer, intake, posts, drainer })
+        let drainer = Arc::new(Drainer::new(context.clone(), buffer.clone(), ledger.clone(), cache));
+        let decisions = Decisions {
+            context: context.clone(),
+            buffer: buffer.clone(),
+            ledger,
+            posts: posts.clone(),
+            intake: intake.clone(),
+            drainer: drainer.clone(),
+        };
+        Ok(Self { context, buffer, intake, posts, drainer, decisions: Arc::new(decisions) })
     }
 }

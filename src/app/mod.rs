@@ -5,6 +5,7 @@
 pub mod catalogue;
 mod context;
 mod core;
+pub mod decisions;
 pub mod drain;
 mod floors;
 pub mod intake;

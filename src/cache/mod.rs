@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::CacheKnobs;
 use crate::error::Result;
+use crate::faults::{self, Mistake};
 use crate::merge::PostState;
 use crate::model::{PostId, Time};
 use crate::redis::link::RedisLink;
@@ -92,6 +93,7 @@ impl Cached {
 
     /// Whether `self` may take the place of `other`.
     pub fn replaces(&self, other: &Cached) -> bool {
-        (self.state.newness(), self.read_at) >= (other.state.newness(), other.read_at)
+        let is_newer = (self.state.newness(), self.read_at) >= (other.state.newness(), other.read_at);
+        is_newer || faults::has(Mistake::BlindCache)
     }
 }

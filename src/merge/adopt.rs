@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fold::{Fold, Folded};
 use super::{Decided, Exclusion, Hour, Kept, Outcome};
 use crate::entry::{Action, Decision, Entry, Hold, Position, Ruling};
+use crate::faults::{self, Mistake};
 use crate::model::Time;
 use crate::smoothing::{Average, Held, Mark, Rated};
 
@@ -111,15 +112,22 @@ impl Fold<'_> {
                 return Ok(());
             }
             Adopted::Hour { hour, arrivals, average } => {
-                self.merged.adopted_hours.push(Hour { post: entry.post.clone(), hour, arrivals, average });
+                let post = entry.post.clone();
+                // An entry that stands before it may have come in that hour: here it is in the same batch.
+                if !self.hours.contains_key(&(post.clone(), hour)) {
+                    self.merged.adopted_hours.push(Hour { post, hour, arrivals, average });
+                }
                 return Ok(());
             }
             Adopted::Decision { decision, outcome, exclusion } => {
                 self.adopt_decision(entry, position, &decision, outcome, exclusion);
                 return Ok(());
             }
-            // It came before.
             Adopted::Rating { rated, .. } if user.rated.is_some_and(|known| known.is_same(&rated)) => {
+                // It came before.
+                if faults::has(Mistake::AdoptTwice) {
+                    post.average.adopt(&rated);
+                }
                 return Ok(());
             }
             Adopted::Rating { born, rated } => {

@@ -12,6 +12,7 @@ use super::{
     Rating, Withdrawal,
 };
 use crate::entry::{Action, Line, Position, Ruling, Which};
+use crate::faults::{self, Mistake};
 use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Params, Published, Rated};
 
@@ -104,6 +105,9 @@ impl BulkDecision {
 
     /// Goes on from where it was left.
     pub fn resume(&mut self, progress: Walked) {
+        if faults::has(Mistake::StepsForgotten) {
+            return;
+        }
         self.after = progress.post;
         self.decided.outcome = progress.outcome;
     }
@@ -197,7 +201,8 @@ impl BulkDecision {
     fn turns(&self, is_excluded: bool, position: Position, rated_at: Time, score: Score) -> bool {
         let Some(Work::Exclude { exclusion, others, is_undo }) = &self.work else { return false };
         let keeps_out = |exclusion: &Exclusion| exclusion.keeps_out(position, rated_at, score);
-        is_excluded == *is_undo && keeps_out(exclusion) && !others.iter().any(keeps_out)
+        let is_covered = others.iter().any(keeps_out) && !faults::has(Mistake::UndoBlind);
+        is_excluded == *is_undo && keeps_out(exclusion) && !is_covered
     }
 
     /// The changes to write, apart from the ratings.

@@ -46,7 +46,7 @@ pub(super) struct Fold<'a> {
     /// What is kept for the touched keys: before the batch, and now.
     pub(super) kept: HashMap<Key, (Kept, Kept)>,
     pub(super) posts: HashMap<PostId, Folded>,
-    hours: BTreeMap<(PostId, Time), Hour>,
+    pub(super) hours: BTreeMap<(PostId, Time), Hour>,
 }
 
 /// A touched post.
@@ -243,11 +243,12 @@ impl LoadedPost {
 }
 
 impl Kept {
-    /// Gives what a repeated wish confirms that wish's position. An excluded rating keeps its own.
+    /// Gives what a repeated wish confirms that wish's position. What is excluded keeps its own; and the rating beside a
+    /// held one is not what was repeated, or its user would see it as the newest.
     fn move_to(&mut self, place: Position) {
         match (&mut self.held, &mut self.rating) {
             (Some(held), _) if !held.is_excluded => held.position = place,
-            (_, Some(rating)) if !rating.is_excluded => rating.position = place,
+            (None, Some(rating)) if !rating.is_excluded => rating.position = place,
             _ => {}
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::average::Average;
 use super::params::Params;
 use super::row::{LaneName, Row, one_zero};
+use crate::faults::{self, Mistake};
 use crate::model::{Score, Time};
 
 /// The largest difference between two scores.
@@ -221,6 +222,9 @@ impl UserState {
                 lane_of(step.weight - weight, weight, row.lane, is_surge)
             }
         };
+        if let Some(row) = counted.filter(|_| faults::has(Mistake::ReleaseBeside)) {
+            average.put(&row, row.weight(average.lane(row.lane).clock));
+        }
         let row = self.replace(average, step, held.score, lane);
         self.rated = Some(Rated { row, rated_at: held.rated_at, is_excluded: false });
         true

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::prelude::*;
 use super::{Checkpoint, DrainRun, Installation, ShardState, StoredRating};
 use crate::merge::bulk::BulkDecision;
-use crate::merge::{Loaded, PostState};
+use crate::merge::{Decided, Exclusion, Loaded, PostState};
 use crate::model::User;
 
 /// Declares each question once: a method of the trait, which [`Store`] answers by its method of the same name.
@@ -27,10 +27,6 @@ macro_rules! ledger {
             ) -> Result<Vec<Option<(PostState, bool)>>> {
                 Ok(self.posts(ids).await?.into_iter().map(|found| Some((found?, false))).collect())
             }
-            /// A ledger that merges every decision in one step has none under way.
-            async fn under_way(&self, _shard: Shard) -> Result<Option<Batch>> {
-                Ok(None)
-            }
             $(async fn $ask(&self $(, $name: $kind)*) -> $answer;)*
         }
 
@@ -45,9 +41,6 @@ macro_rules! ledger {
                 bytes_max: usize,
             ) -> Result<Vec<Option<(PostState, bool)>>> {
                 self.posts_cut(ids, bytes_max).await
-            }
-            async fn under_way(&self, shard: Shard) -> Result<Option<Batch>> {
-                self.under_way(shard).await
             }
             $(async fn $ask(&self $(, $name: $kind)*) -> $answer {
                 self.$ask($($name),*).await
@@ -76,6 +69,7 @@ ledger! {
         decision: BulkDecision,
         as_of: AsOf<'_>,
     ) -> Result<Option<Merged>>;
+    async fn under_way(&self, shard: Shard) -> Result<Option<Batch>>;
     async fn rerank(&self, as_of: AsOf<'_>, limit: usize) -> Result<u64>;
     async fn record_drain(&self, run: &DrainRun) -> Result<()>;
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>>;
@@ -83,4 +77,8 @@ ledger! {
     async fn frozen(&self) -> Result<Vec<PostId>>;
     async fn newest_of(&self, keys: &[Key]) -> Result<Vec<Option<StoredRating>>>;
     async fn user(&self, id: &UserId) -> Result<Option<User>>;
+    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>>;
+    async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>>;
+    async fn held_before(&self, before: Time, limit: usize) -> Result<Vec<(Key, HeldRating)>>;
+    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>>;
 }

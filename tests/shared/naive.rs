@@ -14,6 +14,8 @@ use damper::smoothing::{Average, Params};
 const SCALE: f64 = 5.0;
 /// A decision nearer than this to its edge may fall to either side by rounding.
 const TIE: f64 = 1e-9;
+/// Of less than this share of an unvested mass nothing is left.
+const KEPT_MIN: f64 = 1e-300;
 
 /// The parameters, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,17 @@ pub struct Left {
     pub weight: f64,
 }
 
+/// What an entry says, next to what is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Says {
+    /// It comes too late.
+    Nothing,
+    /// What is known.
+    Same,
+    /// Something new.
+    New,
+}
+
 /// A rating that counts or is out.
 #[derive(Debug, Clone, Copy)]
 pub struct Rating {
@@ -68,11 +81,19 @@ pub struct Rating {
     pub is_out: bool,
 }
 
+/// A rating that waits for a moderator.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    pub score: f64,
+    pub left: Left,
+    pub own: i64,
+    pub is_out: bool,
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 pub struct User {
     pub rating: Option<Rating>,
-    /// Score, what is left, own time.
-    pub held: Option<(f64, Left, i64)>,
+    pub held: Option<Held>,
     pub mark: Option<(Left, i64)>,
 }
 
@@ -81,9 +102,11 @@ pub struct User {
 pub struct Post {
     rules: Rules,
     /// Its birth and its last entry.
-    span: Option<(i64, i64)>,
+    pub span: Option<(i64, i64)>,
     /// Every arrival: when, and how much.
     arrivals: Vec<(i64, f64)>,
+    /// By how much the unvested mass of the calm and the surge lane has shrunk: the logarithm of what it was over what is left.
+    pub clocks: [f64; 2],
     pub users: BTreeMap<u32, User>,
     /// Whether a decision was too near to its edge.
     pub is_tie: bool,
@@ -91,7 +114,8 @@ pub struct Post {
 
 impl Post {
     pub fn new(rules: Rules) -> Self {
-        Self { rules, span: None, arrivals: Vec::new(), users: BTreeMap::new(), is_tie: false }
+        let (span, clocks, is_tie) = (None, [0.0; 2], false);
+        Self { rules, span, arrivals: Vec::new(), clocks, users: BTreeMap::new(), is_tie }
     }
 
     /// Folds a log of ratings and withdrawals of one post.
@@ -118,9 +142,7 @@ impl Post {
         let expected = self.means();
         let vested = average.calm.vested + average.surge.vested;
         let own = self.vested(Lane::Calm) + self.vested(Lane::Surge);
-        // Each arrival rounds what is left of all ratings once.
-        let rounding = 1e-15 * (self.arrivals.len() as f64).powi(2);
-        let is_close = |a: f64, b: f64| (a - b).abs() < 1e-9 + rounding;
+        let is_close = |a: f64, b: f64| (a - b).abs() < self.slack();
         let is_same = match (found, expected) {
             (Some((mean, raw)), Some((other, other_raw))) => {
                 is_close(mean, other) && is_close(raw, other_raw)
@@ -129,6 +151,11 @@ impl Post {
         };
         let agrees = self.is_tie || is_same && is_close(vested, own);
         (!agrees).then(|| format!("{found:?} with {vested} vested, not {expected:?} with {own}"))
+    }
+
+    /// By how much a figure may differ: each arrival rounds what is left of all ratings once.
+    pub fn slack(&self) -> f64 {
+        1e-9 + 1e-15 * (self.arrivals.len() as f64).powi(2)
     }
 
     fn counted(&self) -> impl Iterator<Item = &Rating> {
@@ -163,13 +190,14 @@ impl Post {
         for (lane, room) in [(Lane::Calm, calm_room), (Lane::Surge, surge_room)] {
             let unvested = self.in_lane(lane).map(|rating| rating.left.weight).sum();
             let kept = self.kept(lane, unvested, room, ages);
+            self.clocks[lane as usize] -= kept.max(KEPT_MIN).ln();
             for user in self.users.values_mut() {
                 if let Some(rating) = user.rating.as_mut().filter(|r| !r.is_out && r.left.lane == lane) {
                     rating.left.weight *= kept;
                     rating.missing_score *= kept;
                     rating.missing_count *= kept;
                 }
-                let held = user.held.as_mut().map(|(_, left, _)| left);
+                let held = user.held.as_mut().map(|held| &mut held.left);
                 let mark = user.mark.as_mut().map(|(left, _)| left);
                 held.into_iter()
                     .chain(mark)
@@ -209,8 +237,16 @@ impl Post {
     /// What is left of a user's last arrival.
     fn presence(&self, user: u32) -> Option<Left> {
         let user = self.users.get(&user)?;
-        let held = user.held.map(|(_, left, _)| left);
+        let held = user.held.map(|held| held.left);
         held.or(user.rating.map(|rating| rating.left)).or(user.mark.map(|(left, _)| left))
+    }
+
+    /// What has arrived lately.
+    pub fn intensity(&self) -> f64 {
+        let (_, now) = self.span.unwrap_or_default();
+        let faded =
+            |(at, amount): &(i64, f64)| amount * 0.5f64.powf((now - at) as f64 / self.rules.memory_half_life);
+        self.arrivals.iter().map(faded).sum()
     }
 
     /// Counts an arrival and finds its lane.
@@ -221,9 +257,7 @@ impl Post {
         if weight > left {
             self.arrivals.push((now, weight - left));
         }
-        let faded =
-            |(at, amount): &(i64, f64)| amount * 0.5f64.powf((now - at) as f64 / self.rules.memory_half_life);
-        let intensity: f64 = self.arrivals.iter().map(faded).sum();
+        let intensity = self.intensity();
         let calm = self.in_lane(Lane::Calm).count() as f64;
         let known = (self.counted().count() as f64).min(4.0 * calm);
         let memory = self.rules.memory_half_life;
@@ -249,11 +283,35 @@ impl Post {
     fn is_old(&self, user: u32, time: i64, is_stated: bool) -> bool {
         let Some(user) = self.users.get(&user).filter(|_| is_stated) else { return false };
         match (user.held, user.rating, user.mark) {
-            (Some((.., own)), ..) => own > time,
+            (Some(held), ..) => held.own > time || held.own == time && held.is_out,
             (None, Some(rating), _) => rating.own > time || rating.own == time && rating.is_out,
             (None, None, Some((_, own))) => own >= time,
             _ => false,
         }
+    }
+
+    /// What a rating says, next to what is known of its user.
+    pub fn says(&self, user: u32, score: f64, time: i64, is_stated: bool) -> Says {
+        let known = self.users.get(&user).copied().unwrap_or_default();
+        let last = known.held.map(|held| held.score).or(known.rating.map(|rating| rating.score));
+        match last {
+            _ if self.is_old(user, time, is_stated) => Says::Nothing,
+            Some(last) if last == score => Says::Same,
+            _ => Says::New,
+        }
+    }
+
+    /// Whether a rating would take the surge lane.
+    pub fn would_surge(&mut self, user: u32, score: f64, time: i64, is_stated: bool) -> bool {
+        if self.says(user, score, time, is_stated) != Says::New {
+            return false;
+        }
+        let mut after = self.clone();
+        after.enter(time);
+        let weight = after.step(user, score, time).left.weight;
+        let lane = after.arrive(user, weight);
+        self.is_tie |= after.is_tie;
+        lane == Lane::Surge
     }
 
     /// The score that a user's rating has, if it counts.
@@ -276,12 +334,11 @@ impl Post {
     }
 
     pub fn rate(&mut self, user: u32, score: f64, time: i64, is_stated: bool) {
-        if self.users.get(&user).is_some_and(|user| user.held.is_some()) {
+        let held = self.users.get(&user).and_then(|user| user.held);
+        if held.is_some_and(|held| !held.is_out) {
             return self.hold(user, score, time, is_stated);
         }
-        let same =
-            self.users.get(&user).and_then(|user| user.rating).is_some_and(|rating| rating.score == score);
-        if self.is_old(user, time, is_stated) || same {
+        if self.says(user, score, time, is_stated) != Says::New {
             return;
         }
         self.enter(time);
@@ -291,9 +348,7 @@ impl Post {
     }
 
     pub fn hold(&mut self, user: u32, score: f64, time: i64, is_stated: bool) {
-        let known = self.users.get(&user).copied().unwrap_or_default();
-        let last = known.held.map(|(score, ..)| score).or(known.rating.map(|rating| rating.score));
-        if self.is_old(user, time, is_stated) || last == Some(score) {
+        if self.says(user, score, time, is_stated) != Says::New {
             return;
         }
         self.enter(time);
@@ -302,7 +357,8 @@ impl Post {
         let lane = self.arrive(user, weight);
         let weight = presence.filter(|left| weight <= left.weight).map_or(weight, |left| left.weight);
         let kept = self.users.entry(user).or_default();
-        (kept.held, kept.mark) = (Some((score, Left { lane, weight }, time)), None);
+        let left = Left { lane, weight };
+        (kept.held, kept.mark) = (Some(Held { score, left, own: time, is_out: false }), None);
     }
 
     pub fn withdraw(&mut self, user: u32, time: i64, is_stated: bool) {
@@ -326,30 +382,44 @@ impl Post {
         }
     }
 
+    /// Takes the rating that counts, or the one that is out, as it was kept elsewhere; it is no arrival.
+    pub fn put_in(&mut self, user: u32, rating: Rating) {
+        self.users.entry(user).or_default().rating = Some(rating);
+    }
+
+    /// Begins with a past: a birth, a last entry, what has arrived lately, and how far the lanes are.
+    pub fn begin(&mut self, (born, last): (i64, i64), intensity: f64, clocks: [f64; 2]) {
+        (self.span, self.clocks) = (Some((born, last)), clocks);
+        self.arrivals.push((last, intensity));
+    }
+
+    /// Takes a user's held rating, unless it is out.
+    fn take_held(&mut self, user: u32) -> Option<Held> {
+        self.users.get_mut(&user)?.held.take_if(|held| !held.is_out)
+    }
+
     pub fn release(&mut self, user: u32, time: i64) {
-        let Some((score, left, own)) = self.users.get_mut(&user).and_then(|user| user.held.take()) else {
-            return;
-        };
-        let old = self.old(user);
-        if old.is_some_and(|old| old.score == score) {
+        let Some(held) = self.take_held(user) else { return };
+        if self.old(user).is_some_and(|old| old.score == held.score) {
             return;
         }
         self.enter(time);
-        let mut rating = self.step(user, score, own);
+        let mut rating = self.step(user, held.score, held.own);
         rating.left.lane = match self.old(user) {
-            None => left.lane,
+            None => held.left.lane,
             Some(old) => {
-                self.lane(rating.left.weight - old.left.weight, Some(old.left), left.lane == Lane::Surge)
+                let is_surge = held.left.lane == Lane::Surge;
+                self.lane(rating.left.weight - old.left.weight, Some(old.left), is_surge)
             }
         };
         self.users.entry(user).or_default().rating = Some(rating);
     }
 
     pub fn reject(&mut self, user: u32, time: i64) {
-        let Some(known) = self.users.get_mut(&user) else { return };
-        let Some((_, left, _)) = known.held.take() else { return };
+        let Some(held) = self.take_held(user) else { return };
+        let known = self.users.entry(user).or_default();
         if known.rating.is_none() {
-            known.mark = Some((left, time));
+            known.mark = Some((held.left, time));
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use damper::cache::{Cache, Cached};
-use damper::faults::{self, Mistake};
 use damper::model::PostId;
 
 use crate::world::{Call, Kind, Seam, Side, World};
@@ -17,7 +17,7 @@ impl World {
     fn keep(&mut self, entry: Arc<Cached>) {
         let id = entry.state.post.id.clone();
         let there = self.shelf.get(&id);
-        if faults::has(Mistake::BlindCache) || there.is_none_or(|there| entry.replaces(there)) {
+        if there.is_none_or(|there| entry.replaces(there)) {
             self.oracle.cached(there.map(|there| there.state.newness()), entry.state.newness());
             self.shelf.insert(id, entry);
         }
@@ -25,7 +25,16 @@ impl World {
 }
 
 /// The cache of one process. A failed call is a miss.
-pub struct MemoryCache(pub Seam);
+pub struct MemoryCache {
+    seam: Seam,
+    changes: AtomicU64,
+}
+
+impl MemoryCache {
+    pub fn new(seam: Seam) -> Self {
+        Self { seam, changes: AtomicU64::new(0) }
+    }
+}
 
 #[async_trait]
 impl Cache for MemoryCache {
@@ -33,7 +42,7 @@ impl Cache for MemoryCache {
         let asked = ids.to_vec();
         let get = move |world: &mut World| Ok(asked.iter().map(|id| world.shelf.get(id).cloned()).collect());
         let call = Call { name: "cache.get", side: Side::Cache, kind: Kind::Read };
-        self.0.call(call, get).await.unwrap_or_else(|_| vec![None; ids.len()])
+        self.seam.call(call, get).await.unwrap_or_else(|_| vec![None; ids.len()])
     }
 
     async fn put_many(&self, entries: &[Arc<Cached>]) {
@@ -44,13 +53,14 @@ impl Cache for MemoryCache {
         };
         let call = Call { name: "cache.put", side: Side::Cache, kind: Kind::Write };
         // Readers then ask the store.
-        let _ = self.0.call(call, put).await;
+        let _ = self.seam.call(call, put).await;
     }
 
-    // Nothing here keeps answers.
     fn changes_made(&self) -> u64 {
-        0
+        self.changes.load(Ordering::Relaxed)
     }
 
-    fn note_change(&self) {}
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
 }

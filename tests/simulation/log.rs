@@ -34,6 +34,13 @@ impl Log {
         self.last
     }
 
+    /// Holds these lines, all of them new.
+    pub fn refill(&mut self, lines: &[(Position, Vec<u8>)]) {
+        self.lines = lines.iter().cloned().collect();
+        self.appends = lines.len() as u64;
+        self.last = lines.last().map(|(position, _)| *position).unwrap_or_default();
+    }
+
     fn after(&self, from: Position) -> impl Iterator<Item = &(Position, Vec<u8>)> {
         self.lines.range(self.lines.partition_point(|(position, _)| *position <= from)..)
     }
@@ -53,18 +60,21 @@ impl Log {
 impl World {
     /// Appends a line that did not come through Damper.
     pub fn append_foreign(&mut self, shard: Shard, bytes: Vec<u8>) {
+        self.push(shard, bytes);
+    }
+
+    fn push(&mut self, shard: Shard, bytes: Vec<u8>) -> Position {
         let position = self.logs[shard.index()].push(self.now, bytes.clone());
+        self.trace.note("line", &[], || format!("{position} {}", String::from_utf8_lossy(&bytes)));
         self.oracle.shadow(shard, position, bytes);
+        position
     }
 
     fn append(&mut self, shard: Shard, entries: &[Entry]) -> Vec<Position> {
         let mut positions = Vec::with_capacity(entries.len());
         for entry in entries {
-            let bytes = entry.encode().into_bytes();
-            let position = self.logs[shard.index()].push(self.now, bytes.clone());
-            self.oracle.shadow(shard, position, bytes);
+            positions.push(self.push(shard, entry.encode().into_bytes()));
             self.oracle.landed(entry);
-            positions.push(position);
         }
         positions
     }
@@ -119,7 +129,10 @@ impl Buffer for MemoryBuffer {
                 let log = &world.logs[Shard::of(post, SHARDS).index()];
                 let decoded =
                     log.lines.iter().rev().filter_map(|(at, bytes)| Some((at, Entry::decode(bytes).ok()?)));
-                let mut own = decoded.filter(|(_, entry)| entry.post == *post && entry.user == *user);
+                let mut own = decoded.filter(|(_, entry)| {
+                    let is_wish = entry.origin.is_none() && entry.action.is_wish();
+                    is_wish && entry.post == *post && entry.user == *user
+                });
                 own.next().map(|(at, entry)| Waiting { position: *at, action: entry.action })
             };
             Ok(keys.iter().map(newest).collect())

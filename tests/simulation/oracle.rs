@@ -3,13 +3,15 @@
 //! A user waits for an answer before the next wish for the same post. So after an acknowledgement exactly one
 //! line must be in the log, and after any answer no line may follow. The first violation ends the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use damper::entry::{Action, Entry, Position, Shard};
-use damper::merge::Key;
-use damper::model::Score;
+use damper::entry::{Action, Decision, Entry, Position, Ruling, Shard};
+use damper::merge::{Key, Merged};
+use damper::model::{PostId, Score};
+use damper::store::AsOf;
 
+use crate::outcome::{Law, Violation};
 use crate::world::{SHARDS, World};
 
 /// The oracle's knowledge, beyond the world itself.
@@ -17,9 +19,12 @@ use crate::world::{SHARDS, World};
 pub struct Oracle {
     pub lines: Vec<Vec<(Position, Vec<u8>)>>,
     pub wishes: BTreeMap<Key, Wishes>,
-    pub violation: Option<String>,
+    pub violation: Option<Violation>,
     pub appends: u64,
     pub acknowledged: u64,
+    pub adopted: u64,
+    /// Posts that were ever frozen.
+    pub frozen: BTreeSet<PostId>,
     /// Drains that ended, with success or not.
     pub drains_ended: u64,
     /// Failures of the buffer, by process.
@@ -33,18 +38,29 @@ pub struct Wishes {
     tried: Vec<(Option<Score>, bool)>,
     /// The open request, if any.
     asked: Option<Asked>,
+    /// Whether something else than the user's wishes may be what is kept: a moderator rejected one, or a state was taken
+    /// over. A wish from after a rejection ends that.
+    is_judged: bool,
+    is_adopted: bool,
 }
 
 struct Asked {
     process: u32,
     /// Lines that the request appended; `None` for a read, which appends nothing.
     landed: Option<u32>,
+    /// Whether a moderator's rejection came into the log since.
+    is_judged: bool,
 }
 
 impl Wishes {
     /// Whether an answer is outstanding.
     pub fn is_busy(&self) -> bool {
         self.asked.is_some()
+    }
+
+    /// Whether one of these may be the user's own score.
+    pub fn may_be(&self, own: Option<Score>) -> bool {
+        self.is_judged || self.is_adopted || self.candidates().contains(&own)
     }
 
     /// Scores that may count: the last acknowledged one, or a later attempt.
@@ -61,13 +77,13 @@ impl Oracle {
     }
 
     /// Reports a violation. Only the first is kept.
-    pub fn object(&mut self, why: String) {
-        self.violation.get_or_insert(why);
+    pub fn object(&mut self, law: Law, why: String) {
+        self.violation.get_or_insert(Violation::of(law, why));
     }
 
     fn expect_same<T: PartialEq + Debug>(&mut self, what: &str, found: T, wanted: T) {
         if found != wanted {
-            self.object(format!("{what}: {found:?}, not {wanted:?}"));
+            self.object(Law::Balance, format!("{what}: {found:?}, not {wanted:?}"));
         }
     }
 
@@ -78,7 +94,7 @@ impl Oracle {
         lines.push((position, bytes));
         self.appends += 1;
         if !is_above {
-            self.object(format!("position {position} of shard {shard} was assigned before"));
+            self.object(Law::Positions, format!("position {position} of shard {shard} was assigned before"));
         }
     }
 
@@ -86,29 +102,58 @@ impl Oracle {
     pub fn ask(&mut self, key: &Key, process: u32, action: Option<Action>) {
         let wishes = self.wishes.entry(key.clone()).or_default();
         wishes.tried.extend(action.as_ref().map(|action| (action.score(), false)));
-        wishes.asked = Some(Asked { process, landed: action.map(|_| 0) });
+        wishes.asked = Some(Asked { process, landed: action.map(|_| 0), is_judged: false });
     }
 
-    /// Records that a user's entry came into the log.
+    /// Records that an entry came into the log through Damper.
     pub fn landed(&mut self, entry: &Entry) {
         let key = (entry.post.clone(), entry.user.clone());
+        match &entry.action {
+            Action::Adopt(_) => {
+                self.adopted += 1;
+                self.frozen.insert(entry.post.clone());
+                return self.wishes.entry(key).or_default().is_adopted = true;
+            }
+            // They are no requests: a release that comes twice changes nothing.
+            Action::Release(_) => return,
+            Action::Decide(decision) => self.decided(&entry.post, decision),
+            Action::Rate(_) | Action::Withdraw => {}
+        }
         let asked = self.wishes.get_mut(&key).and_then(|wishes| wishes.asked.as_mut());
         match asked.and_then(|asked| asked.landed.as_mut()) {
             Some(landed) => *landed += 1,
-            None => self.object(format!("{:?} took effect after its answer", entry.encode())),
+            None => self.object(Law::Answers, format!("{:?} took effect after its answer", entry.encode())),
+        }
+    }
+
+    /// Notes what a decision that came into the log may change.
+    fn decided(&mut self, post: &PostId, Decision { deed, .. }: &Decision) {
+        match deed {
+            Ruling::Freeze => drop(self.frozen.insert(post.clone())),
+            Ruling::Reject(which) => {
+                let is_meant = |key: &Key| key.0 == *post && which.user().is_none_or(|user| *user == key.1);
+                for (_, wishes) in self.wishes.iter_mut().filter(|(key, _)| is_meant(key)) {
+                    wishes.is_judged = true;
+                    wishes.asked.iter_mut().for_each(|asked| asked.is_judged = true);
+                }
+            }
+            _ => {}
         }
     }
 
     /// Records the answer to a wish: whether the rating is held.
     pub fn answer(&mut self, key: &Key, is_held: bool) {
         let Some(wishes) = self.wishes.get_mut(key) else { return };
-        let landed = wishes.asked.take().and_then(|asked| asked.landed).unwrap_or_default();
+        let Some(asked) = wishes.asked.take() else { return };
+        let landed = asked.landed.unwrap_or_default();
         if is_held {
             self.acknowledged += 1;
+            wishes.is_judged = asked.is_judged;
             wishes.tried.last_mut().expect("something was wanted").1 = true;
         }
         if landed > 1 || (is_held && landed == 0) {
-            self.object(format!("{key:?} was answered (held: {is_held}) with {landed} lines in the log"));
+            let words = format!("{key:?} was answered (held: {is_held}) with {landed} lines in the log");
+            self.object(Law::Answers, words);
         }
     }
 
@@ -116,9 +161,9 @@ impl Oracle {
     pub fn check_own(&mut self, key: &Key, own: Option<Option<Score>>) {
         let Some(wishes) = self.wishes.get_mut(key) else { return };
         wishes.asked = None;
-        let candidates = wishes.candidates();
-        if own.is_some_and(|own| !candidates.contains(&own)) {
-            self.object(format!("{key:?} reads {own:?}, which is none of {candidates:?}"));
+        if own.is_some_and(|own| !wishes.may_be(own)) {
+            let words = format!("{key:?} reads {own:?}, which is none of {:?}", wishes.candidates());
+            self.object(Law::OwnRating, words);
         }
     }
 
@@ -147,12 +192,29 @@ impl Oracle {
     /// Records that a post's state replaced another in the cache.
     pub fn cached<T: PartialOrd + Debug>(&mut self, before: Option<T>, after: T) {
         if before.as_ref().is_some_and(|before| *before > after) {
-            self.object(format!("the cache went back from {before:?} to {after:?}"));
+            self.object(Law::Cache, format!("the cache went back from {before:?} to {after:?}"));
         }
     }
 }
 
 impl World {
+    /// Writes a commit, whose posts may only become newer.
+    pub fn commit(&mut self, shard: Shard, merged: &Merged, as_of: AsOf<'_>) {
+        for average in &merged.averages {
+            let known = self.tables.averages.get(&average.post).map(|(_, version)| *version);
+            if known >= Some(average.version) {
+                let words = format!("{} goes from {known:?} to {}", average.post, average.version);
+                self.oracle.object(Law::Versions, words);
+            }
+        }
+        for decided in &merged.decided {
+            if self.tables.audit.contains_key(&(shard, decided.position)) {
+                self.oracle.object(Law::Decisions, format!("{decided:?} is merged twice"));
+            }
+        }
+        self.tables.write(shard, merged, as_of);
+    }
+
     /// Number of waiting entries in all shards.
     pub fn waiting(&self) -> u64 {
         let shards = self.logs.iter().zip(&self.tables.checkpoints);

@@ -3,15 +3,17 @@
 //! Seeds differ a lot on purpose: a calm run with large batches goes deep, a rough one with small batches
 //! goes wide.
 
-use damper::config::{Config, Settings};
+use damper::config::{CatalogueMode, Config, Settings};
+use damper::entry::Hold;
 use damper::model::post::Post;
-use damper::model::{PostId, Time, UserId};
+use damper::model::{DAY_MS, PostId, Time, User, UserId};
 use damper::store::Checkpoint;
 
 use crate::chance::{Rng, Trace};
 use crate::log::Log;
 use crate::oracle::Oracle;
 use crate::tables::{REFUSED_USER, Tables};
+use crate::walk::Pages;
 use crate::world::{SHARDS, World};
 
 /// 14 November 2023.
@@ -34,7 +36,14 @@ pub struct Plan {
     pub knobs: Knobs,
     pub config: Config,
     pub posts: Vec<PostId>,
+    /// Posts that nobody has created.
+    pub absent: Vec<PostId>,
     pub users: Vec<UserId>,
+    /// Users with a name, and since when.
+    pub named: Vec<User>,
+    pub pages: Pages,
+    /// Most entries that the database takes in a commit.
+    pub commit_max: usize,
 }
 
 impl Plan {
@@ -52,13 +61,30 @@ impl Plan {
         config.drain.batch_max = batch_max;
         config.drain.parallel_max = rng.pick(&[1, 2]);
         config.buffer.group_max = rng.pick(&[1, 3, 10_000]);
+        // Half of the runs know no moderators' policy.
+        config.moderation.hold = rng.pick(&[Hold::Off, Hold::Off, Hold::Surge, Hold::Always]);
+        config.moderation.hold_release_hours = rng.pick(&[0, 1, 24, 72]);
+        config.moderation.hold_accounts_younger_than_days = rng.pick(&[0, 0, 2]);
+        let pages = Pages { rows: rng.pick(&[1, 2, 5, 5_000]), pages: rng.pick(&[1, 3, 20]) };
+        let commit_max = rng.pick(&[usize::MAX, 20_000]);
         let (posts, users) = (rng.pick(&[2, 3, 8]), rng.pick(&[3, 8, 40]));
         let posts: Vec<PostId> =
             (0..posts).map(|n| PostId::parse(&format!("post{n}")).expect("a post id")).collect();
+        if rng.hits(3_000) {
+            config.catalogue.mode = CatalogueMode::Open;
+        }
+        let absent: Vec<PostId> =
+            rng.hits(3_000).then(|| PostId::parse("new").expect("a post id")).into_iter().collect();
         let mut users: Vec<String> = (0..users).map(|n| format!("user{n}")).collect();
         users.extend(rng.hits(5_000).then(|| REFUSED_USER.to_owned()));
-        let users = users.iter().map(|user| UserId::parse(user).expect("a user id")).collect();
-        Self { knobs, config, posts, users }
+        let users: Vec<_> = users.iter().map(|user| UserId::parse(user).expect("a user id")).collect();
+        let mut named = Vec::new();
+        for id in &users {
+            let created_at = START.plus_ms(DAY_MS - rng.below(4 * DAY_MS as usize) as i64);
+            let user = User { id: id.clone(), username: id.to_string(), created_at };
+            named.extend(rng.hits(7_000).then_some(user));
+        }
+        Self { knobs, config, posts, absent, users, named, pages, commit_max }
     }
 }
 
@@ -77,7 +103,9 @@ impl World {
             oracle: Oracle::new(),
             trace: Trace { words: with_words.then(Vec::new), ..Trace::default() },
             now: START,
+            catalogue: posts.to_vec(),
             turns: Vec::new(),
+            pages: Pages { rows: usize::MAX, pages: usize::MAX },
             is_direct: false,
         }
     }

@@ -1,42 +1,46 @@
 //! One run: a world, its processes, and the scheduler. The seed alone decides what happens next.
 //!
-//! A step is one decision: a call gets its turn, a user or a tick acts, a process dies, a clock jumps. At the
-//! end faults stop, every request is answered, a fresh process drains once, and the world is checked.
+//! A step is one decision: a call gets its turn, a user, a moderator or a tick acts, a process dies, a clock jumps. What
+//! happens at the end is in [`ending`](crate::ending).
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use damper::config::Config;
 use damper::entry::{Action, Entry, Shard, Terms};
 use damper::merge::Key;
-use damper::model::{PostId, Score, UserId};
+use damper::model::{HOUR_MS, PostId, Score, UserId};
 use damper::store::Trigger;
 
 use crate::chance::Rng;
-use crate::outcome::{Counts, Outcome};
+use crate::outcome::{Counts, Outcome, Violation};
 use crate::plan::{Knobs, Plan};
 use crate::process::Process;
 use crate::tables::REFUSED_USER;
 use crate::verdict;
 use crate::world::{Fault, SHARDS, Side, World, lock};
 
-const HOUR_MS: usize = 3_600_000;
-/// A request without an answer after this many steps without faults will never get one.
-const STEPS_TO_SETTLE_MAX: usize = 100_000;
 /// A very rough run, whose drains hardly ever end, is cut off after this many steps a tick. Without faults
 /// all drains must end.
 const STEPS_PER_TICK_MAX: u64 = 2_000;
+/// An import takes over as much at most.
+const PIECES_MAX: usize = 80;
+/// The naive fold looks at what is merged after each of so many ticks, and at the end.
+const TICKS_PER_LOOK: u64 = 25;
 
-struct Simulation {
-    rng: Rng,
-    knobs: Knobs,
-    config: Config,
-    world: Arc<Mutex<World>>,
-    processes: Vec<Process>,
+pub struct Simulation {
+    pub rng: Rng,
+    pub knobs: Knobs,
+    pub config: Config,
+    commit_max: usize,
+    pub world: Arc<Mutex<World>>,
+    pub processes: Vec<Process>,
     processes_ever: u32,
-    posts: Vec<PostId>,
-    users: Vec<UserId>,
+    /// How many moderators there were: each decides once.
+    moderators: u32,
+    pub posts: Vec<PostId>,
+    pub users: Vec<UserId>,
     /// A server that is out, and for how many more steps.
-    outage: Option<(Side, usize)>,
+    pub outage: Option<(Side, usize)>,
     counts: Counts,
 }
 
@@ -45,10 +49,13 @@ pub fn run(seed: u64, ticks: u64, with_words: bool) -> Outcome {
     let mut simulation = Simulation::new(seed, with_words);
     let violation = simulation.live(ticks).and_then(|()| simulation.end()).err();
     let mut world = lock(&simulation.world);
-    let oracle = &world.oracle;
+    let (oracle, audit) = (&world.oracle, world.tables.audit.values());
     let counts = Counts {
         appends: oracle.appends,
         acknowledged: oracle.acknowledged,
+        decisions: audit.len() as u64,
+        touched: audit.map(|decided| decided.outcome.touched + decided.outcome.held).sum(),
+        adopted: oracle.adopted,
         drains_ended: oracle.drains_ended,
         ..simulation.counts
     };
@@ -59,14 +66,20 @@ pub fn run(seed: u64, ticks: u64, with_words: bool) -> Outcome {
 impl Simulation {
     fn new(seed: u64, with_words: bool) -> Self {
         let mut rng = Rng(seed);
-        let Plan { knobs, config, posts, users } = Plan::by(&mut rng);
-        let world = Arc::new(Mutex::new(World::new(&posts, with_words)));
+        let Plan { knobs, config, posts, absent, users, named, pages, commit_max } = Plan::by(&mut rng);
+        let mut world = World::new(&posts, with_words);
+        world.tables.users = named.into_iter().map(|user| (user.id.clone(), user)).collect();
+        world.pages = pages;
+        let world = Arc::new(Mutex::new(world));
+        let posts: Vec<PostId> = posts.into_iter().chain(absent).collect();
         let mut simulation = Self {
             knobs,
             config,
+            commit_max,
             world,
             processes: Vec::new(),
             processes_ever: 0,
+            moderators: 0,
             posts,
             users,
             outage: None,
@@ -79,25 +92,41 @@ impl Simulation {
         simulation
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         self.processes_ever += 1;
         let skew_ms = self.rng.below(10_000) as i64 - 5_000;
-        self.processes.push(Process::start(&self.world, self.processes_ever, &self.config, skew_ms));
+        let process =
+            Process::start(&self.world, self.processes_ever, &self.config, self.commit_max, skew_ms);
+        self.processes.push(process);
     }
 
-    fn live(&mut self, ticks: u64) -> Result<(), String> {
+    fn live(&mut self, ticks: u64) -> Result<(), Violation> {
+        let mut look_at = TICKS_PER_LOOK;
         while self.counts.ticks < ticks && self.counts.steps < STEPS_PER_TICK_MAX * ticks {
             self.step();
             self.check()?;
+            if self.counts.ticks >= look_at {
+                look_at += TICKS_PER_LOOK;
+                self.look()?;
+            }
         }
         Ok(())
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Compares what is merged now with the naive fold.
+    pub fn look(&mut self) -> Result<(), Violation> {
+        let params = self.config.params().expect("the parameters are right");
+        let (looks, ties) = verdict::compare(&self.world(), &params)?;
+        self.counts.looks += looks;
+        self.counts.ties += ties;
+        Ok(())
+    }
+
+    pub fn check(&self) -> Result<(), Violation> {
         let mut world = self.world();
         world.check();
         world.oracle.violation.take().map_or(Ok(()), Err)
@@ -126,6 +155,8 @@ impl Simulation {
             9 => self.read(),
             10..14 => self.drain(),
             14 if self.rng.hits(2_000) => self.linger(),
+            15 if has_room && self.rng.hits(500) => self.restore(),
+            15 if has_room => self.decide(),
             _ => self.give(),
         }
     }
@@ -154,6 +185,30 @@ impl Simulation {
         }
     }
 
+    fn decide(&mut self) {
+        let post = self.posts[self.rng.below(self.posts.len())].clone();
+        let deed = self.deed(&post);
+        self.moderators += 1;
+        let by = UserId::parse(&format!("mo{}", self.moderators)).expect("a user id");
+        let (process, is_waiting) = (self.process(), self.rng.hits(5_000));
+        self.processes[process].decide((post, by), deed, is_waiting);
+        self.processes[process].run(1);
+    }
+
+    /// An import of what a post is now, into another one or again into the same.
+    fn restore(&mut self) {
+        let [from, to] = [0, 1].map(|_| self.posts[self.rng.below(self.posts.len())].clone());
+        let now = self.world().now;
+        let pieces = self.world().tables.export(&from, &to, now);
+        // Copies of copies would fill a run.
+        if pieces.len() > PIECES_MAX {
+            return;
+        }
+        let (process, chunk) = (self.process(), self.rng.pick(&[1, 3, 100]));
+        self.processes[process].restore(pieces, chunk);
+        self.processes[process].run(1);
+    }
+
     fn read(&mut self) {
         if let Some(key) = self.key() {
             let process = self.process();
@@ -180,7 +235,7 @@ impl Simulation {
         let number = self.rng.below(self.posts.len());
         let post = self.posts[number].clone();
         let user = UserId::parse(&format!("import{}", self.rng.below(3))).expect("a user id");
-        let earlier_ms = self.rng.below(HOUR_MS) as i64;
+        let earlier_ms = self.rng.below(HOUR_MS as usize) as i64;
         let at = self.world().now.plus_ms(-earlier_ms);
         let action = match self.rng.below(8) {
             0 => Action::Withdraw,
@@ -214,7 +269,7 @@ impl Simulation {
         self.start();
     }
 
-    fn bury(&mut self, dead: Process) {
+    pub fn bury(&mut self, dead: Process) {
         let number = dead.number();
         drop(dead);
         let mut world = lock(&self.world);
@@ -225,8 +280,8 @@ impl Simulation {
 
     /// All clocks jump, mostly ahead, sometimes back.
     fn jump(&mut self) {
-        let ahead = self.rng.below(48 * HOUR_MS) as i64;
-        let back = self.rng.below(3 * HOUR_MS) as i64;
+        let ahead = self.rng.below(48 * HOUR_MS as usize) as i64;
+        let back = self.rng.below(3 * HOUR_MS as usize) as i64;
         let is_back = self.rng.hits(3_000);
         self.pass(if is_back { -back } else { ahead });
     }
@@ -243,7 +298,7 @@ impl Simulation {
     }
 
     /// A call gets its turn. Without calls, time passes.
-    fn give(&mut self) {
+    pub fn give(&mut self) {
         let mut world = lock(&self.world);
         if world.turns.is_empty() {
             drop(world);
@@ -268,37 +323,5 @@ impl Simulation {
         if let Some(process) = self.processes.iter().find(|process| process.number() == called) {
             process.run(1);
         }
-    }
-
-    /// Faults stop. Every request must be answered, and one drain must merge everything.
-    fn end(&mut self) -> Result<(), String> {
-        self.knobs = Knobs::default();
-        self.outage = None;
-        let mut steps = 0;
-        while self.is_anything_under_way() {
-            steps += 1;
-            if steps > STEPS_TO_SETTLE_MAX {
-                return Err("a request is never answered".into());
-            }
-            self.give();
-            self.check()?;
-        }
-        for dead in std::mem::take(&mut self.processes) {
-            self.bury(dead);
-        }
-        self.start();
-        let drained = self.processes[0].drain_alone();
-        self.check()?;
-        if !drained.complete {
-            return Err(format!("the last drain is incomplete: {drained:?}"));
-        }
-        let params = self.config.params().expect("the parameters are right");
-        verdict::judge(&mut self.world(), &params)
-    }
-
-    fn is_anything_under_way(&self) -> bool {
-        let world = self.world();
-        let drains: u32 = self.processes.iter().map(Process::drains).sum();
-        !world.turns.is_empty() || drains > 0 || world.oracle.is_anybody_waiting()
     }
 }

@@ -1,33 +1,34 @@
 //! The ledger in memory: which effects a call has, one after the other, behind the limits of a real database.
 //!
 //! A commit is two calls, as it is on both databases: the load, without a lock, and the transaction. Between the
-//! two anything may happen. One of the known mistakes makes the transaction two.
+//! two anything may happen. A decision over many ratings is such a pair for each of its steps.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use damper::database::Patience;
 use damper::database::patience::Watch;
-use damper::entry::{Batch, Shard};
+use damper::entry::{Batch, Position, Shard};
 use damper::error::Result;
-use damper::faults::{self, Mistake};
 use damper::merge::bulk::BulkDecision;
-use damper::merge::{Key, Loaded, Merged, PostState};
-use damper::model::{PostId, User, UserId};
+use damper::merge::{Decided, Exclusion, HeldRating, Key, Loaded, Merged, PostState};
+use damper::model::{PostId, Time, User, UserId};
 use damper::store::{AsOf, Checkpoint, DrainRun, Installation, Ledger, ShardState, StoredRating};
 
+use crate::walk::Step;
 use crate::world::{Call, Kind, SHARDS, Seam, Side, World};
 
 /// The ledger of one process.
 pub struct MemoryStore {
     seam: Seam,
     watch: Watch,
+    /// Most entries of a commit: a database with one writer has a limit, another has none.
+    batch_max: usize,
 }
 
 impl MemoryStore {
-    pub fn new(seam: Seam, answer_timeout: Duration) -> Self {
-        Self { seam, watch: Watch::new(answer_timeout, answer_timeout) }
+    pub fn new(seam: Seam, answer_timeout: Duration, batch_max: usize) -> Self {
+        Self { seam, watch: Watch::new(answer_timeout, answer_timeout), batch_max }
     }
 
     async fn read<T: Send + 'static>(
@@ -66,6 +67,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl Ledger for MemoryStore {
+    fn batch_max(&self) -> usize {
+        self.batch_max
+    }
+
     async fn installation(&self) -> Result<Installation> {
         let found = |_: &mut World| Installation { id: "simulated".into(), shards: SHARDS };
         self.read("installation", found).await
@@ -89,25 +94,22 @@ impl Ledger for MemoryStore {
         self.read("commit.load", move |world| world.tables.load(&batch)).await
     }
 
-    async fn commit(&self, batch: &Batch, seen: &ShardState, merged: &Merged, _: AsOf<'_>) -> Result<bool> {
-        let (batch, seen, shard, merged) = (batch.clone(), *seen, batch.shard, Arc::new(merged.clone()));
-        let (is_split, late) = (faults::has(Mistake::CheckpointOutside), merged.clone());
-        let swap = move |world: &mut World| {
+    async fn commit(
+        &self,
+        batch: &Batch,
+        seen: &ShardState,
+        merged: &Merged,
+        (at, params): AsOf<'_>,
+    ) -> Result<bool> {
+        let (batch, seen, merged, params) = (batch.clone(), *seen, merged.clone(), *params);
+        let commit = move |world: &mut World| {
             let has_moved = world.tables.swap(&batch, &seen, &merged)?;
-            if has_moved && !is_split {
-                world.tables.write(shard, &merged);
+            if has_moved {
+                world.commit(batch.shard, &merged, (at, &params));
             }
             Ok(has_moved)
         };
-        let has_moved = self.write("commit.swap", swap).await?;
-        if has_moved && is_split {
-            let write = move |world: &mut World| {
-                world.tables.write(shard, &late);
-                Ok(())
-            };
-            self.write("commit.write", write).await?;
-        }
-        Ok(has_moved)
+        self.write("commit", commit).await
     }
 
     async fn commit_bulk(
@@ -115,28 +117,37 @@ impl Ledger for MemoryStore {
         batch: &Batch,
         seen: &ShardState,
         decision: BulkDecision,
-        _: AsOf<'_>,
+        as_of: AsOf<'_>,
     ) -> Result<Option<Merged>> {
-        let (batch, seen) = (batch.clone(), *seen);
-        let decide = move |world: &mut World| {
-            if !world.tables.is_at(batch.shard, &seen) {
-                return Ok(None);
+        let (read, known) = (batch.clone(), *seen);
+        let walk = move |world: &mut World| world.tables.walk(&read, &known, decision, world.pages);
+        match self.read("bulk.walk", walk).await? {
+            Step::Gone => Ok(None),
+            Step::Last(merged) => Ok(self.commit(batch, seen, &merged, as_of).await?.then_some(*merged)),
+            Step::More(changes, so_far) => {
+                let (batch, seen) = (batch.clone(), *seen);
+                let step = move |world: &mut World| Ok(world.tables.step(&batch, &seen, &changes, so_far));
+                self.write("bulk.step", step).await.map(|_| None)
             }
-            let merged = world.tables.decide(decision);
-            world.tables.swap(&batch, &seen, &merged)?;
-            world.tables.write(batch.shard, &merged);
-            Ok(Some(merged))
+        }
+    }
+
+    async fn under_way(&self, shard: Shard) -> Result<Option<Batch>> {
+        self.read("under_way", move |world| world.tables.under_way(shard)).await
+    }
+
+    async fn rerank(&self, (at, params): AsOf<'_>, limit: usize) -> Result<u64> {
+        let params = *params;
+        self.write("rerank", move |world| Ok(world.tables.rerank((at, &params), limit))).await
+    }
+
+    async fn record_drain(&self, run: &DrainRun) -> Result<()> {
+        let run = run.clone();
+        let record = move |world: &mut World| {
+            world.tables.drains.push(run);
+            Ok(())
         };
-        self.call(Patience::Commit, "commit.bulk", Kind::Write, decide).await
-    }
-
-    async fn rerank(&self, _: AsOf<'_>, _: usize) -> Result<u64> {
-        // Nobody lists posts here.
-        self.write("rerank", |_| Ok(0)).await
-    }
-
-    async fn record_drain(&self, _: &DrainRun) -> Result<()> {
-        self.write("record_drain", |_| Ok(())).await
+        self.write("record_drain", record).await
     }
 
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<PostState>>> {
@@ -162,22 +173,35 @@ impl Ledger for MemoryStore {
 
     async fn newest_of(&self, keys: &[Key]) -> Result<Vec<Option<StoredRating>>> {
         let keys = keys.to_vec();
-        let look = move |world: &mut World| {
-            let newest = |key: &Key| {
-                let rating =
-                    world.tables.ratings.get(key).map(|rating| (rating.position, rating.row.score, false));
-                let held = world.tables.held.get(key).map(|held| (held.position, held.score, true));
-                let (position, score, is_held) =
-                    held.into_iter().chain(rating).max_by_key(|found| found.0)?;
-                Some(StoredRating { position, score, is_held })
-            };
-            keys.iter().map(newest).collect()
-        };
+        let look = move |world: &mut World| keys.iter().map(|key| world.tables.newest(key)).collect();
         self.read("newest_of", look).await
     }
 
-    async fn user(&self, _: &UserId) -> Result<Option<User>> {
-        // Users here have given no names.
-        self.read("user", |_| None).await
+    async fn user(&self, id: &UserId) -> Result<Option<User>> {
+        let id = id.clone();
+        self.read("user", move |world| world.tables.users.get(&id).cloned()).await
+    }
+
+    async fn exclusions(&self, post: &PostId) -> Result<Vec<Exclusion>> {
+        let post = post.clone();
+        let look = move |world: &mut World| {
+            world.tables.exclusions.values().filter(|one| one.post == post).cloned().collect()
+        };
+        self.read("exclusions", look).await
+    }
+
+    async fn held_of(&self, user: &UserId, posts: &[PostId]) -> Result<Vec<Option<HeldRating>>> {
+        let keys: Vec<Key> = posts.iter().map(|post| (post.clone(), user.clone())).collect();
+        let look =
+            move |world: &mut World| keys.iter().map(|key| world.tables.held.get(key).copied()).collect();
+        self.read("held_of", look).await
+    }
+
+    async fn held_before(&self, before: Time, limit: usize) -> Result<Vec<(Key, HeldRating)>> {
+        self.read("held_before", move |world| world.tables.held_before(before, limit)).await
+    }
+
+    async fn decided(&self, shard: Shard, position: Position) -> Result<Option<Decided>> {
+        self.read("decided", move |world| world.tables.audit.get(&(shard, position)).cloned()).await
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use damper::error::{Error, Result};
-use damper::model::Time;
+use damper::model::{PostId, Time};
 use tokio::sync::oneshot;
 
 use crate::cache::Shelf;
@@ -14,6 +14,7 @@ use crate::chance::{Rng, Trace};
 use crate::log::Log;
 use crate::oracle::Oracle;
 use crate::tables::Tables;
+use crate::walk::Pages;
 
 /// The number of logs in the world.
 pub const SHARDS: u16 = 2;
@@ -27,7 +28,11 @@ pub struct World {
     pub trace: Trace,
     /// The correct time; processes' clocks differ from it.
     pub now: Time,
+    /// The posts that were there from the beginning.
+    pub catalogue: Vec<PostId>,
     pub turns: Vec<Turn>,
+    /// The sizes of a decision's steps.
+    pub pages: Pages,
     /// Calls take effect and answer at once.
     pub is_direct: bool,
 }
@@ -96,6 +101,11 @@ impl Fault {
 }
 
 impl World {
+    /// Whether a post was there from the beginning.
+    pub fn is_known(&self, post: &PostId) -> bool {
+        self.catalogue.contains(post)
+    }
+
     /// Gives a turn: a call takes effect, or its caller gets the answer. Returns the process concerned.
     pub fn give(&mut self, index: usize, fault: Option<Fault>, answer_at_once: bool) -> u32 {
         let Turn { process, call, stage } = self.turns.swap_remove(index);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `src/`, from the cellar up. A room imports from lower floors only, never from its own. A room is a folder, a
 /// file of the root, or a part of `app/`.
-const FLOORS: [&[&str]; 16] = [
+const FLOORS: [&[&str]; 17] = [
     &["error", "faults", "tasks"],
     &["model"],
     &["entry", "smoothing", "chart"],
@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 16] = [
     &["app/context", "app/floors"],
     &["app/reading"],
     &["app/intake", "app/drain"],
+    &["app/decisions"],
     &["app/core"],
     &["app/catalogue", "app/moderation", "app/upkeep"],
     &["app"],

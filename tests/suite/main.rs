@@ -3,7 +3,7 @@
 //! `buffer`, `store`, `cache` test both implementations of each seam alike; `drain` the drain loop; `api`,
 //! `interface`, `cli`, `demo`, `worker` the output for people and programs; `import`, `ingest`, `proxies` bulk ratings; `identity`,
 //! `limits`, `doors` access; `browser` what people see in a real browser; `environment` is where programs run as people have it; `crash` kills; `faults` all other
-//! failures; `house` the arrangement of the source; `docs` the documents;
+//! failures; `fuzz` the bodies of the fuzz targets; `house` the arrangement of the source; `docs` the documents;
 //! `pages` the dashboard over HTTP, `browser` what people see; `dependencies` the linked crates. `support` starts the servers: redis-server and Postgres must be
 //! installed (scripts/test does it).
 
@@ -26,6 +26,7 @@ mod export;
 mod faults;
 mod foreign_redis;
 mod forget;
+mod fuzz;
 mod house;
 mod identity;
 mod import;

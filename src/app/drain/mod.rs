@@ -330,7 +330,30 @@ impl Drainer {
                 }
             }
         };
+        if faults::has(Mistake::CheckpointApart) {
+            return self.commit_apart(batch, seen, merged, as_of).await;
+        }
         Ok(self.ledger.commit(batch, seen, &merged, as_of).await?.then_some(merged))
+    }
+
+    /// The mistake: the checkpoint first, and then the data.
+    async fn commit_apart(
+        &self,
+        batch: &Batch,
+        seen: &ShardState,
+        merged: Merged,
+        as_of: AsOf<'_>,
+    ) -> Result<Option<Merged>> {
+        let (applied, quarantined) = (merged.applied, merged.quarantined.clone());
+        let counts = Merged { applied, quarantined, ..Merged::default() };
+        if !self.ledger.commit(batch, seen, &counts, as_of).await? {
+            return Ok(None);
+        }
+        let data = Merged { applied: 0, quarantined: Vec::new(), ..merged.clone() };
+        let checkpoint = self.ledger.checkpoint(batch.shard).await?;
+        let place = Batch { to: checkpoint.position, ..batch.clone() };
+        let seen = ShardState { checkpoint, ..*seen };
+        Ok(self.ledger.commit(&place, &seen, &data, as_of).await?.then_some(merged))
     }
 
     /// Refreshes the cache after a commit. The averages are safe: a failure only makes readers wait for the next tick, or
