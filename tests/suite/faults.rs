@@ -4,7 +4,9 @@
 
 mod failover;
 mod full;
+mod lagging;
 mod locks;
+mod lost;
 mod network;
 mod shrunk;
 mod slow;
