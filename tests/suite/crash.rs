@@ -1,6 +1,7 @@
 //! After a kill: real programs are killed in mid-work, and counts stay exact.
 
 mod outage;
+mod power;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
