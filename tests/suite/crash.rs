@@ -2,6 +2,7 @@
 
 mod outage;
 mod power;
+mod trim;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -53,7 +53,7 @@ impl Clock {
 
 const HOUR: i64 = 3_600;
 /// Where the clock jumps to, in seconds beside the machine's.
-const JUMPS: [i64; 7] = [5 * HOUR, -4 * HOUR, 40, -9 * HOUR, 26 * HOUR, -30, 0];
+const JUMPS: [i64; 6] = [5 * HOUR, 40, -9 * HOUR, 26 * HOUR, -30, 0];
 
 /// Every figure of a rated post is a number, and its means are within 0 to 5.
 #[track_caller]
