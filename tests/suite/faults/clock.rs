@@ -33,11 +33,17 @@ impl Clock {
 
     /// Starts a program under this clock.
     fn start(&self, world: &World, program: Program) -> Process {
+        self.spawn(world, program, &[]).await_ready()
+    }
+
+    /// The same without waiting, and with more in its environment.
+    fn spawn(&self, world: &World, program: Program, more: &[(&str, &str)]) -> Process {
         let libraries = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
         let library = libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
         let library = library.into_iter().find(|file| file.is_file());
         let library = library.unwrap_or_else(|| panic!("there is no libfaketime; {REMEDY}"));
         let mut env = world.env();
+        env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         for (name, value) in [
             ("LD_PRELOAD", library.display().to_string()),
             ("FAKETIME_TIMESTAMP_FILE", self.0.display().to_string()),
@@ -47,7 +53,7 @@ impl Clock {
         ] {
             env.push((name.into(), value));
         }
-        Process::spawn(program, &[], &env, world.path(), b"").await_ready()
+        Process::spawn(program, &[], &env, world.path(), b"")
     }
 }
 
@@ -149,4 +155,21 @@ fn an_api_whose_clock_leaves_that_of_redis_says_so_and_a_worker_drains_under_any
     drop((service, worker));
     world.assert_exact(&rows);
     assert_eq!(world.status()["lost"], json!(0));
+}
+
+/// Then the worker knows the next tick already, by the clock of before.
+#[cfg(feature = "faults")]
+#[test]
+fn a_clock_set_back_during_a_drain_does_not_hold_up_the_next() {
+    let world = World::servers().with("shards", 1).with("tick", EVERY_SECOND);
+    world.import("p,ann,4,1790000000\n");
+    let clock = Clock::new(&world, "clock");
+    let worker = clock.spawn(&world, Program::Worker, &[("FAULTS_AT", "drain.trimmed=stop@1")]);
+    until("the worker to stand still in a drain", || worker.is_paused());
+    clock.set(-9 * HOUR);
+    worker.resume();
+    world.import("p,bob,2,1790000001\n");
+    within(Duration::from_secs(20), "the next drain", || (world.drained() == 2).then_some(()));
+    drop(worker);
+    world.assert_consistent();
 }
