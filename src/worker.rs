@@ -22,8 +22,9 @@ use crate::store::Trigger;
 /// After SIGTERM a tick's drain must finish its batch within this time, or the batch is rolled back.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How often a worker looks whether its clock was set back. By less than that it may be, and delays a tick by as much.
+/// How often a worker looks whether its clock was set, and by how much: less may delay a tick, by as much.
 const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CLOCK_SET_MS: i64 = 1_000;
 
 #[derive(Clone)]
 struct Work {
@@ -61,19 +62,19 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
             .shutdown_timeout(SHUTDOWN_TIMEOUT);
         // During a drain apalis knows the next tick, and not yet how long to wait for it. If the clock is set back then, it
         // would wait for all the hours that come twice.
-        let set_back = CancellationToken::new();
-        let (told, stopping) = (set_back.clone(), stop.clone());
+        let was_set = CancellationToken::new();
+        let (setting, stopping) = (was_set.clone(), stop.clone());
         let ending = async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
-                () = clock_set_back() => told.cancel(),
+                () = clock_set() => setting.cancel(),
             }
         };
         let outcome = monitor.run_with_signal(ending.map(Ok)).await;
-        if outcome.is_err() || !set_back.is_cancelled() || stop.is_cancelled() {
+        if outcome.is_err() || !was_set.is_cancelled() || stop.is_cancelled() {
             break outcome;
         }
-        info!("the clock was set back; the next tick is worked out anew");
+        info!("the clock was set; the next tick is worked out anew");
     };
     match (misfit.get(), outcome) {
         (Some(error), _) => Err(error.clone()),
@@ -85,16 +86,18 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     }
 }
 
-/// Ends when this machine's clock has been set back.
-async fn clock_set_back() {
-    let mut last = chrono::Utc::now();
+/// Ends when this machine's clock has been set, or the machine has slept.
+async fn clock_set() {
+    let read = || (Instant::now(), chrono::Utc::now().timestamp_millis());
+    let (mut last, mut last_ms) = read();
     loop {
         tokio::time::sleep(CLOCK_LOOK_INTERVAL).await;
-        let now = chrono::Utc::now();
-        if now < last {
+        let (now, now_ms) = read();
+        let passed_ms = now.duration_since(last).as_millis() as i64;
+        if (now_ms - last_ms - passed_ms).abs() > CLOCK_SET_MS {
             return;
         }
-        last = now;
+        (last, last_ms) = (now, now_ms);
     }
 }
 
