@@ -8,7 +8,7 @@ use crate::support::world::World;
 
 const RATINGS: usize = 15_000;
 
-/// `cargo test … -- --ignored killed_backup` does it a thousand times.
+/// `cargo test --release --features faults --test suite -- --ignored killed_backups` does it a thousand times.
 fn kill_backups(kills: u64) {
     let world = World::embedded();
     let line = |i: usize| format!("p{},u{i},{},{}\n", i % 9, i % 6, 1_790_000_000 + i);
@@ -50,7 +50,7 @@ fn kill_backups(kills: u64) {
 
 #[test]
 fn a_backup_that_is_killed_leaves_no_half_copy_and_harms_nothing() {
-    kill_backups(25);
+    kill_backups(15);
 }
 
 #[test]

@@ -138,11 +138,11 @@ fn embedded(count: usize, moments: usize) {
 
 #[test]
 fn what_the_embedded_service_acknowledged_is_on_its_disk() {
-    embedded(80, 40);
+    embedded(80, 20);
 }
 
 #[test]
-#[ignore = "takes minutes: every moment"]
+#[ignore = "takes twenty minutes: every moment"]
 fn what_the_embedded_service_acknowledged_is_on_its_disk_at_any_moment() {
     embedded(600, usize::MAX);
 }
@@ -226,7 +226,7 @@ fn redis_always(count: usize, moments: usize) {
 
 #[test]
 fn what_redis_acknowledged_with_fsync_always_is_on_its_disk() {
-    redis_always(60, 8);
+    redis_always(60, 6);
 }
 
 #[test]
