@@ -22,6 +22,10 @@ use crate::store::Trigger;
 /// After SIGTERM a tick's drain must finish its batch within this time, or the batch is rolled back.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How often a worker looks whether its clock was set, and by how much: less may delay a tick, by as much.
+const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CLOCK_SET_MS: i64 = 1_000;
+
 #[derive(Clone)]
 struct Work {
     app: Arc<App>,
@@ -39,23 +43,39 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let stop = stop.child_token();
     let misfit = Arc::new(OnceLock::new());
     let work = Work { app, stop: stop.clone(), misfit: misfit.clone() };
-    let stopping = stop.clone().cancelled_owned();
-    let monitor = Monitor::new()
-        .register(move |n| {
-            WorkerBuilder::new(format!("drain-{n}"))
-                .backend(CronScheduler::new(schedule.clone()))
-                .data(work.clone())
-                .concurrency(1)
-                .catch_panic()
-                .build(on_tick)
-        })
-        // An overdue tick ends the cron stream with an error. A new stream continues with the next tick.
-        .should_restart(|_, error| {
-            warn!(%error, "the tick stopped; starting it again");
-            true
-        })
-        .shutdown_timeout(SHUTDOWN_TIMEOUT);
-    let outcome = monitor.run_with_signal(stopping.map(Ok)).await;
+    let outcome = loop {
+        let (schedule, work) = (schedule.clone(), work.clone());
+        let monitor = Monitor::new()
+            .register(move |n| {
+                WorkerBuilder::new(format!("drain-{n}"))
+                    .backend(CronScheduler::new(schedule.clone()))
+                    .data(work.clone())
+                    .concurrency(1)
+                    .catch_panic()
+                    .build(on_tick)
+            })
+            // An overdue tick ends the cron stream with an error. A new stream continues with the next tick.
+            .should_restart(|_, error| {
+                warn!(%error, "the tick stopped; starting it again");
+                true
+            })
+            .shutdown_timeout(SHUTDOWN_TIMEOUT);
+        // During a drain apalis knows the next tick, and not yet how long to wait for it. If the clock is set back then, it
+        // would wait for all the hours that come twice.
+        let was_set = CancellationToken::new();
+        let (setting, stopping) = (was_set.clone(), stop.clone());
+        let ending = async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = clock_set() => setting.cancel(),
+            }
+        };
+        let outcome = monitor.run_with_signal(ending.map(Ok)).await;
+        if outcome.is_err() || !was_set.is_cancelled() || stop.is_cancelled() {
+            break outcome;
+        }
+        info!("the clock was set; the next tick is worked out anew");
+    };
     match (misfit.get(), outcome) {
         (Some(error), _) => Err(error.clone()),
         _ if stop.is_cancelled() => Ok(()),
@@ -63,6 +83,21 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> Result<()> {
             Err(Error::Internal("the worker ended by itself; does the tick's schedule end?".into()))
         }
         (None, Err(error)) => Err(Error::Internal(format!("the worker ended: {error}"))),
+    }
+}
+
+/// Ends when this machine's clock has been set, or the machine has slept.
+async fn clock_set() {
+    let read = || (Instant::now(), chrono::Utc::now().timestamp_millis());
+    let (mut last, mut last_ms) = read();
+    loop {
+        tokio::time::sleep(CLOCK_LOOK_INTERVAL).await;
+        let (now, now_ms) = read();
+        let passed_ms = now.duration_since(last).as_millis() as i64;
+        if (now_ms - last_ms - passed_ms).abs() > CLOCK_SET_MS {
+            return;
+        }
+        (last, last_ms) = (now, now_ms);
     }
 }
 

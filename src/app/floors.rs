@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 
 use crate::buffer::Floors;
-use crate::entry::{Position, Shard};
+use crate::entry::{Floor, Shard};
 use crate::error::Result;
 use crate::store::Store;
 
 #[async_trait]
 impl Floors for Store {
-    async fn floor(&self, shard: Shard) -> Result<Position> {
+    async fn floor(&self, shard: Shard) -> Result<Floor> {
         Ok(self.checkpoint(shard).await?.floor())
     }
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Buffer, Waiting};
-use crate::entry::{Backlog, Batch, Entry, Position, Shard};
+use crate::entry::{Backlog, Batch, Entry, Floor, Position, Shard};
 use crate::error::{Error, Invalid, Kind, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::tasks;
@@ -131,7 +131,7 @@ impl Buffer for Grouped {
         self.inner.waiting_of(keys).await
     }
 
-    async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {
+    async fn raise_floor(&self, shard: Shard, floor: Floor) -> Result<()> {
         self.inner.raise_floor(shard, floor).await
     }
 

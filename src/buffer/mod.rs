@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 
 use crate::config::Config;
 use crate::database::sqlite::SqliteFile;
-use crate::entry::{Action, Backlog, Batch, Entry, Position, Shard};
+use crate::entry::{Action, Backlog, Batch, Entry, Floor, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::redis::link::RedisLink;
@@ -83,9 +83,10 @@ pub trait Buffer: Send + Sync {
     /// been merged a moment ago; its position tells.
     async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>>;
 
-    /// From now on no append gets a position at or below `floor`, nor at or below any that this process knows. The
-    /// drain raises it when a log came back with less than it had accepted; a log that is gone is created again.
-    async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()>;
+    /// From now on no append gets a position at or below the floor's, nor at or below any that this process knows, and
+    /// the log's count of appends is the floor's at least. The drain raises it when a log came back with less than it
+    /// had accepted; a log that is gone is created again.
+    async fn raise_floor(&self, shard: Shard, floor: Floor) -> Result<()>;
 
     /// Which log this is and how it keeps its entries, for people: `redis 7.0.15 (16 shards, …)`.
     async fn describe(&self) -> Result<String>;
@@ -100,11 +101,12 @@ pub struct Waiting {
     pub action: Action,
 }
 
-/// Says which positions are taken, for a log that may come back with less than it had.
+/// Says which positions are taken, and how many there were, for a log that may come back with less than it had.
 #[async_trait]
 pub trait Floors: Send + Sync {
-    /// The highest position of `shard` that may have been merged: no later entry may stand at or below it.
-    async fn floor(&self, shard: Shard) -> Result<Position>;
+    /// The highest position of `shard` that may have been merged, below which no later entry may stand, and the appends up
+    /// to there.
+    async fn floor(&self, shard: Shard) -> Result<Floor>;
 }
 
 /// Where the log lives.

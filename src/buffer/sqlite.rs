@@ -12,7 +12,7 @@ use super::{Buffer, Waiting};
 use crate::database::Patience;
 use crate::database::sqlite::{SqliteFile, Writing};
 use crate::database::value::json;
-use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
+use crate::entry::{Backlog, Batch, Entry, Floor, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 
@@ -54,13 +54,6 @@ impl SqliteBuffer {
         .execute(writing.connection()?)
         .await?;
         Ok((writing, last))
-    }
-
-    /// Changes what a statement says about a position.
-    async fn change(&self, sql: &'static str, position: Position) -> Result<()> {
-        let mut writing = self.file.begin().await?;
-        sqlx::query(sql).bind(row_of(position)).execute(writing.connection()?).await?;
-        writing.commit().await
     }
 }
 
@@ -110,7 +103,12 @@ impl Buffer for SqliteBuffer {
     }
 
     async fn trim(&self, _: Shard, through: Position) -> Result<()> {
-        self.change("delete from buffer where position <= $1", through).await
+        let mut writing = self.file.begin().await?;
+        sqlx::query("delete from buffer where position <= $1")
+            .bind(row_of(through))
+            .execute(writing.connection()?)
+            .await?;
+        writing.commit().await
     }
 
     async fn backlog(&self, _: Shard, from: Position) -> Result<Backlog> {
@@ -134,8 +132,14 @@ impl Buffer for SqliteBuffer {
         })
     }
 
-    async fn raise_floor(&self, _: Shard, floor: Position) -> Result<()> {
-        self.change("update buffer_head set last = $1 where last < $1", floor).await
+    async fn raise_floor(&self, _: Shard, floor: Floor) -> Result<()> {
+        let mut writing = self.file.begin().await?;
+        sqlx::query("update buffer_head set last = max(last, $1), appends = max(appends, $2)")
+            .bind(row_of(floor.position))
+            .bind(i64::try_from(floor.appends).unwrap_or(i64::MAX))
+            .execute(writing.connection()?)
+            .await?;
+        writing.commit().await
     }
 
     async fn waiting_of(&self, keys: &[(PostId, UserId)]) -> Result<Vec<Option<Waiting>>> {

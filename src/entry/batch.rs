@@ -84,3 +84,12 @@ pub struct Backlog {
     /// The highest position ever assigned.
     pub last: Position,
 }
+
+/// What is known of one shard's log, and what it never falls below again, though it may come back with less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Floor {
+    /// The highest position known: no append may get one at or below it.
+    pub position: Position,
+    /// Appends known: the log's count goes on from here, so that what is missing is missed.
+    pub appends: u64,
+}

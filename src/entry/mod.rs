@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::model::{PostId, Score, Time, UserId};
 
-pub use batch::{Backlog, Batch, Line, Undecodable};
+pub use batch::{Backlog, Batch, Floor, Line, Undecodable};
 pub use decision::{Decision, Reason, Ruling, Which, Window};
 pub use position::{Position, Shard};
 pub use terms::{Hold, Terms};

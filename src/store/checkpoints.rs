@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 use crate::database::schema::{self, SCHEMA_VERSION};
-use crate::entry::Backlog;
+use crate::entry::{Backlog, Floor};
 
 pub(super) const CHECKPOINTS: Table =
     Table { name: "checkpoints", keys: &["shard"], others: &["position", "seen_position"], rule: Rule::Keep };
@@ -22,16 +22,17 @@ pub struct Checkpoint {
     pub seen_position: Position,
     /// What is added to the log's own count of appends to get all that was accepted and is not lost.
     pub accepted_base: i64,
-    /// Entries known to be lost by the log's server, at least.
+    /// Entries that a drain had seen waiting, and that the log's server has lost.
     pub lost: u64,
     /// Steps of a decision over many ratings that are committed, while it is under way; 0 when none is.
     pub step: u64,
 }
 
 impl Checkpoint {
-    /// The highest position that is known: no append may get one at or below it.
-    pub fn floor(&self) -> Position {
-        self.position.max(self.seen_position)
+    /// What the log may not fall below: it has held what is merged and what was seen of it.
+    pub fn floor(&self) -> Floor {
+        let merged = (self.applied + self.quarantined).saturating_add_signed(-self.accepted_base);
+        Floor { position: self.position.max(self.seen_position), appends: self.seen_appends.max(merged) }
     }
 
     /// All that was accepted and is not lost, when the log counts `appends`.
@@ -75,22 +76,21 @@ impl Store {
         found.iter().map(|row| row.position("position")).collect()
     }
 
-    /// Recounts what a log has accepted that has lost entries, unless the checkpoint has moved; returns whether it did.
-    /// Accepted is what is merged and what waits, whatever the log's own count of appends says. What is missing is
-    /// lost, at least.
-    pub async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
+    /// Notes how far a log was seen, and recounts what it has accepted if it has lost entries, unless the checkpoint has
+    /// moved; returns whether it did. Accepted is what is merged and what waits. What is missing of the appends that the
+    /// log counts is lost: so let the log get its floor first.
+    pub async fn note_log(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
         let sql = "
             update checkpoints set
-                lost = lost + case when accepted_base + $5 > applied + quarantined + $2
-                    then accepted_base + $5 - applied - quarantined - $2 else 0 end,
+                lost = lost + case when accepted_base + $3 > applied + quarantined + $2
+                    then accepted_base + $3 - applied - quarantined - $2 else 0 end,
                 accepted_base = applied + quarantined + $2 - $3,
-                seen_appends = $3,
-                seen_position = $4
-            where shard = $1 and position = $6 and accepted_base = $7 and lost = $8";
+                seen_appends = case when seen_appends < $3 then $3 else seen_appends end,
+                seen_position = case when seen_position < $4 then $4 else seen_position end
+            where shard = $1 and position = $5 and accepted_base = $6 and lost = $7";
         let ShardState { checkpoint, log } = seen;
-        let known = checkpoint.seen_appends.max(log.appends);
         let (position, base, lost) = (checkpoint.position, checkpoint.accepted_base, checkpoint.lost);
-        let values = values![shard, log.waiting, log.appends, log.last, known, position, base, lost];
+        let values = values![shard, log.waiting, log.appends, log.last, position, base, lost];
         Ok(self.database.change(Patience::Commit, sql, values).await? == 1)
     }
 }

@@ -53,7 +53,7 @@ ledger! {
     async fn installation(&self) -> Result<Installation>;
     async fn check_schema(&self) -> Result<()>;
     async fn checkpoint(&self, shard: Shard) -> Result<Checkpoint>;
-    async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool>;
+    async fn note_log(&self, shard: Shard, seen: &ShardState) -> Result<bool>;
     async fn load(&self, batch: &Batch) -> Result<Loaded>;
     async fn commit(
         &self,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use damper::buffer::{Buffer, Waiting};
-use damper::entry::{Backlog, Batch, Entry, Line, Position, Shard};
+use damper::entry::{Backlog, Batch, Entry, Floor, Line, Position, Shard};
 use damper::error::Result;
 use damper::model::{PostId, Time, UserId};
 
@@ -140,10 +140,11 @@ impl Buffer for MemoryBuffer {
         self.0.call(call("waiting_of", Kind::Read), look).await
     }
 
-    async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {
+    async fn raise_floor(&self, shard: Shard, floor: Floor) -> Result<()> {
         let raise = move |world: &mut World| {
             let log = &mut world.logs[shard.index()];
-            log.last = log.last.max(floor);
+            log.last = log.last.max(floor.position);
+            log.appends = log.appends.max(floor.appends);
             Ok(())
         };
         self.0.call(call("raise_floor", Kind::Write), raise).await

@@ -84,9 +84,9 @@ impl Ledger for MemoryStore {
         self.read("checkpoint", move |world| world.tables.checkpoints[shard.index()]).await
     }
 
-    async fn recount(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
+    async fn note_log(&self, shard: Shard, seen: &ShardState) -> Result<bool> {
         let seen = *seen;
-        self.write("recount", move |world| Ok(world.tables.recount(shard, &seen))).await
+        self.write("note_log", move |world| Ok(world.tables.note_log(shard, &seen))).await
     }
 
     async fn load(&self, batch: &Batch) -> Result<Loaded> {

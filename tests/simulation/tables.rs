@@ -158,19 +158,19 @@ impl Tables {
         }
     }
 
-    /// Counts a log anew that seems to have come back with less. No log here ever does, so the oracle objects.
-    pub fn recount(&mut self, shard: Shard, seen: &ShardState) -> bool {
+    /// Notes how far a log was seen, and counts one anew that seems to have come back with less. No log here ever does, so
+    /// the oracle objects.
+    pub fn note_log(&mut self, shard: Shard, seen: &ShardState) -> bool {
         let checkpoint = &mut self.checkpoints[shard.index()];
         let key = |it: &Checkpoint| (it.position, it.accepted_base, it.lost);
         if key(checkpoint) != key(&seen.checkpoint) {
             return false;
         }
-        let known = seen.checkpoint.seen_appends.max(seen.log.appends);
         let there = checkpoint.applied + checkpoint.quarantined + seen.log.waiting;
-        checkpoint.lost += checkpoint.accepted(known).saturating_sub(there);
+        checkpoint.lost += checkpoint.accepted(seen.log.appends).saturating_sub(there);
         checkpoint.accepted_base = there as i64 - seen.log.appends as i64;
-        checkpoint.seen_appends = seen.log.appends;
-        checkpoint.seen_position = seen.log.last;
+        checkpoint.seen_appends = checkpoint.seen_appends.max(seen.log.appends);
+        checkpoint.seen_position = checkpoint.seen_position.max(seen.log.last);
         true
     }
 

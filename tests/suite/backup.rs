@@ -1,6 +1,9 @@
 //! The backup: complete by itself, a snapshot of one moment, and containing everything acknowledged before it
 //! began.
 
+mod killed;
+mod servers;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,7 +14,7 @@ use damper::buffer::redis::RedisBuffer;
 use damper::buffer::sqlite::SqliteBuffer;
 use damper::buffer::{Buffer, Floors, Waiting};
 use damper::database::sqlite::SqliteFile;
-use damper::entry::{Action, Entry, Position, Shard};
+use damper::entry::{Action, Entry, Floor, Position, Shard};
 use damper::model::{Score, UserId};
 use damper::redis::link::RedisLink;
 use futures_util::FutureExt;
@@ -54,8 +54,9 @@ impl Merged {
 
 #[async_trait]
 impl Floors for Merged {
-    async fn floor(&self, _: Shard) -> damper::Result<Position> {
-        self.0.lock().unwrap().ok_or_else(|| Error::Unavailable("no answer".into()))
+    async fn floor(&self, _: Shard) -> damper::Result<Floor> {
+        let position = self.0.lock().unwrap().ok_or_else(|| Error::Unavailable("no answer".into()))?;
+        Ok(Floor { position, appends: 0 })
     }
 }
 

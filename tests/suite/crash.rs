@@ -1,6 +1,8 @@
 //! After a kill: real programs are killed in mid-work, and counts stay exact.
 
 mod outage;
+mod power;
+mod trim;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

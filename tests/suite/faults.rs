@@ -2,12 +2,17 @@
 //!
 //! `tests/chaos` mixes them at random; here each has a test with precise expectations.
 
+mod clock;
 mod failover;
 mod full;
+mod full_killed;
+mod lagging;
 mod locks;
+mod lost;
 mod network;
 mod shrunk;
 mod slow;
+mod slow_disk;
 mod stopped;
 mod unheard;
 mod upgrade;

@@ -3,6 +3,7 @@
 mod catalogue;
 mod history;
 mod ranking;
+mod upgrades;
 mod verify;
 
 use std::sync::Arc;

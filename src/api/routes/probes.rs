@@ -31,7 +31,10 @@ pub fn install_metrics() -> Result<()> {
     describe_counter!("damper_accepted_total", "Entries ever accepted, by the log's own count.");
     describe_counter!("damper_applied_total", "Entries in the averages.");
     describe_counter!("damper_quarantined_total", "Entries ever quarantined.");
-    describe_counter!("damper_lost_total", "Entries that the log's server is known to have lost, at least.");
+    describe_counter!(
+        "damper_lost_total",
+        "Entries that a drain had seen waiting, and that the log's server has lost."
+    );
     describe_gauge!("damper_waiting", "Entries accepted and not yet merged.");
     describe_gauge!("damper_oldest_waiting_seconds", "Age of the oldest waiting entry; 0 when none waits.");
     describe_gauge!("damper_balanced", "1 when accepted = applied + quarantined + waiting in every shard.");

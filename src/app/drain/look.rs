@@ -10,7 +10,7 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use super::Drainer;
-use crate::entry::{Position, Shard};
+use crate::entry::{Backlog, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::store::{Checkpoint, ShardState};
@@ -39,7 +39,7 @@ pub struct Balance {
     pub quarantined: u64,
     /// Entries after the checkpoints.
     pub waiting: u64,
-    /// Entries that the log's server is known to have lost, at least. They are not in `accepted`.
+    /// Entries that a drain had seen waiting, and that the log's server has lost. They are not in `accepted`.
     pub lost: u64,
     /// When the oldest waiting entry was appended.
     pub oldest_waiting_at: Option<Time>,
@@ -108,8 +108,21 @@ impl Drainer {
     /// A shard's checkpoint, and then its log.
     async fn see(&self, shard: Shard) -> Result<ShardState> {
         let checkpoint = self.ledger.checkpoint(shard).await?;
-        let log = self.buffer.backlog(shard, checkpoint.position).await?;
+        let log = self.backlog(shard, &checkpoint).await?;
         Ok(ShardState { checkpoint, log })
+    }
+
+    /// What a shard's log holds after a checkpoint. A decision under way waits too where only the store has it any more:
+    /// it will be merged, though the log came back without it.
+    async fn backlog(&self, shard: Shard, checkpoint: &Checkpoint) -> Result<Backlog> {
+        let mut log = self.buffer.backlog(shard, checkpoint.position).await?;
+        if checkpoint.step > 0
+            && let Some(decision) = self.ledger.under_way(shard).await?
+        {
+            let first = self.buffer.read(shard, checkpoint.position, 1).await?;
+            log.waiting += u64::from(first.is_none_or(|first| first.to != decision.to));
+        }
+        Ok(log)
     }
 
     /// Passes when both the buffer and the store answer, or did a moment ago. It costs the same whatever waits, and however
@@ -134,22 +147,26 @@ impl Drainer {
         self.buffer.waiting_of(&[(post, user)]).await.map(drop)
     }
 
-    /// A shard's checkpoint and log. When the log came back with less than it had accepted, the loss is recorded and the
-    /// count goes on from there.
+    /// A shard's checkpoint and log. What is seen is noted, so that it is missed when it is lost. When the log came back
+    /// with less than it had accepted, the loss is recorded and the count goes on from there.
     pub(super) async fn look(&self, shard: Shard) -> Result<ShardState> {
         for _ in 0..LOOKS_MAX {
             let mut seen = self.see(shard).await?;
-            let floor = seen.checkpoint.floor();
-            if Balance::of(&seen).is_balanced() && seen.log.last >= floor {
-                return Ok(seen);
+            let (log, floor) = (seen.log, seen.checkpoint.floor());
+            let is_whole = log.last >= floor.position && log.appends >= floor.appends;
+            if is_whole && Balance::of(&seen).is_balanced() {
+                if log.appends == floor.appends || self.ledger.note_log(shard, &seen).await? {
+                    return Ok(seen);
+                }
+                continue;
             }
             if self.ledger.checkpoint(shard).await? != seen.checkpoint {
                 // A commit came in between.
                 continue;
             }
             self.buffer.raise_floor(shard, floor).await?;
-            seen.log = self.buffer.backlog(shard, seen.checkpoint.position).await?;
-            if self.ledger.recount(shard, &seen).await? {
+            seen.log = self.backlog(shard, &seen.checkpoint).await?;
+            if self.ledger.note_log(shard, &seen).await? {
                 let lost = self.ledger.checkpoint(shard).await?.lost.saturating_sub(seen.checkpoint.lost);
                 error!(%shard, lost, "the log came back with less than it had accepted; counting on from there");
             }

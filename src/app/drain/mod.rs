@@ -194,7 +194,6 @@ impl Drainer {
             // The next drain takes what is appended meanwhile, else a drain that retries might never end.
             seen.log.last
         });
-        let was_under_way = seen.checkpoint.step > 0;
         // Lines that were read and not merged yet: a run of decisions is one read, and a commit each; and the next batch
         // is read while Postgres commits one.
         let mut ahead = None;
@@ -213,10 +212,6 @@ impl Drainer {
                 // The log came back with less, perhaps without these.
                 ahead = None;
             }
-        }
-        if was_under_way {
-            // Its decision was merged, though a log that came back without it counts it as lost.
-            self.look(shard).await?;
         }
         done.complete = true;
         Ok(())

@@ -20,7 +20,7 @@ use fred::types::scripts::Script;
 use futures_util::future::{join_all, try_join_all};
 
 use super::{Buffer, Floors, Waiting};
-use crate::entry::{Backlog, Batch, Entry, Line, Position, Shard};
+use crate::entry::{Backlog, Batch, Entry, Floor, Line, Position, Shard};
 use crate::error::{Error, Result};
 use crate::model::{PostId, Time, UserId};
 use crate::redis::error::is_answer;
@@ -325,13 +325,13 @@ impl Buffer for RedisBuffer {
         Ok(waiting)
     }
 
-    async fn raise_floor(&self, shard: Shard, floor: Position) -> Result<()> {
+    async fn raise_floor(&self, shard: Shard, floor: Floor) -> Result<()> {
         // Over the connection of the appends: another one may lead to another server. Its number before the call: it may
         // be replaced meanwhile.
         let connection = self.link.appends.connection_number();
-        self.state(shard).learn_position(floor);
-        let floor = self.state(shard).floor.to_string();
-        let _: i64 = self.link.appends.call(&self.floor, &[log::stream_key(shard)], vec![floor]).await?;
+        self.state(shard).learn_position(floor.position);
+        let args = vec![self.state(shard).floor.to_string(), floor.appends.to_string()];
+        let _: i64 = self.link.appends.call(&self.floor, &[log::stream_key(shard)], args).await?;
         self.state(shard).connection = connection;
         Ok(())
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use damper::Error;
 use damper::buffer::group::Grouped;
 use damper::buffer::{Buffer, Waiting};
-use damper::entry::{Backlog, Batch, Entry, Position, Shard};
+use damper::entry::{Backlog, Batch, Entry, Floor, Position, Shard};
 use damper::model::{PostId, UserId};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -49,7 +49,7 @@ impl Buffer for SlowShard {
         self.redis.waiting_of(keys).await
     }
 
-    async fn raise_floor(&self, shard: Shard, floor: Position) -> damper::Result<()> {
+    async fn raise_floor(&self, shard: Shard, floor: Floor) -> damper::Result<()> {
         self.redis.raise_floor(shard, floor).await
     }
 

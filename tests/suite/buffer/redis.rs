@@ -5,7 +5,7 @@ use std::sync::Arc;
 use damper::Error;
 use damper::buffer::Buffer;
 use damper::buffer::redis::{RedisBuffer, stamp};
-use damper::entry::Position;
+use damper::entry::{Floor, Position};
 use damper::model::Time;
 use damper::redis::link::RedisLink;
 
@@ -17,6 +17,10 @@ use crate::support::until;
 const STREAM: &str = "damper:{0}:ratings";
 /// The year 2096: a floor that Redis' clock has not reached.
 const FAR: Position = Position::new(4_000_000_000_000, 7);
+
+fn above(position: Position) -> Floor {
+    Floor { position, appends: 0 }
+}
 
 async fn link(engine: &Engine) -> Arc<RedisLink> {
     let url = engine.world.config().redis_url;
@@ -37,7 +41,7 @@ fn stream_length(engine: &Engine) -> i64 {
 async fn an_append_stands_above_a_floor_that_lies_in_the_future() {
     let engine = Engine::redis().await;
     let before = engine.append(&ratings(2)).await;
-    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, above(FAR)).await.unwrap();
     let after = engine.append(&ratings(3)).await;
     assert!(before[1] < FAR && after[0] > FAR && after.is_sorted_by(|a, b| a < b), "{after:?}");
     let later = engine.append(&ratings(1)).await;
@@ -50,7 +54,7 @@ async fn positions_that_were_seen_raise_the_next_floor_too() {
     assert!(engine.buffer.read(SHARD, FAR, 1).await.unwrap().is_none());
     let further = Position::new(FAR.high + 1, u64::MAX);
     engine.buffer.trim(SHARD, further).await.unwrap();
-    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, above(FAR)).await.unwrap();
     assert!(engine.append(&ratings(1)).await[0] > further);
 }
 
@@ -58,9 +62,9 @@ async fn positions_that_were_seen_raise_the_next_floor_too() {
 async fn a_floor_that_the_stream_has_passed_is_no_obstacle() {
     let engine = Engine::redis().await;
     let other = another(&engine).await;
-    other.raise_floor(SHARD, Position::new(FAR.high + 10, 0)).await.unwrap();
+    other.raise_floor(SHARD, above(Position::new(FAR.high + 10, 0))).await.unwrap();
     let ahead = other.append(SHARD, &ratings(1), None).await.unwrap()[0];
-    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, above(FAR)).await.unwrap();
     assert!(engine.append(&ratings(2)).await[0] > ahead, "the stream stands above the floor already");
 }
 
@@ -68,7 +72,7 @@ async fn a_floor_that_the_stream_has_passed_is_no_obstacle() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_append_is_acknowledged_at_a_place_that_was_taken_before() {
     let engine = Engine::redis().await;
-    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, above(FAR)).await.unwrap();
     let before = engine.append(&ratings(1)).await[0];
     engine.world.redis().command(&["DEL", STREAM]);
     engine.world.redis().command(&["XGROUP", "CREATE", STREAM, "other", "$", "MKSTREAM"]);
@@ -79,7 +83,7 @@ async fn no_append_is_acknowledged_at_a_place_that_was_taken_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_noted_above_the_clock_is_found_and_forgotten_like_all_else() {
     let engine = Engine::redis().await;
-    engine.buffer.raise_floor(SHARD, FAR).await.unwrap();
+    engine.buffer.raise_floor(SHARD, above(FAR)).await.unwrap();
     let at = engine.append(&ratings(1)).await[0];
     let ask = async || engine.buffer.waiting_of(&[(post_id(POST), user("u0"))]).await.unwrap().remove(0);
     assert_eq!(ask().await.map(|waiting| waiting.position), Some(at));

@@ -13,10 +13,10 @@ use crate::support::until;
 use crate::support::world::World;
 
 /// A small file system that is soon full. It is removed with the test.
-struct SmallDisk(PathBuf);
+pub(super) struct SmallDisk(pub PathBuf);
 
 impl SmallDisk {
-    fn mount(path: &Path, size: &str) -> Self {
+    pub fn mount(path: &Path, size: &str) -> Self {
         std::fs::create_dir_all(path).expect("a folder");
         let options = format!("size={size},mode=777");
         spawn::run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path));
@@ -24,13 +24,13 @@ impl SmallDisk {
     }
 
     /// Fills the remaining space.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let file = self.0.join("ballast");
         // Ends with an error when the disk is full, as intended.
         let _ = Command::new("dd").arg("if=/dev/zero").arg(format!("of={}", file.display())).output();
     }
 
-    fn free(&self) {
+    pub fn free(&self) {
         std::fs::remove_file(self.0.join("ballast")).expect("there is ballast");
     }
 }

@@ -68,7 +68,8 @@ fn undrained_entries_of_a_flushed_redis_are_counted_as_lost() {
     assert_eq!(unbalanced["balanced"], false, "until a drain has looked: {unbalanced}");
     world.flush();
     world.assert_exact(&rows(&[("ann", 1), ("eve", 4)]));
-    assert_eq!(figure(&world.status(), "accepted"), 2);
+    let status = world.status();
+    assert_eq!((figure(&status, "accepted"), figure(&status, "lost")), (2, 3));
 }
 
 #[test]

@@ -129,7 +129,9 @@ async fn a_decision_under_way_is_finished_though_the_log_came_back_without_it() 
     world.flush_killed_at("bulk.stepped", 1);
     world.redis().command(&["FLUSHALL"]);
     app.intake().append_all(vec![entry("p", "later", Some(5), DECIDED)], None).await.unwrap();
+    assert_eq!(world.status()["waiting"], 2, "it waits, though only the store has it any more");
     world.flush();
+    assert_eq!(world.status()["lost"], 0, "it was merged");
     let (average, under_review) = seen(&world).await;
     assert_eq!((average.count(), under_review), (1_001, 11_000));
     world.assert_consistent();

@@ -3,6 +3,7 @@
 pub mod axe;
 pub mod browser;
 pub mod db;
+pub mod disk;
 pub mod http;
 pub mod log;
 pub mod postgres;

@@ -200,7 +200,7 @@ fn launch(dir: &TempDir, port: u16, settings: &[&str]) -> Option<Child> {
 }
 
 /// The newest installed version's program, or the one on the path.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest =
         versions.map(|version| version.path().join("bin").join(name)).filter(|path| path.is_file()).max();

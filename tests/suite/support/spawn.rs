@@ -108,7 +108,8 @@ pub fn signal(child: &Child, name: &str) {
 }
 
 /// The remedy when a program that tests need is missing. Tests are not skipped for that.
-pub const REMEDY: &str = "scripts/test installs what the tests need (redis-server, postgresql, util-linux)";
+pub const REMEDY: &str =
+    "scripts/test installs what the tests need (redis-server, postgresql, strace, faketime, util-linux)";
 
 /// A free port, below those that the kernel gives to outgoing connections, so that a restarted server finds it free again.
 /// It is this process' own until its end: another run of these tests on this machine is not given it, not even while a
