@@ -12,6 +12,7 @@ use super::{
     Rating, Withdrawal,
 };
 use crate::entry::{Action, Line, Position, Ruling, Which};
+use crate::faults::{self, Mistake};
 use crate::model::{PostId, Score, Time, UserId};
 use crate::smoothing::{Average, Params, Published, Rated};
 
@@ -137,6 +138,9 @@ impl BulkDecision {
         if !self.turns(is_excluded, position, rated_at, row.score) {
             return None;
         }
+        if faults::has(Mistake::ExclusionHalfUndone) && is_excluded && self.decided.outcome.touched > 0 {
+            return None;
+        }
         self.decided.outcome.touched += 1;
         let known = Kept { rating: Some(*rating), ..Kept::default() }.user();
         let mut user = known;
@@ -179,6 +183,9 @@ impl BulkDecision {
         let mut user = known;
         if is_approval {
             user.release(&mut self.after.average, *at, &self.params);
+            if faults::has(Mistake::ReleaseTwice) {
+                { known }.release(&mut self.after.average, *at, &self.params);
+            }
         } else {
             user.reject(*at);
         }

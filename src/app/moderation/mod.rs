@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use super::core::Core;
 use crate::entry::{Action, Decision, Entry, Position, Ruling};
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::merge::{Decided, Exclusion, PostState};
 use crate::model::{Page, PostId, Time, UserId, page};
 use crate::store::{AuditKey, Store};
@@ -67,7 +68,9 @@ impl Moderation {
         let shard = self.core.context.shard_of(post);
         let entry = |decision| Entry::new(post.clone(), by.clone(), now, Action::Decide(Arc::new(decision)));
         let entries: Vec<Entry> = decisions.into_iter().map(entry).collect();
-        self.core.intake.append(shard, &entries, Some(now)).await
+        let positions = self.core.intake.append(shard, &entries, Some(now)).await?;
+        faults::reach("decide.held");
+        Ok(positions)
     }
 
     async fn check_decision(&self, post: &PostId, decision: &Decision, now: Time) -> Result<()> {
@@ -116,6 +119,7 @@ impl Moderation {
     /// The outcome of the decision at `position`. Drains the post's shard if it is not merged yet.
     pub async fn outcome(&self, post: &PostId, position: Position, now: Time) -> Result<Decided> {
         let drained = self.core.drainer.drain_post(post, now).await;
+        faults::reach("decide.merged");
         match self.store.decided(self.core.context.shard_of(post), position).await? {
             Some(decided) => {
                 if matches!(decided.decision.deed, Ruling::Freeze | Ruling::Thaw) {
