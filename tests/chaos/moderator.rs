@@ -49,6 +49,7 @@ impl Attempt {
 
 /// The moderator's work.
 pub struct Moderator<'a> {
+    number: usize,
     world: &'a World,
     watch: &'a Watch,
     /// The posts that are moderated.
@@ -83,6 +84,7 @@ struct Call {
 
 impl<'a> Moderator<'a> {
     pub fn new(
+        number: usize,
         world: &'a World,
         watch: &'a Watch,
         posts: Vec<String>,
@@ -91,7 +93,7 @@ impl<'a> Moderator<'a> {
         rng: Rng,
     ) -> Self {
         let agent = crate::writers::agent();
-        Self { world, watch, posts, addresses, token, agent, rng, attempts: Vec::new(), imports: 0 }
+        Self { number, world, watch, posts, addresses, token, agent, rng, attempts: Vec::new(), imports: 0 }
     }
 
     /// Decides until it is stopped.
@@ -258,7 +260,15 @@ impl<'a> Moderator<'a> {
         let first = self.imports * LATE;
         let at = now_ms() / 1_000 - 30 * 86_400;
         let lines: String = (0..LATE)
-            .map(|i| format!("{post},late{},{},{}\n", (first + i) % 200, self.rng.below(6), at + i as i64))
+            .map(|i| {
+                format!(
+                    "{post},late{}m{},{},{}\n",
+                    (first + i) % 200,
+                    self.number,
+                    self.rng.below(6),
+                    at + i as i64
+                )
+            })
             .collect();
         let text = format!("post,user,score,timestamp\n{lines}");
         // While a server is away it ends with an error, and a part of it may be there.
@@ -282,7 +292,7 @@ impl<'a> Moderator<'a> {
     }
 
     fn reason(&self) -> String {
-        format!("try{}", self.attempts.len())
+        format!("m{}try{}", self.number, self.attempts.len())
     }
 
     /// Sends a decision once, and records how often it may be in the log then.

@@ -11,8 +11,9 @@ use damper::model::Time;
 use serde_json::Value;
 
 use crate::law::Law;
+use crate::site::OLD_POSTS;
 use crate::support::log::Rng;
-use crate::writers::{POSTS, QUIET_POSTS, Record, Writer, is_quiet, post};
+use crate::writers::{POSTS, QUIET_POSTS, Record, Writer, post};
 
 /// How often a reader rates.
 const RATES_EVERY: Duration = Duration::from_millis(400);
@@ -20,6 +21,8 @@ const RATES_EVERY: Duration = Duration::from_millis(400);
 const PAUSE: Duration = Duration::from_millis(8);
 /// Users whose ratings a reader follows.
 const USERS: u64 = 3;
+/// A state is as old as its last entry, which is not shown, and so long before the look at most.
+const LAG_MS: i64 = 60_000;
 /// Of 5 stars: what rounding may do.
 const ROUNDING: f64 = 1e-9;
 const DAY_MS: f64 = 86_400_000.0;
@@ -60,7 +63,7 @@ pub fn read(mut reader: Writer<'_>, service: usize, lives: bool, mut rng: Rng) -
         if lives {
             look_at_version(&reader, service, number, seen);
         }
-        if is_quiet(number) {
+        if number < OLD_POSTS {
             look_at_figures(&reader, service, number, seen);
         }
         let pair = own_pair(&reader, &mut rng);
@@ -139,15 +142,16 @@ impl Explained {
         })
     }
 
-    /// By how much the mean may have moved at `later`: 5(u + w0)/(C + w0).
+    /// By how much the mean may have moved at `later`. By 5(u + w0)/(C + w0) from the state's last entry to then, and as far
+    /// from it to this look.
     fn bound(&self, later: Time) -> f64 {
         let days = |at: Time| (at.ms() - self.born.ms()) as f64 / DAY_MS;
-        let (age, end, grown) = (days(self.as_of), days(later), self.doubling_days / std::f64::consts::LN_2);
-        let young = if age > 0.0 { end.min(grown) / age.min(grown) } else { f64::INFINITY };
+        let (age, end) = (days(self.as_of.plus_ms(-LAG_MS)), days(later));
+        let grown = self.doubling_days / std::f64::consts::LN_2;
+        let young = end.min(grown) / age.min(grown);
         let old = (end.max(grown) - age.max(grown)) / self.doubling_days;
-        let growth =
-            if end > age { young * old.exp2() * ((end - age) / self.doubling_days).exp2() } else { 1.0 };
-        5.0 * (self.room * (growth - 1.0) + self.seed) / (self.settled + self.seed) + ROUNDING
+        let growth = young * old.exp2() * ((end - age) / self.doubling_days).exp2();
+        2.0 * 5.0 * (self.room * (growth - 1.0) + self.seed) / (self.settled + self.seed) + ROUNDING
     }
 }
 

@@ -10,7 +10,7 @@ use damper::model::words::number;
 
 use crate::backlog;
 use crate::law::Findings;
-use crate::round::{READERS, WRITERS};
+use crate::round::{MODERATORS, READERS, WRITERS};
 use crate::site::{APIS, BATCH_MAX, WORKERS};
 use crate::watch::Watch;
 
@@ -114,7 +114,7 @@ impl Report {
         line(format!("versions     damper {}; {}; {}", env!("CARGO_PKG_VERSION"), redis(), postgres()));
         line("settings     redis appendonly yes, appendfsync always; postgres as installed; SQLite synchronous=full".into());
         line(format!(
-            "             {WRITERS} writers, {READERS} readers, a moderator; {APIS} APIs and {WORKERS} workers, one of each never killed;"
+            "             {WRITERS} writers, {READERS} readers, {MODERATORS} moderators; {APIS} APIs and {WORKERS} workers, one of each never killed;"
         ));
         line(format!(
             "             a tick a second, batches of {BATCH_MAX} entries, and of {} over {} waiting",

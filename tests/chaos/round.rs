@@ -20,6 +20,7 @@ use crate::{backlog, embedded, oracle, readers, servers};
 /// Writers and readers of a round.
 pub const WRITERS: usize = 8;
 pub const READERS: usize = 2;
+pub const MODERATORS: usize = 2;
 /// After the faults stop, the backlog is empty within a tick plus this.
 const CALM: Duration = Duration::from_secs(31);
 /// A cache shows a commit within two ticks plus this.
@@ -152,7 +153,7 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
         agent: agent(),
         record: Record::default(),
     };
-    let (record, attempts) = std::thread::scope(|scope| {
+    let (record, attempts): (_, Vec<_>) = std::thread::scope(|scope| {
         let mut records: Vec<_> = (0..WRITERS)
             .map(|number| (writer(format!("w{number}")), rng()))
             .map(|(writer, rng)| scope.spawn(move || writer.work(rng)))
@@ -169,8 +170,13 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
         if matches!(plan.setup, Setup::Backlog) {
             posts.extend(backlog::POSTS[..2].iter().map(|post| (*post).to_owned()));
         }
-        let moderator = Moderator::new(world, &watch, posts, site.admin_addresses.clone(), token, rng());
-        let moderator = scope.spawn(move || moderator.work());
+        let moderators: Vec<_> = (0..MODERATORS)
+            .map(|number| {
+                let (posts, addresses) = (posts.clone(), site.admin_addresses.clone());
+                Moderator::new(number, world, &watch, posts, addresses, token, rng())
+            })
+            .map(|moderator| scope.spawn(move || moderator.work()))
+            .collect();
         let faults = rng();
         let troubled = scope.spawn(|| match plan.setup {
             Setup::Servers(shapes) => servers::trouble(&round, faults, plan.length, shapes),
@@ -181,7 +187,9 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
         watch.stop();
         let records = records.into_iter().map(|one| one.join().expect("a writer survives every answer"));
         let record = records.fold(Record::default(), Record::join);
-        let attempts = moderator.join().expect("a moderator survives every answer");
+        let attempts = moderators.into_iter();
+        let attempts =
+            attempts.flat_map(|one| one.join().expect("a moderator survives every answer")).collect();
         troubled.unwrap_or_else(|e| std::panic::resume_unwind(e));
         (record, attempts)
     });
@@ -205,9 +213,11 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
 fn settle(site: &Site, report: &mut Report, findings: &mut Findings) {
     site.revive_services();
     let began = Instant::now();
+    // Held ratings that were sent late are released at the next ticks, which is entries again.
+    let overdue = "select count(*) from held where user_id like 'late%' and status = 'held'";
     let waits = || {
         let status = site.world.cli(&["status", "--json"]);
-        status.code != 0 || status.json()["waiting"] != 0
+        status.code != 0 || site.world.db().count(overdue) > 0 || status.json()["waiting"] != 0
     };
     while waits() {
         if began.elapsed() > CALM {

@@ -90,7 +90,7 @@ pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration, shapes: &[Shap
 pub fn workers_die(round: &Round<'_>, number: usize, mut rng: Rng) {
     while !round.is_calm() {
         let place = site::place(&mut rng, "commit.brought");
-        let pass = 1 + rng.below(6);
+        let pass = if place.starts_with("bulk") { 1 } else { 1 + rng.below(6) };
         let is_stop = rng.below(10) == 0;
         let is_armed = rng.below(4) != 0;
         let signal = if is_stop { "stop" } else { "kill" };

@@ -26,7 +26,7 @@ pub const WORKERS: usize = 3;
 pub const STEADY: usize = 0;
 /// Old ratings of each of the first two quiet posts, so that their averages have a long history and a narrow bound.
 const OLD_RATINGS: i64 = 1_000;
-const OLD_POSTS: usize = QUIET_POSTS / 2;
+pub const OLD_POSTS: usize = QUIET_POSTS / 2;
 
 /// The place between an append and its answer.
 pub const SUBMIT: &str = "submit.held";
@@ -45,11 +45,12 @@ const PLACES: [&str; 8] = [
 pub const DECISION_PLACES: [&str; 6] =
     ["decide.held", "bulk.begun", "bulk.paged", "bulk.walked", "commit.written", "decide.merged"];
 
-/// One of the places inside a drain or a decision, or `other`, which only one set-up has.
+/// One of the places inside a drain or `other`, which only one set-up has, or one inside a decision.
 pub fn place(rng: &mut Rng, other: &'static str) -> &'static str {
-    let all = PLACES.iter().chain(&DECISION_PLACES[1..4]).chain([&other]);
-    let all: Vec<&'static str> = all.copied().collect();
-    all[rng.below(all.len() as u64) as usize]
+    if rng.below(3) == 0 {
+        return DECISION_PLACES[1 + rng.below(3) as usize];
+    }
+    PLACES.get(rng.below(PLACES.len() as u64 + 1) as usize).copied().unwrap_or(other)
 }
 
 /// How a site is built.
@@ -161,6 +162,8 @@ impl Site {
         };
         let lines: String = (0..OLD_RATINGS * OLD_POSTS as i64).map(line).collect();
         self.world.import(&lines);
+        // Before anyone looks: it is older than what they see then.
+        self.world.flush();
     }
 
     /// The ways of an API.
