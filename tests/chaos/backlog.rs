@@ -34,10 +34,10 @@ const PLACES: [&str; 9] = [
     "bulk.stepped",
 ];
 
-/// Lets a backlog grow, drains it under faults, and begins anew, for `length`.
-pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration) {
+/// Lets a backlog grow, drains it under faults, and begins anew, until the round is over.
+pub fn trouble(round: &Round<'_>, mut rng: Rng) {
     let mut turn = 0;
-    while round.began.elapsed() < length {
+    while round.goes_on() {
         turn += 1;
         let Some(worker) = round.site.steady_worker() else { return };
         // A worker that stands still drains nothing, and goes on later.

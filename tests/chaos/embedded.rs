@@ -33,9 +33,9 @@ pub const ALL: &[Shape] = &[
     Shape::FlushStopped,
 ];
 
-/// Causes one fault after another for `length`.
-pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration, shapes: &[Shape]) {
-    while round.began.elapsed() < length {
+/// Causes one fault after another until the round is over.
+pub fn trouble(round: &Round<'_>, mut rng: Rng, shapes: &[Shape]) {
+    while round.goes_on() {
         let shape = shapes[rng.below(shapes.len() as u64) as usize];
         one_fault(round, &mut rng, shape);
     }

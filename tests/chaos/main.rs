@@ -40,7 +40,7 @@ const ACKNOWLEDGED_MIN: u64 = 100_000;
 const DECISIONS_MIN: u64 = 500;
 /// More turns than CI ever needs. A run that is not done by then fails.
 const TURNS_MAX: u64 = 10;
-const ROUND: Duration = Duration::from_secs(45);
+const ROUND: Duration = Duration::from_secs(40);
 /// One turn in so many is a great backlog instead of the mixture on servers.
 const BACKLOG_EVERY: u64 = 3;
 

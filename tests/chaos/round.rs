@@ -21,6 +21,8 @@ use crate::{backlog, embedded, oracle, readers, servers};
 pub const WRITERS: usize = 8;
 pub const READERS: usize = 2;
 pub const MODERATORS: usize = 2;
+/// Faults do not go on for longer, whatever is missing.
+const LONGEST: Duration = Duration::from_secs(90);
 /// After the faults stop, the backlog is empty within a tick plus this.
 const CALM: Duration = Duration::from_secs(31);
 /// A cache shows a commit within two ticks plus this.
@@ -42,6 +44,10 @@ pub struct Plan {
     pub length: Duration,
     /// Users per writer: the fewer, the sooner a pair is written again.
     pub users: u64,
+    /// Posts that are moderated, at most.
+    pub moderated: usize,
+    /// The faults go on until so many decisions were answered.
+    pub decisions_min: u64,
     /// The mistake that the programs make; empty for none.
     pub mistake: &'static str,
 }
@@ -49,7 +55,7 @@ pub struct Plan {
 impl Plan {
     /// A round of every fault that the set-up may meet.
     pub fn of(setup: Setup, length: Duration) -> Self {
-        Self { setup, length, users: 500, mistake: "" }
+        Self { setup, length, users: 500, moderated: POSTS, decisions_min: 0, mistake: "" }
     }
 }
 
@@ -61,10 +67,18 @@ pub struct Round<'a> {
     pub report: &'a Mutex<Report>,
     /// The faults have stopped.
     pub calm: AtomicBool,
-    pub began: Instant,
+    began: Instant,
+    plan: Plan,
 }
 
 impl Round<'_> {
+    /// Whether there are more faults to come.
+    pub fn goes_on(&self) -> bool {
+        let is_enough = self.watch.decided.load(Ordering::Relaxed) >= self.plan.decisions_min;
+        let elapsed = self.began.elapsed();
+        elapsed < self.plan.length || !is_enough && elapsed < LONGEST
+    }
+
     pub fn is_calm(&self) -> bool {
         self.calm.load(Ordering::Relaxed)
     }
@@ -140,8 +154,15 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
     };
     let began = Instant::now();
     let (watch, report) = (Watch::new(began), Mutex::new(Report::default()));
-    let round =
-        Round { site: &site, postgres, watch: &watch, report: &report, calm: AtomicBool::new(false), began };
+    let round = Round {
+        site: &site,
+        postgres,
+        watch: &watch,
+        report: &report,
+        calm: AtomicBool::new(false),
+        began,
+        plan,
+    };
     let mut seeds = Rng(seed);
     let mut rng = || Rng(seeds.next());
     let writer = |name: String| Writer {
@@ -166,7 +187,7 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
             scope.spawn(move || readers::read(reader, STEADY, lives, rng))
         }));
         let (world, token) = (&site.world, site.admin_token.as_str());
-        let mut posts: Vec<String> = (QUIET_POSTS..POSTS).map(post).collect();
+        let mut posts: Vec<String> = (QUIET_POSTS..POSTS).take(plan.moderated).map(post).collect();
         if matches!(plan.setup, Setup::Backlog) {
             posts.extend(backlog::POSTS[..2].iter().map(|post| (*post).to_owned()));
         }
@@ -179,9 +200,9 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
             .collect();
         let faults = rng();
         let troubled = scope.spawn(|| match plan.setup {
-            Setup::Servers(shapes) => servers::trouble(&round, faults, plan.length, shapes),
-            Setup::Embedded(shapes) => embedded::trouble(&round, faults, plan.length, shapes),
-            Setup::Backlog => backlog::trouble(&round, faults, plan.length),
+            Setup::Servers(shapes) => servers::trouble(&round, faults, shapes),
+            Setup::Embedded(shapes) => embedded::trouble(&round, faults, shapes),
+            Setup::Backlog => backlog::trouble(&round, faults),
         });
         let troubled = troubled.join();
         watch.stop();
@@ -211,6 +232,8 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
 /// The backlog empties by itself: no program is started for it but the one service on a file, which a supervisor starts
 /// again when it has died.
 fn settle(site: &Site, report: &mut Report, findings: &mut Findings) {
+    let dead = site.dead();
+    findings.check(Law::Settles, dead.is_empty(), || format!("not killed, and ended: {dead:?}"));
     site.revive_services();
     let began = Instant::now();
     // Held ratings that were sent late are released at the next ticks, which is entries again.
@@ -221,7 +244,10 @@ fn settle(site: &Site, report: &mut Report, findings: &mut Findings) {
     };
     while waits() {
         if began.elapsed() > CALM {
-            findings.note(Law::Settles, "the backlog was not empty within a tick and 30 s");
+            let (status, held) = (site.world.cli(&["status", "--json"]), site.world.db().count(overdue));
+            let text =
+                format!("the backlog was not empty within a tick and 30 s: {held} overdue, {status:?}");
+            findings.note(Law::Settles, text);
             // What follows is about other laws.
             site.world.cli(&["flush"]);
             return;

@@ -19,6 +19,7 @@ pub enum Shape {
     ApiKilledInDecision,
     ApiStopped,
     ApiStoppedInDecision,
+    ApiStoppedBeforeCache,
     WorkerStopped,
     RedisKilled,
     RedisStopped,
@@ -47,6 +48,7 @@ pub const ALL: &[Shape] = &[
     Shape::ApiKilledInDecision,
     Shape::ApiStopped,
     Shape::ApiStoppedInDecision,
+    Shape::ApiStoppedBeforeCache,
     Shape::WorkerStopped,
     Shape::RedisKilled,
     Shape::RedisKilled,
@@ -69,8 +71,8 @@ pub const ALL: &[Shape] = &[
     Shape::FlushStopped,
 ];
 
-/// Causes one fault after another for `length`.
-pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration, shapes: &[Shape]) {
+/// Causes one fault after another until the round is over.
+pub fn trouble(round: &Round<'_>, mut rng: Rng, shapes: &[Shape]) {
     std::thread::scope(|scope| {
         for number in 0..WORKERS {
             let rng = Rng(rng.next());
@@ -78,7 +80,7 @@ pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration, shapes: &[Shap
                 scope.spawn(move || workers_die(round, number, rng));
             }
         }
-        while round.began.elapsed() < length {
+        while round.goes_on() {
             let shape = shapes[rng.below(shapes.len() as u64) as usize];
             one_fault(round, &mut rng, shape);
         }
@@ -154,12 +156,15 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
         Shape::ApiStoppedInDecision => {
             // The workers' next tick takes the decision meanwhile: two are at it.
             let place = DECISION_PLACES[rng.below(DECISION_PLACES.len() as u64) as usize];
-            site.restart_service(MORTAL, &format!("{place}=stop@{}", 1 + rng.below(3)));
-            let has_met = await_short(|| site.service(MORTAL).is_paused());
-            std::thread::sleep(pause * 2);
-            site.service(MORTAL).resume();
+            let has_met = stops_at(round, place, 1 + rng.below(3), pause * 2);
             let recovered = round.await_acknowledged();
             round.note("API stopped inside a decision, two at it", has_met, recovered);
+        }
+        Shape::ApiStoppedBeforeCache => {
+            // What it has read is old when it comes to the cache.
+            let has_met = stops_at(round, "cache.read", 1 + rng.below(10), pause * 2);
+            let recovered = round.await_acknowledged();
+            round.note("API stopped between store and cache", has_met, recovered);
         }
         Shape::WorkerStopped => {
             let Some(worker) = site.steady_worker() else { return };
@@ -256,6 +261,15 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
             round.note("flush stopped beside the workers", has_met, round.await_drained());
         }
     }
+}
+
+/// Starts the API armed to stop at a place, and continues it after a while. Returns whether it stopped there.
+fn stops_at(round: &Round<'_>, place: &str, pass: u64, pause: Duration) -> bool {
+    round.site.restart_service(MORTAL, &format!("{place}=stop@{pass}"));
+    let has_met = await_short(|| round.site.service(MORTAL).is_paused());
+    std::thread::sleep(pause);
+    round.site.service(MORTAL).resume();
+    has_met
 }
 
 /// Starts the API armed to die at a place, and again when it has. Returns whether it died there.

@@ -31,13 +31,14 @@ pub const OLD_POSTS: usize = QUIET_POSTS / 2;
 /// The place between an append and its answer.
 pub const SUBMIT: &str = "submit.held";
 /// Places inside every drain where it can be killed or stopped.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "drain.read",
     "commit.loaded",
     "commit.swapped",
     "commit.upserted",
     "commit.written",
     "commit.done",
+    "cache.read",
     "drain.refreshed",
     "drain.trimmed",
 ];
@@ -150,6 +151,9 @@ impl Site {
         site.import_history();
         if count > 1 {
             site.worker = Some(Mutex::new(site.start_worker(STEADY, "")));
+            // One that meets a fault before it is up ends, as it should.
+            let ticks = "select count(*) from drains where \"trigger\" = 'tick'";
+            until("the worker to drain", || site.world.db().count(ticks) > 0);
         }
         site
     }
@@ -189,6 +193,14 @@ impl Site {
     /// The worker that lives through everything.
     pub fn steady_worker(&self) -> Option<MutexGuard<'_, Process>> {
         self.worker.as_ref().map(|worker| worker.lock().expect("the lock is not poisoned"))
+    }
+
+    /// The programs that live through everything and have ended, with what they said.
+    pub fn dead(&self) -> Vec<String> {
+        let Some(mut worker) = self.steady_worker() else { return Vec::new() };
+        let mut api = self.service(STEADY);
+        let dead = |program: &mut Process| (!program.is_running()).then(|| program.err());
+        dead(&mut worker).into_iter().chain(dead(&mut api)).collect()
     }
 
     /// Kills a service and starts it again, armed to kill or stop itself.

@@ -4,7 +4,7 @@
 mod room;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use damper::cache::memory::{LIFE, MemoryCache};
 use damper::cache::redis::RedisCache;
