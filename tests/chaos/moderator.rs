@@ -365,7 +365,8 @@ fn with_reason(body: &Value, reason: &str) -> Value {
     body
 }
 
-fn now_ms() -> i64 {
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.expect("it is after 1970").as_millis() as i64
 }

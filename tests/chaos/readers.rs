@@ -11,7 +11,8 @@ use damper::model::Time;
 use serde_json::Value;
 
 use crate::law::Law;
-use crate::site::OLD_POSTS;
+use crate::moderator::now_ms;
+use crate::site::{OLD_POSTS, Site};
 use crate::support::log::Rng;
 use crate::writers::{POSTS, QUIET_POSTS, Record, Writer, post};
 
@@ -23,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(8);
 const USERS: u64 = 3;
 /// A state is as old as its last entry, which is not shown, and so long before the look at most.
 const LAG_MS: i64 = 60_000;
+/// A service that has logged within this time that Redis is away, or back, may not have asked it.
+const LOGGED_MS: i64 = 2_000;
 /// Of 5 stars: what rounding may do.
 const ROUNDING: f64 = 1e-9;
 const DAY_MS: f64 = 86_400_000.0;
@@ -49,7 +52,7 @@ struct Explained {
 
 /// Looks until it is stopped: at the versions and figures of one service, and at its own ratings at every one. Where that
 /// service never is killed (`lives`), its versions may not go back.
-pub fn read(mut reader: Writer<'_>, service: usize, lives: bool, mut rng: Rng) -> Record {
+pub fn read(mut reader: Writer<'_>, site: &Site, service: usize, lives: bool, mut rng: Rng) -> Record {
     let mut seen: HashMap<usize, Seen> = HashMap::new();
     let mut rated_at = Instant::now();
     while !reader.watch.is_over() {
@@ -67,7 +70,7 @@ pub fn read(mut reader: Writer<'_>, service: usize, lives: bool, mut rng: Rng) -
             look_at_figures(&reader, service, number, seen);
         }
         let pair = own_pair(&reader, &mut rng);
-        look_at_own(&reader, rng.below(2) as usize, &pair);
+        look_at_own(&reader, site, rng.below(2) as usize, &pair);
         std::thread::sleep(PAUSE);
     }
     reader.record
@@ -155,14 +158,20 @@ impl Explained {
     }
 }
 
-/// While Redis is there, and has been for long enough to be found, the own rating is what was acknowledged last.
-fn look_at_own(reader: &Writer<'_>, service: usize, pair: &(usize, String)) {
+/// While Redis is there, and has been for long enough to be found, the own rating is what was acknowledged last. A service
+/// that does not find it shows what is merged, and logs that.
+fn look_at_own(reader: &Writer<'_>, site: &Site, service: usize, pair: &(usize, String)) {
     let Some(known) = reader.record.pairs.get(pair) else { return };
-    let asked_ms = reader.watch.now_ms();
+    let (asked, asked_ms) = (Time::from_ms(now_ms()), reader.watch.now_ms());
     let path = format!("/api/posts/{}?user_id={}", post(pair.0), pair.1);
     let Some((_, body)) = get(reader, service, &path) else { return };
     let shown = body["my_rating"]["score"].as_i64();
-    if !known.may_be(shown) && reader.watch.has_redis(asked_ms) {
+    if known.may_be(shown) || !reader.watch.has_redis(asked_ms) {
+        return;
+    }
+    // What it logs comes through a pipe.
+    std::thread::sleep(Duration::from_millis(50));
+    if !site.missed_redis(service, asked.plus_ms(-LOGGED_MS)) {
         let text = format!("{pair:?} sees {} at service {service}, known is {known:?}", body["my_rating"]);
         reader.watch.note(Law::Own, text);
     }

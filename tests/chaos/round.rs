@@ -184,7 +184,8 @@ pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
         let lives = !matches!(plan.setup, Setup::Embedded(_));
         records.extend((0..READERS).map(|number| {
             let (reader, rng) = steady(rng(), number);
-            scope.spawn(move || readers::read(reader, STEADY, lives, rng))
+            let site = &site;
+            scope.spawn(move || readers::read(reader, site, STEADY, lives, rng))
         }));
         let (world, token) = (&site.world, site.admin_token.as_str());
         let mut posts: Vec<String> = (QUIET_POSTS..POSTS).take(plan.moderated).map(post).collect();

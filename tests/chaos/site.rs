@@ -4,6 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
+use damper::model::Time;
+
 use crate::support::http::Http;
 use crate::support::log::Rng;
 use crate::support::postgres::Postgres;
@@ -152,7 +154,7 @@ impl Site {
         if count > 1 {
             site.worker = Some(Mutex::new(site.start_worker(STEADY, "")));
             // One that meets a fault before it is up ends, as it should.
-            let ticks = "select count(*) from drains where \"trigger\" = 'tick'";
+            let ticks = "select count(*) from drains where started_by = 'tick'";
             until("the worker to drain", || site.world.db().count(ticks) > 0);
         }
         site
@@ -193,6 +195,20 @@ impl Site {
     /// The worker that lives through everything.
     pub fn steady_worker(&self) -> Option<MutexGuard<'_, Process>> {
         self.worker.as_ref().map(|worker| worker.lock().expect("the lock is not poisoned"))
+    }
+
+    /// Whether a service, since then, has been without Redis, or has found it again, by its own account.
+    pub fn missed_redis(&self, number: usize, since: Time) -> bool {
+        let log = self.services[number % self.services.len()].lock().expect("the lock is not poisoned").err();
+        let mut is_away = false;
+        let mut has_missed = false;
+        for line in log.lines() {
+            is_away = line.contains("redis is away") || is_away && !line.contains("redis is back");
+            let at = line.split_whitespace().next().unwrap_or_default();
+            let at = serde_json::from_value::<Time>(at.into());
+            has_missed |= line.contains("redis is") && at.is_ok_and(|at| at >= since);
+        }
+        is_away || has_missed
     }
 
     /// The programs that live through everything and have ended, with what they said.
