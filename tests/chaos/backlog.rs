@@ -1,6 +1,7 @@
 //! A great backlog: tens of thousands of entries wait in one shard, and are drained in batches that go into Postgres by COPY,
 //! while drains are killed and cut in the middle of one. Decisions over as many ratings are merged in steps.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use crate::embedded::await_short;
@@ -17,6 +18,8 @@ pub const BATCH_MAX: usize = 20_000;
 pub const WAITING: i64 = 50_000;
 /// The posts that they are about.
 pub const POSTS: [&str; 4] = ["bulk0", "bulk1", "bulk2", "bulk3"];
+/// Workers that are alone with a full backlog, and die in its first batch.
+const ALONE: usize = 3;
 /// The backlog is drained in this time, whatever strikes.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Fewer than this are no backlog: writers go on.
@@ -44,10 +47,11 @@ pub fn trouble(round: &Round<'_>, mut rng: Rng) {
         worker.pause();
         round.watch.rest(true);
         fill(round, turn);
+        round.note("backlog of 50,000 behind a stopped worker", waiting(round) >= WAITING, None);
+        (0..ALONE).for_each(|_| kill_worker(round, &mut rng));
         worker.resume();
         drop(worker);
         round.watch.rest(false);
-        round.note("backlog of 50,000 behind a stopped worker", waiting(round) >= WAITING, None);
         drain_under_faults(round, &mut rng);
     }
     round.calm.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -82,15 +86,18 @@ fn drain_under_faults(round: &Round<'_>, rng: &mut Rng) {
     }
 }
 
-fn one_fault(round: &Round<'_>, rng: &mut Rng) {
+/// Starts a worker that dies at a place inside a great batch.
+fn kill_worker(round: &Round<'_>, rng: &mut Rng) {
     let place = PLACES[rng.below(PLACES.len() as u64) as usize];
     let number = 1 + rng.below(WORKERS as u64 - 1) as usize;
+    let worker = RefCell::new(round.site.start_worker(number, &format!("{place}=kill@1")));
+    let has_met = await_short(|| worker.borrow_mut().was_killed());
+    round.note("worker killed at a place inside a great batch", has_met, None);
+}
+
+fn one_fault(round: &Round<'_>, rng: &mut Rng) {
     match rng.below(5) {
-        0..=2 => {
-            let worker = std::cell::RefCell::new(round.site.start_worker(number, &format!("{place}=kill@1")));
-            let has_met = await_short(|| worker.borrow_mut().was_killed());
-            round.note("worker killed at a place inside a great batch", has_met, None);
-        }
+        0..=2 => kill_worker(round, rng),
         3 => {
             let cut = Fault::CutAfter(rng.below(60_000) as usize);
             let ways = round.site.all_ways().iter().skip(APIS);

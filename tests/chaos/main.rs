@@ -28,10 +28,12 @@ mod tee;
 mod watch;
 mod writers;
 
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use report::Report;
 use round::{Plan, Setup};
+use support::log::Rng;
 use support::postgres::Postgres;
 
 /// The minimum for a CI run.
@@ -40,6 +42,8 @@ const ACKNOWLEDGED_MIN: u64 = 100_000;
 const DECISIONS_MIN: u64 = 500;
 /// More turns than CI ever needs. A run that is not done by then fails.
 const TURNS_MAX: u64 = 10;
+/// Files of a turn, beside its site of servers.
+const FILES: usize = 2;
 const ROUND: Duration = Duration::from_secs(40);
 /// One turn in so many is a great backlog instead of the mixture on servers.
 const BACKLOG_EVERY: u64 = 3;
@@ -68,13 +72,18 @@ fn nothing_is_lost_and_nothing_counts_twice() {
         if is_done(turn, &total) {
             break;
         }
-        // Side by side: neither set-up uses both cores, and they share nothing.
-        let run = |setup| round::run(Plan::of(setup, ROUND), &postgres, seed.wrapping_add(turn));
+        // Side by side: none of them uses both cores, and they share nothing.
+        let run = &|setup, seed| round::run(Plan::of(setup, ROUND), &postgres, seed);
+        let mut seeds = Rng(seed.wrapping_add(turn));
         let is_backlog = turn % BACKLOG_EVERY == BACKLOG_EVERY - 1;
         let reports = std::thread::scope(|scope| {
-            let embedded = scope.spawn(|| run(EMBEDDED));
-            let servers = run(if is_backlog { Setup::Backlog } else { SERVERS });
-            [servers, embedded.join().unwrap_or_else(|e| std::panic::resume_unwind(e))]
+            let embedded = [0; FILES].map(|_| seeds.next());
+            let embedded = embedded.map(|seed| scope.spawn(move || run(EMBEDDED, seed)));
+            let servers = run(if is_backlog { Setup::Backlog } else { SERVERS }, seeds.next());
+            let ended = |round: ScopedJoinHandle<'_, _>| {
+                round.join().unwrap_or_else(|e| std::panic::resume_unwind(e))
+            };
+            embedded.map(ended).into_iter().chain([servers]).collect::<Vec<Report>>()
         });
         reports.into_iter().for_each(|report| total.add(report));
         total.seconds = began.elapsed().as_secs();

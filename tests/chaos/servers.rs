@@ -92,13 +92,13 @@ pub fn trouble(round: &Round<'_>, mut rng: Rng, shapes: &[Shape]) {
 pub fn workers_die(round: &Round<'_>, number: usize, mut rng: Rng) {
     while !round.is_calm() {
         let place = site::place(&mut rng, "commit.brought");
-        let pass = if place.starts_with("bulk") { 1 } else { 1 + rng.below(6) };
+        let pass = if place.starts_with("bulk") { 1 } else { 1 + rng.below(3) };
         let is_stop = rng.below(10) == 0;
         let is_armed = rng.below(4) != 0;
         let signal = if is_stop { "stop" } else { "kill" };
         let armed = if is_armed { format!("{place}={signal}@{pass}") } else { String::new() };
         let mut worker = round.site.start_worker(number, &armed);
-        let patience = Duration::from_millis(1_500 + rng.below(1_500));
+        let patience = Duration::from_millis(1_000 + rng.below(1_200));
         let began = Instant::now();
         while began.elapsed() < patience && worker.is_running() && !worker.is_paused() && !round.is_calm() {
             std::thread::sleep(Duration::from_millis(5));
