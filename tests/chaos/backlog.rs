@@ -64,7 +64,7 @@ fn fill(round: &Round<'_>, turn: i64) {
         format!("{post},bulk{i},{},{}\n", (i + turn) % 6, now - i % 5)
     };
     while waiting(round) < WAITING {
-        round.site.world.import(&(0..WAITING).map(line).collect::<String>());
+        round.site.import(&(0..WAITING).map(line).collect::<String>());
     }
 }
 

@@ -43,7 +43,7 @@ const DECISIONS_MIN: u64 = 500;
 /// More turns than CI ever needs. A run that is not done by then fails.
 const TURNS_MAX: u64 = 10;
 /// Files of a turn, beside its site of servers.
-const FILES: usize = 2;
+const FILES: usize = 3;
 const ROUND: Duration = Duration::from_secs(40);
 /// One turn in so many is a great backlog instead of the mixture on servers.
 const BACKLOG_EVERY: u64 = 3;

@@ -11,6 +11,7 @@ use crate::fold::{Fold, Folded, User};
 use crate::law::{Findings, Law};
 use crate::moderator::Attempt;
 use crate::support::log::bits;
+use crate::support::until_some;
 use crate::support::world::World;
 use crate::tee::log_of;
 use crate::writers::{Record, is_quiet, post, users_name};
@@ -169,7 +170,10 @@ fn check_figures(world: &World, log: &Logged, findings: &mut Findings) {
     let verified = world.cli(&["verify"]);
     let says = || format!("damper verify: {}{}", verified.out, verified.err);
     findings.check(Law::Recount, verified.code == 0, says);
-    let status = world.cli(&["status", "--json"]).expect(0).json();
+    let status = until_some("a status", || {
+        let status = world.cli(&["status", "--json"]);
+        (status.code == 0).then(|| status.json())
+    });
     let figure = |name: &str| status[name].as_u64().unwrap_or(u64::MAX);
     let entries = log.entries.len() as u64;
     let expected = (entries + log.poison, entries, log.poison, 0, 0);

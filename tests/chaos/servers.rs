@@ -7,6 +7,7 @@ use crate::network;
 use crate::round::Round;
 use crate::site::{self, DECISION_PLACES, STEADY, SUBMIT, WORKERS};
 use crate::support::log::Rng;
+use crate::support::redis::Reply;
 
 /// The API that is killed; the other one lives.
 const MORTAL: usize = 1;
@@ -33,6 +34,7 @@ pub enum Shape {
     Partition,
     DoublePartition,
     Forgotten,
+    OldCache,
     FlushKilled,
     FlushStopped,
 }
@@ -67,6 +69,7 @@ pub const ALL: &[Shape] = &[
     Shape::Partition,
     Shape::DoublePartition,
     Shape::Forgotten,
+    Shape::OldCache,
     Shape::FlushKilled,
     Shape::FlushStopped,
 ];
@@ -244,6 +247,7 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
             }
             round.note("scripts flushed, cache corrupted", true, round.await_acknowledged());
         }
+        Shape::OldCache => old_cache(round, pause),
         Shape::FlushKilled => {
             let mut flush = site.world.spawn_cli(&["flush"], b"");
             let has_met = site.await_drain(Duration::from_secs(2));
@@ -263,6 +267,28 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
             round.note("flush stopped beside the workers", has_met, round.await_drained());
         }
     }
+}
+
+/// Redis comes back with an older cache, while there is no database to ask.
+fn old_cache(round: &Round<'_>, pause: Duration) {
+    let redis = round.site.world.redis();
+    let is_hash = |part: &String| redis.command(&["TYPE", part]).texts() == ["hash"];
+    let parts = (0..64).map(|part| format!("damper:cache:{part}")).filter(is_hash);
+    let old: Vec<_> = parts.map(|part| (redis.command(&["HGETALL", &part]), part)).collect();
+    let recovered = round.await_drained();
+    // By now every process has seen what was merged.
+    std::thread::sleep(Duration::from_millis(1_200));
+    round.postgres.pause();
+    for (entries, part) in &old {
+        let Reply::List(entries) = entries else { continue };
+        let words = entries.iter().map(Reply::bytes);
+        redis
+            .command_bytes(&[b"HSET" as &[u8], part.as_bytes()].into_iter().chain(words).collect::<Vec<_>>());
+    }
+    std::thread::sleep(Duration::from_millis(1_500) + pause);
+    round.postgres.resume();
+    let recovered = recovered.and(round.await_drained());
+    round.note("redis back with an older cache, postgres stopped", !old.is_empty(), recovered);
 }
 
 /// Starts the API armed to stop at a place, and continues it after a while. Returns whether it stopped there.
