@@ -175,6 +175,12 @@ impl Site {
         self.import(&lines);
         // Before anyone looks: it is older than what they see then.
         self.insist(&["flush"], "");
+        let api = self.service(STEADY).http();
+        let count = |number| {
+            api.try_get(&format!("/api/posts/{}", post(number)))
+                .map(|shown| shown.json()["count"] == OLD_RATINGS)
+        };
+        until("the history to be shown", || (0..OLD_POSTS).all(|number| count(number).unwrap_or(false)));
     }
 
     /// Imports lines of `post,user,score,timestamp`; again, if a server was too slow or away, which is safe.
