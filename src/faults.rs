@@ -27,6 +27,16 @@ pub enum Mistake {
     PoisonStops,
     /// The cache accepts every state, even an older one.
     BlindCache,
+    /// A rating is acknowledged before it is in the log.
+    AcknowledgeEarly,
+    /// An append that failed is sent again, long after its caller was told so.
+    ReplayLate,
+    /// A drain that met a server that was away never drains again.
+    DrainGivesUp,
+    /// An approval counts a held rating twice.
+    ReleaseTwice,
+    /// An undone exclusion restores one rating and leaves the others out.
+    ExclusionHalfUndone,
 }
 
 #[cfg(not(feature = "faults"))]

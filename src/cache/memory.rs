@@ -1,4 +1,5 @@
-//! The in-process cache: entries live a second at most.
+//! The in-process cache: entries are shown for a second at most. They are remembered a little longer, so that what is behind
+//! this cache takes no reader back to an older state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,9 @@ use crate::model::PostId;
 /// How long an entry may hide a commit of another process: a second, less the time that reading it may have taken.
 pub const LIFE: Duration = Duration::from_millis(800);
 
+/// How long an entry is remembered: what is behind this cache may have missed it.
+const MEMORY: Duration = Duration::from_secs(10);
+
 /// What an entry takes besides its texts: itself, and its place in the map.
 const ENTRY_BYTES: usize = size_of::<Cached>() + 256;
 
@@ -27,7 +31,12 @@ impl MemoryCache {
     /// A cache of `bytes_max` at most; the least used posts go first.
     pub fn new(bytes_max: u64) -> Self {
         let posts = Moka::builder().weigher(|_, entry| bytes(entry)).max_capacity(bytes_max);
-        Self { posts: posts.time_to_live(LIFE).build(), changes: AtomicU64::new(0) }
+        Self { posts: posts.time_to_live(MEMORY).build(), changes: AtomicU64::new(0) }
+    }
+
+    /// The newest state of a post that this process has had lately, whether it may be shown without another look or not.
+    pub async fn last(&self, id: &PostId) -> Option<Arc<Cached>> {
+        self.posts.get(id).await
     }
 }
 
@@ -42,7 +51,7 @@ impl Cache for MemoryCache {
     async fn get_many(&self, ids: &[PostId]) -> Vec<Option<Arc<Cached>>> {
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
-            found.push(self.posts.get(id).await);
+            found.push(self.last(id).await.filter(|entry| entry.got_at.elapsed() < LIFE));
         }
         found
     }

@@ -238,9 +238,19 @@ impl Cache for RedisCache {
         let fetched = join_all(missing.iter().map(|&i| self.get(link, &ids[i]))).await;
         let near: Vec<Arc<Cached>> = fetched.iter().flatten().cloned().collect();
         self.near.put_many(&near).await;
+        let mut missed = Vec::new();
         for (i, entry) in missing.into_iter().zip(fetched) {
-            found[i] = entry;
+            let last = self.near.last(&ids[i]).await;
+            found[i] = match (entry, last) {
+                // Redis was away when this process got it. Readers do not go back, here or elsewhere.
+                (Some(entry), Some(last)) if last.state.newness() > entry.state.newness() => {
+                    missed.push(last.clone());
+                    Some(last)
+                }
+                (entry, _) => entry,
+            };
         }
+        self.put_all(&missed, |link| &link.reads).await;
         found
     }
 

@@ -141,6 +141,9 @@ impl BulkDecision {
         if !self.turns(is_excluded, position, rated_at, row.score) {
             return None;
         }
+        if faults::has(Mistake::ExclusionHalfUndone) && is_excluded && self.decided.outcome.touched > 0 {
+            return None;
+        }
         self.decided.outcome.touched += 1;
         let known = Kept { rating: Some(*rating), ..Kept::default() }.user();
         let mut user = known;
@@ -183,6 +186,9 @@ impl BulkDecision {
         let mut user = known;
         if is_approval {
             user.release(&mut self.after.average, *at, &self.params);
+            if faults::has(Mistake::ReleaseTwice) {
+                { known }.release(&mut self.after.average, *at, &self.params);
+            }
         } else {
             user.reject(*at);
         }

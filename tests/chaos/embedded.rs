@@ -3,52 +3,116 @@
 use std::time::{Duration, Instant};
 
 use crate::round::Round;
-use crate::site::{self, SUBMIT};
+use crate::site::{self, DECISION_PLACES, SUBMIT};
 use crate::support::log::Rng;
 
-/// Causes one fault after another for `length`.
-pub fn trouble(round: &Round<'_>, mut rng: Rng, length: Duration) {
-    while round.began.elapsed() < length {
-        one_fault(round, &mut rng);
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Killed,
+    KilledAtPlace,
+    KilledInDecision,
+    Stopped,
+    StoppedInDecision,
+    FlushKilled,
+    FlushStopped,
+}
+
+/// Each as often as it shall come.
+pub const ALL: &[Shape] = &[
+    Shape::Killed,
+    Shape::KilledAtPlace,
+    Shape::KilledAtPlace,
+    Shape::KilledAtPlace,
+    Shape::KilledAtPlace,
+    Shape::KilledInDecision,
+    Shape::KilledInDecision,
+    Shape::Stopped,
+    Shape::StoppedInDecision,
+    Shape::FlushKilled,
+    Shape::FlushStopped,
+];
+
+/// Causes one fault after another until the round is over.
+pub fn trouble(round: &Round<'_>, mut rng: Rng, shapes: &[Shape]) {
+    while round.goes_on() {
+        let shape = shapes[rng.below(shapes.len() as u64) as usize];
+        one_fault(round, &mut rng, shape);
     }
 }
 
-fn one_fault(round: &Round<'_>, rng: &mut Rng) {
-    match rng.below(8) {
-        0 => {
+fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
+    let pause = Duration::from_millis(50 + rng.below(900));
+    match shape {
+        Shape::Killed => {
             let has_met = round.is_busy(0);
             round.site.restart_service(0, "");
             round.note("service on a file killed", has_met, round.await_acknowledged());
         }
-        1..=5 => {
+        Shape::KilledAtPlace => {
             let place = site::place(rng, SUBMIT);
             let most = if place == SUBMIT { 400 } else { 8 };
-            round.site.restart_service(0, &format!("{place}=kill@{}", 1 + rng.below(most)));
-            let began = Instant::now();
-            let mut has_met = false;
-            while !has_met && began.elapsed() < Duration::from_secs(4) {
-                std::thread::sleep(Duration::from_millis(5));
-                has_met = !round.site.services[0].lock().expect("the lock is not poisoned").is_running();
-            }
-            round.site.restart_service(0, "");
+            let has_met = dies_at(round, place, 1 + rng.below(most));
             round.note("service on a file killed at a place", has_met, round.await_acknowledged());
         }
-        6 => {
+        Shape::KilledInDecision => {
+            let place = DECISION_PLACES[rng.below(DECISION_PLACES.len() as u64) as usize];
+            let has_met = dies_at(round, place, 1 + rng.below(3));
+            round.note("service on a file killed inside a decision", has_met, round.await_acknowledged());
+        }
+        Shape::Stopped => {
             let has_met = round.is_busy(0);
-            let service = round.site.services[0].lock().expect("the lock is not poisoned");
-            service.pause();
-            std::thread::sleep(Duration::from_millis(50 + rng.below(900)));
-            service.resume();
-            drop(service);
+            round.site.service(0).pause();
+            std::thread::sleep(pause);
+            round.site.service(0).resume();
             round.note("service on a file stopped and continued", has_met, round.await_acknowledged());
         }
-        _ => {
-            let before = round.site.drained();
+        Shape::StoppedInDecision => {
+            let place = DECISION_PLACES[rng.below(DECISION_PLACES.len() as u64) as usize];
+            round.site.restart_service(0, &format!("{place}=stop@{}", 1 + rng.below(3)));
+            let has_met = await_short(|| round.site.service(0).is_paused());
+            std::thread::sleep(pause);
+            round.site.service(0).resume();
+            let name = "service on a file stopped inside a decision";
+            round.note(name, has_met, round.await_acknowledged());
+        }
+        Shape::FlushKilled => {
             let mut flush = round.site.world.spawn_cli(&["flush"], b"");
             std::thread::sleep(Duration::from_millis(5 + rng.below(80)));
-            let has_met = flush.is_running() && round.site.drained() >= before;
+            let has_met = flush.is_running();
             flush.kill();
             round.note("flush killed beside the service", has_met, round.await_drained());
         }
+        Shape::FlushStopped => {
+            let mut flush = round.site.world.spawn_cli(&["flush"], b"");
+            std::thread::sleep(Duration::from_millis(5 + rng.below(80)));
+            let has_met = flush.is_running();
+            if has_met {
+                flush.pause();
+                std::thread::sleep(pause);
+                flush.resume();
+            }
+            round.note("flush stopped beside the service", has_met, round.await_drained());
+        }
     }
+}
+
+/// Starts the service armed to die at a place, and again when it has. Returns whether it died there.
+fn dies_at(round: &Round<'_>, place: &str, pass: u64) -> bool {
+    round.site.restart_service(0, &format!("{place}=kill@{pass}"));
+    let has_met = await_short(|| !round.site.service(0).is_running());
+    round.site.restart_service(0, "");
+    has_met
+}
+
+/// Waits until something is so; `false` if it is not for a while.
+pub fn await_short(is: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while !is() {
+        if began.elapsed() > Duration::from_secs(4) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }

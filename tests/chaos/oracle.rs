@@ -1,248 +1,336 @@
-//! The oracle: reads the whole log without Damper, folds it in one piece, and compares.
-//!
-//! Redis' append-only file keeps every XADD with its id (rewriting is off). A trigger on the SQLite file
-//! keeps a copy of every row that the buffer ever had. Damper reads neither.
+//! The oracle: refolds the whole log without Damper, and compares it with what was answered and with what is stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
-use damper::entry::{Entry, Position};
-use damper::merge::PostState;
-use damper::merge::{Key, Rating};
-use damper::model::{PostId, UserId};
+use damper::entry::{Action, Entry, Position};
+use damper::merge::{Decided, HeldRating, PostState, Rating};
+use damper::model::{PostId, Time, UserId};
 use damper::smoothing::Params;
 
-use crate::naive;
-use crate::support::log::{Folded, bits, row_bits};
+use crate::fold::{Fold, Folded, User};
+use crate::law::{Findings, Law};
+use crate::moderator::Attempt;
+use crate::support::log::bits;
+use crate::support::until_some;
 use crate::support::world::World;
-use crate::writers::{Record, post};
+use crate::tee::log_of;
+use crate::writers::{Record, is_quiet, post, users_name};
 
-/// The counts of a check.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Findings {
-    /// Acknowledged entries missing from the log, or pairs with an impossible end state.
-    pub lost: u64,
-    /// Entries in the log more often than acknowledged or unanswered, or twice in the averages.
-    pub doubled: u64,
-    /// Other broken laws, in words.
-    pub broken: Vec<String>,
-    /// Entries in the log.
-    pub logged: u64,
+/// The posts that the naive arithmetic follows: it takes all ratings by themselves at every entry, so two have to do.
+/// The first is left alone by moderators, the second is not.
+const MIRRORED: [&str; 2] = ["post2", "post5"];
+/// Rows and decisions asked for at once.
+const PAGE: usize = 5_000;
+
+/// The entries of a log, with their shard and position, and how many of its lines are none.
+struct Logged {
+    entries: Vec<(u16, Position, Entry)>,
+    poison: u64,
 }
 
-/// The complete log as appended, shard by shard, in order.
-pub type Log = BTreeMap<u16, Vec<(Position, Vec<u8>)>>;
-
-/// The table that keeps a copy of the SQLite buffer.
-pub const TEE: &str = "create table oracle_log (position integer primary key, payload blob not null);
-     create trigger oracle_tee after insert on buffer begin
-         insert into oracle_log values (new.position, new.payload);
-     end";
-
-/// The complete log of this world.
-pub fn log_of(world: &World) -> Log {
-    if world.is_embedded() {
-        let rows: Vec<(i64, Vec<u8>)> =
-            world.db().all("select position, payload from oracle_log order by position");
-        let lines = rows.into_iter().map(|(row, payload)| (Position::new(0, row as u64), payload));
-        return BTreeMap::from([(0, lines.collect())]);
-    }
-    let folder = world.redis().path().join("appendonlydir");
-    let mut files: Vec<_> =
-        std::fs::read_dir(&folder).expect("an append-only file").flatten().map(|file| file.path()).collect();
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "aof"));
-    files.sort();
-    let mut log = Log::new();
-    for file in files {
-        read_commands(&file, &mut log);
-    }
-    log
-}
-
-/// Extracts the XADDs from an append-only file. A kill may have cut the last command short.
-fn read_commands(file: &Path, log: &mut Log) {
-    let bytes = std::fs::read(file).expect("the file is readable");
-    let mut rest = bytes.as_slice();
-    while let Some(words) = next_command(&mut rest) {
-        let [b"XADD", key, .., id, b"e", payload] = words.as_slice() else { continue };
-        let shard = std::str::from_utf8(key).ok().and_then(|key| key.split(['{', '}']).nth(1)?.parse().ok());
-        let position = std::str::from_utf8(id).ok().and_then(Position::parse);
-        let (Some(shard), Some(position)) = (shard, position) else { panic!("an XADD of another kind") };
-        log.entry(shard).or_default().push((position, payload.to_vec()));
-    }
-}
-
-fn next_command<'a>(rest: &mut &'a [u8]) -> Option<Vec<&'a [u8]>> {
-    // Annotations in the file begin with #.
-    while rest.first() == Some(&b'#') {
-        next_line(rest)?;
-    }
-    let count: usize = number(next_line(rest)?.strip_prefix(b"*")?)?;
-    let mut words = Vec::with_capacity(count);
-    for _ in 0..count {
-        let length: usize = number(next_line(rest)?.strip_prefix(b"$")?)?;
-        let word = rest.get(..length)?;
-        *rest = rest.get(length + 2..)?;
-        words.push(word);
-    }
-    Some(words)
-}
-
-fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
-    let line = &rest[..end];
-    *rest = &rest[end + 2..];
-    Some(line)
-}
-
-fn number(text: &[u8]) -> Option<usize> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// Checks L1 to L5 and L8 of a world that has drained everything.
-pub fn check(world: &World, record: &Record) -> Findings {
+/// Checks the laws of a world that has drained everything.
+pub fn check(world: &World, record: &Record, attempts: &[Attempt]) -> Findings {
     let mut findings = Findings::default();
-    let (entries, poison) = read_log(world, &mut findings);
-    check_acknowledged(record, &entries, &mut findings);
-    check_pairs(world, record, &mut findings);
-    check_figures(world, &entries, poison, &mut findings);
+    let log = read_log(world, &mut findings);
+    check_acknowledged(record, &log, &mut findings);
+    check_pairs(world, record, &log, &mut findings);
+    check_decided(attempts, &log, &mut findings);
+    check_figures(world, &log, &mut findings);
     findings
 }
 
 /// The same for a world whose writers were not recorded: it can only be checked against the log.
 pub fn check_log(world: &World) -> Findings {
     let mut findings = Findings::default();
-    let (entries, poison) = read_log(world, &mut findings);
-    check_figures(world, &entries, poison, &mut findings);
+    let log = read_log(world, &mut findings);
+    check_figures(world, &log, &mut findings);
     findings
 }
 
-/// The log's entries, and the number of lines without a valid entry.
-fn read_log(world: &World, findings: &mut Findings) -> (Vec<Entry>, u64) {
-    let (mut entries, mut poison) = (Vec::new(), 0);
-    for lines in log_of(world).values() {
-        if !lines.is_sorted_by(|a, b| a.0 < b.0) {
-            findings.broken.push("L1: positions that do not grow".into());
-        }
-        for (_, payload) in lines {
-            match Entry::decode(payload) {
-                Ok(entry) => entries.push(entry),
-                Err(_) => poison += 1,
+fn read_log(world: &World, findings: &mut Findings) -> Logged {
+    let mut log = Logged { entries: Vec::new(), poison: 0 };
+    for (shard, lines) in log_of(world) {
+        let grows = lines.is_sorted_by(|a, b| a.0 < b.0);
+        findings.check(Law::Acknowledged, grows, || "positions that do not grow".into());
+        for (position, payload) in lines {
+            match Entry::decode(&payload) {
+                Ok(entry) => log.entries.push((shard, position, entry)),
+                Err(_) => log.poison += 1,
             }
         }
     }
-    findings.logged = entries.len() as u64 + poison;
-    (entries, poison)
+    let is_decision = |(.., entry): &&(u16, Position, Entry)| matches!(entry.action, Action::Decide(_));
+    findings.logged = log.entries.len() as u64 + log.poison;
+    findings.decisions = log.entries.iter().filter(is_decision).count() as u64;
+    log
 }
 
-/// L1, L2: every acknowledged entry is in the log, as often as it was acknowledged.
-fn check_acknowledged(record: &Record, entries: &[Entry], findings: &mut Findings) {
+/// Every acknowledged wish is in the log, as often as it was acknowledged.
+fn check_acknowledged(record: &Record, log: &Logged, findings: &mut Findings) {
     let mut logged: HashMap<(&str, &str, Option<i64>, i64), u32> = HashMap::new();
-    for entry in entries {
+    for (.., entry) in log.entries.iter().filter(|(.., entry)| entry.action.is_wish()) {
         let score = entry.action.score().map(|score| i64::from(score.get()));
         *logged.entry((entry.post.as_str(), entry.user.as_str(), score, entry.at.ms())).or_default() += 1;
     }
-    for (((number, user), wish, at), times) in &record.acknowledged {
-        let found = logged.get(&(post(*number).as_str(), user.as_str(), *wish, *at)).copied().unwrap_or(0);
-        findings.lost += u64::from(times.saturating_sub(found));
-        findings.doubled += u64::from(found.saturating_sub(*times));
+    let (mut lost, mut doubled) = (Vec::new(), Vec::new());
+    for (wish @ ((number, user), score, at), times) in &record.acknowledged {
+        let found = logged.get(&(post(*number).as_str(), user.as_str(), *score, *at)).copied().unwrap_or(0);
+        lost.extend((0..times.saturating_sub(found)).map(|_| wish));
+        doubled.extend((0..found.saturating_sub(*times)).map(|_| wish));
+    }
+    findings.lost += lost.len() as u64;
+    findings.doubled += doubled.len() as u64;
+    for (what, wishes) in [("missing", lost), ("there more often than it was acknowledged", doubled)] {
+        findings.check(Law::Acknowledged, wishes.is_empty(), || {
+            format!("{} acknowledged wishes are {what}, the first is {:?}", wishes.len(), wishes[0])
+        });
     }
 }
 
-/// L3: the end state is the last acknowledged wish, or a later one without an answer.
-fn check_pairs(world: &World, record: &Record, findings: &mut Findings) {
-    let rows: Vec<(String, String, i64)> =
-        world.db().all("select post_id, user_id, cast(score as bigint) from ratings");
-    let mut rows: HashMap<(String, String), i64> =
-        rows.into_iter().map(|(post, user, score)| ((post, user), score)).collect();
-    for ((number, user), known) in &record.pairs {
-        let stands = rows.remove(&(post(*number), user.clone()));
-        let may_stand = match known.acknowledged {
-            Some(wish) => stands == wish || known.unknown.contains(&stands),
-            None => stands.is_none() || known.unknown.contains(&stands),
-        };
-        if !may_stand {
-            findings.lost += 1;
-            findings
-                .broken
-                .push(format!("L3: {stands:?} stands for post{number} {user}, known is {known:?}"));
+/// The end state of a pair is the last acknowledged wish, or a later one without an answer. Where moderators hold and
+/// reject, it is the log that must say so.
+fn check_pairs(world: &World, record: &Record, log: &Logged, findings: &mut Findings) {
+    let mut stands: HashMap<(String, String), i64> = HashMap::new();
+    for (.., entry) in &log.entries {
+        let key = (entry.post.to_string(), entry.user.to_string());
+        match &entry.action {
+            Action::Rate(score) => drop(stands.insert(key, i64::from(score.get()))),
+            Action::Withdraw => drop(stands.remove(&key)),
+            _ => {}
         }
     }
-    if !rows.is_empty() {
-        findings.broken.push(format!("L2: {} ratings of pairs that no writer wrote", rows.len()));
+    check_order(log, findings);
+    let rows: Vec<(String, String, i64)> =
+        world.db().all("select post_id, user_id, cast(score as bigint) from ratings");
+    let is_quiet_post = |name: &str| (0..).take_while(|n| is_quiet(*n)).any(|n| post(n) == name);
+    stands.retain(|(name, _), _| !is_quiet_post(name));
+    let rows = rows.into_iter().filter(|(name, ..)| is_quiet_post(name));
+    stands.extend(rows.map(|(post, user, score)| ((post, user), score)));
+    for ((number, user), known) in &record.pairs {
+        let stands = stands.remove(&(post(*number), user.clone()));
+        if !known.may_be(stands) {
+            findings.lost += 1;
+            findings.note(
+                Law::LatestWins,
+                format!("{stands:?} stands for post{number} {user}, known is {known:?}"),
+            );
+        }
+    }
+    let foreign: Vec<_> = stands.into_keys().filter(|(_, user)| users_name(user)).collect();
+    findings.check(Law::Recount, foreign.is_empty(), || format!("pairs that no writer wrote: {foreign:?}"));
+}
+
+/// A pair has one open request at a time, so what was accepted earlier stands earlier in the log. An append that took effect
+/// after its deadline would stand behind a later one that was acknowledged.
+fn check_order(log: &Logged, findings: &mut Findings) {
+    let mut last: HashMap<(&PostId, &UserId), (Time, Position)> = HashMap::new();
+    for (_, position, entry) in &log.entries {
+        if !entry.action.is_wish() || !users_name(entry.user.as_str()) {
+            continue;
+        }
+        let before = last.insert((&entry.post, &entry.user), (entry.at, *position));
+        let is_late = before.is_some_and(|(at, _)| at > entry.at);
+        findings.check(Law::LatestWins, !is_late, || {
+            format!("{entry:?} at {position} stands behind a later one, {before:?}")
+        });
     }
 }
 
-/// L2, L4, L5, L8: figures equal a recount in plain SQL, the balance holds, and the averages are the fold of
-/// the log.
-fn check_figures(world: &World, entries: &[Entry], poison: u64, findings: &mut Findings) {
-    let counted =
-        "select post_id, count(*), cast(sum(score) as bigint) from ratings group by post_id order by 1";
+/// A decision is in the log as often as its answers say: once, perhaps, or never.
+fn check_decided(attempts: &[Attempt], log: &Logged, findings: &mut Findings) {
+    let mut logged: HashMap<&str, Vec<String>> = HashMap::new();
+    for (_, position, entry) in &log.entries {
+        if let Action::Decide(decision) = &entry.action {
+            logged.entry(decision.reason.as_str()).or_default().push(position.to_string());
+        }
+    }
+    for attempt in attempts {
+        let found = logged.remove(attempt.reason.as_str()).unwrap_or_default();
+        let missing = attempt.ids.iter().filter(|id| !found.contains(id)).count() as u64;
+        let times = found.len() as u64;
+        findings.lost += missing;
+        findings.doubled += times.saturating_sub(attempt.most);
+        let is_right = missing == 0 && attempt.may_be_logged(times);
+        findings.check(Law::Decided, is_right, || format!("{attempt:?} is in the log as {found:?}"));
+    }
+    findings.check(Law::Decided, logged.is_empty(), || format!("decided by no moderator: {logged:?}"));
+}
+
+/// Figures equal a recount in plain SQL, the balance holds, and what is stored is the fold of the log.
+fn check_figures(world: &World, log: &Logged, findings: &mut Findings) {
+    let counted = "select post_id, count(*), cast(sum(score) as bigint) from ratings
+                   where status = 'counted' group by post_id order by 1";
     let stored = "select post_id, count, sum from averages where count > 0 order by 1";
     let counted: Vec<(String, i64, i64)> = world.db().all(counted);
     let stored: Vec<(String, i64, i64)> = world.db().all(stored);
     if counted != stored {
         findings.doubled += 1;
-        findings.broken.push(format!("L2: averages {stored:?}, rows {counted:?}"));
+        findings.note(Law::Recount, format!("averages {stored:?}, rows {counted:?}"));
     }
     let verified = world.cli(&["verify"]);
-    if verified.code != 0 {
-        findings.broken.push(format!("L2: damper verify: {}{}", verified.out, verified.err));
-    }
-    let status = world.cli(&["status", "--json"]).expect(0).json();
+    let says = || format!("damper verify: {}{}", verified.out, verified.err);
+    findings.check(Law::Recount, verified.code == 0, says);
+    let status = until_some("a status", || {
+        let status = world.cli(&["status", "--json"]);
+        (status.code == 0).then(|| status.json())
+    });
     let figure = |name: &str| status[name].as_u64().unwrap_or(u64::MAX);
-    let expected = (entries.len() as u64 + poison, entries.len() as u64, poison, 0, 0);
+    let entries = log.entries.len() as u64;
+    let expected = (entries + log.poison, entries, log.poison, 0, 0);
     let found =
         (figure("accepted"), figure("applied"), figure("quarantined"), figure("waiting"), figure("lost"));
-    if found != expected || status["balanced"] != true {
-        findings.broken.push(format!("L4: {found:?} instead of {expected:?}: {status}"));
-    }
-    check_fold(world, entries, findings);
+    let holds = found == expected && status["balanced"] == true;
+    findings.check(Law::Balance, holds, || format!("{found:?} instead of {expected:?}: {status}"));
+    check_fold(world, log, findings);
 }
 
-fn check_fold(world: &World, entries: &[Entry], findings: &mut Findings) {
+fn check_fold(world: &World, log: &Logged, findings: &mut Findings) {
     let params: Params = world.config().params().expect("the world's parameters are right");
-    let folded = Folded::of(entries, &params);
-    let ids: Vec<_> = folded.averages.keys().cloned().collect();
-    let users: BTreeSet<UserId> = folded.rows.keys().map(|(_, user)| user.clone()).collect();
+    let mut fold = Fold::new(&params, &MIRRORED);
+    log.entries.iter().for_each(|(shard, position, entry)| fold.apply(*shard, *position, entry));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let (states, rows) =
-        runtime.expect("a runtime").block_on(read(world, users.into_iter().collect(), ids.clone()));
-    for (id, state) in ids.iter().zip(states) {
-        let average = state.expect("a rated post exists").average;
-        if bits(&average) != bits(&folded.averages[id]) {
-            findings.broken.push(format!("L5: the average of {id} is not the fold of the log"));
+    let ids: Vec<PostId> = fold.posts.keys().cloned().collect();
+    let (stored, decided) = runtime.expect("a runtime").block_on(read(world, &ids));
+    for (id, folded) in &fold.posts {
+        match stored.get(id) {
+            None => findings.note(Law::Fold, format!("{id} is not stored")),
+            Some(stored) => check_post(id, folded, stored, &params, findings),
         }
-        // It takes all ratings by themselves at every entry, so one post of each round has to do.
-        if Some(id) == ids.first() {
-            let naive = naive::Post::of_log(&params, entries.iter().filter(|entry| entry.post == *id));
-            if let Some(difference) = naive.difference(&average, &params) {
-                findings.broken.push(format!("L5: {id} differs from the naive reference: {difference}"));
+    }
+    check_outcomes(&fold, &decided, findings);
+}
+
+fn check_post(id: &PostId, folded: &Folded, stored: &Stored, params: &Params, findings: &mut Findings) {
+    let PostState { average, version, standing, .. } = &stored.state;
+    let is_fold = bits(average) == bits(&folded.average) && *version == folded.version;
+    findings.check(Law::Fold, is_fold, || {
+        format!("the average of {id} is not the fold of the log: {average:?} instead of {:?}", folded.average)
+    });
+    let stands = (standing.held, standing.excluded, standing.hold, standing.is_frozen);
+    let (held, excluded) = folded.under_review();
+    let expected = (held, excluded, folded.hold, folded.is_frozen);
+    findings.check(Law::Fold, stands == expected, || format!("{id} has {stands:?}, not {expected:?}"));
+    let differing: Vec<&UserId> =
+        folded.users.iter().filter(|(user, kept)| !stored.is(user, kept)).map(|(user, _)| user).collect();
+    let known = |user: &&UserId| folded.users.contains_key(*user);
+    let is_whole = stored.ratings.keys().chain(stored.held.keys()).all(|user| known(&user));
+    findings.check(Law::Fold, differing.is_empty() && is_whole, || {
+        format!(
+            "{} users of {id} differ from the fold of the log, the first is {:?}",
+            differing.len(),
+            differing.first()
+        )
+    });
+    if let Some(mirror) = &folded.mirror {
+        let difference = mirror.post.difference(average, params);
+        findings.check(Law::Fold, difference.is_none(), || {
+            format!("{id} differs from the naive arithmetic: {difference:?}")
+        });
+    }
+    let mean = average.smoothed_mean(params);
+    let is_within = mean.is_none_or(|mean| (0.0..=5.0).contains(&mean));
+    findings.check(Law::Bound, is_within, || format!("{id} has the mean {mean:?}"));
+}
+
+/// The audit has a row for each decision of the log, with the outcome that the fold has.
+fn check_outcomes(fold: &Fold<'_>, decided: &[Decided], findings: &mut Findings) {
+    let mut unseen: BTreeSet<_> = fold.outcomes.keys().map(|(_, position)| *position).collect();
+    for row in decided {
+        unseen.remove(&row.position);
+        let mut same = fold.outcomes.iter().filter(|((_, position), _)| *position == row.position);
+        let is_same = |expected: &crate::fold::Outcome| {
+            let outcome = &row.outcome;
+            let found = (outcome.touched, outcome.held, outcome.refused.is_some(), outcome.after);
+            found == (expected.touched, expected.held, expected.is_refused, expected.after)
+        };
+        // Two shards may have the same position.
+        let holds = same.any(|(_, expected)| is_same(expected));
+        findings
+            .check(Law::Fold, holds, || format!("a decision came out otherwise than in the fold: {row:?}"));
+    }
+    let holds = unseen.is_empty() && decided.len() == fold.outcomes.len();
+    findings.check(Law::Fold, holds, || {
+        format!(
+            "{} rows in the audit for {} decisions, without {unseen:?}",
+            decided.len(),
+            fold.outcomes.len()
+        )
+    });
+}
+
+/// A post as it is stored, with everything that is kept of its users.
+struct Stored {
+    state: PostState,
+    ratings: BTreeMap<UserId, Rating>,
+    held: BTreeMap<UserId, HeldRating>,
+}
+
+impl Stored {
+    /// Whether this is what is stored of the user, to the bit.
+    fn is(&self, user: &UserId, kept: &User) -> bool {
+        let rated = self.ratings.get(user).map(|it| {
+            let floats = [it.row.vest_clock, it.row.unvested_sum, it.row.unvested_count].map(f64::to_bits);
+            (it.row.score, it.row.lane.as_str(), floats, it.rated_at, it.is_excluded, it.position)
+        });
+        let expected = kept.state.rated.map(|it| {
+            let floats = [it.row.vest_clock, it.row.unvested_sum, it.row.unvested_count].map(f64::to_bits);
+            (it.row.score, it.row.lane.as_str(), floats, it.rated_at, it.is_excluded, kept.rated_by)
+        });
+        let held = self
+            .held
+            .get(user)
+            .map(|it| (it.score, it.arrival.vest_clock.to_bits(), it.rated_at, it.is_excluded, it.position));
+        let expected_held = kept
+            .state
+            .held
+            .map(|it| (it.score, it.arrival.vest_clock.to_bits(), it.rated_at, it.is_excluded, kept.held_by));
+        rated == expected && held == expected_held
+    }
+}
+
+async fn read(world: &World, ids: &[PostId]) -> (HashMap<PostId, Stored>, Vec<Decided>) {
+    let store = world.store().await;
+    let mut stored = HashMap::new();
+    for (id, state) in ids.iter().zip(store.posts(ids).await.expect("posts are read")) {
+        let Some(state) = state else { continue };
+        let mut all = Stored { state, ratings: BTreeMap::new(), held: BTreeMap::new() };
+        loop {
+            let after = all.ratings.last_key_value().map(|(user, _)| user.clone());
+            let page = store.ratings_page(id, after.as_ref(), PAGE).await.expect("ratings are read");
+            let is_last = page.len() < PAGE;
+            all.ratings.extend(page);
+            if is_last {
+                break;
             }
         }
-        let mean = average.smoothed_mean(&params);
-        if mean.is_some_and(|mean| !(0.0..=5.0).contains(&mean)) {
-            findings.broken.push(format!("L8: {id} has the mean {mean:?}"));
+        loop {
+            let after = all.held.last_key_value().map(|(user, _)| (id.clone(), user.clone()));
+            let page = store.held_page(Some(id), after.as_ref(), PAGE, true).await.expect("held ratings");
+            let is_last = page.len() < PAGE;
+            all.held.extend(page.into_iter().map(|((_, user), held)| (user, held)));
+            if is_last {
+                break;
+            }
+        }
+        stored.insert(id.clone(), all);
+    }
+    let mut decided: Vec<Decided> = Vec::new();
+    for id in ids {
+        let mut after = None;
+        loop {
+            let page = store.audit_page(Some(id), None, after, PAGE).await.expect("the audit is read");
+            let is_last = page.len() < PAGE;
+            let shard = |row: &Decided| damper::entry::Shard::of(&row.post, shards(world));
+            after = page.last().map(|row| (row.position, shard(row)));
+            decided.extend(page);
+            if is_last {
+                break;
+            }
         }
     }
-    let equals = |(key, row)| rows.get(key).is_some_and(|stored| row_bits(&stored.row) == row_bits(row));
-    let differing = folded.rows.iter().filter(|&row| !equals(row)).count();
-    if differing > 0 || rows.len() != folded.rows.len() {
-        findings.broken.push(format!("L5: {differing} rows are not the fold of the log"));
-    }
+    (stored, decided)
 }
 
-async fn read(
-    world: &World,
-    users: Vec<UserId>,
-    posts: Vec<PostId>,
-) -> (Vec<Option<PostState>>, HashMap<Key, Rating>) {
-    let store = world.store().await;
-    let mut rows = HashMap::new();
-    for user in users {
-        let found = store.ratings_of(&user, &posts).await.expect("rows are read");
-        let found = posts.iter().zip(found).filter_map(|(post, row)| Some((post.clone(), row?)));
-        rows.extend(found.map(|(post, row)| ((post, user.clone()), row)));
-    }
-    (store.posts(&posts).await.expect("posts are read"), rows)
+fn shards(world: &World) -> u16 {
+    if world.is_embedded() { 1 } else { world.config().shards }
 }

@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::oracle::Findings;
+use damper::model::words::number;
+
+use crate::backlog;
+use crate::law::Findings;
+use crate::round::{MODERATORS, READERS, WRITERS};
+use crate::site::{APIS, BATCH_MAX, WORKERS};
+use crate::watch::Watch;
 
 /// One kind of fault.
 #[derive(Debug, Default, Clone)]
@@ -24,7 +31,12 @@ pub struct Report {
     pub kinds: BTreeMap<&'static str, Kind>,
     pub acknowledged: u64,
     pub refused: u64,
+    pub frozen: u64,
     pub unanswered: u64,
+    /// Decisions that were answered with their outcome.
+    pub decided: u64,
+    /// Looks of the readers.
+    pub looks: u64,
     pub findings: Findings,
     pub rounds: u64,
     /// How long all rounds took.
@@ -50,12 +62,20 @@ impl Report {
         }
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
+        self.frozen += other.frozen;
         self.unanswered += other.unanswered;
+        self.decided += other.decided;
+        self.looks += other.looks;
         self.rounds += other.rounds;
-        self.findings.lost += other.findings.lost;
-        self.findings.doubled += other.findings.doubled;
-        self.findings.logged += other.findings.logged;
-        self.findings.broken.extend(other.findings.broken);
+        self.findings.add(other.findings);
+    }
+
+    /// Takes over the figures of a round.
+    pub fn count(&mut self, watch: &Watch) {
+        let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        (self.acknowledged, self.refused) = (load(&watch.acknowledged), load(&watch.refused));
+        (self.frozen, self.unanswered) = (load(&watch.frozen), load(&watch.unanswered));
+        (self.decided, self.looks) = (load(&watch.decided), load(&watch.looks));
     }
 
     /// Number of faults that met work in flight.
@@ -68,9 +88,14 @@ impl Report {
         self.kinds.iter().filter(|(name, _)| name.contains("killed")).map(|(_, kind)| kind.met).sum()
     }
 
+    /// Number of those that struck inside a decision.
+    pub fn in_decisions(&self) -> u64 {
+        self.kinds.iter().filter(|(name, _)| name.contains("decision")).map(|(_, kind)| kind.met).sum()
+    }
+
     /// Whether every law held.
     pub fn is_clean(&self) -> bool {
-        self.findings.lost == 0 && self.findings.doubled == 0 && self.findings.broken.is_empty()
+        self.findings.is_clean()
     }
 
     /// The certificate, on one page.
@@ -88,25 +113,40 @@ impl Report {
         line(format!("seed         {seed}"));
         line(format!("versions     damper {}; {}; {}", env!("CARGO_PKG_VERSION"), redis(), postgres()));
         line("settings     redis appendonly yes, appendfsync always; postgres as installed; SQLite synchronous=full".into());
-        line(
-            "             8 writers, 2 APIs, 2 workers, 4 shards, a tick a second, batches of 150 entries"
-                .into(),
-        );
-        line(format!("ran          {} rounds, {} s", self.rounds, self.seconds));
         line(format!(
-            "writes       {} acknowledged, {} refused (503), {} without an answer; {} entries in the logs",
-            self.acknowledged, self.refused, self.unanswered, self.findings.logged
+            "             {WRITERS} writers, {READERS} readers, {MODERATORS} moderators; {APIS} APIs and {WORKERS} workers, one of each never killed;"
         ));
         line(format!(
-            "faults       {} while work was in flight, {} of them kills",
-            self.faults(),
-            self.kills()
+            "             a tick a second, batches of {BATCH_MAX} entries, and of {} over {} waiting",
+            number(backlog::BATCH_MAX as u64),
+            number(backlog::WAITING as u64)
+        ));
+        line(format!("ran          {} rounds, {} s", self.rounds, number(self.seconds)));
+        line(format!(
+            "writes       {} acknowledged, {} refused (503), {} frozen (423), {} without an answer",
+            number(self.acknowledged),
+            number(self.refused),
+            number(self.frozen),
+            number(self.unanswered)
+        ));
+        line(format!(
+            "log          {} entries, {} of them decisions, {} of which were answered with their outcome",
+            number(self.findings.logged),
+            number(self.findings.decisions),
+            number(self.decided)
+        ));
+        line(format!("looks        {} by readers", number(self.looks)));
+        line(format!(
+            "faults       {} while work was in flight, {} of them kills, {} inside decisions",
+            number(self.faults()),
+            number(self.kills()),
+            number(self.in_decisions())
         ));
         line(format!("lost         {}", self.findings.lost));
         line(format!("doubled      {}", self.findings.doubled));
         line(format!("laws broken  {}", self.findings.broken.len()));
         line(String::new());
-        line(format!("{:44} {:>6} {:>6} {:>14} {:>9}", "fault", "tried", "met", "recovered in", "worst"));
+        line(format!("{:50} {:>6} {:>6} {:>13} {:>9}", "fault", "tried", "met", "recovered in", "worst"));
         for (name, kind) in &self.kinds {
             let mut times = kind.recovered.clone();
             times.sort_unstable();
@@ -114,10 +154,10 @@ impl Report {
                 time.map_or("-".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()))
             };
             let (median, worst) = (show(times.get(times.len() / 2)), show(times.last()));
-            line(format!("{name:44} {:>6} {:>6} {median:>14} {worst:>9}", kind.tried, kind.met));
+            line(format!("{name:50} {:>6} {:>6} {median:>13} {worst:>9}", kind.tried, kind.met));
         }
-        for broken in self.findings.broken.iter().take(20) {
-            line(format!("broken: {broken}"));
+        for (law, seen) in self.findings.broken.iter().take(20) {
+            line(format!("broken: {law}: {seen}"));
         }
         page
     }

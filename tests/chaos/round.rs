@@ -1,33 +1,62 @@
-//! One round: a fresh site, writers at work, one fault after another, then calm, and the oracle.
+//! One round: a fresh site, writers, readers and a moderator at work, one fault after another, then calm, and the oracle.
 //!
 //! Workers die and restart on their own threads, most at a named place inside a drain. All other parts that
-//! can delay an append (a service, Redis, the network) fail one at a time. With two such faults within the
-//! time in which an append may still take effect, a client could see a write from before its retry
-//! (docs/RELIABILITY.md).
+//! can delay an append (a service, Redis, the network) fail one after the other, several of them at once now and then.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::oracle;
+use crate::law::{Findings, Law};
+use crate::moderator::Moderator;
 use crate::report::Report;
-use crate::site::Site;
+use crate::site::{BATCH_MAX, Build, STEADY, Site};
 use crate::support::log::Rng;
 use crate::support::postgres::Postgres;
-use crate::writers::{POSTS, Record, Watch, post, write};
-use crate::{embedded, servers};
+use crate::watch::Watch;
+use crate::writers::{POSTS, QUIET_POSTS, Record, Writer, agent, post};
+use crate::{backlog, embedded, oracle, readers, servers};
 
-const WRITERS: usize = 8;
+/// Writers and readers of a round.
+pub const WRITERS: usize = 8;
+pub const READERS: usize = 2;
+pub const MODERATORS: usize = 2;
+/// Faults do not go on for longer, whatever is missing.
+const LONGEST: Duration = Duration::from_secs(90);
 /// After the faults stop, the backlog is empty within a tick plus this.
 const CALM: Duration = Duration::from_secs(31);
 /// A cache shows a commit within two ticks plus this.
 const CACHE: Duration = Duration::from_secs(7);
 
-/// The set-up of a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The set-up of a round, and the faults that it may meet.
+#[derive(Debug, Clone, Copy)]
 pub enum Setup {
-    Servers,
-    Embedded,
+    Servers(&'static [servers::Shape]),
+    Embedded(&'static [embedded::Shape]),
+    /// Servers with great batches over a great backlog.
+    Backlog,
+}
+
+/// What a round is.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub setup: Setup,
+    pub length: Duration,
+    /// Users per writer: the fewer, the sooner a pair is written again.
+    pub users: u64,
+    /// Posts that are moderated, at most.
+    pub moderated: usize,
+    /// The faults go on until so many decisions were answered.
+    pub decisions_min: u64,
+    /// The mistake that the programs make; empty for none.
+    pub mistake: &'static str,
+}
+
+impl Plan {
+    /// A round of every fault that the set-up may meet.
+    pub fn of(setup: Setup, length: Duration) -> Self {
+        Self { setup, length, users: 500, moderated: POSTS, decisions_min: 0, mistake: "" }
+    }
 }
 
 /// The state that the threads of a round share.
@@ -38,10 +67,18 @@ pub struct Round<'a> {
     pub report: &'a Mutex<Report>,
     /// The faults have stopped.
     pub calm: AtomicBool,
-    pub began: Instant,
+    began: Instant,
+    plan: Plan,
 }
 
 impl Round<'_> {
+    /// Whether there are more faults to come.
+    pub fn goes_on(&self) -> bool {
+        let is_enough = self.watch.decided.load(Ordering::Relaxed) >= self.plan.decisions_min;
+        let elapsed = self.began.elapsed();
+        elapsed < self.plan.length || !is_enough && elapsed < LONGEST
+    }
+
     pub fn is_calm(&self) -> bool {
         self.calm.load(Ordering::Relaxed)
     }
@@ -55,9 +92,26 @@ impl Round<'_> {
         self.watch.in_flight[service].load(Ordering::SeqCst) > 0
     }
 
+    /// Whether any service has one.
+    pub fn is_any_busy(&self) -> bool {
+        self.is_busy(0) || self.is_busy(1)
+    }
+
+    /// Waits until a moderator waits for an answer; `false` if none did for a while.
+    pub fn await_decision(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if self.watch.deciding.load(Ordering::SeqCst) > 0 {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
+
     /// Waits until every service acknowledges again. Returns how long that took.
     pub fn await_acknowledged(&self) -> Option<Duration> {
-        let (lifted, lifted_ms) = (Instant::now(), self.began.elapsed().as_millis() as u64);
+        let (lifted, lifted_ms) = (Instant::now(), self.watch.now_ms());
         let all_go_on = || {
             self.site.revive_services();
             let last = &self.watch.last_acknowledged_ms;
@@ -65,8 +119,7 @@ impl Round<'_> {
         };
         while !all_go_on() {
             if lifted.elapsed() > CALM {
-                let text = "L7: no service acknowledged within 31 s of a fault's end".to_owned();
-                self.report.lock().expect("the lock is not poisoned").findings.broken.push(text);
+                self.watch.note(Law::Settles, "no service acknowledged within 31 s of a fault's end".into());
                 return None;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -86,70 +139,117 @@ impl Round<'_> {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let text = "L7: nothing was merged within 31 s of a fault's end".to_owned();
-        self.report.lock().expect("the lock is not poisoned").findings.broken.push(text);
+        self.watch.note(Law::Settles, "nothing was merged within 31 s of a fault's end".into());
         None
     }
 }
 
 /// Runs one round and checks every law.
-pub fn run(setup: Setup, postgres: &Postgres, seed: u64, length: Duration) -> Report {
-    let site = match setup {
-        Setup::Servers => Site::servers(postgres),
-        Setup::Embedded => Site::embedded(),
+pub fn run(plan: Plan, postgres: &Postgres, seed: u64) -> Report {
+    let build = |batch_max, shards| Build { mistake: plan.mistake, batch_max, shards };
+    let site = match plan.setup {
+        Setup::Servers(_) => Site::servers(postgres, build(BATCH_MAX, 4)),
+        Setup::Embedded(_) => Site::embedded(build(BATCH_MAX, 4)),
+        Setup::Backlog => Site::servers(postgres, build(backlog::BATCH_MAX, 1)),
     };
-    let (watch, report, began) = (Watch::default(), Mutex::new(Report::default()), Instant::now());
-    let round =
-        Round { site: &site, postgres, watch: &watch, report: &report, calm: AtomicBool::new(false), began };
-    let record = std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|number| {
-                let (addresses, watch) = (site.addresses.clone(), &watch);
-                scope.spawn(move || write(number, seed, began, &addresses, watch))
-            })
+    let began = Instant::now();
+    let (watch, report) = (Watch::new(began), Mutex::new(Report::default()));
+    let round = Round {
+        site: &site,
+        postgres,
+        watch: &watch,
+        report: &report,
+        calm: AtomicBool::new(false),
+        began,
+        plan,
+    };
+    let mut seeds = Rng(seed);
+    let mut rng = || Rng(seeds.next());
+    let writer = |name: String| Writer {
+        name,
+        users: plan.users,
+        began,
+        addresses: &site.addresses,
+        watch: &watch,
+        agent: agent(),
+        record: Record::default(),
+    };
+    let (record, attempts): (_, Vec<_>) = std::thread::scope(|scope| {
+        let mut records: Vec<_> = (0..WRITERS)
+            .map(|number| (writer(format!("w{number}")), rng()))
+            .map(|(writer, rng)| scope.spawn(move || writer.work(rng)))
             .collect();
-        let faults = scope.spawn(|| match setup {
-            Setup::Servers => servers::trouble(&round, Rng(seed), length),
-            Setup::Embedded => embedded::trouble(&round, Rng(seed), length),
+        let steady = |rng: Rng, number: usize| (writer(format!("wr{number}")), rng);
+        // What one process remembers must not go back; a service that is killed remembers nothing.
+        let lives = !matches!(plan.setup, Setup::Embedded(_));
+        records.extend((0..READERS).map(|number| {
+            let (reader, rng) = steady(rng(), number);
+            let site = &site;
+            scope.spawn(move || readers::read(reader, site, STEADY, lives, rng))
+        }));
+        let (world, token) = (&site.world, site.admin_token.as_str());
+        let mut posts: Vec<String> = (QUIET_POSTS..POSTS).take(plan.moderated).map(post).collect();
+        if matches!(plan.setup, Setup::Backlog) {
+            posts.extend(backlog::POSTS[..2].iter().map(|post| (*post).to_owned()));
+        }
+        let moderators: Vec<_> = (0..MODERATORS)
+            .map(|number| {
+                let (posts, addresses) = (posts.clone(), site.admin_addresses.clone());
+                Moderator::new(number, world, &watch, posts, addresses, token, rng())
+            })
+            .map(|moderator| scope.spawn(move || moderator.work()))
+            .collect();
+        let faults = rng();
+        let troubled = scope.spawn(|| match plan.setup {
+            Setup::Servers(shapes) => servers::trouble(&round, faults, shapes),
+            Setup::Embedded(shapes) => embedded::trouble(&round, faults, shapes),
+            Setup::Backlog => backlog::trouble(&round, faults),
         });
-        let troubled = faults.join();
-        watch.stop.store(true, Ordering::SeqCst);
-        let records =
-            writers.into_iter().map(|writer| writer.join().expect("a writer survives every answer"));
+        let troubled = troubled.join();
+        watch.stop();
+        let records = records.into_iter().map(|one| one.join().expect("a writer survives every answer"));
         let record = records.fold(Record::default(), Record::join);
-        troubled.expect("all faults were injected");
-        record
+        let attempts = moderators.into_iter();
+        let attempts =
+            attempts.flat_map(|one| one.join().expect("a moderator survives every answer")).collect();
+        troubled.unwrap_or_else(|e| std::panic::resume_unwind(e));
+        (record, attempts)
     });
     let mut report = report.into_inner().expect("the lock is not poisoned");
-    settle(&site, &mut report);
-    let findings = oracle::check(&site.world, &record);
-    report.findings.broken.extend(findings.broken.clone());
-    report.findings = oracle::Findings { broken: report.findings.broken, ..findings };
-    check_cache(&site, &mut report);
-    let wrong = watch.wrong.into_inner().expect("the lock is not poisoned");
-    if !wrong.is_empty() {
-        report.findings.broken.extend(wrong);
-        report.findings.broken.extend(site.errors());
+    let mut findings = Findings::default();
+    settle(&site, &mut report, &mut findings);
+    findings.add(oracle::check(&site.world, &record, &attempts));
+    check_cache(&site, &mut findings);
+    report.count(&watch);
+    findings.add(watch.into_findings());
+    if findings.laws().contains(&Law::Answered) {
+        site.errors().into_iter().for_each(|error| findings.note(Law::Answered, error));
     }
-    report.acknowledged = watch.acknowledged.load(Ordering::Relaxed);
-    report.refused = watch.refused.load(Ordering::Relaxed);
-    report.unanswered = watch.unanswered.load(Ordering::Relaxed);
+    report.findings = findings;
     report.rounds = 1;
     report
 }
 
-/// L7: the backlog empties by itself.
-fn settle(site: &Site, report: &mut Report) {
+/// The backlog empties by itself: no program is started for it but the one service on a file, which a supervisor starts
+/// again when it has died.
+fn settle(site: &Site, report: &mut Report, findings: &mut Findings) {
+    let dead = site.dead();
+    findings.check(Law::Settles, dead.is_empty(), || format!("not killed, and ended: {dead:?}"));
     site.revive_services();
-    let _worker = (!site.world.is_embedded()).then(|| site.start_worker(""));
     let began = Instant::now();
+    // Held ratings that were sent late are released at the next ticks, which is entries again.
+    let overdue = "select count(*) from held where user_id like 'late%' and status = 'held'";
     let waits = || {
         let status = site.world.cli(&["status", "--json"]);
-        status.code != 0 || status.json()["waiting"] != 0
+        status.code != 0 || site.world.db().count(overdue) > 0 || status.json()["waiting"] != 0
     };
     while waits() {
         if began.elapsed() > CALM {
-            report.findings.broken.push("L7: the backlog was not empty within a tick and 30 s".into());
+            let (status, held) = (site.world.cli(&["status", "--json"]), site.world.db().count(overdue));
+            let text =
+                format!("the backlog was not empty within a tick and 30 s: {held} overdue, {status:?}");
+            findings.note(Law::Settles, text);
+            // What follows is about other laws.
             site.world.cli(&["flush"]);
             return;
         }
@@ -158,11 +258,11 @@ fn settle(site: &Site, report: &mut Report) {
     report.note("(calm) until the backlog was empty", true, Some(began.elapsed()));
 }
 
-/// L6: every service shows the committed state.
-fn check_cache(site: &Site, report: &mut Report) {
+/// Every service shows the committed state.
+fn check_cache(site: &Site, findings: &mut Findings) {
     let stored: Vec<(String, i64)> = site.world.db().all("select post_id, count from averages");
-    for service in &site.services {
-        let api = service.lock().expect("the lock is not poisoned").http();
+    for number in 0..site.services.len() {
+        let api = site.service(number).http();
         for number in 0..POSTS {
             let id = post(number);
             let count = stored.iter().find(|(post, _)| *post == id).map_or(0, |(_, count)| *count);
@@ -173,7 +273,7 @@ fn check_cache(site: &Site, report: &mut Report) {
             };
             while !shows() {
                 if began.elapsed() > CACHE {
-                    report.findings.broken.push(format!("L6: a service does not show {id} as committed"));
+                    findings.note(Law::Cache, format!("a service does not show {id} as committed"));
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(20));

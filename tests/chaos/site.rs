@@ -1,10 +1,12 @@
-//! A site under test: servers or one file, the proxies in between, and the programs. A program that died is
-//! started again, as a supervisor would.
+//! A site under test: servers or one file, the programs, and between each program and its servers a proxy of its own. A
+//! program that died is started again, as a supervisor would. With servers, one API and one worker are never killed.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::oracle;
+use damper::model::Time;
+
+use crate::support::http::Http;
 use crate::support::log::Rng;
 use crate::support::postgres::Postgres;
 use crate::support::process::{Process, Program};
@@ -13,101 +15,243 @@ use crate::support::redis::Redis;
 use crate::support::spawn::free_port;
 use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World};
-use crate::writers::{APPEND_TIMEOUT, Addresses, POSTS, post};
+use crate::tee;
+use crate::writers::{APPEND_TIMEOUT, Addresses, POSTS, QUIET_POSTS, post};
 
 /// Batch size: small, so that a drain has many steps at which it can be killed.
-const BATCH_MAX: usize = 150;
+pub const BATCH_MAX: usize = 150;
+/// APIs of a site of servers; the first is never killed.
+pub const APIS: usize = 2;
+/// Workers of a site of servers; the first is never killed.
+pub const WORKERS: usize = 3;
+/// The API and the worker that live through everything.
+pub const STEADY: usize = 0;
+/// Old ratings of each of the first two quiet posts, so that their averages have a long history and a narrow bound.
+const OLD_RATINGS: i64 = 1_000;
+pub const OLD_POSTS: usize = QUIET_POSTS / 2;
 
 /// The place between an append and its answer.
 pub const SUBMIT: &str = "submit.held";
 /// Places inside every drain where it can be killed or stopped.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "drain.read",
     "commit.loaded",
     "commit.swapped",
     "commit.upserted",
     "commit.written",
     "commit.done",
+    "cache.read",
     "drain.refreshed",
     "drain.trimmed",
 ];
+/// Places inside a decision: in the process that took it, and in every drain that merges it.
+pub const DECISION_PLACES: [&str; 6] =
+    ["decide.held", "bulk.begun", "bulk.paged", "bulk.walked", "commit.written", "decide.merged"];
 
-/// One of the places inside a drain, or `other`, which only one set-up has.
+/// One of the places inside a drain or `other`, which only one set-up has, or one inside a decision.
 pub fn place(rng: &mut Rng, other: &'static str) -> &'static str {
+    if rng.below(3) == 0 {
+        return DECISION_PLACES[1 + rng.below(3) as usize];
+    }
     PLACES.get(rng.below(PLACES.len() as u64 + 1) as usize).copied().unwrap_or(other)
+}
+
+/// How a site is built.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    /// The mistake that its programs make; empty for none.
+    pub mistake: &'static str,
+    pub batch_max: usize,
+    /// Of a site of servers.
+    pub shards: u16,
 }
 
 /// A world with its proxies and programs.
 pub struct Site {
     pub world: World,
     pub addresses: Addresses,
-    pub proxies: Option<Proxies>,
+    /// The admin listeners.
+    pub admin_addresses: [String; 2],
+    pub admin_token: String,
     /// Two services, or one.
     pub services: Vec<Mutex<Process>>,
+    /// The worker that is never killed, if there are workers.
+    worker: Option<Mutex<Process>>,
+    /// The ways of APIs and then workers to their servers; none with one file.
+    ways: Vec<Ways>,
+    mistake: &'static str,
     /// Errors logged by services that have ended.
     errors: Mutex<Vec<String>>,
 }
 
-/// The proxies between the programs and their servers.
-pub struct Proxies {
+/// The proxies between a program and its servers.
+pub struct Ways {
     pub redis: Proxy,
     pub postgres: Proxy,
+    env: Vec<(String, String)>,
+}
+
+impl Ways {
+    fn of(world: &World, postgres: &Postgres) -> Self {
+        let (redis, to_postgres) =
+            (Proxy::start(&world.redis().address()), Proxy::start(&postgres.address()));
+        let database = world.database_url().replace(&postgres.address(), &to_postgres.address());
+        let env = vec![
+            ("DAMPER_REDIS_URL".to_owned(), format!("redis://{}", redis.address())),
+            ("DAMPER_DATABASE_URL".to_owned(), database),
+        ];
+        Self { redis, postgres: to_postgres, env }
+    }
 }
 
 impl Site {
-    /// Two APIs on servers; workers are started separately.
-    pub fn servers(postgres: &Postgres) -> Self {
+    /// APIs and a worker on servers; more workers are started separately.
+    pub fn servers(postgres: &Postgres, build: Build) -> Self {
         let redis = Redis::start_with(&["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]);
-        let proxies =
-            Proxies { redis: Proxy::start(&redis.address()), postgres: Proxy::start(&postgres.address()) };
-        let world = World::on(redis, postgres).with("shards", 4);
-        let database = world.env().into_iter().find(|(name, _)| name == "DAMPER_DATABASE_URL");
-        let (_, database) = database.expect("a world of servers has a database");
-        let through = database.replace(&postgres.address(), &proxies.postgres.address());
-        let world = world
-            .with("redis_url", format!("redis://{}", proxies.redis.address()))
-            .with("database_url", through);
-        Self::new(world, Some(proxies), 2)
+        let world = World::on(redis, postgres).with("shards", build.shards);
+        let ways = (0..APIS + WORKERS).map(|_| Ways::of(&world, postgres)).collect();
+        Self::new(world, ways, build)
     }
 
     /// One service on one file, whose buffer is copied row by row.
-    pub fn embedded() -> Self {
+    pub fn embedded(build: Build) -> Self {
         let world = World::embedded();
         world.status();
-        world.db().change(oracle::TEE);
-        Self::new(world.with("tick", EVERY_SECOND), None, 1)
+        world.db().change(tee::TEE);
+        Self::new(world, Vec::new(), build)
     }
 
-    fn new(world: World, proxies: Option<Proxies>, count: usize) -> Self {
+    fn new(world: World, ways: Vec<Ways>, build: Build) -> Self {
         // The waits are those of config/default.toml, shorter than the suite's.
         let world = world
-            .with("drain.batch_max", BATCH_MAX)
+            .with("tick", EVERY_SECOND)
+            .with("drain.batch_max", build.batch_max)
             .with("buffer.append_timeout_ms", APPEND_TIMEOUT.as_millis())
             .with("store.answer_timeout_ms", 800)
             .with("api.request_timeout_ms", 10_000);
-        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let address = |i: usize| format!("127.0.0.1:{}", ports[i % count]);
-        let addresses: Addresses = Arc::new(RwLock::new([address(0), address(1)]));
-        let services = (0..count).map(|i| Mutex::new(start_service(&world, &address(i), ""))).collect();
-        let site = Self { world, addresses, proxies, services, errors: Mutex::default() };
-        let api = site.services[0].lock().expect("the lock is not poisoned").http();
-        (0..POSTS).for_each(|number| drop(api.create(&post(number))));
+        let count = if ways.is_empty() { 1 } else { APIS };
+        let addresses = || {
+            let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
+            [0, 1].map(|i| format!("127.0.0.1:{}", ports[i % count]))
+        };
+        let mut site = Self {
+            addresses: Arc::new(RwLock::new(addresses())),
+            admin_addresses: addresses(),
+            admin_token: String::new(),
+            services: Vec::new(),
+            worker: None,
+            ways,
+            mistake: build.mistake,
+            errors: Mutex::default(),
+            world,
+        };
+        site.admin_token = site.world.cli(&["admin-token"]).expect(0).out.trim().to_owned();
+        site.services = (0..count).map(|number| Mutex::new(site.start_service(number, ""))).collect();
+        let api = Http::new(&site.addresses.read().expect("the lock is not poisoned")[0]);
+        until("the service to be ready", || api.try_get("/readyz").is_ok_and(|answer| answer.status == 200));
+        for number in 0..POSTS {
+            // One that was not answered in time may be there when it is sent again.
+            let body = serde_json::json!({"id": post(number), "title": "A post"});
+            let is_there = || [201, 409].contains(&api.post("/api/posts", &body).status);
+            until("a post to be created", is_there);
+        }
+        site.import_history();
+        if count > 1 {
+            site.worker = Some(Mutex::new(site.start_worker(STEADY, "")));
+            // One that meets a fault before it is up ends, as it should.
+            let ticks = "select count(*) from drains where started_by = 'tick'";
+            until("the worker to drain", || site.world.db().count(ticks) > 0);
+        }
         site
     }
 
-    /// Kills a service and starts it again, armed to kill itself.
-    pub fn restart_service(&self, number: usize, armed: &str) {
-        let mut service = self.services[number].lock().expect("the lock is not poisoned");
-        service.kill();
-        self.errors.lock().expect("the lock is not poisoned").extend(errors(&service));
-        let address = self.addresses.read().expect("the lock is not poisoned")[number].clone();
-        *service = start_service(&self.world, &address, armed);
+    fn import_history(&self) {
+        let seconds = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970").as_secs() as i64;
+        let line = |i: i64| {
+            let (number, at) = (i as usize % OLD_POSTS, seconds - (90 - i % 60) * 86_400);
+            format!("{},old{i},{},{at}\n", post(number), i % 6)
+        };
+        let lines: String = (0..OLD_RATINGS * OLD_POSTS as i64).map(line).collect();
+        self.import(&lines);
+        // Before anyone looks: it is older than what they see then.
+        self.insist(&["flush"], "");
+        let api = self.service(STEADY).http();
+        let count = |number| {
+            api.try_get(&format!("/api/posts/{}", post(number)))
+                .map(|shown| shown.json()["count"] == OLD_RATINGS)
+        };
+        until("the history to be shown", || (0..OLD_POSTS).all(|number| count(number).unwrap_or(false)));
     }
 
-    /// Starts every service that has ended.
+    /// Imports lines of `post,user,score,timestamp`; again, if a server was too slow or away, which is safe.
+    pub fn import(&self, lines: &str) {
+        self.insist(&["import", "-"], &format!("post,user,score,timestamp\n{lines}"));
+    }
+
+    fn insist(&self, args: &[&str], input: &str) {
+        until("a command to succeed", || self.world.cli_with_input(args, input.as_bytes()).code == 0);
+    }
+
+    /// The ways of an API.
+    pub fn ways_of_api(&self, number: usize) -> &Ways {
+        &self.ways[number]
+    }
+
+    /// The ways of all programs: APIs, then workers.
+    pub fn all_ways(&self) -> &[Ways] {
+        &self.ways
+    }
+
+    /// The name of the program that has these ways.
+    pub fn name_of(&self, way: usize) -> &'static str {
+        if way < APIS { "an API" } else { "a worker" }
+    }
+
+    /// A service, started again or not.
+    pub fn service(&self, number: usize) -> MutexGuard<'_, Process> {
+        self.services[number].lock().expect("the lock is not poisoned")
+    }
+
+    /// The worker that lives through everything.
+    pub fn steady_worker(&self) -> Option<MutexGuard<'_, Process>> {
+        self.worker.as_ref().map(|worker| worker.lock().expect("the lock is not poisoned"))
+    }
+
+    /// Whether a service, since then, has been without Redis, or has found it again, by its own account.
+    pub fn missed_redis(&self, number: usize, since: Time) -> bool {
+        let log = self.services[number % self.services.len()].lock().expect("the lock is not poisoned").err();
+        let mut is_away = false;
+        let mut has_missed = false;
+        for line in log.lines() {
+            is_away = line.contains("redis is away") || is_away && !line.contains("redis is back");
+            let at = line.split_whitespace().next().unwrap_or_default();
+            let at = serde_json::from_value::<Time>(at.into());
+            has_missed |= line.contains("redis is") && at.is_ok_and(|at| at >= since);
+        }
+        is_away || has_missed
+    }
+
+    /// The programs that live through everything and have ended, with what they said.
+    pub fn dead(&self) -> Vec<String> {
+        let Some(mut worker) = self.steady_worker() else { return Vec::new() };
+        let mut api = self.service(STEADY);
+        let dead = |program: &mut Process| (!program.is_running()).then(|| program.err());
+        dead(&mut worker).into_iter().chain(dead(&mut api)).collect()
+    }
+
+    /// Kills a service and starts it again, armed to kill or stop itself.
+    pub fn restart_service(&self, number: usize, armed: &str) {
+        let mut service = self.service(number);
+        service.kill();
+        self.errors.lock().expect("the lock is not poisoned").extend(errors(&service));
+        *service = self.start_service(number, armed);
+    }
+
+    /// Starts every service again that has ended.
     pub fn revive_services(&self) {
-        for (number, service) in self.services.iter().enumerate() {
-            if !service.lock().expect("the lock is not poisoned").is_running() {
+        for number in 0..self.services.len() {
+            let is_running = self.service(number).is_running();
+            if !is_running {
                 self.restart_service(number, "");
             }
         }
@@ -116,20 +260,34 @@ impl Site {
     /// All errors that the services logged.
     pub fn errors(&self) -> Vec<String> {
         let mut all = self.errors.lock().expect("the lock is not poisoned").clone();
-        all.extend(
-            self.services
-                .iter()
-                .flat_map(|service| errors(&service.lock().expect("the lock is not poisoned"))),
-        );
+        (0..self.services.len()).for_each(|number| all.extend(errors(&self.service(number))));
         all
     }
 
-    /// A worker that drains every second, armed to kill itself.
-    pub fn start_worker(&self, armed: &str) -> Process {
-        let mut env = self.world.env();
-        env.push(("DAMPER_TICK".into(), EVERY_SECOND.into()));
-        env.push(("FAULTS_AT".into(), armed.into()));
+    fn start_service(&self, number: usize, armed: &str) -> Process {
+        let program = if self.ways.is_empty() { Program::Damper } else { Program::Api };
+        let mut env = self.env(number, armed);
+        let address = self.addresses.read().expect("the lock is not poisoned")[number].clone();
+        env.push(("DAMPER_LISTEN".into(), address));
+        env.push(("DAMPER_ADMIN_LISTEN".into(), self.admin_addresses[number].clone()));
+        let mut service = Process::spawn(program, &[], &env, self.world.path(), b"");
+        // A service whose servers are down ends. Its supervisor starts it again.
+        until("the service to listen, or to end", || !service.out().is_empty() || !service.is_running());
+        service
+    }
+
+    /// A worker that drains every second, armed to kill or stop itself.
+    pub fn start_worker(&self, number: usize, armed: &str) -> Process {
+        let env = self.env(APIS + number, armed);
         Process::spawn(Program::Worker, &[], &env, self.world.path(), b"")
+    }
+
+    fn env(&self, way: usize, armed: &str) -> Vec<(String, String)> {
+        let mut env = self.world.env();
+        env.extend(self.ways.get(way).into_iter().flat_map(|ways| ways.env.clone()));
+        env.push(("FAULTS_AT".into(), armed.into()));
+        env.push(("FAULTS_MISTAKE".into(), self.mistake.into()));
+        env
     }
 
     /// Whether a drain has a transaction open.
@@ -158,15 +316,4 @@ impl Site {
 
 fn errors(service: &Process) -> Vec<String> {
     service.err().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
-}
-
-fn start_service(world: &World, address: &str, armed: &str) -> Process {
-    let program = if world.is_embedded() { Program::Damper } else { Program::Api };
-    let mut env = world.env();
-    env.push(("DAMPER_LISTEN".into(), address.into()));
-    env.push(("FAULTS_AT".into(), armed.into()));
-    let mut service = Process::spawn(program, &[], &env, world.path(), b"");
-    // A service whose servers are down ends. Its supervisor starts it again.
-    until("the service to listen, or to end", || !service.out().is_empty() || !service.is_running());
-    service
 }

@@ -4,7 +4,7 @@
 mod room;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use damper::cache::memory::MemoryCache;
 use damper::cache::redis::RedisCache;
@@ -143,6 +143,23 @@ async fn what_one_process_puts_another_gets_within_a_second() {
     one.put_many(std::slice::from_ref(&newer)).await;
     let seen = || (wait(get(&other, "p")).as_ref() == Some(&newer)).then_some(());
     within(SEEN_WITHIN, "the other process to get what replaced it", seen);
+}
+
+/// Redis may have been away when a process got the newer state.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_do_not_go_back_with_a_redis_that_missed_a_state() {
+    let world = World::servers();
+    let (one, other) = (cache(&world, MEMORY).await, cache(&world, MEMORY).await);
+    one.put_many(&[cached("p", 1, 1, 0)]).await;
+    let older = world.redis().command(&["HGET", &part("p"), "p"]).bytes().to_vec();
+    one.put_many(&[cached("p", 2, 1, 0)]).await;
+    world.redis().command_bytes(&[b"HSET", part("p").as_bytes(), b"p", &older]);
+    let began = Instant::now();
+    while began.elapsed() < LIFE * 2 {
+        assert_eq!(get(&one, "p").await, Some(cached("p", 2, 1, 0)), "after {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(get(&other, "p").await, Some(cached("p", 2, 1, 0)), "redis has it again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

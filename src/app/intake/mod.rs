@@ -7,6 +7,7 @@ mod frozen;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use serde::Serialize;
@@ -19,7 +20,7 @@ use crate::buffer::Buffer;
 use crate::config::CatalogueMode;
 use crate::entry::{Action, Entry, Position, Shard, Terms};
 use crate::error::{Error, Invalid, Kind, Result};
-use crate::faults;
+use crate::faults::{self, Mistake};
 use crate::model::{DAY_MS, PostId, Score, Time, UserId};
 use crate::store::{Ledger, POSTS_ASKED_MAX};
 use frozen::Frozen;
@@ -120,7 +121,13 @@ impl Intake {
         let (post_id, user_id, score) = (post.clone(), rater.user.clone(), action.score());
         let terms = Terms { is_too_young, ..self.terms() };
         let entry = Entry { terms, ..Entry::new(post_id.clone(), user_id.clone(), now, action) };
-        self.append(self.context.shard_of(post), &[entry], Some(now)).await?;
+        let shard = self.context.shard_of(post);
+        if faults::has(Mistake::AcknowledgeEarly) {
+            let buffer = self.buffer.clone();
+            tokio::spawn(async move { buffer.append(shard, &[entry], Some(now)).await });
+        } else {
+            self.append(shard, &[entry], Some(now)).await?;
+        }
         faults::reach("submit.held");
         let counts_from = self.context.ticks.around(now).next;
         Ok(Accepted { post_id, user_id, score, accepted_at: now, counts_from })
@@ -176,7 +183,15 @@ impl Intake {
 
     /// Appends all or none to one shard; `now` as in [`Buffer::append`].
     pub async fn append(&self, shard: Shard, entries: &[Entry], now: Option<Time>) -> Result<Vec<Position>> {
-        self.buffer.append(shard, entries, now).await
+        let outcome = self.buffer.append(shard, entries, now).await;
+        if faults::has(Mistake::ReplayLate) && outcome.is_err() {
+            let (buffer, entries) = (self.buffer.clone(), entries.to_vec());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                buffer.append(shard, &entries, now).await
+            });
+        }
+        outcome
     }
 
     /// Makes the next request ask for the frozen posts: a decision has changed them.
