@@ -54,6 +54,9 @@ def main():
                 table.case = name
                 tables.append(table)
                 print("\n" + table.text(), flush=True)
+                if args.write:
+                    # After each case: a run of an hour may be ended early.
+                    report.write(tables, failed, COMMAND)
         except Exception:
             traceback.print_exc()
             failed["the run"] = "it ended early"
@@ -61,6 +64,7 @@ def main():
             bench.close()
     if args.write and tables:
         report.write(tables, failed, COMMAND)
+        print(f"\nwrote {report.PAGE.name}")
     return min(len(failed), 1)
 
 
@@ -71,6 +75,7 @@ def derive(bench, is_written):
     if is_written:
         load = f"{capacity.POSTS:,} posts, {capacity.USERS:,} users; with tokens {TOKENS:,} users"
         report.put(report.CAPACITY, [report.about(COMMAND, load), *sections])
+        print(f"\nwrote {report.CAPACITY.name}")
     return 0
 
 

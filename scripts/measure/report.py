@@ -29,7 +29,6 @@ def put(file, parts):
         raise SystemExit(f"{file} has no place for figures: {BEGIN} and {END}")
     before, after = page.split(BEGIN)[0], page.split(END)[1]
     file.write_text(f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}")
-    print(f"\nwrote {file.relative_to(ROOT)}")
 
 
 def said(*command):

@@ -145,7 +145,12 @@ impl Site {
             errors: Mutex::default(),
             world,
         };
-        site.admin_token = site.world.cli(&["admin-token"]).expect(0).out.trim().to_owned();
+        // On a busy machine the database may be too slow for once.
+        until("a token", || {
+            let run = site.world.cli(&["admin-token"]);
+            run.out.trim().clone_into(&mut site.admin_token);
+            run.code == 0
+        });
         site.services = (0..count).map(|number| Mutex::new(site.start_service(number, ""))).collect();
         let api = Http::new(&site.addresses.read().expect("the lock is not poisoned")[0]);
         until("the service to be ready", || api.try_get("/readyz").is_ok_and(|answer| answer.status == 200));
