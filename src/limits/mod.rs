@@ -1,7 +1,7 @@
 //! Limits on how fast one user, one address or one post takes ratings: token buckets of a minute.
 //!
 //! The processes of a server set-up share their buckets in Redis, and each keeps a copy of the levels that it saw.
-//! Redis is not asked when the copy refuses already, nor for a bucket's first few calls ([`UNSHARED_PART`]): most users
+//! Redis is not asked when the copy refuses already, nor for a bucket's first few calls (`UNSHARED_PART`): most users
 //! rate now and then, and a question for each call would cost Redis more than the rating itself. While Redis is away the
 //! copy alone counts. An address stays in memory for a minute or two; Redis gets a hash of it, for a minute at most.
 
