@@ -124,10 +124,10 @@ impl Folded {
         };
         match effect {
             Effect::Nothing => {}
-            // What is said again stands where it was said last, unless it is excluded.
+            // What is said again stands where it was said last, unless it is excluded, or beside a held one.
             Effect::Repeat => match (user.state.held, user.state.rated) {
                 (Some(held), _) if !held.is_excluded => user.held_by = position,
-                (_, Some(rated)) if !rated.is_excluded => user.rated_by = position,
+                (None, Some(rated)) if !rated.is_excluded => user.rated_by = position,
                 _ => {}
             },
             Effect::Change => {
