@@ -155,8 +155,8 @@ fn a_log_trimmed_before_the_commit_is_noticed() {
 
 #[test]
 fn a_checkpoint_that_moves_before_the_data_is_noticed() {
-    // A decision leaves no trace, or data comes so late that newer data is there.
-    let others = [Law::Errors, Law::Versions, Law::Quarantine];
+    // A decision leaves no trace, data comes so late that newer data is there, or a reader looks in between.
+    let others = [Law::Errors, Law::Versions, Law::Quarantine, Law::OwnRating, Law::History];
     expect_noticed(Mistake::CheckpointApart, Law::Averages, &others);
 }
 
