@@ -38,7 +38,7 @@ use support::postgres::Postgres;
 
 /// The minimum for a CI run.
 const KILLS_MIN: u64 = 200;
-const ACKNOWLEDGED_MIN: u64 = 100_000;
+const ACKNOWLEDGED_MIN: u64 = 60_000;
 const DECISIONS_MIN: u64 = 500;
 /// More turns than CI ever needs. A run that is not done by then fails.
 const TURNS_MAX: u64 = 10;
