@@ -6,8 +6,13 @@ use crate::laws::{config, noise};
 use crate::log::*;
 use crate::naive;
 
+/// Naive is slow: a case takes as long as ten of a law.
+fn fewer() -> ProptestConfig {
+    ProptestConfig { cases: config().cases / 5, ..config() }
+}
+
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(fewer())]
 
     #[test]
     fn a_naive_reference_agrees(params in params(), log in log(), wait_ms in 0..60 * DAY_MS) {
