@@ -36,7 +36,7 @@ fn work(world: &World) {
 
 #[test]
 fn a_user_who_may_not_ask_info_and_config_can_do_all_that_damper_needs() {
-    let world = as_user(&USUAL).with("limits.ratings_per_minute_per_user", 100);
+    let world = as_user(&USUAL).with("limits.ratings_per_minute_per_user", 10);
     work(&world);
     let run = world.cli(&["status", "--json"]).expect(0);
     assert_eq!(run.err, "", "what is not permitted is no error");
@@ -100,7 +100,7 @@ fn a_redis_that_is_too_old_is_refused_with_both_versions() {
 
 #[test]
 fn scripts_touch_no_key_that_they_do_not_declare() {
-    let world = World::servers().with("limits.ratings_per_minute_per_user", 100);
+    let world = World::servers().with("limits.ratings_per_minute_per_user", 10);
     let mut declared = BTreeSet::new();
     let mut commands = BTreeSet::new();
     for line in world.redis().monitor(|| work(&world)) {
