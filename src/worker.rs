@@ -108,7 +108,7 @@ async fn on_tick(_: Tick, work: Data<Work>) -> Result<(), BoxDynError> {
     let period_ms = (app.ticks().around(now).next.ms() - now.ms()).unsigned_abs();
     let limit_ms = period_ms.min(app.config().drain.tick_seconds_max.saturating_mul(1_000));
     let until = Instant::now().checked_add(Duration::from_millis(limit_ms));
-    app.moderation().release_overdue(now).await;
+    app.moderation().decisions().release_overdue(now).await;
     let order = DrainOrder { until, stop: &|| stop.is_cancelled(), ..DrainOrder::quiet(Trigger::Tick) };
     let retries = app.upkeep().retries().await;
     let drained = app.drainer().drain(now, &order).await;

@@ -35,15 +35,16 @@ const ANSWER_BYTES: usize = 1_024;
 /// Marks an answer that shows no one's own rating.
 #[derive(Clone, Copy)]
 pub struct Keep {
-    until: Instant,
+    /// When the oldest of its posts was asked for.
+    asked_at: Instant,
     next_tick: Time,
 }
 
 impl Keep {
     /// For an answer with these posts; an answer without posts is not kept.
     pub fn of<'a>(views: impl IntoIterator<Item = &'a PostView>) -> Option<Self> {
-        let keeps = views.into_iter().map(|view| Self { until: view.fresh_until, next_tick: view.next_tick });
-        keeps.min_by_key(|keep| keep.until)
+        let keeps = views.into_iter().map(|view| Self { asked_at: view.asked_at, next_tick: view.next_tick });
+        keeps.min_by_key(|keep| keep.asked_at)
     }
 }
 
@@ -137,10 +138,11 @@ pub async fn answer(State(kept): State<Arc<KeptAnswers>>, request: Request, next
     let Some(key) = Key::of(&request).filter(|_| check_site(gate, &request).is_ok()) else {
         return Ok(next.run(request).await);
     };
-    let changes = gate.app().reader().changes_made();
+    let reader = gate.app().reader();
+    let changes = reader.changes_made();
     if let Some(kept) = answers.get(&key)
         && kept.changes == changes
-        && Instant::now() < kept.keep.until
+        && reader.is_fresh(kept.keep.asked_at)
         && now() < kept.keep.next_tick
     {
         return Ok(kept.answer(request.headers(), now()));

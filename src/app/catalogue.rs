@@ -36,7 +36,7 @@ impl Catalogue {
             Added::Limited => return Err(enough_for_today(&post, per_day.unwrap_or_default())),
         }
         self.core.posts.known.keep_yes(&post.id).await;
-        self.core.posts.note_change();
+        self.core.posts.note_change().await;
         if let Some(origin) = &post.repost_of {
             self.reload(origin, post.created_at).await;
         }
@@ -87,7 +87,7 @@ impl Catalogue {
         for post in &posts {
             self.core.posts.known.keep_yes(&post.id).await;
         }
-        self.core.posts.note_change();
+        self.core.posts.note_change().await;
         Ok(added)
     }
 

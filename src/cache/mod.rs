@@ -1,14 +1,16 @@
 //! The cache: posts with their state, near the reader. It cannot fail: an error is a miss and a warning.
 //!
 //! It holds state, not values: a reader evaluates the average at the last tick, so nothing is out of date when a tick
-//! passes. In process ([`memory`]) an entry lives for a second at most, so that every process sees a commit within that
-//! time; the server set-up has Redis ([`redis`]) behind it. Both are bounded in bytes.
+//! passes. The server set-up has Redis ([`redis`]) behind the cache in process ([`memory`]). Both are bounded in bytes.
+//!
+//! Every process sees a commit within a second: an entry in process is shown for less than that, and longer only while
+//! the processes tell each other, through Redis, that nothing has changed.
 
 pub mod memory;
 pub mod redis;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,9 @@ pub async fn open(knobs: &CacheKnobs, log: Option<Arc<RedisLink>>) -> Result<Arc
     })
 }
 
+/// What a process was told so long ago may be shown without another look: a second, less the time that a look may take.
+pub const LIFE: Duration = Duration::from_millis(800);
+
 /// Longer contents are left out of what a drain puts: it changes averages, and loads no texts for them.
 pub const CONTENT_BYTES_MAX: usize = 1_024;
 
@@ -44,7 +49,7 @@ pub trait Cache: Send + Sync {
     /// Keeps these, each unless a newer state is there.
     async fn put_many(&self, entries: &[Arc<Cached>]);
 
-    /// The same for a drain, whose many posts keep no reader waiting.
+    /// The same for a drain: its many posts keep no reader waiting, and take no memory of a process that shows them to nobody.
     async fn refresh_many(&self, entries: &[Arc<Cached>]) {
         self.put_many(entries).await;
     }
@@ -52,8 +57,11 @@ pub trait Cache: Send + Sync {
     /// How many changes this process has made to what readers see. What was put together before the last is out of date.
     fn changes_made(&self) -> u64;
 
-    /// Counts one, after it can be read.
-    fn note_change(&self);
+    /// Counts one, after it can be read, and lets other processes know.
+    async fn note_change(&self);
+
+    /// Whether what was asked for at that moment may be shown: no change since then has been noted for [`LIFE`].
+    fn is_fresh(&self, asked_at: Instant) -> bool;
 }
 
 /// A post's state, and when it was read.
@@ -66,13 +74,13 @@ pub struct Cached {
     /// Whether the post's content is left out, because it is long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
-    /// When this process got it.
+    /// When this process asked for it: no change before that is missing.
     #[serde(skip, default = "Instant::now")]
-    pub got_at: Instant,
+    pub asked_at: Instant,
 }
 
 impl PartialEq for Cached {
-    /// Whether they say the same, whenever this process got them.
+    /// Whether they say the same, whenever this process asked for them.
     fn eq(&self, other: &Self) -> bool {
         (&self.state, self.read_at, self.is_cut) == (&other.state, other.read_at, other.is_cut)
     }
@@ -80,8 +88,8 @@ impl PartialEq for Cached {
 
 impl Cached {
     /// What the store said, whole.
-    pub fn new(state: PostState, read_at: Time) -> Self {
-        Self { state, read_at, is_cut: false, got_at: Instant::now() }
+    pub fn new(state: PostState, read_at: Time, asked_at: Instant) -> Self {
+        Self { state, read_at, is_cut: false, asked_at }
     }
 
     /// The same without the post's content.

@@ -5,12 +5,15 @@
 //! It stands beside the log unless it has a Redis of its own. There it gives way: when the memory gets short nothing is
 //! added, and when the log finds no room all of it goes.
 //!
+//! A process that has changed what readers see puts a new mark here, and the others look at it several times a second
+//! while they are asked for posts: as long as it stays the same, each shows what it has.
+//!
 //! A value begins with the version of its encoding and with its newness as text that sorts. So the script that writes
 //! it need not understand it, and a value from another version or another program is a miss.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fred::interfaces::ClientLike;
@@ -46,12 +49,16 @@ const FULL_PERCENT: u8 = 80;
 const LOOK_EVERY: u64 = 16;
 /// After the log found no room, nothing is cached for this long.
 const REST: Duration = Duration::from_secs(60);
+/// The hash, and its field, that hold the mark of the last change.
+const CHANGE: (&str, &str) = ("damper:cache:change", "mark");
+/// A process that is asked for posts looks at the mark this often.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A Redis of its own that was not there at the start is looked for this often.
 const CONNECT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Posts in Redis, and the nearest of them in process.
 pub struct RedisCache {
-    near: MemoryCache,
+    near: Arc<MemoryCache>,
     /// Empty until a Redis of its own has answered.
     link: Arc<OnceLock<Arc<RedisLink>>>,
     entries_of_a_part: u64,
@@ -97,6 +104,9 @@ impl RedisCache {
         } else {
             connect(&knobs.redis_url).await?
         };
+        let near = Arc::new(near);
+        let looked = (near.clone(), link.clone());
+        tasks::keep("look for changes", move || look_for_changes(looked.0.clone(), looked.1.clone()));
         Ok(Self {
             near,
             link,
@@ -111,10 +121,12 @@ impl RedisCache {
     }
 
     async fn get(&self, link: &RedisLink, id: &PostId) -> Option<Arc<Cached>> {
+        let asked_at = Instant::now();
         let read = on_part(&link.reads, "HGET", vec![part(id).into(), id.as_str().into()]).await;
         let value: Option<Vec<u8>> = self.note(link, read)?;
         // The value of another program, another version, or another post is a miss.
-        decode(&value?).filter(|entry| entry.state.post.id == *id).map(Arc::new)
+        let entry = decode(&value?).filter(|entry| entry.state.post.id == *id)?;
+        Some(Arc::new(Cached { asked_at, ..entry }))
     }
 
     async fn put(&self, link: &RedisLink, side: &Side, entry: &Cached) {
@@ -180,6 +192,22 @@ async fn connect(url: &ServerUrl) -> Result<Arc<OnceLock<Arc<RedisLink>>>> {
         Err(error) => return Err(error),
     }
     Ok(link)
+}
+
+/// Looks at the mark of the last change while this process is asked for posts, until the cache is gone.
+async fn look_for_changes(near: Arc<MemoryCache>, link: Arc<OnceLock<Arc<RedisLink>>>) {
+    // The cache has one of both, and this task the other.
+    while Arc::strong_count(&near) > 1 {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        if let Some(link) = link.get().filter(|_| near.take_asked()) {
+            let asked_at = Instant::now();
+            let (hash, field) = CHANGE;
+            let found: Result<Option<String>> =
+                on_part(&link.reads, "HGET", vec![hash.into(), field.into()]).await;
+            // Where there is no mark yet, nothing has changed since Redis is there.
+            near.note_look(found.ok().map(Option::unwrap_or_default), asked_at);
+        }
+    }
 }
 
 /// Empties the cache whenever the log finds no room beside it.
@@ -260,14 +288,24 @@ impl Cache for RedisCache {
     }
 
     async fn refresh_many(&self, entries: &[Arc<Cached>]) {
-        self.near.put_many(entries).await;
+        self.near.refresh_many(entries).await;
         self.put_all(entries, |link| &link.drains).await;
     }
     fn changes_made(&self) -> u64 {
         self.near.changes_made()
     }
 
-    fn note_change(&self) {
-        self.near.note_change();
+    async fn note_change(&self) {
+        self.near.note_change().await;
+        let Some(link) = self.link.get() else { return };
+        let (hash, field) = CHANGE;
+        let mark = uuid::Uuid::new_v4().to_string();
+        let put = on_part::<i64>(&link.reads, "HSET", vec![hash.into(), field.into(), mark.into()]).await;
+        // Where Redis is away, looks fail as well, so nothing is shown for long.
+        let _ = self.note(link, put);
+    }
+
+    fn is_fresh(&self, asked_at: Instant) -> bool {
+        self.near.is_fresh(asked_at)
     }
 }

@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use crate::embedded::await_short;
 use crate::law::Law;
 use crate::network::strike;
 use crate::round::Round;
+use crate::round::await_short;
 use crate::site::{APIS, WORKERS};
 use crate::support::log::Rng;
 use crate::support::proxy::Fault;

@@ -1,6 +1,6 @@
 //! Faults of the embedded set-up: the one service, and commands that run beside it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::round::Round;
 use crate::site::{self, DECISION_PLACES, SUBMIT};
@@ -52,12 +52,12 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
         Shape::KilledAtPlace => {
             let place = site::place(rng, SUBMIT);
             let most = if place == SUBMIT { 400 } else { 8 };
-            let has_met = dies_at(round, place, 1 + rng.below(most));
+            let has_met = round.dies_at(0, place, 1 + rng.below(most));
             round.note("service on a file killed at a place", has_met, round.await_acknowledged());
         }
         Shape::KilledInDecision => {
             let place = DECISION_PLACES[rng.below(DECISION_PLACES.len() as u64) as usize];
-            let has_met = dies_at(round, place, 1 + rng.below(3));
+            let has_met = round.dies_at(0, place, 1 + rng.below(3));
             round.note("service on a file killed inside a decision", has_met, round.await_acknowledged());
         }
         Shape::Stopped => {
@@ -69,10 +69,7 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
         }
         Shape::StoppedInDecision => {
             let place = DECISION_PLACES[rng.below(DECISION_PLACES.len() as u64) as usize];
-            round.site.restart_service(0, &format!("{place}=stop@{}", 1 + rng.below(3)));
-            let has_met = await_short(|| round.site.service(0).is_paused());
-            std::thread::sleep(pause);
-            round.site.service(0).resume();
+            let has_met = round.stops_at(0, place, 1 + rng.below(3), pause);
             let name = "service on a file stopped inside a decision";
             round.note(name, has_met, round.await_acknowledged());
         }
@@ -95,24 +92,4 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
             round.note("flush stopped beside the service", has_met, round.await_drained());
         }
     }
-}
-
-/// Starts the service armed to die at a place, and again when it has. Returns whether it died there.
-fn dies_at(round: &Round<'_>, place: &str, pass: u64) -> bool {
-    round.site.restart_service(0, &format!("{place}=kill@{pass}"));
-    let has_met = await_short(|| !round.site.service(0).is_running());
-    round.site.restart_service(0, "");
-    has_met
-}
-
-/// Waits until something is so; `false` if it is not for a while.
-pub fn await_short(is: impl Fn() -> bool) -> bool {
-    let began = Instant::now();
-    while !is() {
-        if began.elapsed() > Duration::from_secs(4) {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    true
 }

@@ -5,6 +5,7 @@
 //! `scripts/chaos` runs it for longer and prints the certificate. The faults come from CHAOS_SEED, which CI takes from the
 //! commit, so that every commit meets other ones.
 
+mod attempt;
 mod backlog;
 mod embedded;
 mod fold;

@@ -1,7 +1,7 @@
 //! A moderator beside the writers: holds and frees posts, freezes and thaws them, approves and rejects, excludes windows and
 //! undoes that, and remembers every answer.
 //!
-//! Each try has a reason of its own, by which the oracle finds it in the log. A decision whose answer was lost may or may not
+//! A decision whose answer was lost may or may not
 //! have happened. So it is sent again as docs/HTTP.md says: what is repeated changes nothing a second time, only an exclusion
 //! is looked for in the list before.
 
@@ -12,6 +12,7 @@ use damper::model::Time;
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use crate::attempt::{Attempt, Call};
 use crate::law::Law;
 use crate::support::log::Rng;
 use crate::support::world::World;
@@ -26,26 +27,6 @@ const PAUSE_MS: u64 = 120;
 const LATE: u64 = 10;
 /// How far back an exclusion may reach.
 const WINDOW_MS: u64 = 8_000;
-
-/// One try of a decision, and how often it may be in the log then.
-#[derive(Debug)]
-pub struct Attempt {
-    pub reason: String,
-    /// Its ids, as far as they were answered.
-    pub ids: Vec<String>,
-    pub least: u64,
-    pub most: u64,
-    /// Whether it is in the log whole or not at all.
-    is_whole: bool,
-}
-
-impl Attempt {
-    /// Whether it may be in the log that often.
-    pub fn may_be_logged(&self, times: u64) -> bool {
-        let is_torn = self.is_whole && times != 0 && times != self.most;
-        (self.least..=self.most).contains(&times) && !is_torn
-    }
-}
 
 /// The moderator's work.
 pub struct Moderator<'a> {
@@ -71,15 +52,6 @@ enum Answer {
     Refused,
     /// It may have happened.
     Unknown,
-}
-
-/// A call to the admin listener.
-struct Call {
-    method: &'static str,
-    path: String,
-    body: Option<Value>,
-    /// How many decisions it takes.
-    decisions: u64,
 }
 
 impl<'a> Moderator<'a> {
@@ -128,23 +100,15 @@ impl<'a> Moderator<'a> {
         let both = self.rng.below(3) == 0;
         let body = if both { json!({"hold": hold, "frozen": false}) } else { json!({"hold": hold}) };
         let path = format!("/api/admin/posts/{post}/policy");
-        self.insist(|reason| Call {
-            method: "PUT",
-            path: path.clone(),
-            body: Some(with_reason(&body, reason)),
-            decisions: 1 + u64::from(both),
+        self.insist(|reason| {
+            Call::with("PUT", &path, with_reason(&body, reason)).deciding(1 + u64::from(both))
         });
     }
 
     fn freeze(&mut self, post: &str) {
         for frozen in [true, false] {
             let (path, body) = (format!("/api/admin/posts/{post}/policy"), json!({"frozen": frozen}));
-            self.insist(|reason| Call {
-                method: "PUT",
-                path: path.clone(),
-                body: Some(with_reason(&body, reason)),
-                decisions: 1,
-            });
+            self.insist(|reason| Call::with("PUT", &path, with_reason(&body, reason)));
         }
     }
 
@@ -162,12 +126,7 @@ impl<'a> Moderator<'a> {
         let Some((user, score)) = held.get(self.rng.below(20) as usize % held.len().max(1)) else { return };
         let seen = if self.rng.below(2) == 0 { format!("&score={score}") } else { String::new() };
         let path = format!("/api/rating/{verdict}/{post}/{user}");
-        self.insist(|reason| Call {
-            method: "POST",
-            path: format!("{path}?reason={reason}{seen}"),
-            body: None,
-            decisions: 1,
-        });
+        self.insist(|reason| Call::to("POST", format!("{path}?reason={reason}{seen}")));
     }
 
     fn judge_many(&mut self, post: &str) {
@@ -182,12 +141,8 @@ impl<'a> Moderator<'a> {
             .collect();
         let reason = self.reason();
         let body = json!({"ratings": named, "reason": reason});
-        let call = Call {
-            method: "POST",
-            path: format!("/api/admin/held/{verdict}"),
-            body: Some(body),
-            decisions: named.len() as u64,
-        };
+        let path = format!("/api/admin/held/{verdict}");
+        let call = Call::with("POST", &path, body).deciding(named.len() as u64);
         let answer = self.send(&call);
         let (ids, least) = match &answer {
             Ok((200, text)) => {
@@ -206,12 +161,7 @@ impl<'a> Moderator<'a> {
         let verdict = self.verdict();
         let scores = [json!([]), json!([0, 1]), json!([3, 4, 5])][self.rng.below(3) as usize].clone();
         let path = format!("/api/admin/posts/{post}/held/{verdict}");
-        self.insist(|reason| Call {
-            method: "POST",
-            path: path.clone(),
-            body: Some(json!({"scores": scores, "reason": reason})),
-            decisions: 1,
-        });
+        self.insist(|reason| Call::with("POST", &path, json!({"scores": scores, "reason": reason})));
     }
 
     /// An exclusion that was not answered is looked for in the list before it is sent again.
@@ -225,7 +175,7 @@ impl<'a> Moderator<'a> {
             let reason = self.reason();
             let (from, to) = (Time::from_ms(from), Time::from_ms(to));
             let body = json!({"from": from, "to": to, "scores": scores, "reason": reason});
-            let call = Call { method: "POST", path: path.clone(), body: Some(body), decisions: 1 };
+            let call = Call::with("POST", &path, body);
             sent.push(reason.clone());
             if !matches!(self.attempt(reason, &call), Answer::Unknown) || self.watch.is_over() {
                 return;
@@ -246,12 +196,7 @@ impl<'a> Moderator<'a> {
         let active: Vec<&str> =
             active.filter(|one| one["state"] == "active").filter_map(|one| one["id"].as_str()).collect();
         let Some(id) = active.get(self.rng.below(20) as usize % active.len().max(1)) else { return };
-        self.insist(|reason| Call {
-            method: "DELETE",
-            path: format!("{path}/{id}?reason={reason}"),
-            body: None,
-            decisions: 1,
-        });
+        self.insist(|reason| Call::to("DELETE", format!("{path}/{id}?reason={reason}")));
     }
 
     /// Ratings that were sent late, by the command line. Where the post holds, the next tick releases them.
@@ -261,13 +206,8 @@ impl<'a> Moderator<'a> {
         let at = now_ms() / 1_000 - 30 * 86_400;
         let lines: String = (0..LATE)
             .map(|i| {
-                format!(
-                    "{post},late{}m{},{},{}\n",
-                    (first + i) % 200,
-                    self.number,
-                    self.rng.below(6),
-                    at + i as i64
-                )
+                let (user, score, at) = ((first + i) % 200, self.rng.below(6), at + i as i64);
+                format!("{post},late{user}m{},{score},{at}\n", self.number)
             })
             .collect();
         let text = format!("post,user,score,timestamp\n{lines}");
@@ -329,7 +269,7 @@ impl<'a> Moderator<'a> {
 
     /// The answer to a question; `None` while there is none.
     fn look(&mut self, path: &str) -> Option<Value> {
-        let call = Call { method: "GET", path: path.to_owned(), body: None, decisions: 0 };
+        let call = Call::to("GET", path.to_owned()).deciding(0);
         let answer = self.send(&call);
         self.note_status(&call, &answer);
         let (status, text) = answer.ok()?;

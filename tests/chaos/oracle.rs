@@ -7,9 +7,9 @@ use damper::merge::{Decided, HeldRating, PostState, Rating};
 use damper::model::{PostId, Time, UserId};
 use damper::smoothing::Params;
 
+use crate::attempt::Attempt;
 use crate::fold::{Fold, Folded, User};
 use crate::law::{Findings, Law};
-use crate::moderator::Attempt;
 use crate::support::log::bits;
 use crate::support::until_some;
 use crate::support::world::World;

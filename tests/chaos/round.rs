@@ -109,6 +109,30 @@ impl Round<'_> {
         false
     }
 
+    /// Starts a service armed to die at a place, and again when it has. Returns whether it died there.
+    pub fn dies_at(&self, service: usize, place: &str, pass: u64) -> bool {
+        self.site.restart_service(service, &format!("{place}=kill@{pass}"));
+        let has_met = await_short(|| !self.site.service(service).is_running());
+        self.site.restart_service(service, "");
+        has_met
+    }
+
+    /// Starts a service armed to stop at a place, and continues it after a while. Returns whether it stopped there.
+    pub fn stops_at(&self, service: usize, place: &str, pass: u64, pause: Duration) -> bool {
+        self.site.restart_service(service, &format!("{place}=stop@{pass}"));
+        let has_met = await_short(|| self.site.service(service).is_paused());
+        // It comes too late for the answers to what it had asked.
+        self.watch.without_redis(|| {
+            std::thread::sleep(pause);
+            self.site.service(service).resume();
+        });
+        if !has_met {
+            // It would stop at that place later, when nobody continues it.
+            self.site.restart_service(service, "");
+        }
+        has_met
+    }
+
     /// Waits until every service acknowledges again. Returns how long that took.
     pub fn await_acknowledged(&self) -> Option<Duration> {
         let (lifted, lifted_ms) = (Instant::now(), self.watch.now_ms());
@@ -258,6 +282,18 @@ fn settle(site: &Site, report: &mut Report, findings: &mut Findings) {
     report.note("(calm) until the backlog was empty", true, Some(began.elapsed()));
 }
 
+/// Waits until something is so; `false` if it is not for a while.
+pub fn await_short(is: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while !is() {
+        if began.elapsed() > Duration::from_secs(4) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
 /// Every service shows the committed state.
 fn check_cache(site: &Site, findings: &mut Findings) {
     let stored: Vec<(String, i64)> = site.world.db().all("select post_id, count from averages");
@@ -267,13 +303,16 @@ fn check_cache(site: &Site, findings: &mut Findings) {
             let id = post(number);
             let count = stored.iter().find(|(post, _)| *post == id).map_or(0, |(_, count)| *count);
             let began = Instant::now();
-            let shows = || {
+            loop {
                 let shown = api.try_get(&format!("/api/posts/{id}"));
-                shown.is_ok_and(|shown| shown.status == 200 && shown.json()["count"] == count)
-            };
-            while !shows() {
+                let shown = shown.map(|shown| (shown.status, shown.json()["count"].clone()));
+                if shown.as_ref().is_ok_and(|shown| *shown == (200, count.into())) {
+                    break;
+                }
                 if began.elapsed() > CACHE {
-                    findings.note(Law::Cache, format!("a service does not show {id} as committed"));
+                    let seen =
+                        format!("a service shows {id} as {shown:?} and not with the committed {count}");
+                    findings.note(Law::Cache, seen);
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(20));

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::embedded::await_short;
 use crate::network;
 use crate::round::Round;
 use crate::site::{self, DECISION_PLACES, STEADY, SUBMIT, WORKERS};
@@ -140,12 +139,12 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
             round.note("API killed", has_met, round.await_acknowledged());
         }
         Shape::ApiKilledBeforeReply => {
-            let has_met = dies_at(round, SUBMIT, 1 + rng.below(300));
+            let has_met = round.dies_at(MORTAL, SUBMIT, 1 + rng.below(300));
             round.note("API killed between append and reply", has_met, round.await_acknowledged());
         }
         Shape::ApiKilledInDecision => {
             let place = DECISION_PLACES[rng.below(DECISION_PLACES.len() as u64) as usize];
-            let has_met = dies_at(round, place, 1 + rng.below(3));
+            let has_met = round.dies_at(MORTAL, place, 1 + rng.below(3));
             round.note("API killed inside a decision", has_met, round.await_acknowledged());
         }
         Shape::ApiStopped => {
@@ -161,13 +160,13 @@ fn one_fault(round: &Round<'_>, rng: &mut Rng, shape: Shape) {
         Shape::ApiStoppedInDecision => {
             // The workers' next tick takes the decision meanwhile: two are at it.
             let place = DECISION_PLACES[rng.below(DECISION_PLACES.len() as u64) as usize];
-            let has_met = stops_at(round, place, 1 + rng.below(3), pause * 2);
+            let has_met = round.stops_at(MORTAL, place, 1 + rng.below(3), pause * 2);
             let recovered = round.await_acknowledged();
             round.note("API stopped inside a decision, two at it", has_met, recovered);
         }
         Shape::ApiStoppedBeforeCache => {
             // What it has read is old when it comes to the cache.
-            let has_met = stops_at(round, "cache.read", 1 + rng.below(10), pause * 2);
+            let has_met = round.stops_at(MORTAL, "cache.read", 1 + rng.below(10), pause * 2);
             let recovered = round.await_acknowledged();
             round.note("API stopped between store and cache", has_met, recovered);
         }
@@ -289,25 +288,4 @@ fn old_cache(round: &Round<'_>, pause: Duration) {
     round.postgres.resume();
     let recovered = recovered.and(round.await_drained());
     round.note("redis back with an older cache, postgres stopped", !old.is_empty(), recovered);
-}
-
-/// Starts the API armed to stop at a place, and continues it after a while. Returns whether it stopped there.
-fn stops_at(round: &Round<'_>, place: &str, pass: u64, pause: Duration) -> bool {
-    round.site.restart_service(MORTAL, &format!("{place}=stop@{pass}"));
-    let has_met = await_short(|| round.site.service(MORTAL).is_paused());
-    // It comes too late for the answers to what it had asked.
-    round.watch.without_redis(|| {
-        std::thread::sleep(pause);
-        round.site.service(MORTAL).resume();
-    });
-    has_met
-}
-
-/// Starts the API armed to die at a place, and again when it has. Returns whether it died there.
-fn dies_at(round: &Round<'_>, place: &str, pass: u64) -> bool {
-    // Armed by one restart, it kills itself after a hundred or so acknowledgements, or at one of the next decisions.
-    round.site.restart_service(MORTAL, &format!("{place}=kill@{pass}"));
-    let has_met = await_short(|| !round.site.service(MORTAL).is_running());
-    round.site.restart_service(MORTAL, "");
-    has_met
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use damper::cache::{Cache, Cached};
@@ -60,7 +61,12 @@ impl Cache for MemoryCache {
         self.changes.load(Ordering::Relaxed)
     }
 
-    fn note_change(&self) {
+    async fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Nothing is kept in front of this cache.
+    fn is_fresh(&self, _: Instant) -> bool {
+        false
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
+use crate::support::http::Http;
 use crate::support::process::Program;
 use crate::support::until;
 use crate::support::world::{EVERY_SECOND, World, create_all};
@@ -31,15 +32,13 @@ impl Drop for Stop<'_> {
 
 type Ratings = BTreeMap<(String, String), i64>;
 
-#[test]
-fn a_backup_during_writes_and_drains_holds_all_that_was_acknowledged() {
+/// Lets `work` go on beside writers, and gives it what was acknowledged so far. Each writer rates each time as a new user.
+fn beside_writers<T>(api: &Http, work: impl FnOnce(&Mutex<Ratings>) -> T) -> T {
     const WRITERS: usize = 4;
-    let world = World::embedded().with("tick", EVERY_SECOND).with("drain.batch_max", 20);
-    let service = world.start(Program::Damper);
-    let (api, posts) = (service.http(), ["a", "b", "c"]);
-    create_all(&api, &posts);
+    let posts = ["a", "b", "c"];
+    create_all(api, &posts);
     let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new(Ratings::new()));
-    let backups: Vec<(&str, Ratings)> = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let _stop = Stop(&stop);
         for writer in 0..WRITERS {
             let (api, stop, acknowledged) = (api.clone(), &stop, &acknowledged);
@@ -51,6 +50,15 @@ fn a_backup_during_writes_and_drains_holds_all_that_was_acknowledged() {
                 }
             });
         }
+        work(&acknowledged)
+    })
+}
+
+#[test]
+fn a_backup_during_writes_and_drains_holds_all_that_was_acknowledged() {
+    let world = World::embedded().with("tick", EVERY_SECOND).with("drain.batch_max", 20);
+    let service = world.start(Program::Damper);
+    let backups: Vec<(&str, Ratings)> = beside_writers(&service.http(), |acknowledged| {
         let back_up = |name| {
             let before = acknowledged.lock().unwrap().len();
             until("more ratings", || acknowledged.lock().unwrap().len() > before + 100);

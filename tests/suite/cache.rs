@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use damper::cache::memory::MemoryCache;
 use damper::cache::redis::RedisCache;
-use damper::cache::{Cache, Cached};
+use damper::cache::{Cache, Cached, LIFE};
 use damper::entry::{Position, Shard};
 use damper::merge::{PostState, Standing};
 use damper::model::Time;
@@ -68,7 +68,7 @@ fn cached(id: &str, position: u64, revision: u64, read_ms: i64) -> Arc<Cached> {
     let post = Post { revision, ..posts(&[id]).remove(0) };
     let version = Position::new(1_700_000_000_000, position);
     let state = PostState { post, average: Average::default(), version, standing: Standing::default() };
-    Arc::new(Cached::new(state, START.plus_ms(read_ms)))
+    Arc::new(Cached::new(state, START.plus_ms(read_ms), Instant::now()))
 }
 
 async fn get(cache: &dyn Cache, id: &str) -> Option<Arc<Cached>> {
@@ -99,7 +99,7 @@ async fn a_newer_state_replaces_an_older_and_never_the_other_way(cache: &dyn Cac
         assert_eq!(get(cache, "p").await.as_ref(), Some(newer), "an older one came later");
     }
     let far = PostState { version: Position::new(1_700_000_000_001, 0), ..rising[4].state.clone() };
-    let far = Arc::new(Cached::new(far, START));
+    let far = Arc::new(Cached::new(far, START, Instant::now()));
     cache.put_many(std::slice::from_ref(&far)).await;
     cache.put_many(&[cached("p", u64::MAX, u64::MAX, 9)]).await;
     assert_eq!(get(cache, "p").await, Some(far), "the high part of a position weighs most");
@@ -125,7 +125,7 @@ async fn every_bit_of_a_state_comes_back(cache: &dyn Cache) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_in_process_lives_a_second_at_most() {
+async fn an_entry_in_process_is_shown_for_a_second_at_most() {
     let (cache, entry) = (MemoryCache::new(MEMORY), cached("p", 1, 1, 0));
     cache.put_many(std::slice::from_ref(&entry)).await;
     assert_eq!(get(&cache, "p").await.as_ref(), Some(&entry));
@@ -140,9 +140,69 @@ async fn what_one_process_puts_another_gets_within_a_second() {
     let (older, newer) = (cached("p", 1, 1, 0), cached("p", 2, 1, 0));
     one.put_many(std::slice::from_ref(&older)).await;
     assert_eq!(get(&other, "p").await.as_ref(), Some(&older), "what is not near comes from redis");
+    until_shown_on(&other, "p").await;
     one.put_many(std::slice::from_ref(&newer)).await;
+    one.note_change().await;
     let seen = || (wait(get(&other, "p")).as_ref() == Some(&newer)).then_some(());
     within(SEEN_WITHIN, "the other process to get what replaced it", seen);
+}
+
+/// Reads a post until this process shows it for longer than it would without knowing that nothing has changed.
+async fn until_shown_on(cache: &RedisCache, id: &str) {
+    let began = Instant::now();
+    loop {
+        let found = get(cache, id).await.expect("the post stays");
+        let is_old = found.asked_at.elapsed() > LIFE;
+        if is_old && cache.is_fresh(found.asked_at) {
+            return;
+        }
+        assert!(began.elapsed() < LIFE * 10, "nothing is shown on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_renews_what_is_near_and_adds_nothing_to_it() {
+    let cache = MemoryCache::new(MEMORY);
+    cache.put_many(&[cached("read", 1, 1, 0)]).await;
+    cache.refresh_many(&[cached("read", 2, 1, 0), cached("unread", 2, 1, 0)]).await;
+    assert_eq!(get(&cache, "read").await, Some(cached("read", 2, 1, 0)));
+    assert_eq!(get(&cache, "unread").await, None);
+}
+
+/// What no process has changed is shown without a question to Redis, until a process notes a change.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_shown_on_while_no_process_notes_a_change() {
+    let world = World::servers();
+    let (one, other) = (cache(&world, MEMORY).await, cache(&world, MEMORY).await);
+    let entry = cached("p", 1, 1, 0);
+    one.put_many(std::slice::from_ref(&entry)).await;
+    until_shown_on(&other, "p").await;
+    world.redis().command(&["UNLINK", &part("p")]);
+    let began = Instant::now();
+    while began.elapsed() < SEEN_WITHIN * 2 {
+        assert_eq!(get(&other, "p").await.as_ref(), Some(&entry), "after {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    one.note_change().await;
+    within(SEEN_WITHIN, "another look", || wait(get(&other, "p")).is_none().then_some(()));
+}
+
+/// Nothing is known of other processes then, and a change may have been missed when Redis is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_shown_on_without_redis_or_from_before_it_was_away() {
+    let world = World::servers();
+    let cache = cache(&world, MEMORY).await;
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    until_shown_on(&cache, "p").await;
+    let before = get(&cache, "p").await.expect("it is near").asked_at;
+    world.redis().kill();
+    within(SEEN_WITHIN, "the entry to be gone", || wait(get(&cache, "p")).is_none().then_some(()));
+    world.redis().start_again();
+    cache.put_many(&[cached("q", 1, 1, 0)]).await;
+    until("the cache to be back", || wait(get(&cache, "p")).is_some());
+    until_shown_on(&cache, "p").await;
+    assert!(!cache.is_fresh(before));
 }
 
 /// Redis may have been away when a process got the newer state.

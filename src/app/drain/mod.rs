@@ -363,18 +363,19 @@ impl Drainer {
     async fn refresh(&self, merged: &Merged, now: Time) {
         let ids: Vec<PostId> = merged.averages.iter().map(|average| average.post.clone()).collect();
         for ids in ids.chunks(POSTS_ASKED_MAX) {
+            let asked_at = Instant::now();
             let states = match self.ledger.posts_cut(ids, CONTENT_BYTES_MAX).await {
                 Ok(states) => states.into_iter().flatten(),
                 Err(error) => {
                     warn!(%error, "the cache could not be refreshed after a commit");
-                    return;
+                    break;
                 }
             };
             faults::reach("cache.read");
-            let entry = |(state, is_cut)| Arc::new(Cached { is_cut, ..Cached::new(state, now) });
+            let entry = |(state, is_cut)| Arc::new(Cached { is_cut, ..Cached::new(state, now, asked_at) });
             self.cache.refresh_many(&states.map(entry).collect::<Vec<_>>()).await;
         }
-        self.cache.note_change();
+        self.cache.note_change().await;
     }
 
     /// Updates the ranking. It is published, not state: when that fails now, the next tick does it.
@@ -383,7 +384,7 @@ impl Drainer {
         if let Err(error) = self.ledger.rerank(as_of, self.context.config.drain.rerank_max).await {
             warn!(%error, "sort=top lags until the next tick");
         }
-        self.cache.note_change();
+        self.cache.note_change().await;
     }
 
     async fn record(&self, now: Time, trigger: Trigger, drained: &Drained) {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::core::Core;
+use super::decisions::Decisions;
 use crate::entry::{Decision, Position};
 use crate::error::{Error, Result};
 use crate::merge::{Decided, Exclusion, PostState};
@@ -29,10 +30,15 @@ pub struct Moderation {
 }
 
 impl Moderation {
-    /// Appends a decision; returns its place in the log.
+    /// Takes decisions.
+    pub fn decisions(&self) -> &Decisions {
+        &self.core.decisions
+    }
+
+    /// Appends one decision; returns its place in the log.
     ///
     /// # Errors
-    /// As [`Decisions::decide_all`](super::decisions::Decisions::decide_all).
+    /// As [`Decisions::decide_all`].
     pub async fn decide(
         &self,
         post: &PostId,
@@ -40,29 +46,8 @@ impl Moderation {
         decision: Decision,
         now: Time,
     ) -> Result<Position> {
-        let mut positions = self.decide_all(post, by, vec![decision], now).await?;
+        let mut positions = self.core.decisions.decide_all(post, by, vec![decision], now).await?;
         positions.pop().ok_or_else(|| Error::Internal("a decision has no place".into()))
-    }
-
-    /// As [`Decisions::decide_all`](super::decisions::Decisions::decide_all).
-    pub async fn decide_all(
-        &self,
-        post: &PostId,
-        by: &UserId,
-        decisions: Vec<Decision>,
-        now: Time,
-    ) -> Result<Vec<Position>> {
-        self.core.decisions.decide_all(post, by, decisions, now).await
-    }
-
-    /// As [`Decisions::outcome`](super::decisions::Decisions::outcome).
-    pub async fn outcome(&self, post: &PostId, position: Position, now: Time) -> Result<Decided> {
-        self.core.decisions.outcome(post, position, now).await
-    }
-
-    /// As [`Decisions::release_overdue`](super::decisions::Decisions::release_overdue).
-    pub async fn release_overdue(&self, now: Time) {
-        self.core.decisions.release_overdue(now).await;
     }
 
     /// A post as the store has it now, with its standing: frozen or not, its hold policy, what is under review.
@@ -84,7 +69,8 @@ impl Moderation {
         self.store.exclusions(post).await
     }
 
-    /// The newest decisions after `after`, of one post and of one moderator if they are named, at most `limit`, and where the next page begins.
+    /// The newest decisions after `after`, of one post and of one moderator if they are named, at most `limit`, and where the
+    /// next page begins.
     pub async fn audit_page(
         &self,
         post: Option<&PostId>,

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -93,10 +94,11 @@ async fn read_into(
     ids: &[PostId],
     read_at: Time,
 ) -> Result<Vec<Arc<Cached>>> {
+    let asked_at = Instant::now();
     let states = store.posts(ids).await?;
     faults::reach("cache.read");
     let entries: Vec<_> =
-        states.into_iter().flatten().map(|state| Arc::new(Cached::new(state, read_at))).collect();
+        states.into_iter().flatten().map(|state| Arc::new(Cached::new(state, read_at, asked_at))).collect();
     cache.put_many(&entries).await;
     Ok(entries)
 }

@@ -10,6 +10,7 @@ mod posts;
 pub mod slices;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use self::history::Histories;
 use super::context::Context;
@@ -54,6 +55,11 @@ impl Reader {
     /// How many changes this process has made to what readers see. What was put together before the last is out of date.
     pub fn changes_made(&self) -> u64 {
         self.posts.changes_made()
+    }
+
+    /// Whether a view with this `asked_at` may be shown again, as far as other processes' changes go.
+    pub fn is_fresh(&self, asked_at: Instant) -> bool {
+        self.posts.is_fresh(asked_at)
     }
 
     /// A page of at most `limit` posts after `after`, only of `author` if one is named, with the own ratings of `reader` if
@@ -111,6 +117,6 @@ impl Reader {
     pub fn view_of_new(&self, post: Post, now: Time) -> PostView {
         let (average, standing) = (Average::default(), Standing::default());
         let state = PostState { post, average, version: Position::START, standing };
-        self.posts.view(&Cached::new(state, now), None, now)
+        self.posts.view(&Cached::new(state, now, Instant::now()), None, now)
     }
 }

@@ -11,7 +11,6 @@ use super::own::OwnRating;
 use super::own_loader::OwnLoader;
 use crate::app::context::Context;
 use crate::buffer::Buffer;
-use crate::cache::memory::LIFE;
 use crate::cache::{Cache, Cached};
 use crate::entry::Position;
 use crate::error::{Error, Result};
@@ -41,8 +40,8 @@ pub struct PostView {
     pub standing: Standing,
     /// The reader's own rating, if there is one.
     pub own: Option<OwnRating>,
-    /// Until then the rest may be shown again.
-    pub fresh_until: Instant,
+    /// When this process asked for the rest.
+    pub asked_at: Instant,
 }
 
 /// Shows posts.
@@ -95,18 +94,23 @@ impl PostReader {
     /// Refreshes changed posts in the cache. When the store does not answer, readers see the change at the next tick.
     pub(in crate::app) async fn reload(&self, ids: &[PostId], now: Time) -> Result<()> {
         let loaded = self.loader.load(ids.to_vec(), now).await;
-        self.note_change();
+        self.note_change().await;
         loaded.map(drop)
     }
 
     /// Notes that this process has changed what readers see.
-    pub(in crate::app) fn note_change(&self) {
-        self.cache.note_change();
+    pub(in crate::app) async fn note_change(&self) {
+        self.cache.note_change().await;
     }
 
     /// As [`Cache::changes_made`].
     pub(super) fn changes_made(&self) -> u64 {
         self.cache.changes_made()
+    }
+
+    /// As [`Cache::is_fresh`].
+    pub(super) fn is_fresh(&self, asked_at: Instant) -> bool {
+        self.cache.is_fresh(asked_at)
     }
 
     /// A post's state, from the cache or the store. The post's content may be left out.
@@ -176,7 +180,7 @@ impl PostReader {
             next_tick: self.context.ticks.around(now).next,
             standing: state.standing,
             own,
-            fresh_until: cached.got_at + LIFE,
+            asked_at: cached.asked_at,
         }
     }
 }

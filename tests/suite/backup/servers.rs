@@ -3,17 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Ratings, Stop};
+use super::{Ratings, beside_writers};
 use crate::support::postgres::{Postgres, program};
 use crate::support::process::Program;
 use crate::support::redis::Redis;
-use crate::support::world::{EVERY_SECOND, World, create_all};
+use crate::support::world::{EVERY_SECOND, World};
 use crate::support::{spawn, until};
-
-const WRITERS: usize = 3;
 
 /// A world whose workers drain in small batches, so that a backup always meets some that waits, some that is merged and not
 /// trimmed, and some that is gone from the log.
@@ -25,23 +21,9 @@ fn busy_world(postgres: &Postgres) -> World {
 }
 
 /// Lets `back_up` work beside writers and a worker. Returns what was acknowledged before it began.
-fn beside_writers(world: &World, back_up: impl FnOnce()) -> Ratings {
+fn beside_service(world: &World, back_up: impl FnOnce()) -> Ratings {
     let (service, _worker) = (world.start(Program::Api), world.start(Program::Worker));
-    let (api, posts) = (service.http(), ["a", "b", "c"]);
-    create_all(&api, &posts);
-    let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new(Ratings::new()));
-    std::thread::scope(|scope| {
-        let _stop = Stop(&stop);
-        for writer in 0..WRITERS {
-            let (api, stop, acknowledged) = (api.clone(), &stop, &acknowledged);
-            scope.spawn(move || {
-                for i in (0..).take_while(|_| !stop.load(Ordering::SeqCst)) {
-                    let (post, user, score) = (posts[i % 3], format!("u{writer}-{i}"), (i % 6) as i64);
-                    api.rate(post, &user, score);
-                    acknowledged.lock().unwrap().insert((post.to_owned(), user), score);
-                }
-            });
-        }
+    beside_writers(&service.http(), |acknowledged| {
         until("ratings that wait beside merged ones", || {
             world.drained() > 100 && acknowledged.lock().unwrap().len() as i64 > world.drained() + 20
         });
@@ -114,7 +96,7 @@ fn an_append_only_file_and_then_a_dump_restore_all_that_was_acknowledged_before(
     let kept: PathBuf = world.path().join("kept");
     std::fs::create_dir(&kept).unwrap();
     let mut dumped = String::new();
-    let expected = beside_writers(&world, || {
+    let expected = beside_service(&world, || {
         let redis = world.redis();
         redis.command(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]);
         copy(&redis.path().join("appendonlydir"), &kept);
@@ -136,7 +118,7 @@ fn a_snapshot_and_then_a_dump_restore_all_that_was_acknowledged_before() {
     let kept: PathBuf = world.path().join("kept");
     std::fs::create_dir(&kept).unwrap();
     let mut dumped = String::new();
-    let expected = beside_writers(&world, || {
+    let expected = beside_service(&world, || {
         world.redis().command(&["SAVE"]);
         copy(&world.redis().path().join("dump.rdb"), &kept);
         let drained = world.drained();

@@ -125,7 +125,7 @@ async fn a_waiting_exclusion_can_be_undone(world: World) {
         .decide(&post, &by, decision(Ruling::Undo(waiting)), now)
         .await
         .expect("it is taken, too");
-    let undone = app.moderation().outcome(&post, undo, now).await.expect("an outcome");
+    let undone = app.moderation().decisions().outcome(&post, undo, now).await.expect("an outcome");
     assert_eq!((undone.outcome.touched, undone.outcome.refused), (2, None));
     assert_eq!(counts(&app).await, ([1, 0, 0, 0, 0, 1], 0));
     let beyond = Position::new(u64::MAX, 0);

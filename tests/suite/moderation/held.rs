@@ -199,7 +199,7 @@ async fn an_undecided_rating_is_released(world: World) {
     // Two workers at once append the same release twice, before either merges it.
     let (one, two) = (world.app().await, world.app().await);
     for worker in [&one, &two] {
-        worker.moderation().release_overdue(now).await;
+        worker.moderation().decisions().release_overdue(now).await;
     }
     assert_eq!(world.status()["waiting"], 2, "each has appended it");
     tokio::join!(tick(&one, now), tick(&two, now));

@@ -277,7 +277,7 @@ pub(crate) async fn decide(
     decisions: Vec<Decision>,
 ) -> Answer<(Position, Option<Decided>)> {
     let now = now();
-    let positions = gate.app().moderation().decide_all(post, &by, decisions, now).await?;
+    let positions = gate.app().moderation().decisions().decide_all(post, &by, decisions, now).await?;
     let position = *positions.last().ok_or_else(|| Error::Internal("nothing was decided".into()))?;
     let decided = wait(gate, post.clone(), position, now, outcome_wait(gate)).await?;
     match decided {
@@ -295,7 +295,8 @@ async fn wait(
     within: Duration,
 ) -> Answer<Option<Decided>> {
     let app = gate.app().clone();
-    let outcome = apart("a decision", async move { app.moderation().outcome(&post, position, now).await });
+    let outcome =
+        apart("a decision", async move { app.moderation().decisions().outcome(&post, position, now).await });
     let Ok(outcome) = tokio::time::timeout(within, outcome).await else { return Ok(None) };
     match outcome {
         // It is in the log, and the next tick merges it.
