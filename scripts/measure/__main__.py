@@ -20,6 +20,7 @@ COMMAND = " ".join(["scripts/bench", *sys.argv[1:]])
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench")
     parser.add_argument("--quick", action="store_true", help="five minutes: short rounds, small amounts")
+    parser.add_argument("--large", action="store_true", help="ten million of what grows, in one round: for single cases")
     parser.add_argument("--case", action="append", default=[], metavar="NAME", help="only this case; may be repeated")
     parser.add_argument("--against", metavar="REV", help="measures this commit too, in turns")
     parser.add_argument("--capacity", action="store_true", help="what a rating and a read take, and what that means, in place of the cases")
@@ -38,7 +39,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     tables, failed = [], {}
     with tempfile.TemporaryDirectory(prefix="damper-bench-") as folder:
-        bench = Bench(folder, Scale(args.quick), Build.here(folder, args.against))
+        bench = Bench(folder, Scale(args.quick, args.large), Build.here(folder, args.against))
         try:
             if args.capacity:
                 return derive(bench, args.write)

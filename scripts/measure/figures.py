@@ -11,13 +11,13 @@ class Wrong(Exception):
 class Scale:
     """How much is measured."""
 
-    def __init__(self, quick):
-        self.rounds = 3 if quick else 5
+    def __init__(self, quick, large=False):
+        self.rounds = 1 if large else 3 if quick else 5
         self.seconds = 2 if quick else 8  # of a round of requests
         self.waiting = 100_000 if quick else 1_000_000  # ratings in the large drain
         self.tick = 30_000 if quick else 300_000  # ratings of a tick, as the capacity page drains them
-        self.growth = [10_000, 100_000] if quick else [10_000, 100_000, 1_000_000]
-        self.posts = [1_000, 20_000] if quick else [1_000, 100_000]
+        self.growth = [10_000, 10_000_000] if large else [10_000, 100_000] if quick else [10_000, 100_000, 1_000_000]
+        self.posts = [1_000, 10_000_000] if large else [1_000, 20_000] if quick else [1_000, 100_000]
         self.shards = [1, 16, 64] if quick else [1, 16, 64, 256]
         self.page_posts = 20_000 if quick else 1_000_000
         self.file = 100_000 if quick else 5_000_000  # ratings in the file of the start

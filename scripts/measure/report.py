@@ -36,13 +36,17 @@ def said(*command):
     return (done.stdout or done.stderr).strip().splitlines()[0]
 
 
+# As it is before the first page is written.
+COMMIT = said("git", "describe", "--always", "--dirty")
+
+
 def about(command, load):
     model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
     memory = int(re.search(r"MemTotal:\s+(\d+)", open("/proc/meminfo").read())[1]) // (1 << 20)
     postgres = sorted(glob("/usr/lib/postgresql/*/bin/postgres"))[-1]
     facts = {
         "command": command,
-        "commit": said("git", "describe", "--always", "--dirty"),
+        "commit": COMMIT,
         "machine": f"{os.cpu_count()} cores ({model[1] if model else 'unknown'}), {memory} GiB, load generator included",
         "versions": "; ".join([said("rustc", "--version"), said("redis-server", "--version").split(" sha")[0], said(postgres, "--version")]),
         "settings": "Redis appendonly yes, appendfsync everysec; Postgres as installed, max_wal_size 4 GB",

@@ -1,5 +1,5 @@
-//! Answers that are the same for everyone, kept for a moment: a post or a page of posts is put together once, and sent to
-//! all who ask for it meanwhile.
+//! Answers that are the same for everyone, kept: a post or a page of posts is put together once, and sent to all who ask
+//! for it until something changes.
 //!
 //! A handler marks such an answer with [`Keep`]. It is sent again while the posts in it may be shown from the cache, and
 //! until this process changes something that readers see; so nobody sees less than without it. The key has everything

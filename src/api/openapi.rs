@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
 use super::problem::Problem;
+use super::routes::ingest;
 use crate::error::Kind;
 
 /// Fields and parameters that name a user in open mode.
@@ -95,7 +96,7 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
     let has_body = operation.get("requestBody").is_some();
     let mut statuses = vec![422, 500, 503];
     match path {
-        "/api/ratings" => statuses.extend([403, 415]),
+        ingest::PATH => statuses.extend([400, 403, 408, 415]),
         _ if has_body => statuses.extend([400, 408, 413, 415]),
         _ => {}
     }
@@ -116,6 +117,9 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
             *response = problem(status);
         }
     }
+    if path == ingest::PATH {
+        answer_in_lines(&mut operation["responses"]);
+    }
     let token = json!({"token": []});
     // Reading needs no token, but shows more with one.
     let reads = method == "get" || path.ends_with("/batch");
@@ -128,6 +132,16 @@ fn complete(operation: &mut Value, (method, path): (&str, &str), audience: Audie
         // A path that names a user does so with keys, too.
         let is_name = |parameter: &Value| NAMES.iter().any(|name| parameter["name"] == *name);
         parameters.retain(|it| audience.is_open || it["in"] == "path" || !is_name(it));
+    }
+}
+
+/// What ends such a body early is in the last line of the answer.
+fn answer_in_lines(responses: &mut Value) {
+    let lines = responses["200"]["content"][ingest::NDJSON].clone();
+    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+        if status.starts_with(['4', '5']) {
+            response["content"][ingest::NDJSON] = lines.clone();
+        }
     }
 }
 

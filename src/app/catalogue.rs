@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::context::apart;
 use super::core::Core;
+use super::reading::PostReader;
 use crate::error::{Error, Result};
 use crate::model::post::{Edit, Post};
 use crate::model::{DAY_MS, Page, PostId, Time, User, UserId, page};
@@ -26,19 +27,25 @@ impl Catalogue {
     pub async fn create_post(&self, post: Post) -> Result<Post> {
         let per_day =
             Some(self.core.context.config.catalogue.posts_per_day_per_user).filter(|per_day| *per_day > 0);
-        let (store, new) = (self.store.clone(), post.clone());
-        match apart("adding a post", async move { store.add_post(&new, per_day).await }).await? {
+        let (store, posts, new) = (self.store.clone(), self.core.posts.clone(), post.clone());
+        let adding = async move {
+            let added = store.add_post(&new, per_day).await?;
+            if matches!(added, Added::Done) {
+                posts.known.keep_yes(&new.id).await;
+                posts.note_change().await;
+                if let Some(origin) = &new.repost_of {
+                    reload(&posts, origin, new.created_at).await;
+                }
+            }
+            Ok(added)
+        };
+        match apart("adding a post", adding).await? {
             Added::Done => {}
             Added::Taken => {
                 let detail = format!("there is a post {} already; choose another id", post.id);
                 return Err(Error::Conflict(detail));
             }
             Added::Limited => return Err(enough_for_today(&post, per_day.unwrap_or_default())),
-        }
-        self.core.posts.known.keep_yes(&post.id).await;
-        self.core.posts.note_change().await;
-        if let Some(origin) = &post.repost_of {
-            self.reload(origin, post.created_at).await;
         }
         Ok(post)
     }
@@ -61,34 +68,36 @@ impl Catalogue {
     /// `NotFound` when there is no such post; `Forbidden` when it has another author, or none.
     pub async fn edit_post(&self, id: &PostId, author: &UserId, edit: Edit, now: Time) -> Result<()> {
         self.core.posts.state(id, now).await?;
-        let (store, post, user) = (self.store.clone(), id.clone(), author.clone());
-        let editing = async move { store.edit_post(&post, &user, &edit).await };
+        let (store, posts) = (self.store.clone(), self.core.posts.clone());
+        let (post, user) = (id.clone(), author.clone());
+        let editing = async move {
+            let is_edited = store.edit_post(&post, &user, &edit).await?;
+            if is_edited {
+                reload(&posts, &post, now).await;
+            }
+            Ok(is_edited)
+        };
         if !apart("editing a post", editing).await? {
             let detail = format!("{author} has not made the post {id}; only its author changes it");
             return Err(Error::Forbidden(detail));
         }
-        self.reload(id, now).await;
         Ok(())
-    }
-
-    /// Puts a changed post into the cache. The change is stored: a failure only makes readers wait for the next tick.
-    async fn reload(&self, id: &PostId, now: Time) {
-        if let Err(error) = self.core.posts.reload(std::slice::from_ref(id), now).await {
-            tracing::debug!(%error, "the cache could not be refreshed after a change");
-        }
     }
 
     /// Adds those of the posts that are not there yet; returns how many.
     pub async fn ensure_posts(&self, mut posts: Vec<Post>) -> Result<u64> {
         // In one order, so that two imports never wait for each other's rows.
         posts.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let (store, new) = (self.store.clone(), posts.clone());
-        let added = apart("adding posts", async move { store.add_posts(&new).await }).await?;
-        for post in &posts {
-            self.core.posts.known.keep_yes(&post.id).await;
-        }
-        self.core.posts.note_change().await;
-        Ok(added)
+        let (store, shown) = (self.store.clone(), self.core.posts.clone());
+        let adding = async move {
+            let added = store.add_posts(&posts).await?;
+            for post in &posts {
+                shown.known.keep_yes(&post.id).await;
+            }
+            shown.note_change().await;
+            Ok(added)
+        };
+        apart("adding posts", adding).await
     }
 
     /// Adds a user.
@@ -123,6 +132,13 @@ impl Catalogue {
     pub async fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<Page<User, UserKey>> {
         let users = self.store.users(after, page::to_read(limit)).await?;
         Ok(Page::cut(users, limit, |user| (user.created_at, user.id.clone())))
+    }
+}
+
+/// Puts a changed post into the cache. The change is stored: a failure only makes readers wait for the next tick.
+async fn reload(posts: &PostReader, id: &PostId, now: Time) {
+    if let Err(error) = posts.reload(std::slice::from_ref(id), now).await {
+        tracing::debug!(%error, "the cache could not be refreshed after a change");
     }
 }
 

@@ -26,14 +26,14 @@ pub struct MemoryCache {
     posts: Moka<PostId, Arc<Cached>>,
     changes: AtomicU64,
     quiet: RwLock<Quiet>,
-    /// Whether somebody has asked how fresh something is since the last look.
+    /// Whether somebody has asked for something older than [`LIFE`] since the last look.
     is_asked: AtomicBool,
 }
 
 /// The time in which looks found the same mark, so that no process had noted a change.
 #[derive(Default)]
 struct Quiet {
-    /// The mark of the last change that a process has noted; nothing before the first look, and after one that failed.
+    /// What the last look found; nothing before the first, and after one that failed.
     mark: Option<String>,
     /// After the answer to the first of the looks, and before the question of the last.
     within: Option<(Instant, Instant)>,
@@ -56,7 +56,7 @@ impl MemoryCache {
         self.posts.get(id).await
     }
 
-    /// Takes in what a look for the mark of the last change found, which was begun at `asked_at`; nothing if it failed.
+    /// Takes in the mark that a look found, which was begun at `asked_at`; nothing if there was none, or the look failed.
     pub fn note_look(&self, mark: Option<String>, asked_at: Instant) {
         let mut quiet = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
         quiet.within = match quiet.within {
@@ -66,7 +66,7 @@ impl MemoryCache {
         quiet.mark = mark;
     }
 
-    /// Keeps an entry unless a newer one is there, or none where there must be one.
+    /// Keeps an entry unless a newer one is there. If none is there, only with `where_absent`.
     async fn put(&self, entry: &Arc<Cached>, where_absent: bool) {
         self.posts
             .entry(entry.state.post.id.clone())
@@ -77,7 +77,7 @@ impl MemoryCache {
             .await;
     }
 
-    /// Whether another look is worth its while: somebody has asked for something since the last.
+    /// Whether another look is worth it: somebody has asked for something older since the last.
     pub fn take_asked(&self) -> bool {
         self.is_asked.swap(false, Ordering::Relaxed)
     }

@@ -3,9 +3,10 @@
 //! It holds state, not values: a reader evaluates the average at the last tick, so nothing is out of date when a tick
 //! passes. The server set-up has Redis ([`redis`]) behind the cache in process ([`memory`]). Both are bounded in bytes.
 //!
-//! Every process sees a commit within a second: an entry in process is shown for less than that, and longer only while
-//! the processes tell each other, through Redis, that nothing has changed.
+//! Every process sees a commit within a second: an entry in process is shown for less than that, and longer only while a
+//! mark in Redis (`mark`) says that nothing has changed.
 
+mod mark;
 pub mod memory;
 pub mod redis;
 
@@ -49,7 +50,7 @@ pub trait Cache: Send + Sync {
     /// Keeps these, each unless a newer state is there.
     async fn put_many(&self, entries: &[Arc<Cached>]);
 
-    /// The same for a drain: its many posts keep no reader waiting, and take no memory of a process that shows them to nobody.
+    /// The same for a drain: its many posts keep no reader waiting, and a process does not begin to remember them.
     async fn refresh_many(&self, entries: &[Arc<Cached>]) {
         self.put_many(entries).await;
     }
@@ -60,7 +61,8 @@ pub trait Cache: Send + Sync {
     /// Counts one, after it can be read, and lets other processes know.
     async fn note_change(&self);
 
-    /// Whether what was asked for at that moment may be shown: no change since then has been noted for [`LIFE`].
+    /// Whether what was asked for then may still be shown: it is younger than [`LIFE`], or no change was noted between then
+    /// and a look less than that ago.
     fn is_fresh(&self, asked_at: Instant) -> bool;
 }
 
@@ -74,7 +76,7 @@ pub struct Cached {
     /// Whether the post's content is left out, because it is long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
-    /// When this process asked for it: no change before that is missing.
+    /// When this process asked for it: no change that was noted before is missing.
     #[serde(skip, default = "Instant::now")]
     pub asked_at: Instant,
 }

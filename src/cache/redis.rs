@@ -5,12 +5,10 @@
 //! It stands beside the log unless it has a Redis of its own. There it gives way: when the memory gets short nothing is
 //! added, and when the log finds no room all of it goes.
 //!
-//! A process that has changed what readers see puts a new mark here, and the others look at it several times a second
-//! while they are asked for posts: as long as it stays the same, each shows what it has.
-//!
 //! A value begins with the version of its encoding and with its newness as text that sorts. So the script that writes
 //! it need not understand it, and a value from another version or another program is a miss.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -22,6 +20,7 @@ use fred::types::{ClusterHash, CustomCommand, FromValue, Value};
 use futures_util::future::{join_all, try_join_all};
 use tracing::{info, warn};
 
+use super::mark::Mark;
 use super::memory::MemoryCache;
 use super::{Cache, Cached};
 use crate::config::{CacheKnobs, ServerUrl};
@@ -49,16 +48,13 @@ const FULL_PERCENT: u8 = 80;
 const LOOK_EVERY: u64 = 16;
 /// After the log found no room, nothing is cached for this long.
 const REST: Duration = Duration::from_secs(60);
-/// The hash, and its field, that hold the mark of the last change.
-const CHANGE: (&str, &str) = ("damper:cache:change", "mark");
-/// A process that is asked for posts looks at the mark this often.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A Redis of its own that was not there at the start is looked for this often.
 const CONNECT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Posts in Redis, and the nearest of them in process.
 pub struct RedisCache {
     near: Arc<MemoryCache>,
+    mark: Mark,
     /// Empty until a Redis of its own has answered.
     link: Arc<OnceLock<Arc<RedisLink>>>,
     entries_of_a_part: u64,
@@ -81,7 +77,7 @@ pub fn entries_of_a_part(knobs: &CacheKnobs) -> u64 {
 
 /// The bytes that the cache takes of a Redis, as far as it says.
 pub async fn bytes_held(link: &RedisLink) -> u64 {
-    let entries = parts().map(|part| on_part::<u64>(&link.drains, "HLEN", vec![part.into()]));
+    let entries = parts().map(|part| on_key::<u64>(&link.drains, "HLEN", vec![part.into()]));
     join_all(entries).await.into_iter().flatten().sum::<u64>() * ENTRY_BYTES
 }
 
@@ -92,7 +88,9 @@ impl RedisCache {
     /// `Config` when the URL of a Redis of its own cannot be used. One that does not answer is looked for later.
     pub async fn open(near: MemoryCache, log: Arc<RedisLink>, knobs: &CacheKnobs) -> Result<Self> {
         let put = Script::from_lua(match faults::has(Mistake::BlindCache) {
-            true => "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ARGV[3])",
+            true => {
+                "for i = 4, #ARGV, 3 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. ARGV[i + 2]) end return 1"
+            }
             false => include_str!("put.lua"),
         });
         let is_beside_log = knobs.redis_url.is_empty();
@@ -105,9 +103,8 @@ impl RedisCache {
             connect(&knobs.redis_url).await?
         };
         let near = Arc::new(near);
-        let looked = (near.clone(), link.clone());
-        tasks::keep("look for changes", move || look_for_changes(looked.0.clone(), looked.1.clone()));
         Ok(Self {
+            mark: Mark::watch(&near, &link),
             near,
             link,
             entries_of_a_part: entries_of_a_part(knobs),
@@ -122,31 +119,38 @@ impl RedisCache {
 
     async fn get(&self, link: &RedisLink, id: &PostId) -> Option<Arc<Cached>> {
         let asked_at = Instant::now();
-        let read = on_part(&link.reads, "HGET", vec![part(id).into(), id.as_str().into()]).await;
+        let read = on_key(&link.reads, "HGET", vec![part(id).into(), id.as_str().into()]).await;
         let value: Option<Vec<u8>> = self.note(link, read)?;
         // The value of another program, another version, or another post is a miss.
         let entry = decode(&value?).filter(|entry| entry.state.post.id == *id)?;
         Some(Arc::new(Cached { asked_at, ..entry }))
     }
 
-    async fn put(&self, link: &RedisLink, side: &Side, entry: &Cached) {
-        let Some((newness, body)) = encode(entry).or_else(|| encode(&entry.cut())) else { return };
-        let looks =
-            self.is_beside_log && self.puts.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY);
-        let args = vec![
-            entry.state.post.id.to_string(),
-            newness,
-            body,
+    /// Puts entries of one part.
+    async fn put(&self, link: &RedisLink, side: &Side, part: String, entries: Vec<&Cached>) {
+        let put_before = self.puts.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        let looks = put_before % LOOK_EVERY + entries.len() as u64 >= LOOK_EVERY;
+        let full_percent = if self.is_beside_log && looks { FULL_PERCENT } else { 0 };
+        let mut args = vec![
             self.life.as_millis().to_string(),
             self.entries_of_a_part.to_string(),
-            if looks { FULL_PERCENT } else { 0 }.to_string(),
+            full_percent.to_string(),
         ];
-        let _: Option<i64> = self.note(link, side.call(&self.put, &[part(&entry.state.post.id)], args).await);
+        for entry in entries {
+            if let Some((newness, body)) = encode(entry).or_else(|| encode(&entry.cut())) {
+                args.extend([entry.state.post.id.to_string(), newness, body]);
+            }
+        }
+        let _: Option<i64> = self.note(link, side.call(&self.put, &[part], args).await);
     }
 
     async fn put_all(&self, entries: &[Arc<Cached>], side: fn(&RedisLink) -> &Side) {
         let Some(link) = self.link.get().filter(|_| !self.is_resting.load(Ordering::Relaxed)) else { return };
-        join_all(entries.iter().map(|entry| self.put(link, side(link), entry))).await;
+        let mut parts: BTreeMap<String, Vec<&Cached>> = BTreeMap::new();
+        for entry in entries {
+            parts.entry(part(&entry.state.post.id)).or_default().push(entry);
+        }
+        join_all(parts.into_iter().map(|(part, entries)| self.put(link, side(link), part, entries))).await;
     }
 
     fn note<T>(&self, link: &RedisLink, outcome: Result<T>) -> Option<T> {
@@ -194,29 +198,13 @@ async fn connect(url: &ServerUrl) -> Result<Arc<OnceLock<Arc<RedisLink>>>> {
     Ok(link)
 }
 
-/// Looks at the mark of the last change while this process is asked for posts, until the cache is gone.
-async fn look_for_changes(near: Arc<MemoryCache>, link: Arc<OnceLock<Arc<RedisLink>>>) {
-    // The cache has one of both, and this task the other.
-    while Arc::strong_count(&near) > 1 {
-        tokio::time::sleep(LOOK_INTERVAL).await;
-        if let Some(link) = link.get().filter(|_| near.take_asked()) {
-            let asked_at = Instant::now();
-            let (hash, field) = CHANGE;
-            let found: Result<Option<String>> =
-                on_part(&link.reads, "HGET", vec![hash.into(), field.into()]).await;
-            // Where there is no mark yet, nothing has changed since Redis is there.
-            near.note_look(found.ok().map(Option::unwrap_or_default), asked_at);
-        }
-    }
-}
-
 /// Empties the cache whenever the log finds no room beside it.
 async fn give_way(log: Arc<RedisLink>, is_resting: Arc<AtomicBool>) {
     loop {
         log.appends.full.notified().await;
         is_resting.store(true, Ordering::Relaxed);
         let emptied =
-            try_join_all(parts().map(|part| on_part::<i64>(&log.drains, "UNLINK", vec![part.into()]))).await;
+            try_join_all(parts().map(|part| on_key::<i64>(&log.drains, "UNLINK", vec![part.into()]))).await;
         warn!(is_emptied = emptied.is_ok(), "redis has no memory left for ratings; the read cache gives way");
         tokio::time::sleep(REST).await;
         is_resting.store(false, Ordering::Relaxed);
@@ -232,8 +220,8 @@ fn parts() -> impl Iterator<Item = String> {
     (0..PARTS).map(|number| format!("damper:cache:{number}"))
 }
 
-/// Runs a command on a part, its first argument.
-async fn on_part<T: FromValue>(side: &Side, command: &'static str, args: Vec<Value>) -> Result<T> {
+/// Runs a command on a key, its first argument.
+pub(super) async fn on_key<T: FromValue>(side: &Side, command: &'static str, args: Vec<Value>) -> Result<T> {
     let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
     Ok(side.ask(|client| async move { client.custom(command, args).await }).await?)
 }
@@ -297,12 +285,7 @@ impl Cache for RedisCache {
 
     async fn note_change(&self) {
         self.near.note_change().await;
-        let Some(link) = self.link.get() else { return };
-        let (hash, field) = CHANGE;
-        let mark = uuid::Uuid::new_v4().to_string();
-        let put = on_part::<i64>(&link.reads, "HSET", vec![hash.into(), field.into(), mark.into()]).await;
-        // Where Redis is away, looks fail as well, so nothing is shown for long.
-        let _ = self.note(link, put);
+        self.mark.remove().await;
     }
 
     fn is_fresh(&self, asked_at: Instant) -> bool {

@@ -1,9 +1,8 @@
 //! A moderator beside the writers: holds and frees posts, freezes and thaws them, approves and rejects, excludes windows and
 //! undoes that, and remembers every answer.
 //!
-//! A decision whose answer was lost may or may not
-//! have happened. So it is sent again as docs/HTTP.md says: what is repeated changes nothing a second time, only an exclusion
-//! is looked for in the list before.
+//! A decision whose answer was lost may or may not have happened. So it is sent again as docs/HTTP.md says: what is repeated
+//! changes nothing a second time, only an exclusion is looked for in the list before.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

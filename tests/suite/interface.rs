@@ -33,6 +33,9 @@ fn the_description_is_openapi_3_1_and_says_who_is_named() {
         let rate = &api["paths"]["/api/posts/{id}/rate"]["post"];
         assert_eq!(rate["security"], if is_open { json!([]) } else { json!([{"token": []}]) });
         assert_eq!(rate["responses"].get("401").is_some(), !is_open);
+        let slow = &api["paths"]["/api/ratings"]["post"]["responses"]["408"]["content"];
+        let forms: Vec<&String> = slow.as_object().expect("forms of an answer").keys().collect();
+        assert_eq!(forms, ["application/problem+json", "application/x-ndjson"]);
         assert!(text.matches("\"$ref\"").count() > 10);
         assert_eq!(unresolved(&api, &api), Vec::<String>::new());
     }

@@ -203,13 +203,13 @@ fn a_frozen_post_is_frozen_everywhere_within_a_second_and_thawed_as_well() {
         assert_eq!(rate(), if is_frozen { 202 } else { 423 });
         let began = Instant::now();
         while began.elapsed() < SEEN_WITHIN * 2 {
-            assert_eq!(bob.read("film")["frozen"], !is_frozen);
+            assert_eq!(other.http().read("film")["frozen"], !is_frozen);
         }
         let policy = json!({"frozen": is_frozen, "reason": "a test"});
         put(&admin, "/api/admin/posts/film/policy", &policy).expect(200);
         within(SEEN_WITHIN, "the other process to know it", || (rate() == status).then_some(()));
         within(SEEN_WITHIN, "the other process to show it", || {
-            (bob.read("film")["frozen"] == is_frozen).then_some(())
+            (other.http().read("film")["frozen"] == is_frozen).then_some(())
         });
     }
     world.flush();

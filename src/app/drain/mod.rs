@@ -368,14 +368,16 @@ impl Drainer {
                 Ok(states) => states.into_iter().flatten(),
                 Err(error) => {
                     warn!(%error, "the cache could not be refreshed after a commit");
-                    break;
+                    self.cache.note_change().await;
+                    return;
                 }
             };
             faults::reach("cache.read");
             let entry = |(state, is_cut)| Arc::new(Cached { is_cut, ..Cached::new(state, now, asked_at) });
             self.cache.refresh_many(&states.map(entry).collect::<Vec<_>>()).await;
+            // Readers elsewhere do not wait for the rest.
+            self.cache.note_change().await;
         }
-        self.cache.note_change().await;
     }
 
     /// Updates the ranking. It is published, not state: when that fails now, the next tick does it.

@@ -73,9 +73,14 @@ impl Reader {
         reader: Option<&UserId>,
         now: Time,
     ) -> Result<Page<PostView, PageKey>> {
+        let asked_at = Instant::now();
         let keys = self.store.page(sort, author, after, page::to_read(limit)).await?;
         let Page { items: keys, mut next } = Page::cut(keys, limit, PageKey::clone);
         let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();
+        for id in &ids {
+            // One that was missing a moment ago is there now.
+            self.posts.known.keep_yes(id).await;
+        }
         let mut states: Vec<Arc<Cached>> =
             self.posts.states(&ids, now).await?.into_iter().flatten().collect();
         let mut bytes = 0;
@@ -90,7 +95,10 @@ impl Reader {
             let last = states.last().map(|cached| &cached.state.post.id);
             next = keys.into_iter().find(|key| Some(key.post()) == last);
         }
-        Ok(Page { items: self.posts.views(states, reader, now).await?, next })
+        let mut items = self.posts.views(states, reader, now).await?;
+        // A page is as old as its order.
+        items.iter_mut().for_each(|view| view.asked_at = view.asked_at.min(asked_at));
+        Ok(Page { items, next })
     }
 
     /// A page of at most `limit` posts that move, after `after`.

@@ -102,8 +102,10 @@ impl Upkeep {
         for id in self.quarantined_of(user).await? {
             self.drop_quarantined(id).await?;
         }
+        let made = self.store.posts_by(user).await?;
         self.store.forget(user).await?;
-        for posts in found.posts.chunks(PAGE) {
+        self.core.posts.note_change().await;
+        for posts in made.chunks(PAGE) {
             // The cache still holds the user as the author.
             self.core.posts.reload(posts, now).await?;
         }

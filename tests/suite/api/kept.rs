@@ -1,4 +1,4 @@
-//! Answers that are the same for everyone are kept for a moment. That must show in nothing but their cost.
+//! Answers that are the same for everyone are kept until something changes. That must show in nothing but their cost.
 
 use serde_json::{Value, json};
 
