@@ -17,6 +17,7 @@ from figures import Wrong
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS_MAX = 30
+DRAIN_SECONDS_MAX = 3_600
 YARDSTICKS = ["constant", "statement", "xadd"]
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -216,7 +217,7 @@ class World:
 
     def drain(self):
         """Merges what waits; returns how many entries and in how many seconds, by the drain's own clock."""
-        flushed = json.loads(self.command("flush", "--json"))
+        flushed = json.loads(self.command("flush", "--json", "--timeout", str(DRAIN_SECONDS_MAX)))
         return flushed["applied"], flushed["duration_ms"] / 1_000
 
     def verify(self):

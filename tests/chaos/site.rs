@@ -276,8 +276,10 @@ impl Site {
         env.push(("DAMPER_LISTEN".into(), address));
         env.push(("DAMPER_ADMIN_LISTEN".into(), self.admin_addresses[number].clone()));
         let mut service = Process::spawn(program, &[], &env, self.world.path(), b"");
-        // A service whose servers are down ends. Its supervisor starts it again.
-        until("the service to listen, or to end", || !service.out().is_empty() || !service.is_running());
+        // A service whose servers are down ends, and its supervisor starts it again; an armed one may stop on its way.
+        until("the service to listen, to end, or to stop", || {
+            !service.out().is_empty() || !service.is_running() || service.is_paused()
+        });
         service
     }
 
