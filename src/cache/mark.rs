@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use super::memory::MemoryCache;
-use super::redis::on_key;
 use crate::error::Result;
 use crate::redis::link::RedisLink;
 use crate::tasks;
@@ -64,16 +63,16 @@ async fn look_on(near: Weak<MemoryCache>, link: Arc<OnceLock<Arc<RedisLink>>>, i
 
 /// Removes the mark, which a Redis without memory does too.
 async fn remove(link: &RedisLink) -> Result<()> {
-    on_key::<i64>(&link.reads, "UNLINK", vec![KEY.into()]).await.map(drop)
+    link.reads.on_key::<i64>("UNLINK", vec![KEY.into()]).await.map(drop)
 }
 
 /// The mark, if there is one.
 async fn look(link: &RedisLink) -> Result<Option<String>> {
-    let found: Option<String> = on_key(&link.reads, "GET", vec![KEY.into()]).await?;
+    let found: Option<String> = link.reads.on_key("GET", vec![KEY.into()]).await?;
     if found.is_none() {
         let new = uuid::Uuid::new_v4().to_string();
         // Of two processes one is faster. A Redis without memory refuses it: then nothing is shown on.
-        let put = on_key::<Option<String>>(&link.reads, "SET", vec![KEY.into(), new.into(), "NX".into()]);
+        let put = link.reads.on_key::<Option<String>>("SET", vec![KEY.into(), new.into(), "NX".into()]);
         put.await?;
     }
     Ok(found)

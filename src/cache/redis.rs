@@ -14,9 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use fred::interfaces::ClientLike;
 use fred::types::scripts::Script;
-use fred::types::{ClusterHash, CustomCommand, FromValue, Value};
 use futures_util::future::{join_all, try_join_all};
 use tracing::{info, warn};
 
@@ -77,7 +75,7 @@ pub fn entries_of_a_part(knobs: &CacheKnobs) -> u64 {
 
 /// The bytes that the cache takes of a Redis, as far as it says.
 pub async fn bytes_held(link: &RedisLink) -> u64 {
-    let entries = parts().map(|part| on_key::<u64>(&link.drains, "HLEN", vec![part.into()]));
+    let entries = parts().map(|part| link.drains.on_key::<u64>("HLEN", vec![part.into()]));
     join_all(entries).await.into_iter().flatten().sum::<u64>() * ENTRY_BYTES
 }
 
@@ -119,7 +117,7 @@ impl RedisCache {
 
     async fn get(&self, link: &RedisLink, id: &PostId) -> Option<Arc<Cached>> {
         let asked_at = Instant::now();
-        let read = on_key(&link.reads, "HGET", vec![part(id).into(), id.as_str().into()]).await;
+        let read = link.reads.on_key("HGET", vec![part(id).into(), id.as_str().into()]).await;
         let value: Option<Vec<u8>> = self.note(link, read)?;
         // The value of another program, another version, or another post is a miss.
         let entry = decode(&value?).filter(|entry| entry.state.post.id == *id)?;
@@ -204,7 +202,7 @@ async fn give_way(log: Arc<RedisLink>, is_resting: Arc<AtomicBool>) {
         log.appends.full.notified().await;
         is_resting.store(true, Ordering::Relaxed);
         let emptied =
-            try_join_all(parts().map(|part| on_key::<i64>(&log.drains, "UNLINK", vec![part.into()]))).await;
+            try_join_all(parts().map(|part| log.drains.on_key::<i64>("UNLINK", vec![part.into()]))).await;
         warn!(is_emptied = emptied.is_ok(), "redis has no memory left for ratings; the read cache gives way");
         tokio::time::sleep(REST).await;
         is_resting.store(false, Ordering::Relaxed);
@@ -218,12 +216,6 @@ fn part(id: &PostId) -> String {
 
 fn parts() -> impl Iterator<Item = String> {
     (0..PARTS).map(|number| format!("damper:cache:{number}"))
-}
-
-/// Runs a command on a key, its first argument.
-pub(super) async fn on_key<T: FromValue>(side: &Side, command: &'static str, args: Vec<Value>) -> Result<T> {
-    let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
-    Ok(side.ask(|client| async move { client.custom(command, args).await }).await?)
 }
 
 /// An entry as Redis keeps it; nothing when it is too long.

@@ -169,6 +169,12 @@ impl Side {
         Ok(self.ask(|client| async move { client.custom(command, args.to_vec()).await }).await?)
     }
 
+    /// Runs a command on a key, its first argument.
+    pub async fn on_key<R: FromValue>(&self, name: &'static str, args: Vec<Value>) -> Result<R> {
+        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+        Ok(self.ask(|client| async move { client.custom(command, args).await }).await?)
+    }
+
     pub async fn time(&self) -> Result<Time> {
         let (seconds, micros): (i64, i64) = self.command("TIME", &[]).await?;
         Ok(Time::from_ms(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))
