@@ -126,7 +126,7 @@ impl Fold<'_> {
             Adopted::Rating { rated, .. } if user.rated.is_some_and(|known| known.is_same(&rated)) => {
                 // It came before.
                 if faults::has(Mistake::AdoptTwice) {
-                    post.average.adopt(&rated);
+                    post.average.adopt(rated);
                 }
                 return Ok(());
             }
@@ -139,21 +139,20 @@ impl Fold<'_> {
                         self.as_stated(entry, action, rated.rated_at, position)
                     };
                 }
-                post.average.adopt(&rated);
-                user.rated = Some(rated);
+                user.rated = Some(post.average.adopt(rated));
             }
             Adopted::Held { born, held } => {
                 let is_decided = kept.rating.is_some_and(|rating| rating.rated_at >= held.rated_at);
                 if !is_same(born) || kept.held.is_some() || kept.withdrawal.is_some() || is_decided {
                     return Ok(());
                 }
-                user.held = Some(held);
+                user.held = Some(Held { arrival: post.average.adopted(held.arrival), ..held });
             }
             Adopted::Withdrawal { born, mark } => {
                 if !is_same(born) || kept != Kept::default() {
                     return Ok(());
                 }
-                user.mark = Some(mark);
+                user.mark = Some(Mark { arrival: post.average.adopted(mark.arrival), ..mark });
             }
         }
         post.standing.follow(&kept.user(), &user);

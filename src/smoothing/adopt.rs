@@ -5,8 +5,8 @@
 //! comes in between is folded as always; then the last piece does not fit and is left out.
 
 use super::average::Average;
-use super::row::Row;
-use super::user::Rated;
+use super::row::{LaneName, Row};
+use super::user::{Arrival, Rated};
 
 impl Rated {
     /// Whether it is the same rating, however much of it has vested.
@@ -25,12 +25,21 @@ impl Average {
     }
 
     /// Puts in a rating as it stood in another installation, whose post was born at the same time. It arrived there, so it is
-    /// no arrival here.
-    pub fn adopt(&mut self, rated: &Rated) {
-        let Rated { row, is_excluded, .. } = rated;
-        if !is_excluded {
-            self.put(row, self.adopted_weight(row));
+    /// no arrival here. Returns it as it is kept here.
+    pub fn adopt(&mut self, rated: Rated) -> Rated {
+        if rated.is_excluded {
+            // It has no clock.
+            return rated;
         }
+        let vest_clock = self.adopted_clock(rated.row.lane, rated.row.vest_clock);
+        let row = Row { vest_clock, ..rated.row };
+        self.put(&row, row.weight(self.lane(row.lane).clock));
+        Rated { row, ..rated }
+    }
+
+    /// An arrival of another installation, as it is kept here.
+    pub fn adopted(&self, arrival: Arrival) -> Arrival {
+        Arrival { vest_clock: self.adopted_clock(arrival.lane, arrival.vest_clock), ..arrival }
     }
 
     /// Whether `whole` is this state, but for what the rows' sums may have lost to rounding.
@@ -49,15 +58,16 @@ impl Average {
         exact(self) == exact(whole)
     }
 
-    fn adopted_weight(&self, row: &Row) -> f64 {
-        row.weight(self.lane(row.lane).clock).min(1.0)
+    /// Where this post's clock is behind the other installation's, nothing has vested here yet of what is ahead of it.
+    fn adopted_clock(&self, lane: LaneName, vest_clock: f64) -> f64 {
+        vest_clock.min(self.lane(lane).clock)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::model::{DAY_MS, Score, Time};
-    use crate::smoothing::{Average, Knobs, Params, Rated, UserState};
+    use crate::smoothing::{Average, Knobs, Params, Rated, UserState, When};
 
     const BORN: Time = Time::from_ms(1_700_000_000_000);
 
@@ -86,7 +96,7 @@ mod tests {
         assert_eq!((average.count(), average.raw_mean(), average.unvested()), (0, None, 0.0));
         assert_eq!((average.born, average.last), (Some(BORN), whole.last));
         assert!(!average.becomes(&whole));
-        rated.iter().for_each(|one| average.adopt(one));
+        rated.iter().for_each(|one| assert_eq!(average.adopt(*one), *one));
         assert!(average.becomes(&whole));
         // The sums of the rows are those of the entries, but for their rounding.
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
@@ -100,8 +110,23 @@ mod tests {
     fn an_excluded_rating_is_not_adopted() {
         let (whole, rated) = post();
         let mut average = whole.emptied();
-        average.adopt(&Rated { is_excluded: true, ..rated[0] });
+        average.adopt(Rated { is_excluded: true, ..rated[0] });
         assert_eq!(average, whole.emptied());
+    }
+
+    #[test]
+    fn of_ratings_from_a_later_clock_one_can_be_taken_out_and_the_other_is_what_is_left() {
+        let (whole, rated) = post();
+        let mut average = whole.emptied();
+        (average.calm.clock, average.surge.clock) = (0.0, 0.0);
+        let [_, .., other, last] = rated.as_slice() else { panic!("there are many") };
+        assert!(other.row.vest_clock > 0.0 && other.row.lane == last.row.lane);
+        let [other, last] = [*other, *last].map(|later| average.adopt(later));
+        assert_eq!((average.count(), average.unvested()), (2, 2.0), "nothing has vested here");
+        let when = When { at: BORN.plus_ms(41 * DAY_MS), is_stated: false };
+        UserState { rated: Some(last), ..UserState::default() }.withdraw(&mut average, when, &params());
+        let left = other.row.unvested_count * other.row.weight(average.lane(other.row.lane).clock);
+        assert!(left > 0.0 && (average.unvested() - left).abs() < 1e-9, "{} {left}", average.unvested());
     }
 
     #[test]
