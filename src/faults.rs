@@ -2,8 +2,8 @@
 //!
 //! Compiled in only with the feature `faults`; without it every call here does nothing. Two environment variables arm
 //! it; they are not settings. `FAULTS_AT="commit.swapped=kill@3,submit.held=stop@1"` kills (SIGKILL) or stops (SIGSTOP)
-//! the process when it reaches a place for the third or the first time; `panic` panics there. `FAULTS_MISTAKE=trim-before-commit` enables a
-//! mistake.
+//! the process when it reaches a place for the third or the first time. `panic` panics there, and `slow` makes that task
+//! slow, and no other. `FAULTS_MISTAKE=trim-before-commit` enables a mistake.
 
 /// A mistake that real rating services have made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -57,6 +57,7 @@ mod armed {
     use std::process::Command;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+    use std::time::Duration;
 
     use super::Mistake;
 
@@ -66,8 +67,10 @@ mod armed {
         armed.split(',').filter_map(parse).collect()
     });
 
-    /// No signal: the task at this place panics.
-    const PANIC: &str = "";
+    /// No signals: the task at this place panics, or needs this long.
+    const PANIC: &str = "panic";
+    const SLOW: &str = "slow";
+    const SLOW_TIME: Duration = Duration::from_secs(3);
 
     fn parse(text: &str) -> Option<(String, &'static str, AtomicU32)> {
         let (place, rest) = text.split_once('=')?;
@@ -75,6 +78,7 @@ mod armed {
         let signal = match signal {
             "stop" => "-STOP",
             "panic" => PANIC,
+            "slow" => SLOW,
             _ => "-KILL",
         };
         Some((place.into(), signal, pass.parse::<u32>().ok()?.into()))
@@ -85,10 +89,15 @@ mod armed {
         for (_, signal, left) in FAULTS.iter().filter(|(armed, ..)| armed == place) {
             if left.fetch_sub(1, Ordering::SeqCst) == 1 {
                 assert!(*signal != PANIC, "the place {place} is armed");
+                if *signal == SLOW {
+                    tracing::warn!("slow at {place}");
+                    std::thread::sleep(SLOW_TIME);
+                    continue;
+                }
                 let _ = Command::new("kill").args([*signal, &std::process::id().to_string()]).status();
                 // SIGKILL may take a moment, and nothing may happen meanwhile.
                 if *signal == "-KILL" {
-                    std::thread::sleep(std::time::Duration::MAX);
+                    std::thread::sleep(Duration::MAX);
                 }
             }
         }

@@ -39,6 +39,21 @@ pub struct Decisions {
 }
 
 impl Decisions {
+    /// Appends one decision; returns its place in the log.
+    ///
+    /// # Errors
+    /// As [`Decisions::decide_all`].
+    pub async fn decide(
+        &self,
+        post: &PostId,
+        by: &UserId,
+        decision: Decision,
+        now: Time,
+    ) -> Result<Position> {
+        let mut positions = self.decide_all(post, by, vec![decision], now).await?;
+        positions.pop().ok_or_else(|| Error::Internal("a decision has no place".into()))
+    }
+
     /// Appends decisions on one post, all or none; returns their places.
     ///
     /// # Errors

@@ -42,6 +42,8 @@ const VALUE_BYTES_MAX: usize = 1_784;
 const PARTS: u16 = 64;
 /// A Redis that holds the log and is fuller than this takes no posts, so that the log has the rest.
 const FULL_PERCENT: u8 = 80;
+/// The arguments of the script before those of the entries.
+const SETTINGS_OF_PUT: usize = 3;
 /// One of so many entries looks how full Redis is.
 const LOOK_EVERY: u64 = 16;
 /// After the log found no room, nothing is cached for this long.
@@ -126,8 +128,9 @@ impl RedisCache {
 
     /// Puts entries of one part.
     async fn put(&self, link: &RedisLink, side: &Side, part: String, entries: Vec<&Cached>) {
-        let put_before = self.puts.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        let looks = put_before % LOOK_EVERY + entries.len() as u64 >= LOOK_EVERY;
+        let count = entries.len() as u64;
+        let put_before = self.puts.fetch_add(count, Ordering::Relaxed);
+        let looks = put_before.next_multiple_of(LOOK_EVERY) < put_before + count;
         let full_percent = if self.is_beside_log && looks { FULL_PERCENT } else { 0 };
         let mut args = vec![
             self.life.as_millis().to_string(),
@@ -138,6 +141,10 @@ impl RedisCache {
             if let Some((newness, body)) = encode(entry).or_else(|| encode(&entry.cut())) {
                 args.extend([entry.state.post.id.to_string(), newness, body]);
             }
+        }
+        if args.len() == SETTINGS_OF_PUT {
+            // All of them are too long.
+            return;
         }
         let _: Option<i64> = self.note(link, side.call(&self.put, &[part], args).await);
     }
@@ -271,6 +278,7 @@ impl Cache for RedisCache {
         self.near.refresh_many(entries).await;
         self.put_all(entries, |link| &link.drains).await;
     }
+
     fn changes_made(&self) -> u64 {
         self.near.changes_made()
     }

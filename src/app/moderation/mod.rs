@@ -15,10 +15,10 @@ use tokio::sync::Mutex;
 
 use super::core::Core;
 use super::decisions::Decisions;
-use crate::entry::{Decision, Position};
+use crate::entry::Position;
 use crate::error::{Error, Result};
 use crate::merge::{Decided, Exclusion, PostState};
-use crate::model::{Page, PostId, Time, UserId, page};
+use crate::model::{Page, PostId, UserId, page};
 use crate::store::{AuditKey, Store};
 
 /// What moderators do.
@@ -33,21 +33,6 @@ impl Moderation {
     /// Takes decisions.
     pub fn decisions(&self) -> &Decisions {
         &self.core.decisions
-    }
-
-    /// Appends one decision; returns its place in the log.
-    ///
-    /// # Errors
-    /// As [`Decisions::decide_all`].
-    pub async fn decide(
-        &self,
-        post: &PostId,
-        by: &UserId,
-        decision: Decision,
-        now: Time,
-    ) -> Result<Position> {
-        let mut positions = self.core.decisions.decide_all(post, by, vec![decision], now).await?;
-        positions.pop().ok_or_else(|| Error::Internal("a decision has no place".into()))
     }
 
     /// A post as the store has it now, with its standing: frozen or not, its hold policy, what is under review.

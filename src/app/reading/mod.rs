@@ -17,6 +17,7 @@ use super::context::Context;
 use crate::cache::Cached;
 use crate::entry::Position;
 use crate::error::Result;
+use crate::faults;
 use crate::merge::{PostState, Standing};
 use crate::model::post::Post;
 use crate::model::{Page, PostId, Time, UserId, page};
@@ -75,6 +76,7 @@ impl Reader {
     ) -> Result<Page<PostView, PageKey>> {
         let asked_at = Instant::now();
         let keys = self.store.page(sort, author, after, page::to_read(limit)).await?;
+        faults::reach("page.ordered");
         let Page { items: keys, mut next } = Page::cut(keys, limit, PageKey::clone);
         let ids: Vec<PostId> = keys.iter().map(|key| key.post().clone()).collect();
         for id in &ids {

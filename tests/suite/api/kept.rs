@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::support::http::{Answer, Http, JSON};
 use crate::support::in_both_setups;
+use crate::support::process::Program;
 use crate::support::world::World;
+#[cfg(feature = "faults")]
+use crate::support::{SEEN_WITHIN, until, within};
 
 in_both_setups!(each_caller_gets_the_answer_in_the_form_asked_for, a_change_shows_at_once_where_it_was_made,);
 
@@ -70,6 +73,39 @@ fn a_change_shows_at_once_where_it_was_made(world: World) {
         admin.post("/api/admin/flush", &json!({})).expect(200);
         let post = read_twice(&api, &path).json();
         assert_eq!(post["count"], 1, "a flush shows: {post}");
+    }
+}
+
+/// A list is as old as its order. Its posts may be read later, when a change that is not in the order has long been noted.
+#[cfg(feature = "faults")]
+#[test]
+fn a_list_whose_posts_came_late_is_not_shown_on() {
+    let world = World::servers();
+    let late = world.start_armed(Program::Api, &[], "page.ordered=slow@1");
+    let other = world.start(Program::Api);
+    other.http().create("old");
+    let listed = || late.http().get("/api/posts?limit=5").expect(200)["posts"].as_array().map_or(0, Vec::len);
+    std::thread::scope(|threads| {
+        let first = threads.spawn(listed);
+        until("the order to be read", || late.err().contains("slow at page.ordered"));
+        other.http().create("new");
+        first.join().expect("a list");
+    });
+    within(SEEN_WITHIN, "the new post to be in the list", || (listed() == 2).then_some(()));
+}
+
+/// What was missing a moment ago is in the list as soon as it is in the order.
+#[test]
+fn a_post_that_was_missing_is_in_the_list_at_once() {
+    let world = World::servers();
+    let (one, other) = (world.start(Program::Api), world.start(Program::Api));
+    for count in 1..=5 {
+        let id = format!("p{count}");
+        assert_eq!(one.http().get(&format!("/api/posts/{id}")).status, 404);
+        other.http().create(&id);
+        // Each page is asked for once, so none is a kept one.
+        let page = one.http().get(&format!("/api/posts?limit={}", 10 + count)).expect(200);
+        assert_eq!(page["posts"][0]["id"], id.as_str(), "{page}");
     }
 }
 

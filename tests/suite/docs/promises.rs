@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::tables::{quoted, section};
+use super::tables::{quoted, rows, section};
 use super::{ROOT, read};
 
 const DOCUMENT: &str = "docs/RELIABILITY.md";
@@ -105,8 +105,22 @@ fn every_promise_names_tests_that_exist() {
 fn every_mistake_is_listed_with_what_catches_it() {
     let (document, source) = (read(DOCUMENT), read("src/faults.rs"));
     let list = source.split("pub enum Mistake {").nth(1).and_then(|rest| rest.split('}').next());
-    let mistakes = list.expect("the mistakes").lines().filter(|line| line.trim_end().ends_with(',')).count();
-    let tested = section(&document, "## What is tested");
-    let rows = tested.lines().filter(|line| line.starts_with("| ") && line.contains("::")).count();
-    assert_eq!(rows, mistakes);
+    let variants = list.expect("the mistakes").lines().filter_map(|line| line.trim().strip_suffix(','));
+    let mistakes: BTreeSet<String> = variants.map(kebab).collect();
+    let rows = rows(section(&document, "## What is tested"));
+    let listed: BTreeSet<String> =
+        rows.iter().filter_map(|row| quoted(&row[0]).first().map(|name| (*name).to_owned())).collect();
+    assert_eq!(listed, mistakes);
+    for row in rows {
+        assert!(row.len() == 3 && row[2].contains("::"), "{DOCUMENT} names no test for {row:?}");
+    }
+}
+
+/// `TrimBeforeCommit` as `FAULTS_MISTAKE` has it: `trim-before-commit`.
+fn kebab(variant: &str) -> String {
+    let lower = |(i, c): (usize, char)| {
+        let dash = (i > 0 && c.is_ascii_uppercase()).then_some('-');
+        dash.into_iter().chain(std::iter::once(c.to_ascii_lowercase()))
+    };
+    variant.char_indices().flat_map(lower).collect()
 }

@@ -34,8 +34,11 @@ async fn ratings_in_two_exclusions_return_when_both_are_undone(world: World) {
     let (_, decided) = decide(&app, Ruling::Undo(second), NOW.plus_ms(3)).await;
     assert_eq!(decided.outcome.touched, 4);
     assert_eq!(counts(&app).await, ([1; 6], 0));
-    let again =
-        app.moderation().decide(&post_id("p"), &user("mo"), decision(Ruling::Undo(second)), NOW).await;
+    let again = app
+        .moderation()
+        .decisions()
+        .decide(&post_id("p"), &user("mo"), decision(Ruling::Undo(second)), NOW)
+        .await;
     assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
     // An undo that comes too late changes nothing, and is recorded.
     let (_, decided) = decide(&app, Ruling::Undo(second), NOW.plus_ms(4)).await;
@@ -117,11 +120,16 @@ async fn a_retry_from_before_an_exclusion_is_covered(world: World) {
 async fn a_waiting_exclusion_can_be_undone(world: World) {
     let app = rated(&world, &[0, 5]).await;
     let (post, by, now) = (post_id("p"), user("mo"), Time::from(chrono::Utc::now()));
-    let waiting =
-        app.moderation().decide(&post, &by, decision(hours(0, 10)), now).await.expect("it is taken");
+    let waiting = app
+        .moderation()
+        .decisions()
+        .decide(&post, &by, decision(hours(0, 10)), now)
+        .await
+        .expect("it is taken");
     assert_eq!(world.status()["waiting"], 3, "nothing is merged yet");
     let undo = app
         .moderation()
+        .decisions()
         .decide(&post, &by, decision(Ruling::Undo(waiting)), now)
         .await
         .expect("it is taken, too");
@@ -129,7 +137,7 @@ async fn a_waiting_exclusion_can_be_undone(world: World) {
     assert_eq!((undone.outcome.touched, undone.outcome.refused), (2, None));
     assert_eq!(counts(&app).await, ([1, 0, 0, 0, 0, 1], 0));
     let beyond = Position::new(u64::MAX, 0);
-    let never = app.moderation().decide(&post, &by, decision(Ruling::Undo(beyond)), now).await;
+    let never = app.moderation().decisions().decide(&post, &by, decision(Ruling::Undo(beyond)), now).await;
     assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
 }
 

@@ -80,7 +80,8 @@ async fn a_held_rating_is_an_arrival_until_it_is_approved_and_counts_once(world:
     let (_, twice) = decide(&app, approve("u"), NOW.plus_ms(1)).await;
     assert!(twice.outcome.refused.is_some_and(|why| why.contains("no rating of u is held")));
     assert_eq!(counts(&app).await, ([0, 0, 0, 0, 1, 0], 0, 0));
-    let never = app.moderation().decide(&post_id("p"), &user("mo"), decision(approve("v")), NOW).await;
+    let never =
+        app.moderation().decisions().decide(&post_id("p"), &user("mo"), decision(approve("v")), NOW).await;
     assert!(matches!(never, Err(Error::NotFound(_))), "{never:?}");
     world.assert_consistent();
 }

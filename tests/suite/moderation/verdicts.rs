@@ -202,7 +202,11 @@ fn a_rejected_rating_is_not_shown_again_before_the_log_is_trimmed(world: World) 
     runtime.block_on(async {
         let (app, now) = (world.app().await, Time::from(chrono::Utc::now()));
         let reject = decision(Ruling::Reject(Which::User(user("ann"))));
-        app.moderation().decide(&post_id("p"), &user("mo"), reject, now).await.expect("it is taken");
+        app.moderation()
+            .decisions()
+            .decide(&post_id("p"), &user("mo"), reject, now)
+            .await
+            .expect("it is taken");
     });
     world.flush_killed_at("drain.refreshed", 1);
     until("the one that counts is back", || {

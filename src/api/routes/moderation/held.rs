@@ -285,7 +285,7 @@ pub(crate) async fn decide_many(
             decisions.push(one);
             continue;
         }
-        match gate.app().moderation().decide(&one.post_id, by, decision, now).await {
+        match gate.app().moderation().decisions().decide(&one.post_id, by, decision, now).await {
             Ok(position) => {
                 one.id = Some(position.to_string());
                 let left = until.saturating_duration_since(Instant::now());
