@@ -87,12 +87,6 @@ impl RedisCache {
     /// # Errors
     /// `Config` when the URL of a Redis of its own cannot be used. One that does not answer is looked for later.
     pub async fn open(near: MemoryCache, log: Arc<RedisLink>, knobs: &CacheKnobs) -> Result<Self> {
-        let put = Script::from_lua(match faults::has(Mistake::BlindCache) {
-            true => {
-                "for i = 4, #ARGV, 3 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. ARGV[i + 2]) end return 1"
-            }
-            false => include_str!("put.lua"),
-        });
         let is_beside_log = knobs.redis_url.is_empty();
         let is_resting = Arc::new(AtomicBool::new(false));
         let link = if is_beside_log {
@@ -109,7 +103,7 @@ impl RedisCache {
             link,
             entries_of_a_part: entries_of_a_part(knobs),
             life: Duration::from_secs(knobs.ttl_seconds),
-            put,
+            put: Script::from_lua(include_str!("put.lua")),
             puts: AtomicU64::new(0),
             is_beside_log,
             is_resting,
@@ -228,12 +222,11 @@ fn parts() -> impl Iterator<Item = String> {
 /// An entry as Redis keeps it; nothing when it is too long.
 fn encode(entry: &Cached) -> Option<(String, String)> {
     let (version, revision) = entry.state.newness();
-    let newness = format!(
-        "{ENCODING}{:016x}{:016x}{revision:016x}{:016x}",
-        version.high,
-        version.low,
-        entry.read_at.ms().unsigned_abs()
-    );
+    let parts = match faults::has(Mistake::BlindCache) {
+        true => [u64::MAX; 4],
+        false => [version.high, version.low, revision, entry.read_at.ms().unsigned_abs()],
+    };
+    let newness = ENCODING.to_owned() + &parts.map(|part| format!("{part:016x}")).concat();
     let body = serde_json::to_string(entry).ok()?;
     (newness.len() + body.len() <= VALUE_BYTES_MAX).then_some((newness, body))
 }
