@@ -60,7 +60,7 @@ class Table:
         for row in self.rows:
             goal = "" if row.goal is None else f"{'≤' if self.less_is_better else '≥'} {row.goal:g}"
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-            yield [row.name, f"{number(row.middle)} {self.unit}", f"±{row.spread():.0%}", ratio, goal]
+            yield [row.name, f"{number(row.middle)} {self.unit}".rstrip(), f"±{row.spread():.0%}", ratio, goal]
 
     def text(self):
         lines = [f"{self.case}: {self.title}"]
