@@ -37,7 +37,7 @@ def main():
 
     # So that servers are ended when this is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    tables, failed = [], {}
+    outcomes, is_whole = {}, True
     with tempfile.TemporaryDirectory(prefix="damper-bench-") as folder:
         bench = Bench(folder, Scale(args.quick, args.large), Build.here(folder, args.against))
         try:
@@ -47,26 +47,23 @@ def main():
                 try:
                     table = CASES[name](bench)
                 except Wrong as wrong:
-                    failed[name] = str(wrong)
+                    outcomes[name] = str(wrong)
                     print(f"\n{name}: no figure: {wrong}", flush=True)
-                    continue
+                else:
+                    table.case, outcomes[name] = name, table
+                    print("\n" + table.text(), flush=True)
                 finally:
                     bench.end_case()
-                table.case = name
-                tables.append(table)
-                print("\n" + table.text(), flush=True)
                 if args.write:
                     # After each case: a run of an hour may be ended early.
-                    report.write(tables, failed, COMMAND)
+                    report.write(outcomes, COMMAND, bool(args.case))
+                    print(f"wrote {report.PAGE.name}", flush=True)
         except Exception:
             traceback.print_exc()
-            failed["the run"] = "it ended early"
+            is_whole = False
         finally:
             bench.close()
-    if args.write and tables:
-        report.write(tables, failed, COMMAND)
-        print(f"\nwrote {report.PAGE.name}")
-    return min(len(failed), 1)
+    return int(not is_whole or any(isinstance(outcome, str) for outcome in outcomes.values()))
 
 
 def derive(bench, is_written):

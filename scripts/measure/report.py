@@ -6,6 +6,7 @@ import subprocess
 from glob import glob
 from html import escape
 
+from cases import CASES
 from world import ROOT
 
 PAGE, DRAWING, CAPACITY = ROOT / "docs/PERFORMANCE.md", ROOT / "docs/performance.svg", ROOT / "docs/CAPACITY.md"
@@ -14,12 +15,24 @@ PICTURE = "![Each case beside its yardstick in the same run, as a share of it; t
 WIDTH, LINE, LEFT, FULL = 760, 26, 340, 1.5  # of the drawing; the last is the largest ratio that fits
 
 
-def write(tables, failed, command):
-    """Replaces what the last run measured. A case with an error is named, and has no figure."""
-    DRAWING.write_text(drawing(tables))
+def write(cases, command, is_part):
+    """Puts cases, by name, into the page: a table, or why there is none. A run of single cases leaves the others as they are."""
     load = "2,000 posts, 100,000 users, where the case says nothing else"
-    missing = [f"No figure: {name}: {why}" for name, why in failed.items()]
-    put(PAGE, [about(command, load), *missing, PICTURE, *map(markdown, tables)])
+    head, sections = read() if is_part else ("", {})
+    head = head or about(command, load)
+    apart = f", commit {COMMIT}" if is_part else ""
+    for name, outcome in cases.items():
+        found = f"### {name}\n\nNo figure: {outcome}" if isinstance(outcome, str) else markdown(outcome)
+        sections[name] = f"{found}\n\n`scripts/bench --case {name}`{apart}"
+    sections = {name: sections[name] for name in CASES if name in sections}
+    DRAWING.write_text(drawing(sections))
+    put(PAGE, [head, PICTURE, *sections.values()])
+
+
+def read():
+    """The page's first lines, and what it says of each case."""
+    head, *sections = re.split(r"\n(?=### )", PAGE.read_text().split(BEGIN)[1].split(END)[0])
+    return head.replace(PICTURE, "").strip(), {re.search(r"`scripts/bench --case ([\w-]+)`", text)[1]: text.strip() for text in sections}
 
 
 def put(file, parts):
@@ -57,28 +70,36 @@ def about(command, load):
 
 def markdown(table):
     lines = [f"### {table.title}", "", "| " + " | ".join(table.HEAD) + " |", "|---" * len(table.HEAD) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in table.cells()]
-    lines += ["", f"`scripts/bench --case {table.case}`"]
-    return "\n".join(lines)
+    return "\n".join(lines + ["| " + " | ".join(cells) + " |" for cells in table.cells()])
 
 
-def drawing(tables):
-    """A bar for each side that has a base, as long as its ratio; a stroke where its goal is."""
-    bars = [(table, row) for table in tables for row in table.rows if row.base]
-    height = LINE * (len(bars) + 1)
+def bars(sections):
+    """Of each row with a ratio: its case, its name, the ratio and the goal, as `Table.cells` has them."""
+    for case, text in sections.items():
+        for line in text.splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if line.startswith("| ") and len(cells) == 5 and re.fullmatch(r"[\d.]+", cells[3]):
+                yield case, cells[0], float(cells[3]), cells[4]
+
+
+def drawing(sections):
+    """A bar for each row that has a base, as long as its ratio; a stroke where its goal is."""
+    rows = list(bars(sections))
+    height = LINE * (len(rows) + 1)
     scale = (WIDTH - LEFT - 60) / FULL
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
            f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
            f'<line x1="{LEFT + scale:.1f}" y1="4" x2="{LEFT + scale:.1f}" y2="{height - 18}" stroke="#bbb"/>',
            f'<text x="{LEFT + scale:.1f}" y="{height - 6}" text-anchor="middle" fill="#555">its base</text>']
-    for place, (table, row) in enumerate(bars):
-        top, length = 6 + LINE * place, min(row.ratio, FULL) * scale
-        is_met = row.goal is None or (row.ratio <= row.goal if table.less_is_better else row.ratio >= row.goal)
+    for place, (case, name, ratio, goal) in enumerate(rows):
+        top, length = 6 + LINE * place, min(ratio, FULL) * scale
+        sign, _, limit = goal.partition(" ")
+        is_met = not goal or (ratio <= float(limit) if sign == "≤" else ratio >= float(limit))
         colour = "#3b7dd8" if is_met else "#d08a2e"
-        out.append(f'<text x="{LEFT - 8}" y="{top + 13}" text-anchor="end">{escape(f"{table.case}: {row.name}")}</text>')
+        out.append(f'<text x="{LEFT - 8}" y="{top + 13}" text-anchor="end">{escape(f"{case}: {name}")}</text>')
         out.append(f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="17" fill="{colour}"/>')
-        out.append(f'<text x="{LEFT + length + 6:.1f}" y="{top + 13}">{row.ratio:.2f}</text>')
-        if row.goal:
-            x = LEFT + row.goal * scale
+        out.append(f'<text x="{LEFT + length + 6:.1f}" y="{top + 13}">{ratio:.2f}</text>')
+        if goal:
+            x = LEFT + float(limit) * scale
             out.append(f'<line x1="{x:.1f}" y1="{top - 2}" x2="{x:.1f}" y2="{top + 19}" stroke="#222" stroke-width="2"/>')
     return "\n".join([*out, "</svg>"]) + "\n"
