@@ -96,21 +96,22 @@ impl Shard {
         let is_remembered = !self.quarantined.is_empty();
         let post = self.posts.entry(entry.post.clone()).or_insert_with(|| Post::new(&self.params));
         let is_late = entry.origin.is_some_and(|origin| post.newest(&entry.user) >= Some(origin));
+        // A withdrawal of nothing is kept, and so refused, only where something was quarantined before.
+        let is_kept = entry.action != Action::Withdraw || is_remembered;
+        let is_refused = entry.user.as_str() == self.refused_user && is_kept && !is_late;
         if !post.exists {
             match &entry.action {
                 Action::Rate(_) if entry.terms.creates_post && !is_late => {}
                 Action::Rate(_) | Action::Withdraw if entry.terms.creates_post => {
-                    if !is_late && is_remembered {
+                    if !is_late && is_remembered && !is_refused {
                         post.places(&entry.user).gone = Some(entry.origin.unwrap_or(position));
                     }
-                    return true;
+                    return !is_refused;
                 }
                 _ => return false,
             }
         }
-        // A withdrawal of nothing is kept, and so refused, only where something was quarantined before.
-        let is_kept = entry.action != Action::Withdraw || is_remembered;
-        if entry.user.as_str() == self.refused_user && is_kept && !is_late {
+        if is_refused {
             return false;
         }
         (post.exists, post.version) = (true, position);
