@@ -7,6 +7,7 @@ from glob import glob
 from html import escape
 
 from cases import CASES
+from figures import Table
 from world import ROOT
 
 PAGE, DRAWING, CAPACITY = ROOT / "docs/PERFORMANCE.md", ROOT / "docs/performance.svg", ROOT / "docs/CAPACITY.md"
@@ -16,13 +17,18 @@ WIDTH, LINE, LEFT, FULL = 760, 26, 340, 1.5  # of the drawing; the last is the l
 
 
 def write(cases, command, is_part):
-    """Puts cases, by name, into the page: a table, or why there is none. A run of single cases leaves the others as they are."""
+    """Puts cases, by name, into the page: a table, or why there is none. A run of single cases leaves the others as they are,
+    and says with which command and where it measured its own."""
     load = "2,000 posts, 100,000 users, where the case says nothing else"
     head, sections = read() if is_part else ("", {})
     head = head or about(command, load)
-    apart = f", commit {COMMIT}" if is_part else ""
+    apart = f", in `{command}` at commit {COMMIT}" if is_part else ""
+    if machine() not in head:
+        apart += f", on {machine()}"
     for name, outcome in cases.items():
-        found = f"### {name}\n\nNo figure: {outcome}" if isinstance(outcome, str) else markdown(outcome)
+        if outcome is None and is_part:
+            continue
+        found = markdown(outcome) if isinstance(outcome, Table) else f"### {name}\n\nNo figure: {outcome or 'the run ended before it'}"
         sections[name] = f"{found}\n\n`scripts/bench --case {name}`{apart}"
     sections = {name: sections[name] for name in CASES if name in sections}
     DRAWING.write_text(drawing(sections))
@@ -53,14 +59,18 @@ def said(*command):
 COMMIT = said("git", "describe", "--always", "--dirty")
 
 
-def about(command, load):
+def machine():
     model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
     memory = int(re.search(r"MemTotal:\s+(\d+)", open("/proc/meminfo").read())[1]) // (1 << 20)
+    return f"{os.cpu_count()} cores ({model[1] if model else 'unknown'}), {memory} GiB"
+
+
+def about(command, load):
     postgres = sorted(glob("/usr/lib/postgresql/*/bin/postgres"))[-1]
     facts = {
         "command": command,
         "commit": COMMIT,
-        "machine": f"{os.cpu_count()} cores ({model[1] if model else 'unknown'}), {memory} GiB, load generator included",
+        "machine": f"{machine()}, load generator included",
         "versions": "; ".join([said("rustc", "--version"), said("redis-server", "--version").split(" sha")[0], said(postgres, "--version")]),
         "settings": "Redis appendonly yes, appendfsync everysec; Postgres as installed, max_wal_size 4 GB",
         "load": f"wrk, 64 connections; {load}",
