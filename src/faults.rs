@@ -61,51 +61,75 @@ mod armed {
 
     use super::Mistake;
 
-    /// Places, signals, and the passes left before each fires.
-    static FAULTS: LazyLock<Vec<(String, &str, AtomicU32)>> = LazyLock::new(|| {
-        let armed = std::env::var("FAULTS_AT").unwrap_or_default();
-        armed.split(',').filter_map(parse).collect()
-    });
-
-    /// No signals: the task at this place panics, or needs this long.
-    const PANIC: &str = "panic";
-    const SLOW: &str = "slow";
-    const SLOW_TIME: Duration = Duration::from_secs(3);
-
-    fn parse(text: &str) -> Option<(String, &'static str, AtomicU32)> {
-        let (place, rest) = text.split_once('=')?;
-        let (signal, pass) = rest.split_once('@')?;
-        let signal = match signal {
-            "stop" => "-STOP",
-            "panic" => PANIC,
-            "slow" => SLOW,
-            _ => "-KILL",
-        };
-        Some((place.into(), signal, pass.parse::<u32>().ok()?.into()))
+    /// What happens at a place.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Fault {
+        /// The process is killed (SIGKILL).
+        Kill,
+        /// The process is stopped (SIGSTOP).
+        Stop,
+        /// The task panics.
+        Panic,
+        /// The task needs [`SLOW_TIME`].
+        Slow,
     }
 
-    /// Counts a pass of `place`, and sends this process the signal when its pass is reached.
+    const SLOW_TIME: Duration = Duration::from_secs(3);
+
+    /// Places, what happens there, and the passes left before it does.
+    static FAULTS: LazyLock<Vec<(String, Fault, AtomicU32)>> = LazyLock::new(|| {
+        let armed = std::env::var("FAULTS_AT").unwrap_or_default();
+        let parts = armed.split(',').filter(|part| !part.is_empty());
+        parts
+            .map(|part| parse(part).unwrap_or_else(|| panic!("FAULTS_AT: {part} is not PLACE=FAULT@PASS")))
+            .collect()
+    });
+
+    fn parse(text: &str) -> Option<(String, Fault, AtomicU32)> {
+        let (place, rest) = text.split_once('=')?;
+        let (fault, pass) = rest.split_once('@')?;
+        let fault = serde_json::from_value(fault.into()).ok()?;
+        Some((place.into(), fault, pass.parse::<u32>().ok()?.into()))
+    }
+
+    /// Counts a pass of `place`, and does what is armed there when its pass is reached.
     pub fn reach(place: &str) {
-        for (_, signal, left) in FAULTS.iter().filter(|(armed, ..)| armed == place) {
+        for (_, fault, left) in FAULTS.iter().filter(|(armed, ..)| armed == place) {
             if left.fetch_sub(1, Ordering::SeqCst) == 1 {
-                assert!(*signal != PANIC, "the place {place} is armed");
-                if *signal == SLOW {
+                fault.happen(place);
+            }
+        }
+    }
+
+    impl Fault {
+        fn happen(self, place: &str) {
+            match self {
+                // The kill may take a moment, and nothing may happen meanwhile.
+                Self::Kill => {
+                    signal("-KILL");
+                    std::thread::sleep(Duration::MAX);
+                }
+                Self::Stop => signal("-STOP"),
+                Self::Panic => panic!("the place {place} is armed"),
+                Self::Slow => {
                     tracing::warn!("slow at {place}");
                     tokio::task::block_in_place(|| std::thread::sleep(SLOW_TIME));
-                    continue;
-                }
-                let _ = Command::new("kill").args([*signal, &std::process::id().to_string()]).status();
-                // SIGKILL may take a moment, and nothing may happen meanwhile.
-                if *signal == "-KILL" {
-                    std::thread::sleep(Duration::MAX);
                 }
             }
         }
     }
 
+    fn signal(name: &str) {
+        let _ = Command::new("kill").args([name, &std::process::id().to_string()]).status();
+    }
+
     static MISTAKE: LazyLock<AtomicU8> = LazyLock::new(|| {
         let named = std::env::var("FAULTS_MISTAKE").unwrap_or_default();
-        AtomicU8::new(number(serde_json::from_value(named.into()).ok()))
+        let known = |name: &str| serde_json::from_value(name.into()).ok();
+        let mistake = (!named.is_empty())
+            .then(|| known(&named).unwrap_or_else(|| panic!("FAULTS_MISTAKE: {named} is no mistake")));
+        AtomicU8::new(number(mistake))
     });
 
     fn number(mistake: Option<Mistake>) -> u8 {

@@ -15,9 +15,10 @@ class Scale:
         self.rounds = 1 if large else 3 if quick else 5
         self.seconds = 2 if quick else 8  # of a round of requests
         self.waiting = 100_000 if quick else 1_000_000  # ratings in the large drain
-        self.tick = 30_000 if quick else 300_000  # ratings of a tick, as the capacity page drains them
+        self.tick = 30_000 if quick else 300_000  # ratings of a tick
         self.growth = [10_000, 10_000_000] if large else [10_000, 100_000] if quick else [10_000, 100_000, 1_000_000]
         self.posts = [1_000, 10_000_000] if large else [1_000, 20_000] if quick else [1_000, 100_000]
+        self.rated_posts = [2_000, 10_000] if quick else [2_000, 20_000, 100_000]  # of a tick's ratings
         self.shards = [1, 16, 64] if quick else [1, 16, 64, 256]
         self.page_posts = 20_000 if quick else 1_000_000
         self.file = 100_000 if quick else 5_000_000  # ratings in the file of the start

@@ -31,6 +31,14 @@ def drain_by_waiting(bench):
     return beside_smallest("drain per rating, servers", "µs", bench.scale.rounds, sides)
 
 
+def drain_by_posts(bench):
+    """µs of a drain per rating, by how many posts a tick's ratings are of"""
+    count = bench.scale.tick
+    files = [(posts, ratings(bench, count, posts)) for posts in bench.scale.rated_posts]
+    sides = [(f"{posts:,} posts", lambda file=file: drain_cost(bench, file)) for posts, file in files]
+    return beside_smallest(f"drain per rating by posts, {count:,} waiting", "µs", bench.scale.rounds, sides)
+
+
 def drain_by_shards(bench):
     """µs of a drain per rating, by the number of shards"""
     file = ratings(bench, 100_000)
@@ -101,6 +109,7 @@ def history(bench):
 
 CASES = {
     "drain-waiting": drain_by_waiting,
+    "drain-posts": drain_by_posts,
     "drain-shards": drain_by_shards,
     "rate-posts": rate_by_posts,
     "read-posts": read_by_posts,

@@ -6,6 +6,7 @@ use super::context::apart;
 use super::core::Core;
 use super::reading::PostReader;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::model::post::{Edit, Post};
 use crate::model::{DAY_MS, Page, PostId, Time, User, UserId, page};
 use crate::store::{Added, Store};
@@ -31,6 +32,7 @@ impl Catalogue {
         let adding = async move {
             let added = store.add_post(&new, per_day).await?;
             if matches!(added, Added::Done) {
+                faults::reach("post.added");
                 posts.known.keep_yes(&new.id).await;
                 posts.note_change().await;
                 if let Some(origin) = &new.repost_of {

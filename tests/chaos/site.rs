@@ -59,7 +59,7 @@ pub fn place(rng: &mut Rng, other: &'static str) -> &'static str {
 /// How a site is built.
 #[derive(Debug, Clone, Copy)]
 pub struct Build {
-    /// The mistake that its programs make; empty for none.
+    /// The mistake that its programs make once the history is there; empty for none.
     pub mistake: &'static str,
     pub batch_max: usize,
     /// Of a site of servers.
@@ -141,7 +141,7 @@ impl Site {
             services: Vec::new(),
             worker: None,
             ways,
-            mistake: build.mistake,
+            mistake: "",
             errors: Mutex::default(),
             world,
         };
@@ -161,6 +161,11 @@ impl Site {
             until("a post to be created", is_there);
         }
         site.import_history();
+        if !build.mistake.is_empty() {
+            // Not before: the mistake may lose some of the history, which a round takes as given.
+            site.mistake = build.mistake;
+            (0..count).for_each(|number| site.restart_service(number, ""));
+        }
         if count > 1 {
             site.worker = Some(Mutex::new(site.start_worker(STEADY, "")));
             // One that meets a fault before it is up ends, as it should.

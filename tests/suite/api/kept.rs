@@ -1,5 +1,10 @@
 //! Answers that are the same for everyone are kept until something changes. That must show in nothing but their cost.
 
+#[cfg(feature = "faults")]
+use std::io::Write;
+#[cfg(feature = "faults")]
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 
 use crate::support::http::{Answer, Http, JSON};
@@ -94,6 +99,39 @@ fn a_list_whose_posts_came_late_is_not_shown_on() {
         until("the list to be there", || is_asked() && first.is_finished());
     });
     within(SEEN_WITHIN, "the new post to be in the list", || (is_asked() && listed() == 2).then_some(()));
+}
+
+/// A caller may leave as soon as a change is stored. The other processes show it nevertheless.
+#[cfg(feature = "faults")]
+#[test]
+fn a_change_whose_caller_has_left_shows_everywhere() {
+    let world = World::servers();
+    let late = world.start_armed(Program::Api, &[], "post.added=slow@1").await_ready();
+    let other = world.start(Program::Api);
+    let api = other.http();
+    api.create("old");
+    // A process that is asked for posts all the time sees that nothing is changed, and shows its list on. It looks for the
+    // mark with GET, four times a second.
+    let looks = || {
+        let found = world.redis().command(&["INFO", "commandstats"]);
+        let text = String::from_utf8_lossy(found.bytes()).into_owned();
+        let calls =
+            text.split_once("cmdstat_get:calls=").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+        calls.unwrap_or(0)
+    };
+    let listed = || {
+        assert!(api.read("old").is_object());
+        api.get("/api/posts?limit=5").expect(200)["posts"].as_array().map_or(0, Vec::len)
+    };
+    until("the list to be shown on", || listed() == 1 && looks() >= 8);
+    let body = json!({"id": "new", "title": "A post"}).to_string();
+    let mut caller = TcpStream::connect(late.http().address()).expect("the service listens");
+    let head =
+        "POST /api/posts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length:";
+    write!(caller, "{head} {}\r\n\r\n{body}", body.len()).expect("the service reads");
+    until("the post to be stored", || listed() == 1 && late.err().contains("slow at post.added"));
+    drop(caller);
+    until("the post to be in the other's list", || listed() == 2);
 }
 
 /// What was missing a moment ago is in the list as soon as it is in the order.

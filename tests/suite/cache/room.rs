@@ -91,6 +91,19 @@ async fn a_process_remembers_bytes_not_posts() {
 }
 
 /// A crawler reads ten times what Redis can hold, and every rating is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn not_even_the_first_post_is_put_where_the_log_has_little_room() {
+    let world = World::servers();
+    let cache = cache(&world, 0).await;
+    let used = memory(world.redis(), "used_memory");
+    world.redis().command(&["CONFIG", "SET", "maxmemory", &(used + used / 10).to_string()]);
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    assert_eq!(parts(world.redis()), 0);
+    world.redis().command(&["CONFIG", "SET", "maxmemory", "0"]);
+    cache.put_many(&[cached("p", 1, 1, 0)]).await;
+    assert_eq!(parts(world.redis()), 1);
+}
+
 #[test]
 fn a_crawl_leaves_the_memory_to_the_log() {
     let redis = Redis::start_with(&["--appendfsync", "no", "--maxmemory", "6mb"]);
