@@ -92,8 +92,15 @@ impl Settings {
 fn typed(defaults: &Figment, name: &str, text: String) -> Value {
     match defaults.find_value(name) {
         Ok(Value::String(..)) => Value::from(text),
+        // Figment finds an escape at the wrong place when it comes behind a letter outside ASCII.
+        _ if text.contains('\\') => escaped(&text).unwrap_or_else(|| Value::from(text)),
         _ => text.parse().unwrap_or_else(|never| match never {}),
     }
+}
+
+/// A value of TOML that may have escapes.
+fn escaped(text: &str) -> Option<Value> {
+    Figment::from(Toml::string(&format!("value = {text}"))).find_value("value").ok()
 }
 
 /// `DAMPER_DRAIN__BATCH_MAX` is `drain.batch_max`.
@@ -224,6 +231,22 @@ mod tests {
         assert_eq!(settings.config.drain.batch_max, 7);
         let row = settings.effective().into_iter().find(|(name, ..)| name == "tick").unwrap();
         assert_eq!((row.1.as_str(), row.2.as_str()), ("0 * * * * *", "flag --tick"));
+    }
+
+    #[test]
+    fn lists_may_have_escapes_letters_of_any_alphabet_and_no_quotes() {
+        for (list, read) in [
+            (r#"["é\u0061", "b"]"#, ["éa", "b"]),
+            (r#"["é\"", "b"]"#, ["é\"", "b"]),
+            ("[\"é\", 'b']", ["é", "b"]),
+            ("[https://a.example, b]", ["https://a.example", "b"]),
+        ] {
+            let settings = with(&[("api.cors_origins", list)]).unwrap();
+            assert_eq!(settings.config.api.cors_origins, read, "{list}");
+        }
+        for wrong in [r#""é\"#, r#"["é\x"]"#, r#"["é\]"#, "\\"] {
+            assert!(with(&[("api.cors_origins", wrong)]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -272,3 +272,42 @@ fn put<T: PartialEq>(
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Line, Shard, Terms};
+    use crate::model::UserId;
+    use crate::smoothing::Knobs;
+
+    /// The withdrawals that are remembered after one from a post that is not there.
+    fn remembered(loaded: Loaded, origin: Option<Position>) -> Vec<Position> {
+        let (post, user) = key();
+        let withdrawal = Entry::new(post, user, Time::from_ms(1_700_000_000_000), Action::Withdraw);
+        let terms = Terms { creates_post: true, ..Terms::default() };
+        let line = Line { position: Position::new(9, 0), entry: Ok(Entry { terms, origin, ..withdrawal }) };
+        let batch = Batch::of(Shard(0), Position::START, vec![line]).expect("a line");
+        let merged = merge(&batch, loaded, &Params::new(&Knobs::default()).expect("the defaults fit"));
+        assert_eq!((merged.applied, merged.quarantined.len(), merged.averages.len()), (1, 0, 0));
+        merged.withdrawn.into_iter().map(|(_, withdrawal)| withdrawal.position).collect()
+    }
+
+    fn key() -> Key {
+        (PostId::parse("p").expect("an id"), UserId::parse("ann").expect("an id"))
+    }
+
+    #[test]
+    fn a_withdrawal_from_no_post_is_remembered_where_an_older_entry_may_be_retried() {
+        assert_eq!(remembered(Loaded::default(), None), []);
+        let loaded = || Loaded { has_quarantined: true, ..Loaded::default() };
+        assert_eq!(remembered(loaded(), None), [Position::new(9, 0)]);
+        assert_eq!(
+            remembered(loaded(), Some(Position::new(5, 0))),
+            [Position::new(5, 0)],
+            "by its own place"
+        );
+        let newer = Withdrawal { position: Position::new(7, 0), mark: None };
+        let known = Loaded { withdrawals: HashMap::from([(key(), newer)]), ..loaded() };
+        assert_eq!(remembered(known, Some(Position::new(5, 0))), [], "a retry loses to what is newer");
+    }
+}

@@ -34,7 +34,7 @@ impl Rng {
 
     /// A byte that stands in texts, or any.
     fn byte(&mut self) -> u8 {
-        const COMMON: &[u8] = b" 0123456789\"{}[]:,.=-+\n\r\0azAZ|;\t\xff\xc3";
+        const COMMON: &[u8] = b" 0123456789\"\\{}[]:,.=-+\n\r\0azAZ|;\t\xff\xc3";
         match self.below(3) {
             0 => self.below(256) as u8,
             _ => COMMON[self.below(COMMON.len() as u64) as usize],
@@ -111,6 +111,7 @@ fn any_setting_is_taken_or_refused() {
         "cache.ttl_seconds=60\nlimits.ratings_per_minute_per_user=5\nlisten=127.0.0.1:1",
         "moderation.hold=surge\nmoderation.hold_release_hours=72\ncatalogue.mode=open",
         "database_url=postgres://a:b@localhost/x\nredis_url=redis://localhost:1",
+        "api.cors_origins=[\"https://\\u0061.example\", \"é\\t\"]\nadmin_hosts=[a, 'b']",
         "drain.schedule=0 */5 * * * *\nsmoothing.vest_half_life_hours=24.5\nopen=anywhere",
     ];
     run(bodies::config, &texts);

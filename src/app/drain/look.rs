@@ -174,3 +174,49 @@ impl Drainer {
         Err(Error::Busy(format!("shard {shard} moved during {LOOKS_MAX} looks")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balances_add_up_and_one_that_lacks_an_entry_does_not_hold() {
+        let at = |ms| Some(Time::from_ms(ms));
+        let one = Balance {
+            accepted: 10,
+            applied: 5,
+            quarantined: 2,
+            waiting: 3,
+            lost: 4,
+            oldest_waiting_at: at(9),
+        };
+        let other = Balance {
+            accepted: 30,
+            applied: 20,
+            quarantined: 4,
+            waiting: 6,
+            lost: 1,
+            oldest_waiting_at: at(7),
+        };
+        assert!(one.is_balanced() && other.is_balanced());
+        let both = one.add(other).add(Balance::default());
+        let sum = Balance {
+            accepted: 40,
+            applied: 25,
+            quarantined: 6,
+            waiting: 9,
+            lost: 5,
+            oldest_waiting_at: at(7),
+        };
+        assert_eq!(both, sum);
+        for less in [
+            Balance { applied: 4, ..one },
+            Balance { quarantined: 1, ..one },
+            Balance { waiting: 2, ..one },
+            Balance { accepted: 11, ..one },
+        ] {
+            assert!(!less.is_balanced(), "{less:?}");
+        }
+        assert!(Balance { lost: 0, ..one }.is_balanced(), "what is lost is not in what was accepted");
+    }
+}

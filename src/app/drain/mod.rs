@@ -4,13 +4,13 @@
 //! checkpoint has passed what the log held when the drain began. While Postgres commits a batch, the next one is read.
 
 mod look;
+mod order;
 mod tally;
 
 use std::cmp::Reverse;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -26,53 +26,12 @@ use crate::merge::bulk::BulkDecision;
 use crate::merge::{Merged, merge};
 use crate::model::{PostId, Time};
 use crate::store::{AsOf, DrainRun, Ledger, POSTS_ASKED_MAX, ShardState, Trigger};
+use order::retry_delay;
 use tally::ShardDrained;
 
 pub use look::Balance;
+pub use order::{DrainOrder, Progress};
 pub use tally::{Drained, Move};
-
-/// Retries of a shard after a transient error, while a caller waits for the outcome.
-const RETRIES_MAX: u32 = 5;
-/// A retry waits for this, twice this, and so on up to the maximum, less up to half of it.
-const RETRY_DELAY: Duration = Duration::from_millis(100);
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(4);
-
-/// How a drain is run.
-pub struct DrainOrder<'a> {
-    /// What started it.
-    pub trigger: Trigger,
-    /// No batch begins after this. Until then a tick retries after transient errors.
-    pub until: Option<Instant>,
-    /// Whether to stop before the next batch.
-    pub stop: &'a (dyn Fn() -> bool + Send + Sync),
-    /// Called at every step.
-    pub progress: &'a (dyn Fn(Progress) + Send + Sync),
-}
-
-impl DrainOrder<'_> {
-    /// A drain without a limit that reports no steps.
-    pub fn quiet(trigger: Trigger) -> Self {
-        Self { trigger, until: None, stop: &|| false, progress: &|_| {} }
-    }
-
-    fn is_over(&self) -> bool {
-        (self.stop)() || self.until.is_some_and(|until| Instant::now() >= until)
-    }
-
-    fn may_retry(&self, attempt: u32) -> bool {
-        let has_time = self.trigger == Trigger::Tick && self.until.is_some();
-        !self.is_over() && (has_time || attempt < RETRIES_MAX)
-    }
-}
-
-/// A step of a drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// A shard was begun, with this many waiting entries.
-    Begun(u64),
-    /// This many entries were merged or quarantined.
-    Merged(u64),
-}
 
 /// Moves the log into the averages.
 pub struct Drainer {
@@ -417,12 +376,4 @@ impl Drainer {
             Ok(()) => {}
         }
     }
-}
-
-/// Doubles with each attempt. The jitter keeps processes and shards that failed together from retrying together.
-fn retry_delay(shard: Shard, now: Time, attempt: u32) -> Duration {
-    let delay = RETRY_DELAY.saturating_mul(2u32.saturating_pow(attempt)).min(RETRY_DELAY_MAX);
-    let mut hasher = DefaultHasher::new();
-    (shard, now.ms(), attempt).hash(&mut hasher);
-    delay - delay.mul_f64((hasher.finish() % 1_000) as f64 / 2_000.0)
 }

@@ -142,3 +142,63 @@ impl Drained {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Score, Time};
+    use crate::smoothing::{Average, Knobs, Params, UserState, When};
+
+    const NOW: Time = Time::from_ms(1_700_000_000_000);
+
+    fn rated(average: Average, score: i64, params: &Params) -> Average {
+        let mut after = average;
+        let when = When { at: NOW, is_stated: false };
+        UserState::default().rate(&mut after, Score::parse(score).expect("a score"), when, params);
+        after
+    }
+
+    /// A batch that moves one post's average.
+    fn merged(post: &str, before: Average, after: Average) -> Merged {
+        let post = PostId::parse(post).expect("an id");
+        let average = MergedAverage { post, before, after, version: Position::START };
+        Merged { applied: 3, averages: vec![average], ..Merged::default() }
+    }
+
+    #[test]
+    fn batches_and_shards_add_up_and_a_post_moves_from_first_to_last() {
+        let params = Params::new(&Knobs::default()).expect("the defaults fit");
+        let one = rated(Average::default(), 1, &params);
+        let two = rated(one, 5, &params);
+        let three = rated(two, 5, &params);
+        let mut shard = ShardDrained { complete: true, ..ShardDrained::default() };
+        shard.count(&merged("p", one, two), (NOW, &params));
+        shard.count(&merged("p", two, three), (NOW, &params));
+        shard.count(&merged("q", Average::default(), one), (NOW, &params));
+        assert_eq!((shard.applied, shard.quarantined, shard.batches), (9, 0, 3));
+        let whole = Drained {
+            applied: 1,
+            quarantined: 2,
+            batches: 3,
+            posts: 4,
+            complete: true,
+            ..Drained::default()
+        };
+        let whole = whole.add(shard);
+        assert_eq!((whole.applied, whole.quarantined, whole.batches, whole.posts), (10, 2, 6, 6));
+        assert!(whole.complete);
+        let [p, q] = whole.moves.as_slice() else { panic!("{:?}", whole.moves) };
+        assert_eq!(
+            (p.post_id.as_str(), p.before, p.after),
+            ("p", one.smoothed_mean(&params), three.smoothed_mean(&params))
+        );
+        assert_eq!(
+            (q.post_id.as_str(), q.before),
+            ("q", None),
+            "a first rating moves nothing that readers saw"
+        );
+        let failed = ShardDrained { quarantined: 5, ..ShardDrained::default() };
+        let whole = whole.add(failed);
+        assert_eq!((whole.quarantined, whole.complete), (7, false));
+    }
+}
