@@ -189,13 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_drops_none_that_still_counts() {
+    fn a_sweep_drops_what_is_empty_and_nothing_else() {
         let mut buckets = Buckets::default();
         let (last, sweep) = (NOW.plus_ms(SWEEP_INTERVAL_MS - 1), NOW.plus_ms(SWEEP_INTERVAL_MS));
         assert_eq!(buckets.take(&[("bob", 1)], NOW).full, None);
         (0..10).for_each(|_| assert_eq!(buckets.take(&[("ann", 10)], last).full, None));
         assert_eq!(buckets.take(&[("carl", 1)], sweep).full, None);
         assert_eq!(buckets.take(&[("ann", 10)], sweep).full, Some(0));
+        assert_eq!(buckets.buckets.len(), 2, "bob's is empty by now");
     }
 
     #[test]

@@ -201,4 +201,23 @@ mod tests {
         let whole = whole.add(failed);
         assert_eq!((whole.quarantined, whole.complete), (7, false));
     }
+
+    #[test]
+    fn the_largest_moves_are_kept_whatever_their_direction() {
+        let params = Params::new(&Knobs::default()).expect("the defaults fit");
+        let published = Published::of(&Average::default(), &params);
+        let moved = |post: &str, before, after| Move {
+            post_id: PostId::parse(post).expect("an id"),
+            before,
+            after,
+            published,
+        };
+        let mut moves = vec![
+            moved("up", Some(1.0), Some(3.0)),
+            moved("first", None, Some(5.0)),
+            moved("down", Some(4.0), Some(1.0)),
+        ];
+        Move::keep_largest(&mut moves, 2);
+        assert_eq!(moves.iter().map(|m| m.post_id.as_str()).collect::<Vec<_>>(), ["down", "up"]);
+    }
 }
