@@ -146,6 +146,7 @@ impl Drained {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merge::Quarantined;
     use crate::model::{Score, Time};
     use crate::smoothing::{Average, Knobs, Params, UserState, When};
 
@@ -158,11 +159,12 @@ mod tests {
         after
     }
 
-    /// A batch that moves one post's average.
+    /// A batch that moves one post's average, with one entry for the quarantine.
     fn merged(post: &str, before: Average, after: Average) -> Merged {
         let post = PostId::parse(post).expect("an id");
         let average = MergedAverage { post, before, after, version: Position::START };
-        Merged { applied: 3, averages: vec![average], ..Merged::default() }
+        let refused = Quarantined { position: Position::START, reason: String::new(), payload: Vec::new() };
+        Merged { applied: 3, averages: vec![average], quarantined: vec![refused], ..Merged::default() }
     }
 
     #[test]
@@ -175,7 +177,7 @@ mod tests {
         shard.count(&merged("p", one, two), (NOW, &params));
         shard.count(&merged("p", two, three), (NOW, &params));
         shard.count(&merged("q", Average::default(), one), (NOW, &params));
-        assert_eq!((shard.applied, shard.quarantined, shard.batches), (9, 0, 3));
+        assert_eq!((shard.applied, shard.quarantined, shard.batches), (9, 3, 3));
         let whole = Drained {
             applied: 1,
             quarantined: 2,
@@ -185,7 +187,7 @@ mod tests {
             ..Drained::default()
         };
         let whole = whole.add(shard);
-        assert_eq!((whole.applied, whole.quarantined, whole.batches, whole.posts), (10, 2, 6, 6));
+        assert_eq!((whole.applied, whole.quarantined, whole.batches, whole.posts), (10, 5, 6, 6));
         assert!(whole.complete);
         let [p, q] = whole.moves.as_slice() else { panic!("{:?}", whole.moves) };
         assert_eq!(
@@ -199,7 +201,7 @@ mod tests {
         );
         let failed = ShardDrained { quarantined: 5, ..ShardDrained::default() };
         let whole = whole.add(failed);
-        assert_eq!((whole.quarantined, whole.complete), (7, false));
+        assert_eq!((whole.quarantined, whole.complete), (10, false));
     }
 
     #[test]
