@@ -8,7 +8,7 @@ from pathlib import Path
 import growth
 import pages
 from figures import Row, Table, Wrong, beside, in_turns
-from load import TOKENS, Load, counted, ratings, stream, tokens, xlen
+from load import ADDRESSES, TOKENS, Load, counted, ratings, stream, tokens, xlen
 from world import ROOT, SECRET, fetch
 
 ROOMY = 1_000_000  # a limit that no run reaches
@@ -45,13 +45,13 @@ def rate(bench):
 
 def rate_limits(bench):
     """POST …/rate with limits by user and address"""
-    load = Load(bench, "POST", "/api/posts/POST/rate")
+    load = Load(bench, "POST", "/api/posts/POST/rate", addresses=ADDRESSES)
     return rated(bench, "`POST …/rate`, limits by user and address", 0.9, load, limits=(ROOMY, ROOMY))
 
 
 def rate_jwt(bench):
     """POST …/rate with 5,000 tokens in turn, and limits"""
-    load = Load(bench, "POST", "/api/posts/POST/rate", users=TOKENS, tokens=tokens(bench))
+    load = Load(bench, "POST", "/api/posts/POST/rate", users=TOKENS, tokens=tokens(bench), addresses=ADDRESSES)
     title = "`POST …/rate`, 5,000 tokens in turn, limits"
     return rated(bench, title, 0.8, load, limits=(ROOMY, ROOMY), secret=SECRET)
 

@@ -13,6 +13,8 @@ from world import SECRET
 
 CONNECTIONS = 64
 POSTS, USERS, TOKENS = 2_000, 100_000, 5_000
+# Clients that a trusted proxy names, where there are limits: one alone would pass what a limit by address can be.
+ADDRESSES = 100
 DAY_SECONDS = 86_400
 
 # The same for every side, so that making a request costs all of them alike.
@@ -29,6 +31,7 @@ function request()
     body = file and '{"score":' .. n %% 6 .. '}' or '{"user_id":"' .. user .. '","score":' .. n %% 6 .. '}'
   end
   if file then head['authorization'] = 'Bearer ' .. tokens[n %% #tokens + 1] end
+  if %(addresses)d > 0 then head['x-forwarded-for'] = '192.0.2.' .. n %% %(addresses)d end
   local path = string.gsub(string.gsub('%(path)s', 'POST', post), 'USER', user)
   return wrk.format('%(method)s', path, head, body)
 end
@@ -45,9 +48,9 @@ class Load:
 
     seeds = 0
 
-    def __init__(self, bench, method, path, posts=POSTS, users=USERS, tokens=None):
+    def __init__(self, bench, method, path, posts=POSTS, users=USERS, tokens=None, addresses=0):
         self.seconds, self.folder = bench.scale.seconds, bench.folder
-        self.values = {"method": method, "path": path, "posts": posts, "users": users,
+        self.values = {"method": method, "path": path, "posts": posts, "users": users, "addresses": addresses,
                        "tokens": json.dumps(str(tokens)) if tokens else "nil"}
 
     def round(self, address, body_bytes=0):

@@ -224,12 +224,13 @@ class World:
         self.command("verify")
 
     def serve(self, program="damper", limits=None, secret=None):
-        """Starts a service. `limits` are those by user and address; without them there are none."""
+        """Starts a service, which believes this machine as a proxy. `limits` are those by user and address; without them
+        there are none."""
         user, address = limits or (0, 0)
         self.address, self.admin_address = [f"127.0.0.1:{free_port()}" for _ in range(2)]
         command = [self.build.programs / program, "--listen", self.address, "--admin-listen", self.admin_address,
                    "--set", f"limits.ratings_per_minute_per_user={user}",
-                   "--set", f"limits.ratings_per_minute_per_address={address}"]
+                   "--set", f"limits.ratings_per_minute_per_address={address}", "--set", "limits.trusted_proxies=127.0.0.1"]
         keys = {"DAMPER_AUTH__JWT_SECRET": secret} if secret else {}
         self.process = self.bench.start(command, self.environment | keys)
         began = time.monotonic()
