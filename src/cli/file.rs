@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::term;
-use crate::error::{Invalid, Kind, Result};
+use crate::error::{Error, Invalid, Kind, Result};
 use crate::import::{
     Columns, Lines, Options, Scale, Unit, as_utf8, check_format, parse_delimiter, parse_moment,
 };
@@ -18,6 +18,17 @@ use crate::model::{PostId, Time, UserId};
 const BUFFER_BYTES: usize = 1 << 20;
 /// Bytes of the beginning, which decide how a file is read and what a refusal proposes.
 const BEGIN_BYTES: u64 = 1 << 16;
+
+/// What ended an import after so many lines: a server that is away is no reason to look for what was imported.
+pub fn ended(error: Error, lines: u64) -> Error {
+    match error {
+        Error::Unavailable(why) => Error::Unavailable(format!(
+            "{why} (after {} lines; importing the whole file again is safe)",
+            term::number(lines)
+        )),
+        other => other,
+    }
+}
 
 /// The text of a file.
 pub type Text = BufReader<Box<dyn Read>>;

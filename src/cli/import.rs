@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exported::BEGINNING;
-use super::file::{FileArgs, Text, peek};
+use super::file::{FileArgs, Text, ended, peek};
 use super::look::{look, scale_of};
 use super::restore::restore;
 use super::{DONE, FAILED, JsonArg, now, open, term};
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::app::intake::Source;
 use crate::config::Settings;
 use crate::entry::Entry;
-use crate::error::{Error, Invalid, Kind, Result};
+use crate::error::{Invalid, Kind, Result};
 use crate::import::{BadLine, Lines};
 use crate::model::post::Post;
 use crate::model::{PostId, Time};
@@ -208,16 +208,11 @@ impl Importer<'_> {
             }
         }
         if !new.is_empty() {
-            self.done.new_posts += self.app.catalogue().ensure_posts(new).await?;
+            let created = self.app.catalogue().ensure_posts(new).await;
+            self.done.new_posts += created.map_err(|error| ended(error, self.done.imported))?;
         }
         let answers = self.app.intake().take(entries, Source::File, self.now).await;
-        let answers = answers.map_err(|error| match error {
-            Error::Unavailable(why) => Error::Unavailable(format!(
-                "{why} (after {} lines; importing the whole file again is safe)",
-                term::number(self.done.imported)
-            )),
-            other => other,
-        })?;
+        let answers = answers.map_err(|error| ended(error, self.done.imported))?;
         self.done.imported += answers.iter().filter(|refusal| refusal.is_none()).count() as u64;
         Ok(())
     }

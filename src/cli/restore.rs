@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::exported::{Line, OfPost, VERSION, Whole};
-use super::file::Text;
+use super::file::{Text, ended};
 use super::{DONE, FAILED, JsonArg, now, open, term};
 use crate::app::App;
 use crate::app::drain::DrainOrder;
 use crate::config::Settings;
 use crate::entry::{Action, Decision, Entry};
 use crate::error::{Error, Invalid, Kind, Result};
+use crate::faults;
 use crate::import::BadLine;
 use crate::merge::Adopted;
 use crate::model::post::Post;
@@ -94,10 +95,12 @@ pub async fn restore(settings: Settings, mut text: Text, output: &JsonArg) -> Re
             break;
         }
         if !line.trim_ascii().is_empty() {
-            restorer.take(line.trim_ascii()).await?;
+            let taken = restorer.take(line.trim_ascii()).await;
+            taken.map_err(|error| ended(error, restorer.done.lines))?;
         }
     }
-    restorer.send().await?;
+    let sent = restorer.send().await;
+    sent.map_err(|error| ended(error, restorer.done.lines))?;
     let Restorer { mut done, end, .. } = restorer;
     app.close().await;
     done.duration_ms = began.elapsed().as_millis() as u64;
@@ -206,12 +209,11 @@ impl Restorer<'_> {
             let posts = std::mem::take(&mut self.posts);
             self.done.new_posts += self.app.catalogue().ensure_posts(posts).await?;
         }
+        faults::reach("restore.read");
         for attempt in 1.. {
-            let sent = self.app.intake().append_all(self.pieces.clone(), None).await;
-            match sent {
+            match self.try_to_send(attempt > 1).await {
                 Err(error) if error.is_transient() && attempt < ATTEMPTS_MAX => {
                     tokio::time::sleep(PAUSE * attempt).await;
-                    self.keep_unknown().await?;
                 }
                 sent => {
                     self.pieces.clear();
@@ -222,13 +224,21 @@ impl Restorer<'_> {
         Ok(())
     }
 
+    /// Sends the pieces; after an error only those that may be sent again.
+    async fn try_to_send(&mut self, is_again: bool) -> Result<()> {
+        if is_again {
+            self.keep_unknown().await?;
+        }
+        self.app.intake().append_all(self.pieces.clone(), None).await
+    }
+
     /// Keeps of the pieces those that may be sent again after an error: some may be held. A state that came twice is left
     /// out by the merge; a decision is looked for.
     async fn keep_unknown(&mut self) -> Result<()> {
         self.app.drainer().flush(self.now, &DrainOrder::quiet(Trigger::Flush)).await?;
         self.known.clear();
         let mut kept = Vec::new();
-        for piece in std::mem::take(&mut self.pieces) {
+        for piece in self.pieces.clone() {
             let decision = match &piece.action {
                 Action::Adopt(json) if json.starts_with(DECISION) => {
                     serde_json::from_str(json).map_err(|e| Error::Internal(e.to_string()))?

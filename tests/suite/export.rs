@@ -14,7 +14,7 @@ in_both_setups!(
 );
 
 /// An export's lines without what differs between two logs.
-fn lines(world: &World) -> Vec<Value> {
+pub fn lines(world: &World) -> Vec<Value> {
     let text = world.cli(&["export"]).expect(0).out;
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
     let mut lines: Vec<Value> = lines.collect();
@@ -47,7 +47,7 @@ pub fn comes_back(world: &World) {
 }
 
 /// A moderator's client on an open service.
-fn moderator(world: &World, service: &Process) -> Http {
+pub fn moderator(world: &World, service: &Process) -> Http {
     let token = world.cli(&["admin-token", "--json"]).expect(0).json();
     service.admin().with_token(token["token"].as_str().expect("a token"))
 }
@@ -141,6 +141,9 @@ fn an_export_that_is_cut_or_has_bad_lines_is_named(world: World) {
     world.import("a,u1,5,1700000000\n");
     world.flush();
     let text = world.cli(&["export"]).expect(0).out;
+    let look =
+        world.cli(&["import", "--look", &world.file("export.jsonl", &text), "--json"]).expect(0).json();
+    assert_eq!(look["form"], "an export", "{look}");
     let other = if world.is_embedded() { World::servers() } else { World::embedded() };
     let cut = &text[..text.trim_end().rfind('\n').expect("lines") + 1];
     let run = other.cli_with_input(&["import", "-"], cut.as_bytes()).expect(1);

@@ -6,6 +6,8 @@ mod clock;
 mod failover;
 mod full;
 mod full_killed;
+#[cfg(feature = "faults")]
+mod imports;
 mod lagging;
 mod locks;
 mod lost;

@@ -1,6 +1,8 @@
 //! `damper forget`: shows or erases one user's data; the averages of the others stay exact.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -8,10 +10,10 @@ use crate::identity::{keyed, token};
 use crate::pages::Visitor;
 use crate::support::db::Db;
 use crate::support::http::JSON;
-use crate::support::in_both_setups;
 use crate::support::log::{START, entry};
 use crate::support::redis::Redis;
 use crate::support::world::World;
+use crate::support::{in_both_setups, programs, spawn};
 
 in_both_setups!(
     export_shows_the_data_and_keeps_it,
@@ -252,6 +254,37 @@ fn an_unknown_user_is_no_error(world: World) {
     );
     let wrong = world.cli(&["forget", "a b"]).expect(1);
     assert!(wrong.err.contains("a space"), "{}", wrong.err);
+}
+
+/// Runs `damper forget` in a terminal, where it asks, and answers. Returns its exit code and the screen.
+fn forget_at_a_terminal(world: &World, user: &str, answer: &str) -> (Option<i32>, String) {
+    let command = format!("{} forget {user}", programs::path("damper").display());
+    let mut terminal = spawn::dying("script");
+    terminal.args(["-qefc", &command, "/dev/null"]).envs(world.env()).current_dir(world.path());
+    terminal.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = spawn::spawn(terminal).expect("a terminal starts");
+    let mut keyboard = child.stdin.take().expect("a pipe");
+    keyboard.write_all(answer.as_bytes()).expect("a terminal reads");
+    drop(keyboard);
+    let done = child.wait_with_output().expect("a terminal ends");
+    (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+#[test]
+fn a_terminal_is_asked_first_and_only_a_yes_erases() {
+    let world = World::embedded();
+    fill(&world);
+    for answer in ["n\n", "\n", "what\n"] {
+        let (code, screen) = forget_at_a_terminal(&world, "ann", answer);
+        assert!(screen.contains("erase 3 ratings, the name on 1 post"), "{screen}");
+        assert!(screen.contains("nothing was erased"), "{screen}");
+        assert_eq!(code, Some(1), "{screen}");
+        assert_eq!(counted(&world, "ann"), [3, 1, 1], "{screen}");
+    }
+    let (code, screen) = forget_at_a_terminal(&world, "ann", "y\n");
+    assert!(screen.contains("erased 3 ratings"), "{screen}");
+    assert_eq!(code, Some(0), "{screen}");
+    assert_eq!(counted(&world, "ann"), [0, 0, 0]);
 }
 
 #[test]

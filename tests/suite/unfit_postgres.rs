@@ -57,6 +57,25 @@ fn assert_refused(world: &World, check: &str, said: &[&str]) {
 }
 
 #[test]
+fn a_login_that_is_refused_is_no_server_that_is_away() {
+    let world = world();
+    let right = world.database_url();
+    let base = right.rsplit_once('/').expect("a database").0;
+    let stranger = right.replace("damper@", "nobody_of_that_name@");
+    assert_ne!(stranger, right);
+    for (url, why) in
+        [(format!("{base}/no_such_database"), "no_such_database"), (stranger, "nobody_of_that_name")]
+    {
+        let world = World::on(Redis::start_with(&["--appendfsync", "always"]), Postgres::shared_durable());
+        let run = world.with("database_url", url).cli(&["serve"]).expect(78);
+        for text in ["refuses the login", why, "DAMPER_DATABASE_URL says who and which database"] {
+            assert!(run.err.contains(text), "{text:?} in {}", run.err);
+        }
+        assert_eq!(run.err.lines().count(), 1, "{}", run.err);
+    }
+}
+
+#[test]
 fn a_role_without_rights_is_told_what_to_grant() {
     let world = world();
     let database = name(&world);

@@ -366,6 +366,63 @@ fn a_look_says_how_a_file_would_be_read_and_leaves_nothing() {
     assert_eq!(files, 1, "no data file");
 }
 
+/// A file of ratings, a line each: post, user, score and time.
+fn csv(lines: impl Iterator<Item = (String, String)>) -> String {
+    let lines = lines.enumerate().map(|(i, (score, time))| format!("p{},u{i},{score},{time}\n", i % 3));
+    "post,user,score,timestamp\n".to_owned() + &lines.collect::<String>()
+}
+
+#[test]
+fn a_look_names_what_is_odd() {
+    let dir = spawn::temp_dir("odd-");
+    let minutes = |i: i64| (START + 60 * i).to_string();
+    let days = |i: i64| at(START + 24 * HOUR * i, "%Y-%m-%dT00:00:00Z");
+    let thumbs = csv((0..60).map(|i| ((i % 2).to_string(), minutes(i))));
+    let dated = csv((0..60).map(|i| ((1 + i % 5).to_string(), days(i))));
+    let spoilt =
+        csv((0..60).map(|i| (if i == 40 { "what".to_owned() } else { (i % 6).to_string() }, days(i))));
+    for (name, text, odd, usual) in [
+        ("thumbs.csv", thumbs, &["no score is above 1", "within a day"][..], "midnights"),
+        ("dated.csv", dated, &["most times are midnights", "no score is 0"], "within a day"),
+        ("spoilt.csv", spoilt, &["1 line is refused, the first is line 42"], "no score is 0"),
+    ] {
+        std::fs::write(dir.path().join(name), text).expect("a file is written");
+        let said = run(dir.path(), &["import", "--look", name]).expect(0).out;
+        for part in odd {
+            assert!(said.contains(part), "{part} in\n{said}");
+        }
+        assert!(!said.contains(usual), "{usual} in\n{said}");
+    }
+}
+
+#[test]
+fn a_file_that_changes_far_below_its_beginning_is_refused_with_a_command() {
+    let dir = spawn::temp_dir("changes-");
+    // The beginning, of which the format is guessed, is like all files.
+    let changing = |score: &str, time: &str| {
+        let usual = (0..300).map(|i| ((i % 6).to_string(), (START + HOUR * i).to_string()));
+        let other = (0..100).map(|_| (score.to_owned(), time.to_owned()));
+        csv(usual.chain(other))
+    };
+    let seconds = START.to_string();
+    for (name, text, why, command) in [
+        ("halves.csv", changing("3.7", &seconds), "100 of 400 scores are no whole numbers", "--scale 0..5 "),
+        ("words.csv", changing("true", &seconds), "100 of 400 scores are words", "--scale 0..1 "),
+        ("tens.csv", changing("9", &seconds), "100 of 400 scores are not 0 to 5", "--scale 0..10 "),
+        ("dates.csv", changing("3", "14.07.2017"), "100 of 400 times, such as", "--time-format %d.%m.%Y "),
+    ] {
+        std::fs::write(dir.path().join(name), text).expect("a file is written");
+        for args in [&["import", name][..], &["import", "--look", name]] {
+            let refused = run(dir.path(), args).expect(1).err;
+            assert!(refused.contains(why), "{args:?}: {refused}");
+            let commands = refused.lines().filter(|line| line.starts_with("  damper import "));
+            assert!(commands.into_iter().any(|line| line.contains(command)), "{args:?}: {refused}");
+        }
+    }
+    let imported = run(dir.path(), &["import", "--scale", "0..5", "halves.csv", "--json"]).expect(0).json();
+    assert_eq!(imported["imported"], json!(400), "{imported}");
+}
+
 #[test]
 fn a_text_over_several_lines_is_read_when_that_is_said() {
     let dir = spawn::temp_dir("lines-");
