@@ -19,7 +19,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Bytes of the beginning, which decide how a file is read and what a refusal proposes.
 const BEGIN_BYTES: u64 = 1 << 16;
 
-/// What ended an import after so many lines: a server that is away is no reason to look for what was imported.
+/// The error that ended an import after so many lines. Where a server was away it says that the file may be imported again.
 pub fn ended(error: Error, lines: u64) -> Error {
     match error {
         Error::Unavailable(why) => Error::Unavailable(format!(
