@@ -1,5 +1,7 @@
 """The cases of growth: what one rating or one read costs when there is more of everything, beside the smallest amount."""
 
+import itertools
+
 from figures import Row, Table, in_turns
 from load import DAY_SECONDS, Load, ratings
 
@@ -14,14 +16,18 @@ def beside_smallest(title, unit, rounds, sides):
     return Table(title, unit, [base, *rows], less_is_better=True)
 
 
-def drain_cost(bench, file, shards=16):
-    world = bench.world(bench.builds[0], shards=shards)
+def merged(world, file):
     world.fill(file)
     applied, seconds = world.drain()
-    for process in bench.processes[-1:]:  # its Redis
+    return seconds * 1e6 / applied
+
+
+def drain_cost(bench, file, shards=16, setup="servers"):
+    cost = merged(bench.world(bench.builds[0], setup, shards), file)
+    for process in bench.processes[-1:] if setup == "servers" else []:  # its Redis
         process.terminate()
         process.wait()
-    return seconds * 1e6 / applied
+    return cost
 
 
 def drain_by_waiting(bench):
@@ -37,6 +43,30 @@ def drain_by_posts(bench):
     files = [(posts, ratings(bench, count, posts)) for posts in bench.scale.rated_posts]
     sides = [(f"{posts:,} posts", lambda file=file: drain_cost(bench, file)) for posts, file in files]
     return beside_smallest(f"drain per rating by posts, {count:,} waiting", "µs", bench.scale.rounds, sides)
+
+
+def drain_by_stored(bench, setup):
+    """Each drain merges an hour's ratings, new ones: into nothing, or into as many of 120 days, and what came before."""
+    count, stored = 100_000, bench.scale.waiting
+    turns = itertools.count(1)
+
+    def hour():
+        return ratings(bench, count, days=1 / 24, first_turn=stored * next(turns))
+    world = bench.world(bench.builds[0], setup)
+    merged(world, ratings(bench, stored))
+    sides = [("nothing stored", lambda: drain_cost(bench, hour(), setup=setup)),
+             (f"{stored:,} and more stored", lambda: merged(world, hour()))]
+    return beside_smallest(f"drain per rating by what is stored, {setup}, {count:,} waiting", "µs", bench.scale.rounds, sides)
+
+
+def drain_by_stored_servers(bench):
+    """µs of a drain per rating, by what is stored, on servers"""
+    return drain_by_stored(bench, "servers")
+
+
+def drain_by_stored_embedded(bench):
+    """µs of a drain per rating, by what is stored, embedded"""
+    return drain_by_stored(bench, "embedded")
 
 
 def drain_by_shards(bench):
@@ -111,6 +141,8 @@ CASES = {
     "drain-waiting": drain_by_waiting,
     "drain-posts": drain_by_posts,
     "drain-shards": drain_by_shards,
+    "drain-stored": drain_by_stored_servers,
+    "drain-stored-embedded": drain_by_stored_embedded,
     "rate-posts": rate_by_posts,
     "read-posts": read_by_posts,
     "rate-ratings": rate_by_ratings,

@@ -5,6 +5,7 @@
 
 mod look;
 mod order;
+mod settle;
 mod tally;
 
 use std::cmp::Reverse;
@@ -18,14 +19,14 @@ use tracing::{debug, info, warn};
 
 use super::context::Context;
 use crate::buffer::Buffer;
-use crate::cache::{CONTENT_BYTES_MAX, Cache, Cached};
+use crate::cache::Cache;
 use crate::entry::{Batch, Position, Shard};
 use crate::error::{Error, Result};
 use crate::faults::{self, Mistake};
 use crate::merge::bulk::BulkDecision;
 use crate::merge::{Merged, merge};
 use crate::model::{PostId, Time};
-use crate::store::{AsOf, DrainRun, Ledger, POSTS_ASKED_MAX, ShardState, Trigger};
+use crate::store::{AsOf, DrainRun, Ledger, ShardState, Trigger};
 use order::retry_delay;
 use tally::ShardDrained;
 
@@ -123,7 +124,9 @@ impl Drainer {
         let mut attempt = 0;
         loop {
             let before = (done.batches, done.steps);
-            let Err(error) = self.try_drain_shard(shard, now, order, &mut done).await else { return done };
+            let drained = self.try_drain_shard(shard, now, order, &mut done).await;
+            let settled = self.settle(shard, &mut done.unsettled, now).await;
+            let Err(error) = drained.and(settled) else { return done };
             if !error.is_transient() || !order.may_retry(attempt) {
                 done.failure = Some(error);
                 return done;
@@ -247,12 +250,12 @@ impl Drainer {
         };
         faults::reach("commit.done");
         done.count(&merged, as_of);
-        self.refresh(&merged, now).await;
-        faults::reach("drain.refreshed");
-        self.buffer.trim(shard, batch.to).await?;
-        faults::reach("drain.trimmed");
         (order.progress)(Progress::Merged(batch.lines.len() as u64));
         done.limit = done.limit.map(|limit| limit.saturating_mul(2));
+        done.unsettled.add(&batch, &merged);
+        if done.unsettled.is_due(self.context.config.drain.batch_max) {
+            self.settle(shard, &mut done.unsettled, now).await?;
+        }
         Ok(true)
     }
 
@@ -315,28 +318,6 @@ impl Drainer {
         let place = Batch { to: checkpoint.position, ..batch.clone() };
         let seen = ShardState { checkpoint, ..*seen };
         Ok(self.ledger.commit(&place, &seen, &data, as_of).await?.then_some(merged))
-    }
-
-    /// Refreshes the cache after a commit. The averages are safe: a failure only makes readers wait for the next tick, or
-    /// ask the store.
-    async fn refresh(&self, merged: &Merged, now: Time) {
-        let ids: Vec<PostId> = merged.averages.iter().map(|average| average.post.clone()).collect();
-        for ids in ids.chunks(POSTS_ASKED_MAX) {
-            let asked_at = Instant::now();
-            let states = match self.ledger.posts_cut(ids, CONTENT_BYTES_MAX).await {
-                Ok(states) => states.into_iter().flatten(),
-                Err(error) => {
-                    warn!(%error, "the cache could not be refreshed after a commit");
-                    self.cache.note_change().await;
-                    return;
-                }
-            };
-            faults::reach("cache.read");
-            let entry = |(state, is_cut)| Arc::new(Cached { is_cut, ..Cached::new(state, now, asked_at) });
-            self.cache.refresh_many(&states.map(entry).collect::<Vec<_>>()).await;
-            // Readers elsewhere do not wait for the rest.
-            self.cache.note_change().await;
-        }
     }
 
     /// Updates the ranking. It is published, not state: when that fails now, the next tick does it.

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::settle::Unsettled;
 use crate::entry::Position;
 use crate::error::Error;
 use crate::merge::{Merged, MergedAverage};
@@ -99,6 +100,8 @@ pub(super) struct ShardDrained {
     moves: HashMap<PostId, Move>,
     /// The log's end when the drain first saw it.
     pub end: Option<Position>,
+    /// What the cache and the log are yet to follow.
+    pub unsettled: Unsettled,
     /// The next batch's most entries. What halving found out outlives an attempt.
     pub limit: Option<usize>,
     pub complete: bool,
