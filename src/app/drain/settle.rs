@@ -1,10 +1,10 @@
 //! What follows the commits of a shard: the cache is refreshed, then the log is trimmed.
 //!
-//! Both are favours to readers and to memory. The averages are safe by then, readers find out by themselves that posts have
-//! changed, and a drain that begins trims what the one before could not. So small batches share them: a post that each of
-//! ten commits has changed is read once, and its entries go in one piece.
+//! Neither is needed for correctness. The averages are durable by then, readers look for changed posts by themselves, and a
+//! drain that begins trims what the one before could not. So small batches share both: a post that ten commits in a row
+//! have changed is read once, and the entries of all ten are deleted at once.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,13 +19,13 @@ use crate::merge::Merged;
 use crate::model::{PostId, Time};
 use crate::store::POSTS_ASKED_MAX;
 
-/// Most entries that are committed before the cache and the log follow.
+/// Most entries that are committed before the cache is refreshed and the log trimmed.
 const ENTRIES_UNSETTLED_MAX: usize = 20_000;
 
 /// What a shard's drain has committed since it last settled.
 #[derive(Default)]
 pub(super) struct Unsettled {
-    posts: HashSet<PostId>,
+    posts: BTreeSet<PostId>,
     entries: usize,
     /// The last of them.
     through: Option<Position>,
@@ -38,14 +38,14 @@ impl Unsettled {
         self.through = Some(batch.to);
     }
 
-    /// Whether there is enough of it: as much as one batch may hold.
+    /// Whether it is as much as one batch may hold.
     pub fn is_due(&self, batch_max: usize) -> bool {
         self.entries >= batch_max.min(ENTRIES_UNSETTLED_MAX)
     }
 }
 
 impl Drainer {
-    /// Lets the cache and the log follow what was committed.
+    /// Refreshes the cache and trims the log up to what was committed.
     pub(super) async fn settle(&self, shard: Shard, unsettled: &mut Unsettled, now: Time) -> Result<()> {
         let Unsettled { posts, through, .. } = std::mem::take(unsettled);
         let Some(through) = through else { return Ok(()) };
@@ -57,7 +57,7 @@ impl Drainer {
     }
 
     /// Refreshes the cache. A failure only makes readers wait for the next tick, or ask the store.
-    async fn refresh(&self, posts: HashSet<PostId>, now: Time) {
+    async fn refresh(&self, posts: BTreeSet<PostId>, now: Time) {
         let ids: Vec<PostId> = posts.into_iter().collect();
         for ids in ids.chunks(POSTS_ASKED_MAX) {
             let asked_at = Instant::now();

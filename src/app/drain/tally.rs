@@ -100,7 +100,7 @@ pub(super) struct ShardDrained {
     moves: HashMap<PostId, Move>,
     /// The log's end when the drain first saw it.
     pub end: Option<Position>,
-    /// What the cache and the log are yet to follow.
+    /// What is committed, and not yet in the cache or out of the log.
     pub unsettled: Unsettled,
     /// The next batch's most entries. What halving found out outlives an attempt.
     pub limit: Option<usize>,
