@@ -18,18 +18,19 @@ WIDTH, LINE, LEFT, FULL = 760, 26, 340, 1.5  # of the drawing; the last is the l
 
 def write(cases, command, is_part):
     """Puts cases, by name, into the page: a table, or why there is none. A run of single cases leaves the others as they are,
-    and says with which command and where it measured its own."""
+    and says of which commit its own are, how much was measured, and where."""
     load = "2,000 posts, 100,000 users, where the case says nothing else"
     head, sections = read() if is_part else ("", {})
     head = head or about(command, load)
-    apart = f", in `{command}` at commit {COMMIT}" if is_part else ""
+    scale = "".join(f" {word}" for word in command.split() if word in ("--quick", "--large")) if is_part else ""
+    apart = f", commit {COMMIT}" if is_part else ""
     if machine() not in head:
         apart += f", on {machine()}"
     for name, outcome in cases.items():
         if outcome is None and is_part:
             continue
         found = markdown(outcome) if isinstance(outcome, Table) else f"### {name}\n\nNo figure: {outcome or 'the run ended before it'}"
-        sections[name] = f"{found}\n\n`scripts/bench --case {name}`{apart}"
+        sections[name] = f"{found}\n\n`scripts/bench --case {name}{scale}`{apart}"
     sections = {name: sections[name] for name in CASES if name in sections}
     DRAWING.write_text(drawing(sections))
     put(PAGE, [head, PICTURE, *sections.values()])
@@ -38,7 +39,7 @@ def write(cases, command, is_part):
 def read():
     """The page's first lines, and what it says of each case."""
     head, *sections = re.split(r"\n(?=### )", PAGE.read_text().split(BEGIN)[1].split(END)[0])
-    return head.replace(PICTURE, "").strip(), {re.search(r"`scripts/bench --case ([\w-]+)`", text)[1]: text.strip() for text in sections}
+    return head.replace(PICTURE, "").strip(), {re.search(r"`scripts/bench --case ([\w-]+)", text)[1]: text.strip() for text in sections}
 
 
 def put(file, parts):
