@@ -44,8 +44,8 @@ const FRESH: Duration = Duration::from_secs(40);
 const TICKS_MIN: u64 = 2_000;
 /// The first seed where none is given.
 const FIRST_SEED: u64 = 1;
-/// A mistake must be noticed within this many seeds. In most of them another law, which it breaks too, comes first.
-const SEEDS_TO_NOTICE_MAX: u64 = 100;
+/// A mistake must be noticed within this many seeds.
+const SEEDS_TO_NOTICE_MAX: u64 = 20;
 /// Time between two progress lines of a long run.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Number of last events that a replay shows, unless `SIMULATION_LINES` is set.

@@ -55,9 +55,6 @@ pub fn compare(world: &World, params: &Params) -> Judged<(u64, u64)> {
     let mut found = BTreeSet::new();
     for (number, shard) in refold(world, params).iter().enumerate() {
         let number = Shard(number as u16);
-        let in_shard = |((own, place), _): (&(Shard, Position), _)| (*own == number).then_some(*place);
-        let quarantined: BTreeSet<Position> = tables.quarantine.iter().filter_map(in_shard).collect();
-        same(Law::Quarantine, || format!("shard {number}"), &quarantined, &shard.quarantined)?;
         for (id, post) in &shard.posts {
             if Shard::of(id, crate::world::SHARDS) != number || under_way(tables, number) == Some(id.clone())
             {
@@ -74,6 +71,10 @@ pub fn compare(world: &World, params: &Params) -> Judged<(u64, u64)> {
                 Look { id, post, tables, number }.compare(params)?;
             }
         }
+        // After the posts: where data is lost, what readers see of it is the clearer word.
+        let in_shard = |((own, place), _): (&(Shard, Position), _)| (*own == number).then_some(*place);
+        let quarantined: BTreeSet<Position> = tables.quarantine.iter().filter_map(in_shard).collect();
+        same(Law::Quarantine, || format!("shard {number}"), &quarantined, &shard.quarantined)?;
     }
     let unknown = tables.posts.keys().find(|id| {
         let is_deciding = |shard: &Shard| under_way(tables, *shard).as_ref() == Some(*id);

@@ -1,5 +1,5 @@
-//! What is trimmed from the log is on Postgres' disk: the trim waits for the COMMIT's answer, and that for the disk, whatever
-//! the server's own settings say.
+//! What is trimmed from the log is on the disk of the store: the trim waits for the answer to COMMIT, and that for the disk,
+//! whatever the settings of Postgres say. Small batches share a trim.
 
 use crate::support::postgres::Postgres;
 use crate::support::process::{Process, Program};
@@ -59,5 +59,23 @@ fn nothing_is_trimmed_before_the_commit_is_answered() {
     proxy.set(Fault::None);
     world.flush();
     assert_eq!(waiting(), 0);
+    world.assert_consistent();
+}
+
+/// In the SQLite file, whose batches are small.
+#[cfg(feature = "faults")]
+#[test]
+fn small_batches_share_one_trim_and_a_drain_that_is_killed_before_it_leaves_it_to_the_next() {
+    const COUNT: i64 = 3_000;
+    let world = World::embedded();
+    let line = |i: i64| format!("p{},u{i},{},{}\n", i % 7, i % 6, 1_700_000_000 + i);
+    world.import(&(0..COUNT).map(line).collect::<String>());
+    let count = |what: &str| world.db().count(&format!("select count(*) from {what}"));
+    world.flush_killed_at("drain.refreshed", 1);
+    assert_eq!(world.drained(), COUNT, "the first trim comes after all commits");
+    assert!(count("changes") > 1, "they are several");
+    assert_eq!(count("buffer"), COUNT);
+    world.flush();
+    assert_eq!((world.drained(), count("buffer")), (COUNT, 0));
     world.assert_consistent();
 }
